@@ -1,0 +1,44 @@
+# `make report` and `make test` do all their set-up; `make setup` does that alone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: setup report test test-long lint lock clean
+
+setup: $(READY)
+	@echo "Ready. To use the commands in this shell: source $(BIN)/activate"
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; give one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $(READY)
+
+report: $(READY)
+	snakemake --cores 4 results/finetune/report.html
+
+test: $(READY)
+	pytest -m "not long"
+
+test-long: $(READY)
+	pytest -m long
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	mypy
+
+# Resolves every version anew. CUDA's packages are left to torch, which pins them itself.
+lock: $(READY)
+	uv pip compile --universal --python-version 3.11 --extra dev --upgrade --no-annotate \
+		--no-header pyproject.toml | grep -vE '^(nvidia|cuda|triton)' > requirements.lock
+
+clean:
+	rm -rf logs scratch .snakemake .pytest_cache .mypy_cache .ruff_cache

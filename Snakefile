@@ -1,0 +1,37 @@
+"""From raw text to a trained, fine-tuned and stress-tested small GPT and its report.
+
+    snakemake --cores 4 results/finetune/report.html
+    snakemake --cores 4 reports/positions/table.md
+    snakemake --cores 4 --config experiment=tiny -- results/finetune/report.html
+
+The rules say what runs where; which results exist, what they need and how they are keyed is
+decided by `variorum.workflow`, from the configuration and the code.
+"""
+
+from pathlib import Path
+
+from variorum.workflow import REPORT, TABLE_FILES, Flow
+
+
+flow = Flow(Path(workflow.basedir), config, dry_run=workflow.dryrun)
+flow.start(Path(workflow.basedir) / ".snakemake")
+
+
+wildcard_constraints:
+    key="[0-9a-f]{12}",
+    ablation="[A-Za-z0-9_-]+",
+
+
+include: "workflow/rules/report.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/ablation.smk"
+
+
+onsuccess:
+    shell("variorum track")
+
+
+onerror:
+    shell("variorum track")

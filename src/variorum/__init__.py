@@ -1,0 +1,19 @@
+"""Variorum: from raw text to a trained, fine-tuned and stress-tested small GPT, to the bit.
+
+    import variorum
+    opened = variorum.open()         # the current fine-tuned model and its tokenizer
+    table = variorum.runs()          # a DataFrame: settings, metrics, cost and key of every model
+"""
+
+from typing import Any
+
+__all__ = ["open", "runs"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the library when it is used: planning needs no PyTorch."""
+    if name not in __all__:
+        raise AttributeError(f"module 'variorum' has no attribute {name!r}")
+    from variorum import library
+
+    return getattr(library, name)

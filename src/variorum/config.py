@@ -1,0 +1,588 @@
+"""Typed settings: what an experiment may say, in which units and ranges, and what it means.
+
+These models are the single source of the configuration: the editor's schema, the checks, the
+defaults and the canonical form that keys are computed from all come from here. They decide
+nothing by themselves; a stage receives the values.
+
+Two kinds of metadata travel with a setting, both given to `setting()`:
+
+- `component`: the folder whose files are the setting's possible values (see `components`).
+- `neutral`: for a setting added later, the value that means "as before it existed". The canonical
+  form omits a setting at its neutral value, so adding an option changes no key.
+"""
+
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from variorum import components
+
+BYTES = 256
+SOURCES = "corpus/sources"
+SPECIAL_TOKENS = 1  # <|endoftext|>, as in GPT-2
+
+
+def setting(
+    default: Any = ...,
+    explanation: str = "",
+    *,
+    unit: str | None = None,
+    component: str | None = None,
+    neutral: Any = ...,
+    **bounds: Any,
+) -> Any:
+    """A field of a settings model, with its one-line explanation, unit and range."""
+    extra: dict[str, Any] = {}
+    if unit:
+        extra["unit"] = unit
+    if component:
+        extra |= {"component": component, "enum": list(components.options(component))}
+    if neutral is not ...:
+        extra["neutral"] = neutral
+    return Field(default, description=explanation, json_schema_extra=extra, **bounds)
+
+
+def _number(value: Any) -> Any:
+    """Make a number of its YAML 1.1 spelling: `1e-5` and `1e-05` arrive as text from some tools."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "should be a number")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            raise PydanticCustomError("number", "should be a number") from None
+    return value
+
+
+def _whole_number(value: Any) -> Any:
+    value = _number(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise PydanticCustomError("whole_number", "should be a whole number")
+    return int(value) if isinstance(value, float) else value
+
+
+def _text(value: Any) -> Any:
+    """Keep `version: 1.14` from being read as a number without a word."""
+    if isinstance(value, (bool, int, float)):
+        raise PydanticCustomError("text", "should be text: put it in quotes")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_whole_number)]
+Text = Annotated[str, BeforeValidator(_text)]
+Truth = Annotated[bool, Field(strict=True)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+AnySettings = TypeVar("AnySettings", bound="Settings")
+
+
+class Settings(BaseModel):
+    """A section of the configuration: immutable, and strict about what it does not know."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+    )
+
+    @model_validator(mode="after")
+    def _components_exist(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            folder = field_metadata(field).get("component")
+            value = getattr(self, name)
+            if folder and value not in components.options(folder):
+                raise PydanticCustomError(
+                    "component",
+                    "{name}: there is no '{value}'; choose one of {known}",
+                    {"name": name, "value": value, "known": ", ".join(components.options(folder))},
+                )
+        return self
+
+
+def field_metadata(field: Any) -> dict[str, Any]:
+    """What `setting()` attached to a field beside its type."""
+    extra = field.json_schema_extra
+    return extra if isinstance(extra, dict) else {}
+
+
+# --- corpus ---------------------------------------------------------------------------------
+
+
+class PythonPackageSource(Settings):
+    """Text from a pure-Python package that the lock pins: the same bytes on every machine."""
+
+    kind: Literal["python-package"] = setting("python-package", "The kind of source.", component=SOURCES)
+    package: Text = setting(..., "Name of the installed package that is read, as it is imported.")
+    version: Text = setting(..., "The exact version that the lock pins.")
+    part: Literal["prose", "docstrings", "source"] = setting(
+        "prose", "What is read: prose paragraphs of docstrings, whole docstrings, or source code."
+    )
+    sha256: Sha256 = setting(
+        ..., "SHA-256 over the package's Python files (`variorum digest PACKAGE` prints it)."
+    )
+
+
+class UrlSource(Settings):
+    """One text file behind an http(s) address."""
+
+    kind: Literal["url"] = setting("url", "The kind of source.", component=SOURCES)
+    url: Text = setting(..., "Address of the file.", pattern=r"^https?://")
+    sha256: Sha256 | None = setting(
+        None, "SHA-256 of the file. Left out, it is locked in config/sources.lock at first use."
+    )
+
+
+class FilesSource(Settings):
+    """Text files on this machine: a file, a folder, or a pattern."""
+
+    kind: Literal["files"] = setting("files", "The kind of source.", component=SOURCES)
+    path: Text = setting(..., "A file, a folder or a glob pattern, relative to the project.")
+    suffixes: tuple[str, ...] = setting(
+        (".txt", ".md"), "In a folder, the endings of the files that are read."
+    )
+    sha256: Sha256 | None = setting(
+        None, "SHA-256 over the files. Left out, it is computed before anything runs."
+    )
+
+
+Source = Annotated[PythonPackageSource | UrlSource | FilesSource, Field(discriminator="kind")]
+
+
+class NormalizeSettings(Settings):
+    """How raw documents become clean ones."""
+
+    repair_encoding: Truth = setting(True, "Undo mojibake such as â€™ for ’ (ftfy).")
+    unicode_form: Literal["NFC", "NFKC", "none"] = setting("NFC", "Unicode normalization form.")
+    collapse_spaces: Truth = setting(
+        False, "Turn runs of spaces and tabs into one space, and of blank lines into one."
+    )
+    drop_duplicates: Truth = setting(True, "Drop documents whose text was seen before.")
+    min_characters: Whole = setting(1, "Shorter documents are dropped.", unit="characters", ge=1)
+
+
+class SplitSettings(Settings):
+    """Which documents are trained on, chosen on and reported on."""
+
+    by: Literal["group", "position"] = setting(
+        "group", "By a hash of each document's group, or by position within one single text."
+    )
+    val_fraction: Real = setting(0.1, "Share of the text to choose on.", gt=0, lt=0.5)
+    test_fraction: Real = setting(0.1, "Share of the text to report on.", gt=0, lt=0.5)
+    salt: Text = setting("variorum", "Changes which groups the hash puts on which side.")
+    train_includes_val: Truth = setting(
+        False, "Train on val as well: for comparisons with recipes that hold out one part only."
+    )
+
+
+class CorpusSettings(Settings):
+    """One corpus: where its text comes from, how it is cleaned and split."""
+
+    source: Source = setting(..., "Where the text comes from.")
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "How it is cleaned.")
+    split: SplitSettings = setting(SplitSettings(), "How it is split.")
+
+
+class CorporaSettings(Settings):
+    """The corpus of pretraining and that of fine-tuning."""
+
+    base: CorpusSettings = setting(..., "What the model is pretrained on.")
+    domain: CorpusSettings | None = setting(
+        ..., "What it is fine-tuned on; null leaves fine-tuning out."
+    )
+
+
+class TokenizerSettings(Settings):
+    """How text becomes tokens."""
+
+    kind: Text = setting("bpe", "The tokenizer.", component="tokenizer/kinds")
+    vocab_size: Whole | None = setting(
+        1024, "Size of the vocabulary (bpe; characters take what the text has).", unit="tokens"
+    )
+    train_on: Literal["base", "both"] = setting("base", "The corpora whose train part it sees.")
+
+    @model_validator(mode="after")
+    def _holds_every_byte(self) -> Self:
+        least = BYTES + SPECIAL_TOKENS
+        if self.kind == "bpe" and (self.vocab_size is None or self.vocab_size < least):
+            raise PydanticCustomError(
+                "vocab_size",
+                "vocab_size: {found} cannot hold the {bytes} bytes and {special} special token; "
+                "give at least {least}",
+                {
+                    "found": str(self.vocab_size),
+                    "bytes": BYTES,
+                    "special": SPECIAL_TOKENS,
+                    "least": least,
+                },
+            )
+        return self
+
+
+# --- model and training ---------------------------------------------------------------------
+
+
+class ModelSettings(Settings):
+    """A decoder-only Transformer (Radford et al. 2019) and its size."""
+
+    n_layer: Whole = setting(4, "Transformer blocks.", ge=1)
+    n_head: Whole = setting(4, "Attention heads; must divide n_embd.", ge=1)
+    n_embd: Whole = setting(128, "Width of the residual stream.", ge=1)
+    context_length: Whole = setting(128, "Most tokens seen at once.", unit="tokens", ge=2)
+    positions: Text = setting("learned", "Position encoding.", component="model/positions")
+    rotary_base: Real = setting(
+        10000.0, "Slowest wavelength of rotary positions, over 2π.", gt=1, neutral=10000.0
+    )
+    dropout: Real = setting(0.0, "Share of activations dropped while training.", ge=0, lt=1)
+    bias: Truth = setting(True, "Biases in linear layers and norms, as GPT-2 has them.")
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.n_embd % self.n_head:
+            raise PydanticCustomError(
+                "n_head",
+                "n_head: {heads} heads do not divide the width n_embd = {width}; try {near}",
+                {"heads": self.n_head, "width": self.n_embd, "near": self._nearest_divisor()},
+            )
+        if self.positions == "rotary" and (self.n_embd // self.n_head) % 2:
+            raise PydanticCustomError(
+                "n_head",
+                "n_head: rotary positions turn pairs of channels, so n_embd / n_head must be even, "
+                "not {size}",
+                {"size": self.n_embd // self.n_head},
+            )
+        return self
+
+    def _nearest_divisor(self) -> int:
+        divisors = [n for n in range(1, self.n_embd + 1) if self.n_embd % n == 0]
+        return min(divisors, key=lambda n: (abs(n - self.n_head), n))
+
+
+class TrainingSettings(Settings):
+    """One training, be it pretraining or fine-tuning."""
+
+    learning_rate: Real = setting(1e-3, "Highest rate of the schedule.", gt=0, le=1)
+    min_learning_rate: Real = setting(1e-4, "Rate at the end of the schedule.", ge=0, le=1)
+    warmup_steps: Whole = setting(100, "Steps over which the rate rises.", unit="steps", ge=0)
+    max_steps: Whole = setting(2000, "Steps in all.", unit="steps", ge=1)
+    schedule: Text = setting("cosine", "How the rate changes.", component="training/schedules")
+    optimizer: Text = setting("adamw", "The optimizer.", component="training/optimizers")
+    beta1: Real = setting(0.9, "Memory of Adam's mean gradient.", ge=0, lt=1)
+    beta2: Real = setting(0.99, "Memory of Adam's mean squared gradient.", ge=0, lt=1)
+    epsilon: Real = setting(1e-8, "Keeps Adam's division finite.", gt=0)
+    weight_decay: Real = setting(0.1, "Decoupled decay of matrices, times the rate.", ge=0)
+    grad_clip: Real = setting(1.0, "Largest norm of the gradient; 0 never clips.", ge=0)
+    batch_size: Whole = setting(24, "Sequences a step.", unit="sequences", ge=1)
+    shards: Whole = setting(
+        2, "Logical shards of a batch, each one thread's work; part of the numerics.", ge=1, le=64
+    )
+    val_interval: Whole = setting(
+        100, "Steps between looks at val, which the checkpoint is chosen by.", unit="steps", ge=1
+    )
+    val_tokens: Whole = setting(
+        65536, "Most tokens of val that are looked at each time.", unit="tokens", ge=2
+    )
+    selection: Literal["best", "last"] = setting(
+        "best", "Keep the weights with the lowest loss on val, or the last ones."
+    )
+    sample_tokens: Whole = setting(
+        64, "Length of the text sample at each look at val; 0 for none.", unit="tokens", ge=0
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.batch_size % self.shards:
+            raise PydanticCustomError(
+                "batch_size",
+                "batch_size: {batch} sequences cannot be shared equally by {shards} shards; "
+                "try {near}",
+                {
+                    "batch": self.batch_size,
+                    "shards": self.shards,
+                    "near": -(-self.batch_size // self.shards) * self.shards,
+                },
+            )
+        if self.warmup_steps >= self.max_steps:
+            raise PydanticCustomError(
+                "warmup_steps",
+                "warmup_steps: {warmup} leaves nothing of max_steps = {steps}; give less",
+                {"warmup": self.warmup_steps, "steps": self.max_steps},
+            )
+        if self.min_learning_rate > self.learning_rate:
+            raise PydanticCustomError(
+                "min_learning_rate",
+                "min_learning_rate: {low} is above learning_rate = {high}; give at most that",
+                {"low": self.min_learning_rate, "high": self.learning_rate},
+            )
+        return self
+
+
+class FinetuneSettings(TrainingSettings):
+    """Fine-tuning: the same training at a reduced rate."""
+
+    learning_rate: Real = setting(3e-4, "Highest rate of the schedule.", gt=0, le=1)
+    min_learning_rate: Real = setting(3e-5, "Rate at the end of the schedule.", ge=0, le=1)
+    warmup_steps: Whole = setting(20, "Steps over which the rate rises.", unit="steps", ge=0)
+    max_steps: Whole = setting(500, "Steps in all.", unit="steps", ge=1)
+
+
+# --- evaluation and report ------------------------------------------------------------------
+
+
+class EvaluateSettings(Settings):
+    """How the test text is scored."""
+
+    stride: Whole | None = setting(
+        None,
+        "Tokens scored per window. null: half the context, so that every token sees at least "
+        "half of it; the context length: separate blocks, as nanoGPT does.",
+        unit="tokens",
+        ge=1,
+    )
+
+
+class SamplingSettings(Settings):
+    """How tokens are drawn from the model's probabilities."""
+
+    temperature: Real = setting(0.8, "Divides the logits; 0 takes the likeliest token.", ge=0)
+    top_k: Whole | None = setting(None, "Keep only so many of the likeliest tokens.", ge=1)
+    top_p: Real = setting(
+        0.95, "Keep the likeliest tokens that have this probability together.", gt=0, le=1
+    )
+    max_tokens: Whole = setting(200, "Most tokens to write.", unit="tokens", ge=1)
+    seed: Whole = setting(1, "Seed of the draws.", ge=0)
+
+
+class StressSettings(Settings):
+    """What a model must bear: thresholds of the verdicts, and the prompts of the samples."""
+
+    prompts: tuple[str, ...] = setting(
+        ("The ", "A function "), "Prompts that every model of the report continues.", min_length=1
+    )
+    sampling: SamplingSettings = setting(SamplingSettings(), "How those are continued.")
+    case_tokens: Whole = setting(256, "Tokens written in each case.", unit="tokens", ge=16)
+    overflow_loss_ratio: Real = setting(
+        1.25, "Context overflow: most that loss may grow beyond the context's end.", gt=1
+    )
+    repetition_share: Real = setting(
+        0.7, "Repetition: most of a sampled text that may repeat itself.", gt=0, le=1
+    )
+    high_temperature: Real = setting(1.5, "High temperature: the temperature.", gt=1)
+    high_temperature_valid_share: Real = setting(
+        0.95, "High temperature: least share of characters that are valid text.", gt=0, le=1
+    )
+
+
+class Experiment(Settings):
+    """Everything that decides a result."""
+
+    title: Text = setting(..., "One line for the report.")
+    seed: Whole = setting(1, "Seed of initial weights and batches.", ge=0)
+    corpus: CorporaSettings = setting(..., "The texts.")
+    tokenizer: TokenizerSettings = setting(TokenizerSettings(), "The tokenizer.")
+    model: ModelSettings = setting(ModelSettings(), "The model.")
+    pretrain: TrainingSettings = setting(TrainingSettings(), "Training on the base corpus.")
+    finetune: FinetuneSettings = setting(
+        FinetuneSettings(), "Training of the pretrained model on the domain corpus."
+    )
+    evaluate: EvaluateSettings = setting(EvaluateSettings(), "Scoring on test.")
+    stress: StressSettings = setting(StressSettings(), "Stress tests and samples.")
+
+    @model_validator(mode="after")
+    def _stride_fits(self) -> Self:
+        stride, context = self.evaluate.stride, self.model.context_length
+        if stride is not None and stride > context:
+            raise PydanticCustomError(
+                "stride",
+                "evaluate.stride: {stride} is more than model.context_length = {context}; "
+                "give at most that",
+                {"stride": stride, "context": context},
+            )
+        return self
+
+
+class Ablation(Settings):
+    """A question: one experiment, what varies, over which seeds, against which baseline."""
+
+    title: Text = setting(..., "One line above the table.")
+    question: Text = setting(..., "What the table is to answer.")
+    experiment: Text = setting(..., "The experiment whose settings are varied.")
+    last_stage: Literal["pretrain", "finetune"] = setting(
+        "pretrain", "The model that is judged; nothing beyond it runs."
+    )
+    corpus: Literal["base", "domain"] = setting("base", "The corpus whose test part is scored.")
+    variants: dict[str, dict[str, Any]] = setting(
+        ..., "Name of each variant and the settings it changes.", min_length=2
+    )
+    baseline: Text = setting(..., "The variant that the others are compared with.")
+    seeds: tuple[Whole, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
+
+    @model_validator(mode="after")
+    def _baseline_is_a_variant(self) -> Self:
+        if self.baseline not in self.variants:
+            raise PydanticCustomError(
+                "baseline",
+                "baseline: '{found}' is no variant; choose one of {known}",
+                {"found": self.baseline, "known": ", ".join(self.variants)},
+            )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise PydanticCustomError("seeds", "seeds: each seed may stand here once")
+        return self
+
+
+# --- what each stage is given ---------------------------------------------------------------
+
+
+class DownloadStage(Settings):
+    """Fetch one corpus's text; its bytes are pinned by the source's SHA-256."""
+
+    source: Source
+
+
+class NormalizeStage(Settings):
+    """Clean one corpus and split it."""
+
+    normalize: NormalizeSettings
+    split: SplitSettings
+
+
+class TokenizerStage(Settings):
+    """Learn the tokens."""
+
+    tokenizer: TokenizerSettings
+
+
+class EncodeStage(Settings):
+    """Turn one corpus into token files; there is nothing to choose."""
+
+
+class PretrainStage(Settings):
+    """Train from nothing."""
+
+    seed: Whole
+    model: ModelSettings
+    training: TrainingSettings
+
+
+class FinetuneStage(Settings):
+    """Train on from a pretrained result."""
+
+    seed: Whole
+    training: FinetuneSettings
+
+
+class EvaluateStage(Settings):
+    """Score one model on one corpus's test part."""
+
+    evaluate: EvaluateSettings
+
+
+class StressStage(Settings):
+    """Ask one model to write."""
+
+    stress: StressSettings
+
+
+class FiguresStage(Settings):
+    """Draw; there is nothing to choose."""
+
+
+class ReportStage(Settings):
+    """The page: what it is called and which command makes it."""
+
+    title: Text
+    experiment: Text
+    command: Text
+    changes: tuple[Text, ...] = ()
+
+
+class TableRow(Settings):
+    """One run of an ablation; its evaluation is the upstream `<variant>/<seed>`."""
+
+    variant: Text
+    seed: Whole
+
+
+class TableStage(Settings):
+    """The table of an ablation."""
+
+    name: Text
+    title: Text
+    question: Text
+    baseline: Text
+    corpus: Text
+    last_stage: Text
+    experiment: Text
+    command: Text
+    changes: dict[Text, tuple[Text, ...]]
+    rows: tuple[TableRow, ...]
+
+
+STAGES: dict[str, type[Settings]] = {
+    "download": DownloadStage,
+    "normalize": NormalizeStage,
+    "tokenizer": TokenizerStage,
+    "encode": EncodeStage,
+    "pretrain": PretrainStage,
+    "finetune": FinetuneStage,
+    "evaluate": EvaluateStage,
+    "stress": StressStage,
+    "figures": FiguresStage,
+    "report": ReportStage,
+    "table": TableStage,
+}
+"""Every stage, in the order of the flow, and the settings it is given."""
+
+
+# --- canonical form -------------------------------------------------------------------------
+
+
+def canonical(settings: Settings) -> dict[str, Any]:
+    """The settings as plain data, without those at their neutral value."""
+    result: dict[str, Any] = {}
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        extra = field_metadata(field)
+        if "neutral" in extra and value == extra["neutral"]:
+            continue
+        result[name] = _plain(value)
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return canonical(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+def chosen_components(settings: Settings) -> list[tuple[str, str]]:
+    """Every (folder, option) that these settings choose, sorted."""
+    found: set[tuple[str, str]] = set()
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if folder := field_metadata(field).get("component"):
+            found.add((str(folder), value))
+        elif isinstance(value, Settings):
+            found.update(chosen_components(value))
+    return sorted(found)
+
+
+def restored(model: type[AnySettings], data: dict[str, Any]) -> AnySettings:
+    """The settings that `canonical` wrote: what it left out was at its neutral value."""
+    return model.model_validate(_with_neutrals(model, data))
+
+
+def _with_neutrals(model: type[Settings], data: dict[str, Any]) -> dict[str, Any]:
+    filled = dict(data)
+    for name, field in model.model_fields.items():
+        extra = field_metadata(field)
+        if name not in filled and "neutral" in extra:
+            filled[name] = extra["neutral"]
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings) and name in filled:
+            filled[name] = _with_neutrals(inner, filled[name])
+    return filled

@@ -1,0 +1,78 @@
+"""Documents: what every source gives and every later step of a corpus takes.
+
+A file of documents holds one JSON object a line (UTF-8, sorted keys), so that it can be streamed,
+compared and read by other tools. Takes and gives `Document`s, one at a time.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from variorum.errors import VariorumError
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text and where it belongs.
+
+    `id` is unique within its corpus. `group` is what must stay together when a corpus is split: a
+    module, a paper, a song, a file. `meta` is small, plain data for people.
+    """
+
+    id: str
+    group: str
+    text: str
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def write(path: Path, documents: Iterable[Document]) -> int:
+    """Write `documents` to `path`, one a line, and say how many.
+
+    A surrogate, which UTF-8 cannot hold, is written as JSON's escape; the rest stands as it is.
+    """
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for document in documents:
+            line = json.dumps(asdict(document), ensure_ascii=False, sort_keys=True, allow_nan=False)
+            file.write(_SURROGATE.sub(_escape, line) + "\n")
+            count += 1
+    return count
+
+
+def read(path: Path) -> Iterator[Document]:
+    """The documents of `path`, one at a time.
+
+    Raises `VariorumError` for a line that is no document, naming file and line.
+    """
+    # Bytes end a line at \n only; text would be cut at the line separators inside a document.
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield _document(json.loads(line.decode("utf-8")))
+            except ValueError as problem:
+                raise VariorumError(
+                    f"{path}, line {number}: {problem}; a line must be one JSON object with id, "
+                    "group, text and meta. Make the file again, or mend that line."
+                ) from None
+
+
+def _document(data: Any) -> Document:
+    """The document in `data`. Raises ValueError when it is something else."""
+    if not isinstance(data, dict):
+        raise ValueError("found no JSON object")
+    if wrong := {"id", "group", "text", "meta"} ^ set(data):
+        raise ValueError(f"missing or unknown: {', '.join(sorted(wrong))}")
+    if not all(isinstance(data[name], str) for name in ("id", "group", "text")):
+        raise ValueError("id, group and text must be strings")
+    if not isinstance(data["meta"], dict):
+        raise ValueError("meta must be an object")
+    return Document(**data)
+
+
+def _escape(surrogate: re.Match[str]) -> str:
+    return f"\\u{ord(surrogate[0]):04x}"

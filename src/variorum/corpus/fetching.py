@@ -1,0 +1,63 @@
+"""What every source needs to fetch: where it is, where it may keep things, how it tells.
+
+Also the checksum over a set of files, which names their bytes and relative paths and nothing of
+the machine they lie on.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from variorum.errors import VariorumError
+
+MIRRORS = "VARIORUM_MIRRORS"
+
+
+@dataclass(frozen=True)
+class FetchContext:
+    """The surroundings of one fetch; none of it may change what is fetched.
+
+    `root`: relative paths of settings start here. `cache`: folder for partial and complete
+    downloads, which outlives a killed fetch. `mirrors`: folders that are searched before a network
+    is asked. `report`: takes one line of progress for a person.
+    """
+
+    root: Path
+    cache: Path
+    mirrors: tuple[Path, ...] = ()
+    report: Callable[[str], None] = print
+
+
+def mirrors_from_environment() -> tuple[Path, ...]:
+    """The folders that the environment variable VARIORUM_MIRRORS names.
+
+    They are separated as in PATH. Raises `VariorumError` for one that is no folder.
+    """
+    folders = [Path(name) for name in os.environ.get(MIRRORS, "").split(os.pathsep) if name]
+    for folder in folders:
+        if not folder.is_dir():
+            raise VariorumError(
+                f"{MIRRORS} names {folder}, which is no folder; correct the variable or unset it."
+            )
+    return tuple(folders)
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of the bytes of `path`, in hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_files(files: Iterable[Path], base: Path) -> str:
+    """SHA-256 over paths and bytes of `files`, which lie below `base`, in the given order.
+
+    It is the checksum of the listing that `sha256sum` prints from within `base`, so it can be
+    checked by hand.
+    """
+    listing = hashlib.sha256()
+    for file in files:
+        line = f"{sha256_of_file(file)}  {file.relative_to(base).as_posix()}\n"
+        listing.update(line.encode("utf-8", "surrogateescape"))
+    return listing.hexdigest()

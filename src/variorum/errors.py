@@ -1,0 +1,5 @@
+"""The errors that people can mend: shown as one line, without a traceback."""
+
+
+class VariorumError(Exception):
+    """Something a user can put right. The message says what was found, where, and what to do."""

@@ -1,0 +1,166 @@
+"""How many bits the model needs for a text: scoring every token of it exactly once.
+
+The text is a stream of tokens, document after document, each followed by the end-of-document
+token. The model sees the stream through windows of `context_length` tokens. Each window scores
+its last `stride` tokens only, so those before them serve as context:
+
+    stride 2, context 4        e a b c | d f g h        inputs (e: end of document)
+    window 0                   a b c d                  scores all four: nothing comes before
+    window 1                       c d f g              scores f g, having seen c d as well
+
+With `stride` equal to the context the windows are separate blocks, which is how nanoGPT reports
+its loss. The very first token is predicted from the end-of-document token alone, as every
+document's first token is in training.
+
+Takes a model, token ids; gives nats per token, and bits per byte from their sum: the one measure
+that models with different tokenizers, and compressors, share.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from variorum.errors import VariorumError
+from variorum.model.gpt import GPT
+
+MOST_NATS = 700.0  # exp of more is no float64
+
+
+@dataclass(frozen=True)
+class Window:
+    """One look at the stream: inputs `start` to `end`, of which the last are scored from `first`.
+
+    Input position i holds the token before target position i.
+    """
+
+    start: int
+    first: int
+    end: int
+
+
+def windows(n_tokens: int, context_length: int, stride: int) -> Iterator[Window]:
+    """Windows that score each of `n_tokens` targets once, in order.
+
+    What a token is scored with does not depend on how much text comes after it.
+    """
+    if not 1 <= stride <= context_length:
+        raise VariorumError(
+            f"stride: {stride} does not lie between 1 and the model's context of "
+            f"{context_length} tokens; give a stride that does"
+        )
+    if n_tokens:
+        yield Window(0, 0, min(context_length, n_tokens))
+    for first in range(context_length, n_tokens, stride):
+        yield Window(first + stride - context_length, first, min(first + stride, n_tokens))
+
+
+def score(
+    model: GPT,
+    tokens: npt.NDArray[np.integer],
+    *,
+    eot: int,
+    stride: int,
+    batch_rows: int = 16,
+) -> npt.NDArray[np.float64]:
+    """Nats of every token of the stream, each scored exactly once.
+
+    Args:
+        model: gives logits (B, T, V) for ids (B, T); its dropout is off while scoring.
+        tokens: the stream (N,), such as a test part with its end-of-document tokens.
+        eot: id of the end-of-document token, which the first token is predicted from.
+        stride: new tokens scored per window, from 1 to the model's context length.
+        batch_rows: windows that go through the model at once: memory against speed.
+
+    Returns:
+        Nats (N,) in float64; their log-softmax is taken in float64, too.
+
+    Raises:
+        VariorumError: if the stride is not from 1 to the context length.
+    """
+    inputs = torch.from_numpy(np.concatenate([[eot], tokens[:-1]]).astype(np.int64))  # (N,)
+    targets = torch.from_numpy(tokens.astype(np.int64))  # (N,)
+    nats = np.empty(len(tokens), dtype=np.float64)
+    plan = windows(len(tokens), model.settings.context_length, stride)
+    with evaluating(model) as device:
+        for batch in _batches(plan, batch_rows):
+            ids = torch.stack([inputs[window.start : window.end] for window in batch]).to(device)
+            logits = model(ids).cpu().double()  # (B, T, V)
+            for window, row in zip(batch, logits, strict=True):
+                fresh = row[window.first - window.start :]  # (S, V)
+                loss = F.cross_entropy(fresh, targets[window.first : window.end], reduction="none")
+                nats[window.first : window.end] = loss.numpy()
+    return nats
+
+
+def _batches(plan: Iterator[Window], rows: int) -> Iterator[list[Window]]:
+    """Join neighbours of equal length; only the first window and the last may differ."""
+    batch: list[Window] = []
+    for window in plan:
+        like = batch and batch[0].end - batch[0].start == window.end - window.start
+        if batch and (not like or len(batch) == rows):
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+@contextmanager
+def evaluating(model: GPT) -> Iterator[torch.device]:
+    """No dropout, no gradients; afterwards the model trains again if it did. Gives its device."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield next(model.parameters(), torch.empty(0)).device
+    finally:
+        model.train(training)
+
+
+def summary(
+    nats: npt.NDArray[np.float64], *, n_bytes: int, n_characters: int
+) -> dict[str, float | int]:
+    """What the scores of a whole text come to.
+
+    The end-of-document tokens are paid for and hold no bytes: the model has to say where a
+    document ends.
+
+    Args:
+        nats: of every token (N,), as `score` gives them.
+        n_bytes: UTF-8 bytes of the text that the tokens stand for.
+        n_characters: its characters (code points).
+
+    Returns:
+        `bits_per_byte`, `nats_per_token`, `perplexity` (per token), `nats_per_character`, and
+        the counts `tokens`, `bytes` and `characters`.
+
+    Raises:
+        VariorumError: if there is no text, or a token's cost is not finite.
+    """
+    if not len(nats) or n_bytes < 1 or n_characters < 1:
+        raise VariorumError(
+            f"evaluation: the text has {len(nats)} tokens, {n_bytes} bytes and {n_characters} "
+            "characters, so there is nothing to average over; give a split with text in it"
+        )
+    total = math.fsum(nats)
+    if not total / len(nats) < MOST_NATS:
+        worst = int(np.argmax(~np.isfinite(nats))) if not np.isfinite(nats).all() else 0
+        raise VariorumError(
+            f"evaluation: the model's loss is not finite (token {worst} costs {nats[worst]} nats); "
+            "train again with a lower learning rate"
+        )
+    return {
+        "bits_per_byte": total / math.log(2) / n_bytes,
+        "nats_per_token": total / len(nats),
+        "perplexity": math.exp(total / len(nats)),
+        "nats_per_character": total / n_characters,
+        "tokens": len(nats),
+        "bytes": n_bytes,
+        "characters": n_characters,
+    }

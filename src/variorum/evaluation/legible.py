@@ -1,0 +1,39 @@
+"""A model's text made fit to print: it may hold anything, also bytes that mean nothing.
+
+Control characters are shown as escapes, so that they neither act on a terminal nor spoil a page.
+Only the fixed sets of ASCII, Latin-1 and the bidirectional controls count: a list that follows
+Python's Unicode tables would differ between versions.
+"""
+
+import re
+
+LEGIBLE_CONTROLS = "\n"
+# C0 and DEL, C1, line and paragraph separator, directional marks, embeddings and isolates,
+# the byte order mark, and what stands for undecodable bytes.
+CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def legible(text: str) -> str:
+    r"""The text with control and invisible characters as `\x07`, `\u200b`; line ends stay."""
+    return CONTROLS.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    if character in LEGIBLE_CONTROLS:
+        return character
+    if "\udc80" <= character <= "\udcff":  # an undecodable byte, by surrogateescape
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
+
+
+def legible_bytes(data: bytes) -> str:
+    r"""UTF-8 bytes as legible text; bytes that are not UTF-8 as `\xff`."""
+    return legible(data.decode("utf-8", errors="surrogateescape"))
+
+
+def token_label(data: bytes) -> str:
+    """One token on one line, with its spaces and line ends to be seen: `␣the`, `↵`."""
+    return legible_bytes(data).replace(" ", "␣").replace("\n", "↵")

@@ -1,0 +1,349 @@
+"""Reads experiments and ablations: merges the layers, checks them, remembers where each value is from.
+
+Layers, later ones win: the defaults of `config.py`, `config/experiments/<name>.yaml`, the rest of
+`config/config.yaml`, then overrides from a command line. Whatever is wrong becomes one line that
+names the file, the setting and what would be right.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from variorum.config import Ablation, Experiment, Settings
+from variorum.errors import VariorumError
+
+Place = tuple[str, ...]
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+CURRENT = "config/config.yaml"
+COMMAND_LINE = "command line"
+DEFAULT = "default"
+
+# What other code bases call our settings, for "did you mean".
+PEER_NAMES = {
+    "block_size": "context_length",
+    "n_ctx": "context_length",
+    "n_positions": "context_length",
+    "max_seq_len": "context_length",
+    "seq_len": "context_length",
+    "d_model": "n_embd",
+    "hidden_size": "n_embd",
+    "dim": "n_embd",
+    "num_layers": "n_layer",
+    "n_layers": "n_layer",
+    "num_hidden_layers": "n_layer",
+    "depth": "n_layer",
+    "num_heads": "n_head",
+    "n_heads": "n_head",
+    "num_attention_heads": "n_head",
+    "lr": "learning_rate",
+    "min_lr": "min_learning_rate",
+    "max_iters": "max_steps",
+    "num_steps": "max_steps",
+    "warmup_iters": "warmup_steps",
+    "eval_interval": "val_interval",
+    "max_norm": "grad_clip",
+    "max_grad_norm": "grad_clip",
+    "rope_theta": "rotary_base",
+    "pos_emb": "positions",
+    "position_encoding": "positions",
+    "optim": "optimizer",
+    "num_merges": "vocab_size",
+    "temp": "temperature",
+    "max_new_tokens": "max_tokens",
+}
+
+
+class ConfigError(VariorumError):
+    """The configuration says something that cannot be; one line for each fault."""
+
+
+@dataclass(frozen=True)
+class Layered:
+    """Merged raw settings, with the place each was written at."""
+
+    values: dict[str, Any]
+    origins: dict[Place, str]
+
+    def origin(self, place: Place) -> str:
+        """Where the setting at `place`, or what encloses it, was written."""
+        for length in range(len(place), 0, -1):
+            if place[:length] in self.origins:
+                return self.origins[place[:length]]
+        return DEFAULT
+
+
+@dataclass(frozen=True)
+class LoadedExperiment:
+    """A valid experiment, its name, what departs from its file, and where each value is from."""
+
+    name: str
+    settings: Experiment
+    overrides: dict[str, Any] = field(default_factory=dict)
+    layers: Layered = field(default_factory=lambda: Layered({}, {}))
+
+
+@dataclass(frozen=True)
+class LoadedAblation:
+    """A valid ablation and the experiment of each of its variants."""
+
+    name: str
+    settings: Ablation
+    variants: dict[str, LoadedExperiment]
+
+
+def load_experiment(root: Path, overrides: Mapping[str, Any] | None = None) -> LoadedExperiment:
+    """The current experiment of the project at `root`.
+
+    `overrides` are nested settings from a command line; `experiment` among them chooses another
+    file. Raises `ConfigError`.
+    """
+    current = _read(root, CURRENT)
+    command = _origins_of(dict(overrides or {}), lambda place: COMMAND_LINE)
+    name = str(command.values.get("experiment", current.values.get("experiment", "default")))
+    changes = _merge(_without(current, "experiment"), _without(command, "experiment"))
+    return named_experiment(root, name, changes)
+
+
+def named_experiment(root: Path, name: str, changes: Layered | None = None) -> LoadedExperiment:
+    """The experiment `config/experiments/<name>.yaml` with `changes` on top; raises `ConfigError`."""
+    file = _file_of(root, "experiments", name)
+    changes = changes or Layered({}, {})
+    layers = _merge(_read(root, file), changes)
+    settings = _validate(Experiment, layers, file)
+    return LoadedExperiment(name, settings, changes.values, layers)
+
+
+def load_ablation(root: Path, name: str) -> LoadedAblation:
+    """The ablation `config/ablations/<name>.yaml`; it never reads `config/config.yaml`."""
+    file = _file_of(root, "ablations", name)
+    layers = _read(root, file)
+    settings = _validate(Ablation, layers, file)
+    variants = {}
+    for variant, changes in settings.variants.items():
+        places = _origins_of(changes, lambda place, v=variant: layers.origin(("variants", v, *place)))
+        variants[variant] = named_experiment(root, settings.experiment, places)
+    if settings.corpus == "domain" or settings.last_stage == "finetune":
+        for variant, experiment in variants.items():
+            if experiment.settings.corpus.domain is None:
+                raise ConfigError(
+                    f"{file}: variant {variant} has no domain corpus, which corpus = "
+                    f"{settings.corpus} and last_stage = {settings.last_stage} need; "
+                    "name an experiment that has one"
+                )
+    return LoadedAblation(name, settings, variants)
+
+
+def ablation_names(root: Path) -> list[str]:
+    """Names of all ablations of the project, sorted."""
+    return sorted(file.stem for file in (root / "config/ablations").glob("*.yaml"))
+
+
+def provenance(experiment: LoadedExperiment) -> Iterator[tuple[str, Any, str]]:
+    """Every setting of the experiment as (dotted name, value, where it was written)."""
+    yield from _leaves(experiment.settings, (), experiment.layers)
+
+
+def _leaves(settings: Settings, place: Place, layers: Layered) -> Iterator[tuple[str, Any, str]]:
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from _leaves(value, (*place, name), layers)
+        else:
+            yield ".".join((*place, name)), value, layers.origin((*place, name))
+
+
+# Reading
+
+
+def _file_of(root: Path, folder: str, name: str) -> str:
+    file = f"config/{folder}/{name}.yaml"
+    if not (root / file).is_file():
+        known = sorted(path.stem for path in (root / "config" / folder).glob("*.yaml"))
+        raise ConfigError(
+            f"{file}: there is no such file;{_did_you_mean(name, known)} "
+            f"known are {', '.join(known) or 'none'}"
+        )
+    return file
+
+
+def _read(root: Path, file: str) -> Layered:
+    try:
+        values = YAML(typ="rt").load((root / file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{file}: there is no such file; run this inside a clone of the project"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = " ".join(str(error.problem).split())
+        raise ConfigError(f"{file}:{line}: not valid YAML: {problem}; mend that line") from None
+    except YAMLError as error:
+        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
+    if values is None:
+        values = CommentedMap()
+    if not isinstance(values, CommentedMap):
+        raise ConfigError(f"{file}: holds {values!r}; write `setting: value` lines")
+    origins: dict[Place, str] = {}
+    _note_lines(values, (), file, origins)
+    return Layered(_plain(values), origins)
+
+
+def _note_lines(node: CommentedMap, place: Place, file: str, origins: dict[Place, str]) -> None:
+    for name, value in node.items():
+        here = (*place, str(name))
+        line = node.lc.data[name][0] + 1 if name in (node.lc.data or {}) else node.lc.line + 1
+        origins[here] = f"{file}:{line}"
+        if isinstance(value, CommentedMap):
+            _note_lines(value, here, file, origins)
+
+
+def _plain(value: Any) -> Any:
+    """Round-trip nodes as plain Python data."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _origins_of(values: dict[str, Any], origin: Any) -> Layered:
+    origins: dict[Place, str] = {}
+
+    def note(node: Mapping[str, Any], place: Place) -> None:
+        for name, value in node.items():
+            origins[*place, str(name)] = origin((*place, str(name)))
+            if isinstance(value, Mapping):
+                note(value, (*place, str(name)))
+
+    note(values, ())
+    return Layered(_plain(values), origins)
+
+
+def _without(layer: Layered, name: str) -> Layered:
+    values = {key: value for key, value in layer.values.items() if key != name}
+    return Layered(values, {place: at for place, at in layer.origins.items() if place[0] != name})
+
+
+def _merge(below: Layered, above: Layered) -> Layered:
+    """`above` wins; a section whose `kind` changes is replaced whole."""
+
+    def merged(low: Any, high: Any) -> Any:
+        if not (isinstance(low, dict) and isinstance(high, dict)):
+            return high
+        if "kind" in high and "kind" in low and high["kind"] != low["kind"]:
+            return high
+        return low | {name: merged(low.get(name), value) for name, value in high.items()}
+
+    return Layered(merged(below.values, above.values), below.origins | above.origins)
+
+
+# Checking
+
+
+def _validate(model: type[AnySettings], layers: Layered, file: str) -> AnySettings:
+    try:
+        return model.model_validate(layers.values)
+    except ValidationError as error:
+        lines = [_line(model, layers, file, fault) for fault in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
+    place = _place(layers.values, fault["loc"])
+    name, message, kind = ".".join(place), fault["msg"], fault["type"]
+    origin = layers.origin(place)
+    where = file if origin == DEFAULT else origin
+    found = fault.get("input")
+    if kind == "extra_forbidden":
+        return f"{where}: {name}: unknown setting;{_suggestion(model, place)}"
+    if kind == "missing":
+        return f"{where}: {name}: missing; add it"
+    if kind.startswith("union_tag"):
+        return f"{where}: {name}.kind: {message[0].lower()}{message[1:]}"
+    if isinstance(found, (dict, list)) and not isinstance(found, str):
+        found = None if kind in _OWN_KINDS else found
+    if kind in _OWN_KINDS:  # the message already names the setting and the remedy
+        prefix = ".".join(place[:-1] if place and place[-1] == kind else place)
+        own = message if not prefix else f"{prefix}.{message}"
+        culprit = layers.origin((*place, message.split(":")[0]))
+        return f"{file if culprit == DEFAULT else culprit}: {own}"
+    wanted = message.replace("Input should", "should").replace("Value should", "should")
+    return f"{where}: {name}: {found!r} {wanted[0].lower()}{wanted[1:]}"
+
+
+_OWN_KINDS = frozenset(
+    {"vocab_size", "n_head", "batch_size", "warmup_steps", "min_learning_rate", "stride"}
+    | {"baseline", "seeds", "component"}
+)
+
+
+def _place(values: Any, location: tuple[Any, ...]) -> Place:
+    """pydantic's location without the tags of unions, which nobody wrote."""
+    place: list[str] = []
+    node = values
+    for index, step in enumerate(location):
+        last = index == len(location) - 1
+        tag = isinstance(node, dict) and node.get("kind") == step and step not in node
+        if tag and not last:
+            continue
+        place.append(str(step))
+        node = node.get(step) if isinstance(node, dict) else None
+    return tuple(place)
+
+
+def _suggestion(model: type[Settings], place: Place) -> str:
+    *sections, unknown = place
+    here = _known_settings(model, tuple(sections))
+    anywhere = {name: path for path, name in _all_settings(model, ())}
+    if close := _did_you_mean(unknown, here):
+        return close
+    target = PEER_NAMES.get(unknown, unknown)
+    if target in here:
+        return f" did you mean `{target}`?"
+    if target in anywhere:
+        return f" did you mean `{anywhere[target]}`?"
+    return f" known here are {', '.join(here)}"
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    word = PEER_NAMES.get(word, word)
+    close = get_close_matches(word, known, n=1)
+    return f" did you mean `{close[0]}`?" if close else ""
+
+
+def _models_of(annotation: Any) -> list[type[Settings]]:
+    """The settings models inside a type such as `A | B | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in _models_of(part)]
+
+
+def _all_settings(model: type[BaseModel], path: Place) -> Iterator[tuple[str, str]]:
+    for name, info in model.model_fields.items():
+        yield ".".join((*path, name)), name
+        for inner in _models_of(info.annotation):
+            yield from _all_settings(inner, (*path, name))
+
+
+def _known_settings(model: type[Settings], sections: Place) -> list[str]:
+    models = [model]
+    for section in sections:
+        infos = [m.model_fields[section] for m in models if section in m.model_fields]
+        models = [inner for info in infos for inner in _models_of(info.annotation)]
+    return sorted({name for m in models for name in m.model_fields})
+

@@ -1,0 +1,58 @@
+"""What a model has computed of the tokens before, so that each new token costs one token's work.
+
+The keys and values of every layer stand in memory that is taken once, with room for a whole window.
+"""
+
+import torch
+from torch import Tensor
+
+from variorum.config import ModelSettings
+from variorum.errors import VariorumError
+
+
+class Cache:
+    """Keys and values of `batch_size` sequences of equal length, at first none.
+
+    `keys` and `values` are (n_layer, B, H, capacity, D), of which the first `length` places count.
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        batch_size: int = 1,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | None = None,
+    ) -> None:
+        self.capacity = settings.context_length
+        head_size = settings.n_embd // settings.n_head
+        shape = (settings.n_layer, batch_size, settings.n_head, self.capacity, head_size)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.length = 0
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Put those of T new tokens (B, H, T, D) behind what layer has; all so far (B, H, S, D).
+
+        Raises:
+            VariorumError: if there is no room.
+        """
+        n_new = keys.shape[2]
+        end = self.length + n_new
+        if end > self.capacity:
+            raise VariorumError(
+                f"the cache holds {self.length} of at most {self.capacity} tokens, so {n_new} more "
+                "do not fit; clear it and read the last part of the text again"
+            )
+        all_keys, all_values = self.keys[layer], self.values[layer]  # (B, H, capacity, D)
+        all_keys.narrow(2, self.length, n_new).copy_(keys)
+        all_values.narrow(2, self.length, n_new).copy_(values)
+        return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
+
+    def advance(self, n_tokens: int) -> None:
+        """Count new tokens, once every layer has them."""
+        self.length += n_tokens
+
+    def clear(self) -> None:
+        """Forget everything; the memory is used again."""
+        self.length = 0

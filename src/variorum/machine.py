@@ -1,0 +1,73 @@
+"""The machine: where and how a stage runs. Nothing here can enter a key.
+
+Numbers must not depend on how many cores there are, so a numerical stage computes with one thread
+a process (`use_one_thread`), and what may vary is how many processes share the logical shards.
+"""
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+LIBRARIES = ("torch", "numpy", "pandas", "matplotlib", "seaborn", "safetensors", "ftfy", "scipy")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How to run here.
+
+    processes: how many share the work of a training, at most one for each logical shard.
+    checkpoint_seconds: how often a training saves the state that it can go on from.
+    """
+
+    processes: int = 1
+    checkpoint_seconds: float = 20.0
+
+
+def use_one_thread() -> None:
+    """Set the thread variables, before any numerical library is imported."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = "1"
+
+
+def description() -> dict[str, Any]:
+    """Host, processor, and versions, for `run.json`."""
+    return {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def _processor() -> str:
+    """The processor's name and vector features, which decide how floats are summed."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    entries = {name.strip(): value.strip() for name, value in facts.items()}
+    vector = sorted(f for f in entries.get("flags", "").split() if f.startswith(("avx", "amx")))
+    return f"{entries.get('model name', platform.machine())} ({' '.join(vector)})"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

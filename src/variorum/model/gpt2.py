@@ -1,0 +1,116 @@
+"""GPT-2 (Radford et al. 2019) with nothing left out and nothing to choose: for reading.
+
+`model.gpt` is the model that is trained here; with equal weights the two give equal logits, which
+a test holds. Shapes: B sequences, T tokens, C channels, H heads of D = C / H channels, V tokens in
+the vocabulary.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Each x times the normal distribution function there, nearly (Hendrycks and Gimpel 2016)."""
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+class LayerNorm(nn.Module):
+    """Each token's channels brought to mean 0 and variance 1, then scaled and shifted."""
+
+    def __init__(self, n_embd: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_embd))
+        self.bias = nn.Parameter(torch.zeros(n_embd))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) to (B, T, C)."""
+        centred = x - x.mean(-1, keepdim=True)
+        variance = (centred**2).mean(-1, keepdim=True)  # (B, T, 1)
+        return centred / torch.sqrt(variance + 1e-5) * self.weight + self.bias
+
+
+class Attention(nn.Module):
+    """Each token gathers from itself and the tokens before it."""
+
+    def __init__(self, n_embd: int, n_head: int) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.c_attn = nn.Linear(n_embd, 3 * n_embd)
+        self.c_proj = nn.Linear(n_embd, n_embd)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) to (B, T, C)."""
+        B, T, C = x.shape
+        D = C // self.n_head
+
+        def heads(y: Tensor) -> Tensor:
+            return y.view(B, T, self.n_head, D).transpose(1, 2)  # (B, H, T, D)
+
+        query, key, value = (heads(y) for y in self.c_attn(x).split(C, dim=2))
+        scores = query @ key.transpose(2, 3) / math.sqrt(D)  # (B, H, T, T)
+        future = torch.triu(torch.ones(T, T, dtype=torch.bool), diagonal=1)
+        weights = scores.masked_fill(future, -math.inf).softmax(dim=3)
+        gathered = (weights @ value).transpose(1, 2).reshape(B, T, C)
+        output: Tensor = self.c_proj(gathered)
+        return output
+
+
+class FeedForward(nn.Module):
+    """Each token thinks by itself."""
+
+    def __init__(self, n_embd: int) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(n_embd, 4 * n_embd)
+        self.c_proj = nn.Linear(4 * n_embd, n_embd)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) to (B, T, C)."""
+        output: Tensor = self.c_proj(gelu(self.c_fc(x)))
+        return output
+
+
+class Block(nn.Module):
+    """One layer. Both parts read a normalized copy and add to the stream that passes by."""
+
+    def __init__(self, n_embd: int, n_head: int) -> None:
+        super().__init__()
+        self.ln_1 = LayerNorm(n_embd)
+        self.attn = Attention(n_embd, n_head)
+        self.ln_2 = LayerNorm(n_embd)
+        self.mlp = FeedForward(n_embd)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) to (B, T, C)."""
+        x = x + self.attn(self.ln_1(x))
+        output: Tensor = x + self.mlp(self.ln_2(x))
+        return output
+
+
+class GPT2(nn.Module):
+    """Token ids in, scores for every possible next token out."""
+
+    def __init__(
+        self, vocab_size: int, context_length: int, n_layer: int, n_head: int, n_embd: int
+    ) -> None:
+        super().__init__()
+        self.wte = nn.Embedding(vocab_size, n_embd)  # what a token means
+        self.wpe = nn.Embedding(context_length, n_embd)  # where it stands
+        self.h = nn.ModuleList(Block(n_embd, n_head) for _ in range(n_layer))
+        self.ln_f = LayerNorm(n_embd)
+        for name, parameter in self.named_parameters():
+            if name.endswith("c_proj.weight"):
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * n_layer))
+            elif parameter.dim() == 2:
+                nn.init.normal_(parameter, std=0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits (B, T, V) of the token after each of ids (B, T)."""
+        x = self.wte(ids) + self.wpe(torch.arange(ids.shape[1]))  # (B, T, C)
+        for block in self.h:
+            x = block(x)
+        logits: Tensor = self.ln_f(x) @ self.wte.weight.T  # (B, T, V)
+        return logits

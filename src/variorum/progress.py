@@ -1,0 +1,94 @@
+"""Progress for people: which stage, which step, how fast, how long still.
+
+On a terminal one live line; in a log, or with several stages side by side, a line every few
+seconds. tqdm does the counting and the estimate.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from tqdm import tqdm
+
+FORMAT = "{desc}  {n_fmt}/{total_fmt} {unit}  {postfix}{elapsed} gone, {remaining} left"
+SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_REFRESHES = 0.2
+
+
+class Progress:
+    """Says what a stage is doing, to the terminal and to its log."""
+
+    def __init__(self, label: str, log: Path | None = None) -> None:
+        self.label = label
+        self._log = _open(log) if log else None
+        self._live = log is None and sys.stderr.isatty()
+        self._bar: tqdm[None] | None = None
+
+    def say(self, text: str) -> None:
+        """One line."""
+        line = f"{self.label}  {text}"
+        if self._bar is not None and self._live:
+            tqdm.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr, flush=True)
+        self._record(line)
+
+    @contextmanager
+    def counting(self, total: int, unit: str, start: int = 0) -> Iterator[None]:
+        """Count steps up to `total` while the block runs; `start` were done before."""
+        stream = sys.stderr if self._live else _Lines(self)
+        wait = SECONDS_BETWEEN_REFRESHES if self._live else SECONDS_BETWEEN_LINES
+        with tqdm(
+            total=total,
+            initial=start,
+            desc=self.label,
+            unit=unit,
+            file=stream,
+            mininterval=wait,
+            miniters=1,
+            bar_format=FORMAT,
+            leave=False,
+            dynamic_ncols=self._live,
+        ) as self._bar:
+            yield
+        self._bar = None
+
+    def step(self, facts: str = "", count: int = 1) -> None:
+        """Another `count` are done; `facts` stand on the live line."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{facts}  " if facts else "", refresh=False)
+            self._bar.update(count)
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._log:
+            self._log.close()
+
+    def _record(self, line: str) -> None:
+        if self._log:
+            self._log.write(line + "\n")
+            self._log.flush()
+
+
+class _Lines:
+    """Where tqdm writes when no terminal listens: whole lines, each once."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def write(self, text: str) -> int:
+        line = text.strip("\r\n ")
+        if line:
+            print(line, file=sys.stderr, flush=True)
+            self._progress._record(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Every line is flushed as it is written."""
+
+
+def _open(log: Path) -> TextIO:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log.open("w", encoding="utf-8")

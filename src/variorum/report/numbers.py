@@ -1,0 +1,44 @@
+"""How numbers are written for people: the one place where a table, figure or page rounds."""
+
+import math
+
+MINUS = "−"
+NO_BREAK = "\u00a0"
+THIN = "\u202f"
+
+
+def fixed(value: float, digits: int = 3) -> str:
+    """`value` with so many decimals, a true minus sign, and never minus zero."""
+    text = f"{value:.{digits}f}"
+    if not text.startswith("-"):
+        return text
+    return MINUS + text[1:] if float(text) else text[1:]
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Like `fixed`, with a plus sign before what is above zero."""
+    text = fixed(value, digits)
+    return text if text.startswith(MINUS) or not float(text) else "+" + text
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as percent: 0.25 is `25 %`."""
+    return fixed(100 * share, digits) + NO_BREAK + "%"
+
+
+def count(value: int) -> str:
+    """A whole number with its thousands apart: `1 234 567`."""
+    return f"{value:,}".replace(",", THIN).replace("-", MINUS)
+
+
+def size(n_bytes: int) -> str:
+    """Bytes in the decimal unit that fits: `1.25 MB`."""
+    if n_bytes < 1000:
+        return f"{n_bytes}{NO_BREAK}B"
+    power = min(int(math.log10(n_bytes)) // 3, 4)
+    return f"{n_bytes / 1000**power:.3g}{NO_BREAK}{('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A positive value with so many significant digits, such as a learning rate: `0.0003`."""
+    return f"{value:.{digits}g}"

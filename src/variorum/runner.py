@@ -1,0 +1,139 @@
+"""Runs one stage: lock, open the upstreams, call the stage's function, publish.
+
+A stage that was killed is run again by the same call and goes on from what it left in scratch.
+"""
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from variorum import machine
+from variorum.atomic import write_atomically
+from variorum.config import STAGES, chosen_components, restored
+from variorum.errors import VariorumError
+from variorum.fingerprint import Fingerprint, fingerprint
+from variorum.machine import Machine
+from variorum.progress import Progress
+from variorum.store import Ref, Result, Spec, Store, StoreError, readable_json
+from variorum.task import Task
+from variorum.tracking import BUNDLING, OWN_FILE, bundle
+
+SPEC = "spec.json"
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def hand_over(store: Store, spec: Spec, label: str) -> None:
+    """Leave a spec in scratch for the process that will run it."""
+    path = store.scratch(spec.ref) / SPEC
+    content = readable_json({"spec": spec.as_data(), "label": label}).encode()
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomically(path, content)
+
+
+def handed_over(store: Store, ref: Ref) -> tuple[Spec, str]:
+    """The spec and label left for `ref`; raises `StoreError` if there is none."""
+    path = store.scratch(ref) / SPEC
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(
+            f"nothing is planned under {ref}; `variorum config` shows the current keys, and "
+            "`snakemake` plans and runs them"
+        ) from None
+    return Spec.from_data(data["spec"]), data["label"]
+
+
+def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Result:
+    """Make the result `ref`, whose spec was handed over, unless it exists.
+
+    Raises `VariorumError` for whatever a user can mend.
+    """
+    if store.exists(ref):
+        return store.open(ref)
+    spec, label = handed_over(store, ref)
+    progress = Progress(f"{ref.stage} {label}", log)
+    try:
+        with store.locked(ref, lambda: progress.say("waits for the process that is making it")):
+            if store.exists(ref):
+                progress.say("was made meanwhile")
+                return store.open(ref)
+            return _make(store, spec, label, here, progress)
+    except VariorumError as error:
+        progress.say(f"stopped: {error}")
+        raise
+    finally:
+        progress.close()
+
+
+def _make(store: Store, spec: Spec, label: str, here: Machine, progress: Progress) -> Result:
+    code = _current_code(spec)
+    inputs = {name: store.open(upstream) for name, upstream in spec.upstream.items()}
+    scratch = store.scratch(spec.ref)
+    output = scratch / "output"
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    _remove_if_empty(store.folder(spec.ref))  # Snakemake made it; until it is full it is absent
+    task = Task(spec, inputs, store.root, output, scratch, here, progress)
+    begun, clock = datetime.now(UTC), time.monotonic()
+    with _clear_about_storage():
+        import_module(f"variorum.stages.{spec.stage}").run(task)
+        if spec.stage in BUNDLING:
+            bundle(store, [i.ref for i in inputs.values() if i.ref.stage not in OWN_FILE], output)
+        facts = {
+            "label": label,
+            "begun": begun.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - clock, 2),
+            "processes": here.processes,
+            **machine.description(),
+            **task.run,
+        }
+        varying: Mapping[str, Any] = {"run.json": facts, "code.json": code.sources}
+        result = store.publish(spec, output, inputs, varying)
+    progress.say(f"done in {facts['seconds']} s: results/{spec.ref}")
+    return result
+
+
+def _current_code(spec: Spec) -> Fingerprint:
+    """The fingerprint of the code as it is now, which must still be the planned one."""
+    settings = restored(STAGES[spec.stage], dict(spec.settings))
+    code = fingerprint(f"variorum.stages.{spec.stage}:run", chosen_components(settings))
+    if code.digest != spec.code:
+        raise VariorumError(
+            f"the code of {spec.stage} was edited after {spec.ref} was planned; "
+            "run the same command again: it plans with the code as it is now"
+        )
+    return code
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+@contextmanager
+def _clear_about_storage() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or "the project's folder"
+        if error.errno in NO_SPACE:
+            what = "no space is left on the disk (or a quota is used up)"
+        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            what = "writing is not allowed there"
+        else:
+            raise
+        raise VariorumError(
+            f"{os.fspath(where)}: {what}; no result was touched. Make room, then run the same "
+            "command: it goes on from where it was"
+        ) from error

@@ -1,0 +1,84 @@
+"""Pins sources: gives every source of text the SHA-256 that its key stands on.
+
+A source that names its checksum is left as it is. Files are hashed where they lie. An address
+without a checksum is looked up in `config/sources.lock`; a missing entry is made by downloading
+once, and announced.
+"""
+
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from variorum.atomic import write_atomically
+from variorum.config import FilesSource, Source, UrlSource
+from variorum.corpus.fetching import FetchContext, mirrors_from_environment
+from variorum.corpus.sources import files, url
+from variorum.errors import VariorumError
+from variorum.store import sha256_of
+
+LOCK = "config/sources.lock"
+HEADER = "# What each address held when it was first used. Keys stand on these; commit this file.\n"
+
+
+def pinned(source: Source, root: Path, *, offline: bool = False) -> Source:
+    """The source with its SHA-256 filled in.
+
+    Raises `VariorumError` if its files do not exist, if it cannot be downloaded, or, with
+    `offline`, if it has yet to be locked.
+    """
+    if source.sha256 is not None:
+        return source
+    if isinstance(source, FilesSource):
+        return source.model_copy(
+            update={"sha256": files.digest(source.path, source.suffixes, root)}
+        )
+    assert isinstance(source, UrlSource)
+    return source.model_copy(update={"sha256": _locked(source, root, offline)})
+
+
+def context(root: Path) -> FetchContext:
+    """Where downloads lie and where they are looked for first."""
+    return FetchContext(
+        root=root,
+        cache=root / "scratch" / "downloads",
+        mirrors=mirrors_from_environment(),
+        report=_announce,
+    )
+
+
+def _locked(source: UrlSource, root: Path, offline: bool) -> str:
+    entries = _read(root)
+    if source.url not in entries:
+        if offline:
+            raise VariorumError(
+                f"{LOCK}: unlocked: {source.url} has no entry yet; run without -n once to make it, "
+                "or give the source's sha256"
+            )
+        _announce(f"locking {source.url}")
+        file = url.download(source.url, None, context(root))
+        entries[source.url] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
+        _write(root, entries)
+        _announce(f"{LOCK}: {source.url} = {entries[source.url]['sha256']}; commit it")
+    return str(entries[source.url]["sha256"])
+
+
+def _read(root: Path) -> dict[str, dict[str, str | int]]:
+    path = root / LOCK
+    if not path.is_file():
+        return {}
+    entries = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+    if not all(isinstance(entry, dict) and "sha256" in entry for entry in entries.values()):
+        raise VariorumError(f"{LOCK}: an entry has no sha256; restore the file with git checkout")
+    return dict(entries)
+
+
+def _write(root: Path, entries: dict[str, dict[str, str | int]]) -> None:
+    lines = [HEADER]
+    for address, entry in sorted(entries.items()):
+        lines += [f"{address}:\n", f"  sha256: {entry['sha256']}\n", f"  bytes: {entry['bytes']}\n"]
+    write_atomically(root / LOCK, "".join(lines).encode())
+
+
+def _announce(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

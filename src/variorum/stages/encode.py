@@ -1,0 +1,31 @@
+"""encode: one corpus as flat token files, document after document."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from variorum.corpus import documents, tokenfile
+from variorum.task import Task
+from variorum.tokenizer import files
+from variorum.tokenizer.base import Tokenizer
+
+PARTS = ("train", "val", "test")
+
+
+def run(task: Task) -> None:
+    """Write `train.bin`, `val.bin`, `test.bin` and an index of each."""
+    tokenizer = files.load(task.inputs["tokenizer"].file("tokenizer.json"))
+    for part in PARTS:
+        encoded = _encoded(task.inputs["text"].file(f"{part}.jsonl"), tokenizer)
+        summary = tokenfile.write(
+            task.output,
+            part,
+            encoded,
+            eot=tokenizer.eot,
+            dtype=tokenfile.dtype_for(tokenizer.vocab_size),
+        )
+        task.progress.say(f"{part}: {summary.tokens:,} tokens for {summary.bytes:,} bytes")
+
+
+def _encoded(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, list[int], int]]:
+    for document in documents.read(path):
+        yield document.id, tokenizer.encode(document.text), len(document.text.encode())

@@ -1,0 +1,29 @@
+"""finetune: a pretrained model trained on, at a lower rate, on the domain corpus."""
+
+from variorum.config import FinetuneStage
+from variorum.model import files
+from variorum.task import Task
+from variorum.training.loop import Host
+from variorum.training.outputs import train
+
+
+def run(task: Task) -> None:
+    """Write the model, its log and its samples (see `training.outputs`)."""
+    settings = task.settings(FinetuneStage)
+    vocabulary = task.inputs["tokenizer"].file("tokenizer.json")
+    model = files.load(task.inputs["model"].folder)
+    outcome = train(
+        model,
+        vocabulary,
+        task.inputs["tokens"].folder,
+        settings.training,
+        settings.seed,
+        Host(
+            task.scratch / "state.safetensors",
+            task.machine.processes,
+            task.machine.checkpoint_seconds,
+            task.progress,
+        ),
+        task.output,
+    )
+    task.run["tokens_per_second"] = round(outcome.tokens_per_second)

@@ -1,0 +1,31 @@
+"""pretrain: a Transformer trained from nothing on the base corpus."""
+
+from variorum.config import PretrainStage
+from variorum.model.gpt import GPT
+from variorum.task import Task
+from variorum.tokenizer.files import load as load_tokenizer
+from variorum.training.loop import Host
+from variorum.training.outputs import train
+
+
+def run(task: Task) -> None:
+    """Write the model, its log and its samples (see `training.outputs`)."""
+    settings = task.settings(PretrainStage)
+    vocabulary = task.inputs["tokenizer"].file("tokenizer.json")
+    vocab_size = load_tokenizer(vocabulary).vocab_size
+    model = GPT(settings.model, vocab_size, seed=settings.seed)
+    outcome = train(
+        model,
+        vocabulary,
+        task.inputs["tokens"].folder,
+        settings.training,
+        settings.seed,
+        Host(
+            task.scratch / "state.safetensors",
+            task.machine.processes,
+            task.machine.checkpoint_seconds,
+            task.progress,
+        ),
+        task.output,
+    )
+    task.run["tokens_per_second"] = round(outcome.tokens_per_second)

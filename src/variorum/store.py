@@ -1,0 +1,337 @@
+"""The store: specs, keys, and the results that carry them.
+
+A result is the folder `results/<stage>/<key>/`: complete and immutable, or absent. A stage works in
+`scratch/<stage>/<key>/`; publishing syncs its output to disk, writes `manifest.json` as the last
+file, and renames the whole folder into place, so that no reader ever sees a part of it. All reading
+goes through `Store.open`, which refuses what is not whole.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from variorum.errors import VariorumError
+
+SCHEMA = 1
+"""Part of every key; raised when the way keys are made changes."""
+
+MANIFEST = "manifest.json"
+RUN = "run.json"
+CODE = "code.json"
+VARYING = (RUN, CODE)
+"""Files of a result that may differ between places: no manifest lists them."""
+
+KEY_LENGTH = 12
+
+
+class StoreError(VariorumError):
+    """A result is missing, damaged, or in the way."""
+
+
+@dataclass(frozen=True, order=True)
+class Ref:
+    """The name of a result: `pretrain/3fa9c1d2e4b5`."""
+
+    stage: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.stage}/{self.key}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Ref":
+        """`stage/key` as it is written in specs."""
+        stage, _, key = text.partition("/")
+        return cls(stage, key)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one result is made from: settings, upstream results, and the fingerprint of the code."""
+
+    stage: str
+    settings: Mapping[str, Any]
+    upstream: Mapping[str, Ref]
+    code: str
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data, of which the key is the hash."""
+        return {
+            "schema": SCHEMA,
+            "stage": self.stage,
+            "settings": dict(self.settings),
+            "upstream": {name: str(ref) for name, ref in self.upstream.items()},
+            "code": self.code,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> "Spec":
+        """The inverse of `as_data`."""
+        upstream = {name: Ref.parse(ref) for name, ref in data["upstream"].items()}
+        return cls(data["stage"], data["settings"], upstream, data["code"])
+
+    @property
+    def ref(self) -> Ref:
+        """The result that this spec makes."""
+        digest = hashlib.sha256(canonical_json(self.as_data()).encode()).hexdigest()
+        return Ref(self.stage, digest[:KEY_LENGTH])
+
+
+def canonical_json(data: Any) -> str:
+    """JSON that is equal for equal data: sorted names, no spaces, no NaN.
+
+    Raises `TypeError` for anything that JSON does not hold by itself.
+    """
+    _refuse_foreign(data, "$")
+    return json.dumps(
+        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def _refuse_foreign(data: Any, place: str) -> None:
+    if isinstance(data, dict):
+        for name, value in data.items():
+            if type(name) is not str:
+                raise TypeError(f"{place}: the name {name!r} is {type(name).__name__}, not text")
+            _refuse_foreign(value, f"{place}.{name}")
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            _refuse_foreign(value, f"{place}[{index}]")
+    elif data is not None and type(data) not in (str, int, float, bool):
+        raise TypeError(f"{place}: {type(data).__name__} has no canonical form")
+
+
+def readable_json(data: Any) -> str:
+    """JSON for people: sorted names, two spaces, a final newline."""
+    return json.dumps(data, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A complete result, open for reading."""
+
+    ref: Ref
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    def file(self, name: str) -> Path:
+        """Path of one of its files; raises `StoreError` if the manifest lists no such file."""
+        if name not in self.manifest["files"]:
+            raise StoreError(
+                f"{self.folder}: the result holds no {name}, only "
+                f"{', '.join(sorted(self.manifest['files']))}"
+            )
+        return self.folder / name
+
+    def has(self, name: str) -> bool:
+        """Whether the manifest lists this file."""
+        return name in self.manifest["files"]
+
+    def json(self, name: str) -> Any:
+        """One of its files, parsed."""
+        return json.loads(self.file(name).read_text(encoding="utf-8"))
+
+    @property
+    def spec(self) -> Spec:
+        """What it was made from."""
+        return Spec.from_data(self.manifest["spec"])
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """Where, when and how long it ran; empty if that was not kept."""
+        path = self.folder / RUN
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+@dataclass(frozen=True)
+class Store:
+    """The results of the project at `root`, and the scratch folder beside them."""
+
+    root: Path
+
+    def folder(self, ref: Ref) -> Path:
+        """Where the result lies, or would."""
+        return self.root / "results" / ref.stage / ref.key
+
+    def scratch(self, ref: Ref) -> Path:
+        """Where the stage that makes it works; survives a kill."""
+        return self.root / "scratch" / ref.stage / ref.key
+
+    def exists(self, ref: Ref) -> bool:
+        """Whether the result is complete. Raises `StoreError` if it is there but damaged."""
+        folder = self.folder(ref)
+        if not (folder / MANIFEST).exists():
+            return False
+        self.open(ref)
+        return True
+
+    def open(self, ref: Ref) -> Result:
+        """The result, if it is whole; raises `StoreError` that says what is missing where."""
+        folder = self.folder(ref)
+        result = Result(ref, folder, self._manifest(ref))
+        for name, entry in result.manifest["files"].items():
+            path = folder / name
+            size = path.stat().st_size if path.is_file() else None
+            if size != entry["bytes"]:
+                found = "is missing" if size is None else f"has {size:,} bytes"
+                raise StoreError(
+                    f"{self._shown(path)} {found}, its manifest says {entry['bytes']:,} bytes: "
+                    f"{self._remedy(ref)}"
+                )
+        return result
+
+    def _manifest(self, ref: Ref) -> Any:
+        path = self.folder(ref) / MANIFEST
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if Spec.from_data(manifest["spec"]).ref != ref or "files" not in manifest:
+                raise StoreError(
+                    f"{self._shown(path)} belongs to another spec: {self._remedy(ref)}"
+                )
+        except FileNotFoundError:
+            raise StoreError(
+                f"{self._shown(path)} does not exist: there is no complete result {ref}; "
+                "make it with snakemake, or fetch it with `dvc pull`"
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(
+                f"{self._shown(path)} is cut off or not a manifest: {self._remedy(ref)}"
+            ) from None
+        return manifest
+
+    def _shown(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def _remedy(self, ref: Ref) -> str:
+        folder = self._shown(self.folder(ref))
+        return (
+            f"restore it with `dvc checkout --force {folder}.dvc`, or move {folder} away and run "
+            "the same command to make it again"
+        )
+
+    def refs(self, stage: str | None = None) -> Iterator[Ref]:
+        """Every result that has a manifest, sorted."""
+        for manifest in sorted(self.root.glob(f"results/{stage or '*'}/*/{MANIFEST}")):
+            yield Ref(manifest.parent.parent.name, manifest.parent.name)
+
+    @contextmanager
+    def locked(self, ref: Ref, wait: Any = None) -> Iterator[None]:
+        """Hold the key: of two processes that want one result, the second waits.
+
+        The lock is the kernel's and goes with the process that holds it. `wait` is called once
+        before waiting.
+        """
+        path = self.root / "scratch" / "locks" / f"{ref.stage}-{ref.key}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if wait:
+                    wait()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def publish(
+        self,
+        spec: Spec,
+        output: Path,
+        inputs: Mapping[str, Result],
+        varying: Mapping[str, Any],
+    ) -> Result:
+        """Make the files in `output` the result of `spec`; the caller holds its lock.
+
+        `varying` are the contents of `run.json` and `code.json`. An existing result is left as it
+        is and returned.
+        """
+        if self.exists(spec.ref):
+            return self.open(spec.ref)
+        manifest = manifest_of(spec, output, inputs)
+        for name, content in varying.items():
+            (output / name).write_text(readable_json(content), encoding="utf-8")
+        (output / MANIFEST).write_text(readable_json(manifest), encoding="utf-8")
+        self._put_in_place(spec.ref, output)
+        return self.open(spec.ref)
+
+    def restore(self, ref: Ref, copy: Path) -> Result:
+        """Put a copy of a result in its place, through the same door as a new one."""
+        with self.locked(ref):
+            output = self.scratch(ref) / "restored"
+            shutil.rmtree(output, ignore_errors=True)
+            shutil.copytree(copy, output)
+            self._put_in_place(ref, output)
+        return self.open(ref)
+
+    def _put_in_place(self, ref: Ref, output: Path) -> None:
+        for path in (*sorted(output.rglob("*")), output):
+            _sync(path)
+        target = self.folder(ref)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._clear(ref)
+        output.rename(target)
+        _sync(target.parent)
+        shutil.rmtree(self.scratch(ref), ignore_errors=True)
+
+    def _clear(self, ref: Ref) -> None:
+        """Move what lies in a result's place without a manifest aside; nothing is deleted."""
+        target = self.folder(ref)
+        if not target.exists():
+            return
+        try:
+            target.rmdir()  # Snakemake makes the folder before the stage runs
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            aside = self.root / "scratch" / "aside" / str(ref)
+            while aside.exists():
+                aside = aside.with_name(aside.name + "-")
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            target.rename(aside)
+
+
+def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[str, Any]:
+    """The manifest: the spec, every file that came out, and the manifests of what went in."""
+    files = {
+        path.relative_to(output).as_posix(): {
+            "sha256": sha256_of(path),
+            "bytes": path.stat().st_size,
+        }
+        for path in sorted(output.rglob("*"))
+        if path.is_file() and path.name not in VARYING and path != output / MANIFEST
+    }
+    return {
+        "key": spec.ref.key,
+        "spec": spec.as_data(),
+        "files": files,
+        "inputs": {
+            name: {
+                "result": str(result.ref),
+                "manifest_sha256": sha256_of(result.folder / MANIFEST),
+                "files": dict(result.manifest["files"]),
+            }
+            for name, result in sorted(inputs.items())
+        },
+    }
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

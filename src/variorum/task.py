@@ -1,0 +1,37 @@
+"""What a stage is handed: its settings, its opened upstreams, and places to work in.
+
+A stage never sees the experiment, so nothing can reach a result that its spec does not hold.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from variorum.config import AnySettings, restored
+from variorum.machine import Machine
+from variorum.progress import Progress
+from variorum.store import Result, Spec
+
+
+@dataclass(frozen=True)
+class Task:
+    """One stage about to run.
+
+    root: the project's folder; only sources of text look at it.
+    output: the folder whose files become the result.
+    scratch: a folder that survives a kill, for state to go on from.
+    run: facts for `run.json`, such as speed, that may differ each time.
+    """
+
+    spec: Spec
+    inputs: Mapping[str, Result]
+    root: Path
+    output: Path
+    scratch: Path
+    machine: Machine
+    progress: Progress
+    run: dict[str, object] = field(default_factory=dict)
+
+    def settings(self, model: type[AnySettings]) -> AnySettings:
+        """The stage's settings, typed."""
+        return restored(model, dict(self.spec.settings))

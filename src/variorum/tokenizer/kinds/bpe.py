@@ -1,0 +1,124 @@
+"""Byte-level byte-pair encoding, as in GPT-2 (Radford et al. 2019, section 2.2).
+
+Text is cut into pretokens by GPT-2's pattern, each pretoken's UTF-8 bytes are the first tokens, and
+learned merges join them. The ids: the 256 bytes in GPT-2's order, one id for each merge in the
+order learned, then `<|endoftext|>`.
+
+`train` takes texts and settings and gives a `BytePairTokenizer`; `from_document` makes one of the
+content of its file.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+from variorum.config import TokenizerSettings
+from variorum.errors import VariorumError
+from variorum.tokenizer.base import Tokenizer, hugging_face_document, text_bytes
+from variorum.tokenizer.merges import BYTES, Merges, MergeTable, apply, learn
+from variorum.tokenizer.pretokens import split
+
+CACHED_PRETOKENS = 1 << 17
+CACHED_CHARACTERS = 64  # of one pretoken; longer ones hardly come twice
+
+
+# The bytes that GPT-2 shows as themselves: the printing ones of Latin-1, without its spaces.
+PRINTING = bytes([*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)])
+# The byte of each of the first 256 ids, the id of each byte, and a sign that prints for each of
+# those ids, as vocabulary files are text.
+BYTE_OF_ID = PRINTING + bytes(value for value in range(BYTES) if value not in PRINTING)
+ID_OF_BYTE = bytes(map(BYTE_OF_ID.index, range(BYTES)))
+SIGNS = PRINTING.decode("latin-1") + "".join(map(chr, range(BYTES, 2 * BYTES - len(PRINTING))))
+
+
+class BytePairTokenizer(Tokenizer):
+    """Byte-level BPE with given merges."""
+
+    def __init__(self, merges: Merges) -> None:
+        super().__init__(spelling.translate(BYTE_OF_ID) for spelling in merges.spellings)
+        self.merges = merges
+        self._encoded = _EncodedPretokens(merges)
+
+    def encode(self, text: str) -> list[int]:
+        """The token ids of `text`."""
+        return list(chain.from_iterable(map(self._encoded.__getitem__, split(text))))
+
+    def document(self) -> dict[str, Any]:
+        """The content of `tokenizer.json`, for a BPE model of bytes."""
+        names = [_signs(spelling) for spelling in self.merges.spellings]
+        return hugging_face_document(
+            "bpe",
+            {name: i for i, name in enumerate(names)},
+            [f"{names[first]} {names[second]}" for first, second in self.merges.pairs],
+            byte_fallback=False,
+            pre_tokenizer=_byte_level(),
+            decoder=_byte_level(),
+        )
+
+
+class _EncodedPretokens(dict[str, list[int]]):
+    """The ids of pretokens: encoded when first asked for, and kept while there is room."""
+
+    def __init__(self, merges: Merges) -> None:
+        self._ranks = {pair: rank for rank, pair in enumerate(merges.pairs)}
+        self._ids = merges.ids
+
+    def __missing__(self, pretoken: str) -> list[int]:
+        ids = apply(text_bytes(pretoken).translate(ID_OF_BYTE), self._ranks, self._ids)
+        if len(pretoken) <= CACHED_CHARACTERS:
+            if len(self) >= CACHED_PRETOKENS:
+                self.clear()
+            self[pretoken] = ids
+        return ids
+
+
+def train(texts: Iterable[str], settings: TokenizerSettings) -> BytePairTokenizer:
+    """Learn the merges of a vocabulary of `settings.vocab_size` from `texts`.
+
+    Exact and deterministic: the pair with the highest count is merged, among equals the one with
+    the lowest ids. A text with too few pairs for that size is a VariorumError.
+    """
+    if settings.vocab_size is None or settings.vocab_size <= BYTES:
+        raise VariorumError(
+            f"tokenizer.vocab_size: {settings.vocab_size} does not hold the {BYTES} bytes and "
+            f"<|endoftext|>; give at least {BYTES + 1}"
+        )
+    pretokens = Counter[str]()
+    for text in texts:
+        pretokens.update(split(text))
+    words = {text_bytes(piece).translate(ID_OF_BYTE): n for piece, n in pretokens.items()}
+    merges = learn(words, settings.vocab_size - 1)
+    most = len(merges.spellings) + 1
+    if most < settings.vocab_size:
+        raise VariorumError(
+            f"tokenizer.vocab_size: the text is too small for {settings.vocab_size} tokens: only "
+            f"{len(merges.pairs)} merges were possible; set at most {most}, or give more text"
+        )
+    return BytePairTokenizer(merges)
+
+
+def from_document(document: dict[str, Any]) -> BytePairTokenizer:
+    """The tokenizer whose `document()` this is; other content gives any error, or another one."""
+    table = MergeTable()
+    for merge in document["model"]["merges"]:
+        first, second = merge.split(" ")
+        table.add((table.id_of[_spelling(first)], table.id_of[_spelling(second)]))
+    return BytePairTokenizer(table.freeze())
+
+
+def _byte_level() -> dict[str, Any]:
+    return {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": True,
+    }
+
+
+def _signs(spelling: bytes) -> str:
+    return "".join(map(SIGNS.__getitem__, spelling))
+
+
+def _spelling(signs: str) -> bytes:
+    return bytes(map(SIGNS.index, signs))

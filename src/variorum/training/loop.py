@@ -1,0 +1,378 @@
+"""The training loop, for pretraining and fine-tuning alike.
+
+A batch is cut into a fixed number of logical shards. Each shard's gradient is computed by one
+thread into a vector of its own, and the vectors are summed in the order of the shards; then the
+parameters, cut into as many slices, are updated slice by slice. Both cuts are part of the settings,
+so one process that does everything and several that share the work make the same bits.
+
+The log, the samples and the choice of the checkpoint follow from the settings alone; how long
+things took does not enter them.
+"""
+
+import hashlib
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from variorum import components
+from variorum.config import SamplingSettings, TrainingSettings
+from variorum.errors import VariorumError
+from variorum.generation.text import continue_text
+from variorum.model.gpt import GPT
+from variorum.progress import Progress
+from variorum.tokenizer.base import Tokenizer
+from variorum.training import batches, flat, state
+from variorum.training.batches import Tokens
+from variorum.training.team import Member, assembled
+
+VAL_ROWS = 16  # windows of val in one forward pass
+SAMPLE = SamplingSettings(temperature=0.8, top_p=0.95)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a training reads: token streams of the train and val parts."""
+
+    train: Tokens
+    val: Tokens
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where a training runs; none of it changes a result.
+
+    state: file of the state to go on from, saved every `checkpoint_seconds`.
+    """
+
+    state: Path
+    processes: int = 1
+    checkpoint_seconds: float = 20.0
+    progress: Progress = field(default_factory=lambda: Progress("training"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a training; the model holds the chosen weights."""
+
+    rows: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+    summary: dict[str, Any]
+    tokens_per_second: float
+
+
+class _Shared:
+    """The memory that a team works on; everything is flat float32 unless said."""
+
+    def __init__(self, model: GPT, settings: TrainingSettings, n_states: int, n_val: int) -> None:
+        self.layout = flat.Layout.of(model)
+        size, shards = self.layout.size, settings.shards
+        self.weights = flat.gather(self.layout, model).share_memory_()
+        self.gradients = torch.zeros(shards, size).share_memory_()
+        self.states = torch.zeros(n_states, size).share_memory_()
+        self.decayed = flat.decayed(self.layout, model)
+        self.losses = torch.zeros(shards, dtype=torch.float64).share_memory_()
+        self.squares = torch.zeros(shards, dtype=torch.float64).share_memory_()
+        self.val_sums = torch.zeros(n_val, dtype=torch.float64).share_memory_()
+        self.stop = torch.zeros(1, dtype=torch.int64).share_memory_()
+
+
+class Training:
+    """One training of one model; `run` does it, from the saved state if there is one."""
+
+    def __init__(
+        self,
+        model: GPT,
+        tokenizer: Tokenizer,
+        data: Data,
+        settings: TrainingSettings,
+        seed: int,
+        host: Host,
+    ) -> None:
+        self.model, self.tokenizer, self.data = model, tokenizer, data
+        self.settings, self.seed, self.host = settings, seed, host
+        self.context_length = model.settings.context_length
+        batches.check_length(data.train, self.context_length, "the train part")
+        batches.check_length(data.val, self.context_length, "the val part")
+        self._optimizer = components.load("training/optimizers", settings.optimizer)
+        self._schedule = components.load("training/schedules", settings.schedule)
+        self._val_starts = self._places_in_val()
+        n_val = -(-len(self._val_starts) // VAL_ROWS)
+        self._shared = _Shared(model, settings, len(self._optimizer.STATES), n_val)
+        self._position = state.Position()
+        self._best = self._shared.weights.clone()
+        self._saved_at = self._begun = time.monotonic()
+        self._first_step = 0
+        self._asked_to_stop = False
+
+    def _places_in_val(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Where the windows of val begin: separate blocks, at most `val_tokens` in all."""
+        length = min(len(self.data.val) - 1, max(self.settings.val_tokens, self.context_length))
+        return np.arange(0, length - self.context_length + 1, self.context_length)
+
+    def run(self) -> Outcome:
+        """Train to the end. Raises `VariorumError` if interrupted or if the loss is not finite."""
+        self._go_on()
+        settings, done = self.settings, self._position.step
+        self._first_step, self._begun = done, time.monotonic()
+        size = min(self.host.processes, settings.shards)
+        with (
+            _one_thread(),
+            assembled(size, self._steps) as leader,
+            self._stopping_on_signals(),
+            self.host.progress.counting(settings.max_steps, "steps", done),
+        ):
+            self._steps(leader)
+        speed = self._tokens_per_second()
+        flat.attach(self._shared.layout, self.model, self._chosen())
+        self.model.zero_grad(set_to_none=True)
+        self.model.eval()
+        position = self._position
+        return Outcome(position.rows, position.samples, self._summary(), speed)
+
+    def _tokens_per_second(self) -> float:
+        """Speed since this process began or went on."""
+        steps = self._position.step - self._first_step
+        tokens = steps * self.settings.batch_size * self.context_length
+        return tokens / (time.monotonic() - self._begun)
+
+    def _chosen(self) -> Tensor:
+        chosen = self._best if self.settings.selection == "best" else self._shared.weights
+        return chosen.clone()
+
+    def _summary(self) -> dict[str, Any]:
+        position, settings = self._position, self.settings
+        last = settings.selection == "last"
+        per_step = settings.batch_size * self.context_length
+        return {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "steps": settings.max_steps,
+            "tokens_seen": settings.max_steps * per_step,
+            "train_tokens": len(self.data.train),
+            "chosen_step": settings.max_steps if last else position.best_step,
+            "chosen_val_loss": position.rows[-1]["val_loss"] if last else position.best_val_loss,
+            "final_weights_sha256": _hash(self._shared.weights),
+        }
+
+    # The steps, as every member of the team takes them
+
+    def _steps(self, member: Member) -> None:
+        shared, settings = self._shared, self.settings
+        flat.attach(shared.layout, self.model, shared.weights)
+        if self._position.step == 0:
+            self._look_at_val(member)
+        while self._position.step < settings.max_steps:
+            step = self._position.step + 1
+            rate = self._schedule.rate(step, settings)
+            for shard in member.share_of(settings.shards):
+                self._compute_gradient(step, shard)
+            member.meet()
+            self._refuse_non_finite(step)
+            for index in member.share_of(settings.shards):
+                self._sum_gradients(index)
+            member.meet()
+            norm = math.sqrt(math.fsum(shared.squares.tolist()))
+            for index in member.share_of(settings.shards):
+                self._update(index, step, rate, norm)
+            if member.leads:  # between two meetings, so that all members read the same
+                shared.stop.fill_(self._asked_to_stop)
+            member.meet()
+            self._note(step, norm)
+            if step % settings.val_interval == 0 or step == settings.max_steps:
+                self._look_at_val(member, rate)
+            if member.leads:
+                self._tell(rate)
+                self._save_now_and_then()
+            if shared.stop.item() and step < settings.max_steps:
+                self._stop_here(member)
+
+    def _compute_gradient(self, step: int, shard: int) -> None:
+        settings, shared = self.settings, self._shared
+        rows = settings.batch_size // settings.shards
+        inputs, targets = batches.batch(
+            self.data.train,
+            self.seed,
+            step,
+            settings.batch_size,
+            self.context_length,
+            slice(shard * rows, (shard + 1) * rows),
+        )
+        if self.model.settings.dropout:
+            torch.manual_seed(_dropout_seed(self.seed, step, shard))
+        gradient = shared.gradients[shard].zero_()
+        flat.attach_gradients(shared.layout, self.model, gradient)
+        self.model.train()
+        loss = self.model.loss(inputs, targets)
+        loss.backward()
+        shared.losses[shard] = loss.item()
+
+    def _sum_gradients(self, index: int) -> None:
+        """Mean of the shards' gradients over one slice, left in the first shard's vector."""
+        shared = self._shared
+        part = shared.layout.slices(self.settings.shards)[index]
+        total = shared.gradients[0, part]
+        for shard in range(1, self.settings.shards):
+            total += shared.gradients[shard, part]
+        total /= self.settings.shards
+        shared.squares[index] = torch.sum(total.double() ** 2)
+
+    def _update(self, index: int, step: int, rate: float, norm: float) -> None:
+        shared, clip = self._shared, self.settings.grad_clip
+        part = shared.layout.slices(self.settings.shards)[index]
+        gradient = shared.gradients[0, part]
+        if clip and norm > clip:
+            gradient *= clip / norm
+        self._optimizer.update(
+            shared.weights[part],
+            gradient,
+            tuple(shared.states[:, part]),
+            shared.decayed[part],
+            step,
+            rate,
+            self.settings,
+        )
+
+    def _refuse_non_finite(self, step: int) -> None:
+        losses = self._shared.losses
+        if not torch.isfinite(losses).all():
+            raise VariorumError(
+                f"the loss became {losses.mean().item()} at step {step}; lower learning_rate "
+                f"(now {self.settings.learning_rate}) or raise warmup_steps "
+                f"(now {self.settings.warmup_steps})"
+            )
+
+    def _note(self, step: int, norm: float) -> None:
+        self._position.step = step
+        self._position.train_losses.append(float(self._shared.losses.mean()))
+        self._position.gradient_norm = norm
+
+    # Looking at val
+
+    def _look_at_val(self, member: Member, rate: float = 0.0) -> None:
+        """Add a row to the log, choose, and write a sample; members share the forward passes."""
+        member.meet()
+        self.model.eval()
+        with torch.inference_mode():
+            for index in member.share_of(len(self._shared.val_sums)):
+                places = self._val_starts[index * VAL_ROWS : (index + 1) * VAL_ROWS]
+                inputs, targets = batches.windows(self.data.val, places, self.context_length)
+                mean = self.model.loss(inputs, targets).item()
+                self._shared.val_sums[index] = mean * targets.numel()
+        member.meet()
+        if member.leads:
+            count = len(self._val_starts) * self.context_length
+            self._log_row(math.fsum(self._shared.val_sums.tolist()) / count, rate)
+        self._position.train_losses.clear()
+
+    def _log_row(self, val_loss: float, rate: float) -> None:
+        position, losses = self._position, self._position.train_losses
+        position.rows.append(
+            {
+                "step": position.step,
+                "train_loss": math.fsum(losses) / len(losses) if losses else None,
+                "val_loss": val_loss,
+                "learning_rate": rate,
+                "gradient_norm": position.gradient_norm if losses else None,
+                "weights_sha256": _hash(self._shared.weights),
+            }
+        )
+        if val_loss < position.best_val_loss:
+            position.best_step, position.best_val_loss = position.step, val_loss
+            self._best.copy_(self._shared.weights)
+        self._write_sample(val_loss)
+
+    def _write_sample(self, val_loss: float) -> None:
+        if not self.settings.sample_tokens:
+            return
+        drawn = SAMPLE.model_copy(
+            update={"max_tokens": self.settings.sample_tokens, "seed": self.seed}
+        )
+        text = continue_text(self.model, self.tokenizer, "", drawn)
+        self._position.samples.append({"step": self._position.step, "text": text})
+        shown = " ".join(text.split())[:90]
+        self.host.progress.say(f"step {self._position.step}: val {val_loss:.4f}  “{shown}”")
+
+    # What only the leader does
+
+    def _tell(self, rate: float) -> None:
+        loss = float(self._shared.losses.mean())
+        speed = self._tokens_per_second()
+        self.host.progress.step(f"loss {loss:.4f}  rate {rate:.2e}  {speed:,.0f} tokens/s")
+
+    def _save_now_and_then(self) -> None:
+        """Save every few seconds; the end of the training is saved by its caller."""
+        if time.monotonic() - self._saved_at >= self.host.checkpoint_seconds:
+            self._save()
+
+    def _stop_here(self, member: Member) -> None:
+        if member.leads:
+            self._save()
+        raise VariorumError(
+            f"stopped after step {self._position.step} of {self.settings.max_steps}; "
+            "the same command goes on from there"
+        )
+
+    def _save(self) -> None:
+        shared = self._shared
+        tensors = {"weights": shared.weights, "states": shared.states, "best": self._best}
+        state.write(self.host.state, tensors, self._position)
+        self._saved_at = time.monotonic()
+
+    def _go_on(self) -> None:
+        saved = state.read(self.host.state)
+        if saved is None:
+            return
+        tensors, self._position = saved
+        self._shared.weights.copy_(tensors["weights"])
+        self._shared.states.copy_(tensors["states"])
+        self._best.copy_(tensors["best"])
+        self.host.progress.say(f"goes on from step {self._position.step}")
+
+    @contextmanager
+    def _stopping_on_signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the training after the step at hand, with its state saved."""
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self._asked_to_stop = True
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, ask) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread and deterministic kernels while the block runs."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def _dropout_seed(seed: int, step: int, shard: int) -> int:
+    """Equal for equal (seed, step, shard), whichever process computes the shard."""
+    digest = hashlib.sha256(f"{seed} {step} {shard}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def _hash(weights: Tensor) -> str:
+    """SHA-256 of the flat weights."""
+    return hashlib.sha256(weights.numpy().tobytes()).hexdigest()

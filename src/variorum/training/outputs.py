@@ -1,0 +1,57 @@
+"""A training from token files to what it leaves: the model in the field's formats, its log, its samples."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+from variorum.config import TrainingSettings
+from variorum.corpus.tokenfile import TokenFile
+from variorum.model import files
+from variorum.model.gpt import GPT
+from variorum.tokenizer.files import load as load_tokenizer
+from variorum.training.loop import Data, Host, Outcome, Training
+
+COLUMNS = (
+    "step",
+    "train_loss",
+    "val_loss",
+    "learning_rate",
+    "gradient_norm",
+    "weights_sha256",
+)
+
+
+def train(
+    model: GPT,
+    vocabulary: Path,
+    tokens: Path,
+    settings: TrainingSettings,
+    seed: int,
+    host: Host,
+    output: Path,
+) -> Outcome:
+    """Train `model` on the token files in `tokens` and write what comes of it into `output`.
+
+    `vocabulary` is the `tokenizer.json` that the files were encoded with.
+    """
+    parts = {part: TokenFile.open(tokens, part).tokens for part in ("train", "val")}
+    tokenizer = load_tokenizer(vocabulary)
+    outcome = Training(model, tokenizer, Data(**parts), settings, seed, host).run()
+    write(output, model, vocabulary, outcome)
+    return outcome
+
+
+def write(folder: Path, model: GPT, tokenizer: Path, outcome: Outcome) -> None:
+    """Write `model.safetensors`, `config.json`, `tokenizer.json`, `metrics.csv` (by step, losses in
+    nats a token), `metrics.json` (final) and `samples.jsonl` into `folder`."""
+    files.save(model, folder)
+    shutil.copyfile(tokenizer, folder / "tokenizer.json")
+    with (folder / "metrics.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(outcome.rows)
+    summary = json.dumps(outcome.summary, indent=2, sort_keys=True)
+    (folder / "metrics.json").write_text(summary + "\n", encoding="utf-8")
+    samples = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in outcome.samples]
+    (folder / "samples.jsonl").write_text("".join(samples), encoding="utf-8")

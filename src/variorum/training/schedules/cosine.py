@@ -1,0 +1,14 @@
+"""Linear warmup, then half a cosine down to the lowest rate (Loshchilov and Hutter 2017)."""
+
+import math
+
+from variorum.config import TrainingSettings
+
+
+def rate(step: int, settings: TrainingSettings) -> float:
+    """Learning rate of `step`, counted from 1 to `max_steps`."""
+    high, low = settings.learning_rate, settings.min_learning_rate
+    if step <= settings.warmup_steps:
+        return high * step / (settings.warmup_steps + 1)
+    share = (step - settings.warmup_steps) / (settings.max_steps - settings.warmup_steps)
+    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * share))

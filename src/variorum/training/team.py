@@ -1,0 +1,111 @@
+"""A team: one or more processes that run the same steps over shared memory.
+
+The main process is rank 0; the others are forked from it and end with it. They meet at barriers.
+Which rank does what never changes a result, because the work is cut into logical shards first.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
+from threading import BrokenBarrierError
+
+from variorum.errors import VariorumError
+
+ORPHAN_CHECK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """One process of a team, as it sees itself."""
+
+    rank: int
+    size: int
+    barrier: Barrier | None
+
+    def share_of(self, count: int) -> range:
+        """The numbers below `count` that are this member's work."""
+        return range(self.rank, count, self.size)
+
+    def meet(self) -> None:
+        """Wait until every member is here; raises `VariorumError` if one has died."""
+        if self.barrier is None:
+            return
+        try:
+            self.barrier.wait()
+        except BrokenBarrierError:
+            raise VariorumError(
+                "a worker process of this training died (is the memory used up?); "
+                "run the same command again: it goes on from the last saved step"
+            ) from None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the main process, which alone speaks and writes."""
+        return self.rank == 0
+
+
+@contextmanager
+def assembled(size: int, work: Callable[[Member], None]) -> Iterator[Member]:
+    """Fork `size - 1` members that run `work`; yields the leader, who is to run it as well."""
+    if size == 1:
+        yield Member(0, 1, None)
+        return
+    forking = multiprocessing.get_context("fork")
+    barrier = forking.Barrier(size)
+    leader = os.getpid()
+    workers: list[BaseProcess] = [
+        forking.Process(target=_work, args=(work, Member(rank, size, barrier), leader), daemon=True)
+        for rank in range(1, size)
+    ]
+    for worker in workers:
+        worker.start()
+    ended = threading.Event()
+    guard = threading.Thread(target=_guard, args=(workers, barrier, ended), daemon=True)
+    guard.start()
+    try:
+        yield Member(0, size, barrier)
+    except BaseException:
+        ended.set()
+        for worker in workers:
+            worker.kill()
+        raise
+    finally:
+        ended.set()
+        for worker in workers:
+            worker.join()
+        guard.join()
+
+
+def _work(work: Callable[[Member], None], member: Member, leader: int) -> None:
+    """Body of a forked member: it leaves signals from the terminal to the leader."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
+    with suppress(VariorumError):  # the leader meets the same error, and says it
+        work(member)
+
+
+def _end_with(leader: int) -> None:
+    """End this process when its parent is gone: a killed leader leaves nobody waiting."""
+    while os.getppid() == leader:
+        time.sleep(ORPHAN_CHECK_SECONDS)
+    os._exit(1)
+
+
+def _guard(workers: list[BaseProcess], barrier: Barrier, ended: threading.Event) -> None:
+    """Wake the leader from its barrier if a member dies before the end."""
+    while not ended.is_set():
+        gone = wait([worker.sentinel for worker in workers], timeout=0.5)
+        if gone and any(worker.exitcode for worker in workers):
+            barrier.abort()
+            return
+        if len(gone) == len(workers):
+            return

@@ -1,0 +1,206 @@
+"""What the Snakefile asks: which results are missing, what they need, and how to call them.
+
+The key decides identity and Snakemake decides and executes. Snakemake goes by modification times,
+which say nothing here, so the input function of a finished result returns nothing: it is a leaf,
+and times cannot make it run again.
+"""
+
+import fcntl
+import os
+import sys
+import time
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from variorum.errors import VariorumError
+from variorum.experiments import ablation_names, load_ablation, load_experiment
+from variorum.plan import REPORT, Node, Plan, plan_ablation, plan_experiment
+from variorum.runner import hand_over
+from variorum.store import MANIFEST, Ref, Store
+from variorum.tracking import unbundle
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WHOLE_GRAPH = "graph"
+"""`--config graph=whole` shows finished results with what they needed, for `--rulegraph`."""
+
+TABLE_FILES = ("table.md", "table.csv", "intervals.svg")
+
+
+def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
+    """End Snakemake with one clear line instead of a traceback when a user can mend it."""
+
+    @wraps(function)
+    def clear(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except VariorumError as error:
+            print(f"variorum: {error}", file=sys.stderr, flush=True)
+            raise SystemExit(1) from None
+
+    return clear
+
+
+class Flow:
+    """The plans of the current experiment and of the ablations, as Snakemake's rules see them."""
+
+    def __init__(self, root: Path, overrides: Mapping[str, Any], *, dry_run: bool) -> None:
+        """`overrides` is what `--config` gave; with `dry_run` nothing is downloaded to plan."""
+        self.root = root
+        self.store = Store(root)
+        self._overrides = {k: v for k, v in overrides.items() if k != WHOLE_GRAPH}
+        self._whole = overrides.get(WHOLE_GRAPH) == "whole"
+        self._offline = dry_run
+        self._ablations: dict[str, Plan] = {}
+
+    @cached_property
+    def current(self) -> Plan:
+        """The plan of the current experiment."""
+        loaded = load_experiment(self.root, self._overrides)
+        return self._at_hand(plan_experiment(loaded, self.root, offline=self._offline))
+
+    def ablation(self, name: str) -> Plan:
+        """The plan of one ablation."""
+        if name not in self._ablations:
+            loaded = load_ablation(self.root, name)
+            plan = plan_ablation(loaded, self.root, offline=self._offline)
+            self._ablations[name] = self._at_hand(plan)
+        return self._ablations[name]
+
+    def _at_hand(self, plan: Plan) -> Plan:
+        """The plan, after what travelled inside its report or table was put back in place."""
+        if self.store.exists(plan.last.ref):
+            unbundle(self.store, plan.last.ref)
+        return plan
+
+    def node(self, ref: Ref) -> Node:
+        """The planned node of `ref`: of an ablation planned so far, the experiment, or any other."""
+        for plan in self._ablations.values():
+            if ref in plan.nodes:
+                return plan.nodes[ref]
+        if ref in self.current.nodes:
+            return self.current.nodes[ref]
+        for name in ablation_names(self.root):
+            if ref in self.ablation(name).nodes:
+                return self.ablation(name).nodes[ref]
+        raise VariorumError(
+            f"{ref} is not part of the current experiment or of an ablation; it belongs to other "
+            "settings or other code. `variorum config` shows the current keys"
+        )
+
+    # What rules ask
+
+    def manifest(self, ref: Ref) -> str:
+        """The file that stands for a result in Snakemake's graph."""
+        return (self.store.folder(ref) / MANIFEST).relative_to(self.root).as_posix()
+
+    def needs(self, stage: str) -> Callable[[Any], list[str]]:
+        """Input function of a stage's rule: nothing for a finished result."""
+
+        @in_one_line
+        def inputs(wildcards: Any) -> list[str]:
+            node = self.node(Ref(stage, wildcards.key))
+            if self.store.exists(node.ref):
+                return self._manifests(node.upstream.values()) if self._whole else []
+            hand_over(self.store, node.spec, node.label)
+            return self._manifests(node.upstream.values())
+
+        return inputs
+
+    def label(self, stage: str) -> Callable[[Any], str]:
+        """Parameter function: what people call the result."""
+        return in_one_line(lambda wildcards: self.node(Ref(stage, wildcards.key)).label)
+
+    def results(self, stage: str) -> Callable[[Any], list[str]]:
+        """Input function of a stage's target: all of its results in the current experiment."""
+        return in_one_line(lambda wildcards: self._manifests(self.current.of_stage(stage)))
+
+    def _manifests(self, nodes: Iterable[Node]) -> list[str]:
+        return [self.manifest(node.ref) for node in nodes]
+
+    # Pages: files at a fixed place that must belong to the current keys
+
+    @in_one_line
+    def report(self, wildcards: Any = None) -> list[str]:
+        """Input function of the report's page."""
+        return self._page(self.current.last, [("report.html", REPORT), *self._receipts()])
+
+    def _receipts(self) -> list[tuple[str, str]]:
+        folder = Path(REPORT).parent
+        return [(name, str(folder / name)) for name in ("metrics.json", "curves.csv")]
+
+    @in_one_line
+    def table(self, wildcards: Any) -> list[str]:
+        """Input function of an ablation's table under `reports/`."""
+        name = wildcards.ablation
+        pages = [(file, f"reports/{name}/{file}") for file in TABLE_FILES]
+        return self._page(self.ablation(name).last, pages)
+
+    def folder_of_report(self, wildcards: Any = None) -> str:
+        """Folder of the result that the report's page is copied from."""
+        return self._folder(self.current.last.ref)
+
+    def folder_of_table(self, wildcards: Any) -> str:
+        """Folder of the result that an ablation's table is copied from."""
+        return self._folder(self.ablation(wildcards.ablation).last.ref)
+
+    def _folder(self, ref: Ref) -> str:
+        return self.store.folder(ref).relative_to(self.root).as_posix()
+
+    def _page(self, node: Node, pages: list[tuple[str, str]]) -> list[str]:
+        """Nothing if every page equals its file in the result; else the result and a key file.
+
+        The key file is made newer than stale pages: that is the one language Snakemake understands.
+        """
+        if self.store.exists(node.ref) and not self._whole:
+            result = self.store.open(node.ref)
+            if all(_same(self.root / page, result.file(file)) for file, page in pages):
+                return []
+        key_file = self.root / "scratch" / "pages" / f"{node.ref.stage}-{node.ref.key}"
+        key_file.parent.mkdir(parents=True, exist_ok=True)
+        key_file.write_text(f"{node.ref}\n", encoding="utf-8")
+        existing = [self.root / page for _, page in pages if (self.root / page).exists()]
+        newest = max([time.time(), *(page.stat().st_mtime + 1 for page in existing)])
+        os.utime(key_file, (newest, newest))
+        return [self.manifest(node.ref), key_file.relative_to(self.root).as_posix()]
+
+    # Before anything runs
+
+    def start(self, marks: Path) -> None:
+        """Clear what a killed Snakemake left in its folder `marks`, if no other one is running.
+
+        Snakemake would refuse its dead predecessor's locks, and would run a result again that was
+        published just before it could note so.
+        """
+        marks.mkdir(exist_ok=True)
+        self._alive = (marks / "variorum.lock").open("a")  # held until this process ends
+        try:
+            fcntl.flock(self._alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(self._alive, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return
+        for lock in (marks / "locks").glob("*.lock"):
+            lock.unlink(missing_ok=True)
+        for mark in (marks / "incomplete").rglob("*"):
+            if mark.is_file() and self._is_complete(mark, marks / "incomplete"):
+                mark.unlink(missing_ok=True)
+        fcntl.flock(self._alive, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def _is_complete(self, mark: Path, folder: Path) -> bool:
+        """Whether Snakemake's mark, whose name encodes an output, is of a finished result."""
+        encoded = "".join(part.removeprefix("@") for part in mark.relative_to(folder).parts)
+        try:
+            output = Path(urlsafe_b64decode(encoded).decode())
+        except ValueError:
+            return False
+        if output.name != MANIFEST or len(output.parts) != 4:
+            return False
+        return self.store.exists(Ref(*output.parts[1:3]))
+
+
+def _same(page: Path, original: Path) -> bool:
+    return page.is_file() and page.read_bytes() == original.read_bytes()

@@ -1,0 +1,101 @@
+"""Slow twins of byte-pair encoding: every step starts anew, and nothing is kept up to date."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+
+from variorum import unicode14
+
+Pair = tuple[int, int]
+
+
+def split(text: str) -> list[str]:
+    """GPT-2's pretokens by reading from left to right, without its pattern."""
+    pieces = []
+    start = 0
+    while start < len(text):
+        end = _piece_end(text, start)
+        pieces.append(text[start:end])
+        start = end
+    return pieces
+
+
+def _piece_end(text: str, start: int) -> int:
+    for contraction in ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d"):
+        if text.startswith(contraction, start):
+            return start + len(contraction)
+    first = start + 1 if text[start] == " " and start + 1 < len(text) else start
+    if _sort_of(text[first]) != "space":
+        return _run_end(text, first)
+    end = _run_end(text, start)
+    # All of the run, if it ends the text or is one sign; else its last sign stays for the word.
+    return end if end == len(text) or end == start + 1 else end - 1
+
+
+def _run_end(text: str, start: int) -> int:
+    end = start
+    while end < len(text) and _sort_of(text[end]) == _sort_of(text[start]):
+        end += 1
+    return end
+
+
+@cache
+def _sort_of(character: str) -> str:
+    if re.match(f"[{unicode14.LETTERS}]", character):
+        return "letter"
+    if re.match(f"[{unicode14.NUMBERS}]", character):
+        return "number"
+    return "space" if re.match(f"[{unicode14.WHITE_SPACE}]", character) else "other"
+
+
+def learn(counts: Mapping[bytes, int], vocab_size: int) -> tuple[list[Pair], list[bytes]]:
+    """The merges and the spelling of each id: all pairs are counted again before every merge."""
+    words = [(list(word), count) for word, count in counts.items()]
+    spellings = [bytes([value]) for value in range(256)]
+    merges: list[Pair] = []
+    while len(spellings) < vocab_size:
+        pairs: Counter[Pair] = Counter()
+        for tokens, count in words:
+            for pair in pairwise(tokens):
+                pairs[pair] += count
+        if not pairs:
+            break
+        best = max(pairs, key=lambda pair: (pairs[pair], -pair[0], -pair[1]))
+        spelling = spellings[best[0]] + spellings[best[1]]
+        if spelling not in spellings:
+            spellings.append(spelling)
+        if best not in merges:
+            merges.append(best)
+        new = spellings.index(spelling)
+        words = [(replaced(tokens, best, new), count) for tokens, count in words]
+    return merges, spellings
+
+
+def replaced(tokens: Sequence[int], pair: Pair, new: int) -> list[int]:
+    """The tokens with every occurrence of the pair merged, from left to right."""
+    result: list[int] = []
+    at = 0
+    while at < len(tokens):
+        if tuple(tokens[at : at + 2]) == pair:
+            result.append(new)
+            at += 2
+        else:
+            result.append(tokens[at])
+            at += 1
+    return result
+
+
+def apply(word: bytes, merges: Sequence[Pair], spellings: Sequence[bytes]) -> list[int]:
+    """The ids of a word: one merge at a time, of lowest rank, the leftmost among equals."""
+    tokens = list(word)
+    while True:
+        candidates = [
+            (merges.index(pair), at) for at, pair in enumerate(pairwise(tokens)) if pair in merges
+        ]
+        if not candidates:
+            return tokens
+        _, at = min(candidates)
+        spelling = spellings[tokens[at]] + spellings[tokens[at + 1]]
+        tokens[at : at + 2] = [spellings.index(spelling)]

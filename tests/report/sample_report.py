@@ -1,0 +1,200 @@
+"""Plausible data for figures and page, made up from a fixed seed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from variorum.evaluation.verdicts import judge
+from variorum.report import figures, page
+from variorum.report.tables import AblationTable, Run, ablation_table
+
+WORDS = ["The", "␣func", "tion", "␣re", "turns", "␣a", "␣list", "␣of", "␣sym", "bols", ".", "↵"]
+
+
+def curves(steps: int, first: float, last: float, rate: float) -> pd.DataFrame:
+    rng = np.random.default_rng(steps)
+    step = np.arange(1, steps + 1)
+    smooth = last + (first - last) * np.exp(-12 * step / steps) + 0.5 / np.sqrt(1 + step / 30)
+    looked_at = step % (steps // 10) == 0
+    return pd.DataFrame(
+        {
+            "step": step,
+            "train_loss": smooth + rng.normal(0, 0.06, steps),
+            "val_loss": np.where(looked_at, smooth + 0.05, np.nan),
+            "learning_rate": rate * np.minimum(step / 100, 1) * (1.1 - step / steps),
+            "gradient_norm": np.ones(steps),
+        }
+    )
+
+
+def attention(n_layer: int = 3, n_head: int = 4, sharp: tuple[int, int] = (1, 2)) -> np.ndarray:
+    """Random causal attention in which one head looks at its predecessor."""
+    length = len(WORDS)
+    logits = np.random.default_rng(0).normal(size=(n_layer, n_head, length, length))
+    logits[sharp] += 9 * np.eye(length, k=-1)
+    weights = np.exp(logits) * np.tril(np.ones((length, length)))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def positions_table() -> AblationTable:
+    means = {"learned": 1.905, "sinusoidal": 1.931, "rotary": 1.871, "none": 1.906}
+    luck = {1: -0.010, 2: 0.006, 3: -0.004, 4: 0.002, 5: 0.006}
+    noise = np.random.default_rng(1).normal(0, 0.004, (4, 5))
+    runs = [
+        Run(
+            variant,
+            seed,
+            mean + luck[seed] + noise[row, seed - 1],
+            f"{row}{seed}c0ffee0000",
+            826_880,
+        )
+        for row, (variant, mean) in enumerate(means.items())
+        for seed in luck
+    ]
+    return ablation_table(
+        runs,
+        title="Position encodings",
+        question="Does the position encoding matter at this scale?",
+        metric="test bits per byte",
+        variants=list(means),
+        baseline="learned",
+        command="snakemake --config ablation=positions ablation",
+    )
+
+
+def all_figures() -> dict[str, str]:
+    """Every figure once, by name."""
+    counts = (2e5 / np.arange(1, 513) ** 1.1).astype(np.int64)
+    vectors = np.random.default_rng(2).normal(size=(512, 16))
+    labels = [*WORDS, "7", "$x$", "\\xff", "é", *(f"␣token{i}" for i in range(496))]
+    return {
+        "training": figures.training_curves(
+            {"pretraining": curves(400, 6.9, 2.4, 1e-3), "fine-tuning": curves(200, 2.9, 2.1, 3e-4)}
+        ),
+        "frequencies": figures.token_frequencies({"base": counts, "domain": counts[::-1] // 3 + 1}),
+        "embeddings": figures.embedding_pca(vectors, labels, counts),
+        "attention": figures.attention_heatmap(attention(), WORDS),
+        "ablation": figures.ablation_intervals(positions_table()),
+    }
+
+
+def _stress(model: str, share: float) -> page.Stress:
+    cases = (
+        judge(
+            "overflow-loss",
+            "Context overflow: loss",
+            "Does the text cost more once the context is full?",
+            measured=1.031,
+            threshold=1.25,
+            comparison="<=",
+            explanation="Loss 1.912 nats per token inside the context, 1.971 beyond.",
+        ),
+        judge(
+            "repetition",
+            "Repetition",
+            "How much of a sampled text repeats itself?",
+            measured=share,
+            threshold=0.7,
+            comparison="<=",
+            explanation="Greedy decoding of the same prompts: 93 % repeats.",
+            excerpt="The function returns the same as the same as the same as the same as",
+        ),
+        judge(
+            "hostile-special-token",
+            "Hostile prompt: the special token's text",
+            "Is the text <|endoftext|> text?",
+            measured=0.0,
+            threshold=0.0,
+            comparison="<=",
+            explanation="No special token among the 7 tokens of the prompt.",
+            excerpt="<|endoftext|> is a\\x07 text",
+        ),
+    )
+    return page.Stress(model, "5e55aa00dd11", cases)
+
+
+def sample_report() -> page.ReportData:
+    svg = all_figures()
+    titles = {
+        "training": ("Training", "Loss in nats per token on train and val, and the learning rate."),
+        "frequencies": ("Token frequencies", "How often the k-th most common token stands."),
+        "embeddings": ("Token embeddings", "The most common tokens on two principal components."),
+        "attention": ("Attention", "Who looks at whom in one sentence; rows look at columns."),
+    }
+    steps = (
+        page.FunnelStep("read", 2764, 0, 1_412_000, 0),
+        page.FunnelStep("shorter than min_characters", 2701, 63, 1_409_000, 3_000),
+        page.FunnelStep("duplicates", 2490, 211, 1_203_000, 206_000),
+    )
+    splits = (
+        page.Split("train", 1990, 968_000),
+        page.Split("val", 251, 121_000, 0.0612),
+        page.Split("test", 249, 114_000, 0.0588),
+    )
+    return page.ReportData(
+        title="A small GPT on mathematical prose, fine-tuned on graph theory",
+        experiment="default",
+        key="3f9a1c0b77de",
+        command="snakemake --cores 2 --config experiment=default",
+        base=page.Corpus("base", "prose of sympy 1.14.0", steps, splits, bz2=1.97, xz=1.78),
+        domain=page.Corpus("domain", "prose of networkx 3.6.1", steps, splits, 1.52, 1.57),
+        scores=(
+            page.Score("pretrained", "base", 1.671, 2.83, 16.9, 46_120, 114_000, "e0a1"),
+            page.Score("pretrained", "domain", 2.104, 3.52, 33.8, 38_800, 92_000, "e0a2"),
+            page.Score("fine-tuned", "base", 1.842, 3.12, 22.6, 46_120, 114_000, "e0a3"),
+            page.Score("fine-tuned", "domain", 1.548, 2.59, 13.3, 38_800, 92_000, "e0a4"),
+        ),
+        tokenizer=page.TokenizerFacts(
+            "bpe",
+            1024,
+            {"base": 2.47, "domain": 2.37},
+            "70ce1235ab90",
+            ("␣polynomial", "␣function"),
+        ),
+        trainings=(
+            page.Training("pretraining", 843_264, 2000, 6_144_000, 1900, 2.511, "ab12cd34ef56"),
+            page.Training("fine-tuning", 843_264, 500, 1_536_000, 500, 2.269, "0f1e2d3c4b5a"),
+        ),
+        samples=(
+            page.Sample(
+                "The ",
+                "function returns a list of the symbols that are given by the expression and the "
+                "coefficients of the polynomial over the domain.\n\nThe result is",
+                "graph is returned with the nodes of the shortest path between the source and the "
+                "target, where the weight of an edge is",
+            ),
+            page.Sample("A function ", "of the integral <b>is</b> zero.", "that yields nodes."),
+        ),
+        stress=(_stress("pretrained", 0.21), _stress("fine-tuned", 0.83)),
+        figures=tuple(
+            page.PageFigure(name, *titles[name], svg[name], "f1f2f3f4f5f6") for name in titles
+        ),
+        provenance=(
+            page.Provenance("download base", "d0d0d0d0d0d0", ()),
+            page.Provenance("normalize base", "a0a0a0a0a0a0", (("download", "d0d0d0d0d0d0"),)),
+            page.Provenance(
+                "pretrain",
+                "ab12cd34ef56",
+                (("encode", "e1e1e1e1e1e1"), ("tokenizer", "70ce1235ab90")),
+            ),
+        ),
+        settings={
+            "title": "A small GPT",
+            "seed": 1,
+            "model": {"n_layer": 4, "bias": True, "positions": "learned"},
+            "stress": {"prompts": ["The ", "A function "], "sampling": {"top_k": None}},
+        },
+    )
+
+
+def without_domain() -> page.ReportData:
+    report = sample_report()
+    return replace(
+        report,
+        domain=None,
+        scores=report.scores[:1],
+        trainings=report.trainings[:1],
+        stress=report.stress[:1],
+        samples=tuple(replace(sample, after=None) for sample in report.samples),
+    )

@@ -1,0 +1,29 @@
+"""How numbers are written."""
+
+import pytest
+
+from variorum.report import numbers
+
+
+def test_numbers_read_as_people_write_them():
+    assert numbers.fixed(1.23456) == "1.235"
+    assert numbers.fixed(-1.23456) == "−1.235"
+    assert numbers.signed(0.5, 1) == "+0.5"
+    assert numbers.signed(-0.5, 1) == "−0.5"
+    assert numbers.count(1234567) == "1\u202f234\u202f567"
+    assert numbers.percent(0.256, 1) == "25.6\u00a0%"
+    assert numbers.significant(0.00031) == "0.00031"
+
+
+@pytest.mark.parametrize("write", [numbers.fixed, numbers.signed])
+def test_nothing_is_minus_zero(write):
+    assert write(-0.0001) == "0.000"
+    assert write(-0.0) == "0.000"
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1_254_000, "1.25 MB"), (3 * 10**12, "3 TB")],
+)
+def test_sizes_take_the_unit_that_fits(n_bytes, text):
+    assert numbers.size(n_bytes) == text.replace(" ", "\u00a0")

@@ -1,0 +1,187 @@
+"""The report page: whole, escaped, honest, and without a network."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from sample_report import sample_report, without_domain
+
+from variorum.report.page import bars, findings, flags, render
+
+VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
+
+
+class Outline(HTMLParser):
+    """Collects tags, ids and text, and fails where tags do not close."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.ids, self.tags, self.words = [], [], [], []
+        self.feed(html)
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        """Remember a tag that will have to close."""
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        """A tag that closes itself, as SVG has them."""
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_endtag(self, tag):
+        """Tags close in the order they were opened."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        """Words between tags."""
+        self.words.append(data)
+
+    @property
+    def text(self):
+        """All words, one space apart."""
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def report():
+    return sample_report()
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return render(report)
+
+
+def test_page_is_well_formed_and_its_ids_are_unique(page):
+    outline = Outline(page)
+    assert len(outline.ids) == len(set(outline.ids))
+    for target in re.findall(r'(?:url\(#|href="#)([^")]+)', page):
+        assert target in outline.ids
+
+
+def test_page_needs_no_network_and_no_script(page):
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+    addresses = re.findall(r'(?:src|href)="([^"]+)"|url\(([^)]+)\)', page)
+    for address in (one or other for one, other in addresses):
+        assert address.startswith(("#", "data:"))
+    assert "@import" not in page
+
+
+def test_page_shows_title_experiment_key_and_command(report, page):
+    text = Outline(page).text
+    for part in (report.title, report.experiment, report.key, report.command):
+        assert part in text
+
+
+def test_every_number_comes_with_its_key(report, page):
+    parts = [*report.scores, *report.trainings, *report.stress, *report.figures, *report.provenance]
+    for part in parts:
+        assert part.key in page
+    for row in report.provenance:
+        assert all(key in page for _, key in row.upstream)
+
+
+def test_same_data_give_the_same_page(report, page):
+    assert render(sample_report()) == page
+
+
+def test_text_from_outside_is_escaped(report):
+    attack = '<script>alert(1)</script>"&'
+    stress = replace(
+        report.stress[0],
+        cases=(replace(report.stress[0].cases[0], excerpt=attack, explanation=attack),),
+    )
+    page = render(
+        replace(
+            report,
+            title=attack,
+            command=attack,
+            stress=(stress,),
+            samples=(replace(report.samples[0], before=attack, prompt=attack),),
+            figures=(replace(report.figures[0], title=attack, caption=attack),),
+            settings={attack: {attack: attack}},
+            tokenizer=replace(report.tokenizer, longest=(attack,)),
+        )
+    )
+    assert "<script" not in page
+    assert Outline(page).text.count("<script>alert(1)") >= 9
+
+
+def test_without_a_domain_the_page_says_so():
+    page = render(without_domain())
+    text = Outline(page).text
+    assert "nothing was fine-tuned" in text
+    assert "fine-tuned model" not in text
+    assert "Domain" not in text
+
+
+def test_findings_say_what_was_gained_and_forgotten(report):
+    gained, forgot = findings(report)
+    assert gained.startswith("On the domain test text, fine-tuning gained 0.556 bits per byte")
+    assert "2.104 before, 1.548 after, −26.4" in gained
+    assert forgot.startswith("On the base test text, fine-tuning forgot 0.171 bits per byte")
+
+
+def test_findings_do_not_hide_a_fine_tuning_that_did_harm(report):
+    scores = tuple(
+        replace(score, bits_per_byte=3.0 if score.corpus == "domain" else 1.0)
+        if score.model == "fine-tuned"
+        else score
+        for score in report.scores
+    )
+    lost, kept = findings(replace(report, scores=scores))
+    assert "gained nothing: it lost 0.896" in lost
+    assert "forgot nothing: it gained 0.671" in kept
+
+
+def test_every_loss_to_a_compressor_is_flagged(report, page):
+    found = list(flags(report))
+    assert len(found) == 3
+    assert "pretrained model loses on the domain" in found[1]
+    assert "bz2 (1.520) and xz (1.570)" in found[1]
+    assert all(sentence in page for sentence in found)
+
+
+def test_a_model_that_wins_everywhere_is_not_flagged(report):
+    scores = tuple(replace(score, bits_per_byte=1.0) for score in report.scores)
+    winner = replace(report, scores=scores)
+    assert not list(flags(winner))
+    assert "Behind a compressor" not in render(winner)
+
+
+def test_bars_are_drawn_to_one_scale(report):
+    drawn = [bar for corpus in report.corpora for bar in bars(report, corpus)]
+    assert max(bar.share for bar in drawn) == 1.0
+    for bar in drawn:
+        assert bar.share == pytest.approx(bar.bits_per_byte / 2.104)
+    assert [bar.label for bar in drawn if bar.best] == ["pretrained", "bz2"]
+
+
+def test_failed_cases_stand_open_and_passed_ones_closed(page):
+    assert page.count('<details class="case failed" open>') == 1
+    assert page.count('<details class="case passed">') == 5
+    assert "2 of 3 passed" in page
+
+
+def test_a_case_without_a_measurement_is_shown_as_failed(report):
+    case = replace(report.stress[0].cases[0], measured=None, passed=False)
+    page = render(replace(report, stress=(replace(report.stress[0], cases=(case,)),)))
+    assert '<span class="measure">none' in page
+
+
+def test_published_comparison_stands_by_its_corpus(report):
+    note = "nanoGPT’s CPU recipe: 2.74 bits per byte."
+    assert note in render(replace(report, base=replace(report.base, note=note)))
+
+
+def test_settings_are_written_as_in_yaml(page):
+    text = Outline(page).text
+    assert "sampling.top_k null" in text
+    assert "bias true" in text
+    assert "seed 1" in text

@@ -1,0 +1,94 @@
+"""Pretokens are those of GPT-2's pattern, for every character there is."""
+
+import re
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
+
+from oracles import bpe as oracle
+from variorum.tokenizer.pretokens import split
+from variorum.unicode14 import LETTERS, NUMBERS, UNASSIGNED
+
+EVERY_CHARACTER = "".join(chr(code) for code in range(sys.maxunicode + 1))
+SIGNS = "ab'strevmld19²Ⅷ .,!-_\t\n\r\x1c\x85\u00a0\u3000éß漢字ً😀𝐀𝟘\u0301\ud800"
+
+
+def peer_split(text: str) -> list[str]:
+    pieces = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text)
+    return [text[start:end] for _, (start, end) in pieces]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("", []),
+        ("Hello world", ["Hello", " world"]),
+        ("we'll've don't 'twas", ["we", "'ll", "'ve", " don", "'t", " '", "twas"]),
+        ("IT'S", ["IT", "'", "S"]),
+        ("a1b22", ["a", "1", "b", "22"]),
+        ("x² = ½", ["x", "²", " =", " ½"]),
+        ("a  b   \n\n c ", ["a", " ", " b", "   \n\n", " c", " "]),
+        ("a\nb\n\nc", ["a", "\n", "b", "\n", "\n", "c"]),
+        ("a\u00a0b", ["a", "\u00a0", "b"]),
+        ("...!? 😀", ["...!?", " 😀"]),
+        ("a\x1cb", ["a", "\x1c", "b"]),
+        ("\x1c!", ["\x1c!"]),
+        ("e\u0301e", ["e", "\u0301", "e"]),
+    ],
+)
+def test_the_pieces_are_those_of_gpt2(text: str, pieces: list[str]) -> None:
+    assert split(text) == pieces
+
+
+def test_every_code_point_is_split_as_its_class_demands() -> None:
+    letters = set(re.findall(f"[{LETTERS}]", EVERY_CHARACTER))
+    numbers = set(re.findall(f"[{NUMBERS}]", EVERY_CHARACTER))
+    expected: list[str] = []
+    for character in EVERY_CHARACTER:
+        if character in letters:
+            expected += [f"a{character}", "1"]
+        elif character in numbers or character == " ":
+            expected += ["a", f"{character}1"]
+        else:
+            expected += ["a", character, "1"]
+    assert split("".join(f"a{character}1" for character in EVERY_CHARACTER)) == expected
+
+
+def test_code_points_of_the_bmp_are_split_alike_with_and_without_an_emoji() -> None:
+    text = "".join(f"a{chr(code)}1" for code in range(0x10000))
+    assert split(text) == split(text + " 😀")[:-1]
+
+
+def test_every_assigned_character_is_split_as_the_peer_does() -> None:
+    # The peer may know a later Unicode, so only what was assigned in 14.0.0 is compared.
+    private = r"\ud800-\uf8ff\U000f0000-\U0010ffff"
+    assigned = re.findall(f"[^{UNASSIGNED}{private}]", EVERY_CHARACTER)
+    assert len(assigned) > 140_000
+    text = "".join(f"a{c}1{c}! {c}" for c in assigned)
+    assert split(text) == peer_split(text)
+
+
+@given(st.text(SIGNS) | st.text())
+def test_any_text_is_split_as_the_slow_twin_does(text: str) -> None:
+    assert split(text) == oracle.split(text)
+
+
+@given(st.text(SIGNS.replace("\ud800", "")))
+def test_any_text_is_split_as_the_peer_does(text: str) -> None:
+    assert split(text) == peer_split(text)
+
+
+@given(st.text(SIGNS) | st.text())
+def test_the_pieces_joined_are_the_text(text: str) -> None:
+    assert "".join(split(text)) == text
+
+
+@pytest.mark.parametrize("sign", ["a", "1", "!", " ", "\n", "漢", "😀", "'"])
+def test_a_long_run_of_one_sign_takes_linear_time(sign: str) -> None:
+    start = time.perf_counter()
+    assert "".join(split(sign * 300_000 + "x")) == sign * 300_000 + "x"
+    assert time.perf_counter() - start < 2

@@ -1,0 +1,39 @@
+"""Ablations: many runs, and the table that compares them."""
+
+
+rule place_table:
+    input:
+        flow.table,
+    output:
+        expand("reports/{{ablation}}/{file}", file=TABLE_FILES),
+    params:
+        folder=flow.folder_of_table,
+    message:
+        "table reports/{wildcards.ablation} from {params.folder}"
+    threads: 1
+    shell:
+        "for page in {output}; do cp {params.folder}/$(basename $page) $page; done"
+
+
+rule make_table:
+    input:
+        flow.needs("table"),
+    output:
+        "results/table/{key}/manifest.json",
+    log:
+        "logs/table/{key}.log",
+    params:
+        label=flow.label("table"),
+    message:
+        "table {params.label} ({wildcards.key})"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "variorum run table/{wildcards.key} --log {log}"
+
+
+localrules:
+    place_table,

@@ -1,0 +1,75 @@
+"""The page of the current experiment, with its figures."""
+
+
+rule place_report:
+    input:
+        flow.report,
+    output:
+        report=REPORT,
+        metrics="results/finetune/metrics.json",
+        curves="results/finetune/curves.csv",
+    params:
+        folder=flow.folder_of_report,
+    message:
+        "page {output.report} from {params.folder}"
+    threads: 1
+    shell:
+        "cp {params.folder}/report.html {output.report} && "
+        "cp {params.folder}/metrics.json {output.metrics} && "
+        "cp {params.folder}/curves.csv {output.curves}"
+
+
+rule make_figures:
+    input:
+        flow.needs("figures"),
+    output:
+        "results/figures/{key}/manifest.json",
+    log:
+        "logs/figures/{key}.log",
+    params:
+        label=flow.label("figures"),
+    message:
+        "figures {params.label} ({wildcards.key})"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "variorum run figures/{wildcards.key} --log {log}"
+
+
+rule make_report:
+    input:
+        flow.needs("report"),
+    output:
+        "results/report/{key}/manifest.json",
+    log:
+        "logs/report/{key}.log",
+    params:
+        label=flow.label("report"),
+    message:
+        "report {params.label} ({wildcards.key})"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+        gpu=0,
+    shell:
+        "variorum run report/{wildcards.key} --log {log}"
+
+
+rule figures:
+    input:
+        flow.results("figures"),
+
+
+rule report:
+    input:
+        REPORT,
+
+
+localrules:
+    place_report,
+    figures,
+    report,
