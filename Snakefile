@@ -22,6 +22,15 @@ wildcard_constraints:
     ablation="[A-Za-z0-9_-]+",
 
 
+rule report:
+    input:
+        REPORT,
+
+
+localrules:
+    report,
+
+
 include: "workflow/rules/report.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/training.smk"

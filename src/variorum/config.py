@@ -373,6 +373,14 @@ class StressSettings(Settings):
     )
 
 
+class ReportSettings(Settings):
+    """What the page says beside what was measured."""
+
+    notes: dict[Literal["base", "domain"], Text] = setting(
+        {}, "A published result to compare with, for each corpus that has one."
+    )
+
+
 class Experiment(Settings):
     """Everything that decides a result."""
 
@@ -387,6 +395,7 @@ class Experiment(Settings):
     )
     evaluate: EvaluateSettings = setting(EvaluateSettings(), "Scoring on test.")
     stress: StressSettings = setting(StressSettings(), "Stress tests and samples.")
+    report: ReportSettings = setting(ReportSettings(), "The page.")
 
     @model_validator(mode="after")
     def _stride_fits(self) -> Self:
@@ -494,6 +503,7 @@ class ReportStage(Settings):
     experiment: Text
     command: Text
     changes: tuple[Text, ...] = ()
+    notes: dict[Text, Text] = {}
 
 
 class TableRow(Settings):

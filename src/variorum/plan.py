@@ -167,9 +167,9 @@ def plan_experiment(
         f"stress_{name}": planner.stress(experiment, name, model, tokens=tokens[_side_of(name)])
         for name, model in models.items()
     }
-    corpora = {f"text_{side}": text for side, text in texts.items()} | {
-        f"tokens_{side}": encoded for side, encoded in tokens.items()
-    }
+    corpora = {f"text_{side}": text for side, text in texts.items()}
+    corpora |= {f"tokens_{side}": encoded for side, encoded in tokens.items()}
+    downloads = {f"source_{side}": text.upstream["documents"] for side, text in texts.items()}
     figures = planner.node("figures", label, config.FiguresStage(), **models, **corpora)
     report = planner.node(
         "report",
@@ -179,9 +179,11 @@ def plan_experiment(
             experiment=loaded.name,
             command=experiment_command(loaded),
             changes=tuple(_flat(loaded.overrides)),
+            notes=dict(experiment.report.notes),
         ),
         figures=figures,
         tokenizer=tokenizer,
+        **downloads,
         **models,
         **corpora,
         **evaluations,
@@ -202,7 +204,9 @@ def plan_ablation(
         for seed in ablation.seeds:
             seeded = experiment.settings.model_copy(update={"seed": seed})
             name = f"{loaded.name}/{variant}/{seed}"
-            upstream[f"{variant}/{seed}"] = _plan_run(planner, ablation, seeded, name)
+            run = _plan_run(planner, ablation, seeded, name)
+            upstream[f"{variant}/{seed}"] = run
+            upstream[f"{variant}/{seed}/model"] = run.upstream["model"]
             rows.append(config.TableRow(variant=variant, seed=seed))
     table = planner.node(
         "table",

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-FORMAT = "{desc}  {n_fmt}/{total_fmt} {unit}  {postfix}{elapsed} gone, {remaining} left"
+FORMAT = "{desc}  {elapsed} gone, {remaining} left"
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_REFRESHES = 0.2
 
@@ -43,7 +43,7 @@ class Progress:
         with tqdm(
             total=total,
             initial=start,
-            desc=self.label,
+            desc=f"{self.label}  {start:,}/{total:,} {unit}",
             unit=unit,
             file=stream,
             mininterval=wait,
@@ -58,8 +58,10 @@ class Progress:
     def step(self, facts: str = "", count: int = 1) -> None:
         """Another `count` are done; `facts` stand on the live line."""
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{facts}  " if facts else "", refresh=False)
-            self._bar.update(count)
+            bar = self._bar
+            done = f"{self.label}  {bar.n + count:,}/{bar.total:,} {bar.unit}"
+            bar.set_description_str(f"{done}  {facts}" if facts else done, refresh=False)
+            bar.update(count)
 
     def close(self) -> None:
         """Close the log."""

@@ -50,12 +50,11 @@ def _sort_of(character: str) -> str:
     return "space" if re.match(f"[{unicode14.WHITE_SPACE}]", character) else "other"
 
 
-def learn(counts: Mapping[bytes, int], vocab_size: int) -> tuple[list[Pair], list[bytes]]:
-    """The merges and the spelling of each id: all pairs are counted again before every merge."""
+def learn(counts: Mapping[bytes, int], most: int) -> list[Pair]:
+    """The merges by rank: all pairs are counted again before every merge."""
     words = [(list(word), count) for word, count in counts.items()]
-    spellings = [bytes([value]) for value in range(256)]
     merges: list[Pair] = []
-    while len(spellings) < vocab_size:
+    while len(merges) < most:
         pairs: Counter[Pair] = Counter()
         for tokens, count in words:
             for pair in pairwise(tokens):
@@ -63,14 +62,10 @@ def learn(counts: Mapping[bytes, int], vocab_size: int) -> tuple[list[Pair], lis
         if not pairs:
             break
         best = max(pairs, key=lambda pair: (pairs[pair], -pair[0], -pair[1]))
-        spelling = spellings[best[0]] + spellings[best[1]]
-        if spelling not in spellings:
-            spellings.append(spelling)
-        if best not in merges:
-            merges.append(best)
-        new = spellings.index(spelling)
+        new = 256 + len(merges)
         words = [(replaced(tokens, best, new), count) for tokens, count in words]
-    return merges, spellings
+        merges.append(best)
+    return merges
 
 
 def replaced(tokens: Sequence[int], pair: Pair, new: int) -> list[int]:
@@ -87,15 +82,12 @@ def replaced(tokens: Sequence[int], pair: Pair, new: int) -> list[int]:
     return result
 
 
-def apply(word: bytes, merges: Sequence[Pair], spellings: Sequence[bytes]) -> list[int]:
+def apply(word: bytes, merges: Sequence[Pair]) -> list[int]:
     """The ids of a word: one merge at a time, of lowest rank, the leftmost among equals."""
     tokens = list(word)
-    while True:
-        candidates = [
-            (merges.index(pair), at) for at, pair in enumerate(pairwise(tokens)) if pair in merges
-        ]
-        if not candidates:
-            return tokens
-        _, at = min(candidates)
-        spelling = spellings[tokens[at]] + spellings[tokens[at + 1]]
-        tokens[at : at + 2] = [spellings.index(spelling)]
+    while candidates := [
+        (merges.index(pair), at) for at, pair in enumerate(pairwise(tokens)) if pair in merges
+    ]:
+        rank, at = min(candidates)
+        tokens[at : at + 2] = [256 + rank]
+    return tokens

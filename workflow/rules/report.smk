@@ -64,12 +64,6 @@ rule figures:
         flow.results("figures"),
 
 
-rule report:
-    input:
-        REPORT,
-
-
 localrules:
     place_report,
     figures,
-    report,

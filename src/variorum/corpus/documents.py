@@ -31,17 +31,22 @@ class Document:
 
 
 def write(path: Path, documents: Iterable[Document]) -> int:
-    """Write `documents` to `path`, one a line, and say how many.
-
-    A surrogate, which UTF-8 cannot hold, is written as JSON's escape; the rest stands as it is.
-    """
+    """Write `documents` to `path`, one a line, and say how many."""
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for document in documents:
-            line = json.dumps(asdict(document), ensure_ascii=False, sort_keys=True, allow_nan=False)
-            file.write(_SURROGATE.sub(_escape, line) + "\n")
+            file.write(line(document))
             count += 1
     return count
+
+
+def line(document: Document) -> str:
+    """One document as a line of its file.
+
+    A surrogate, which UTF-8 cannot hold, is written as JSON's escape; the rest stands as it is.
+    """
+    text = json.dumps(asdict(document), ensure_ascii=False, sort_keys=True, allow_nan=False)
+    return _SURROGATE.sub(_escape, text) + "\n"
 
 
 def read(path: Path) -> Iterator[Document]:
@@ -51,9 +56,9 @@ def read(path: Path) -> Iterator[Document]:
     """
     # Bytes end a line at \n only; text would be cut at the line separators inside a document.
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, content in enumerate(file, start=1):
             try:
-                yield _document(json.loads(line.decode("utf-8")))
+                yield _document(json.loads(content.decode("utf-8")))
             except ValueError as problem:
                 raise VariorumError(
                     f"{path}, line {number}: {problem}; a line must be one JSON object with id, "

@@ -27,16 +27,22 @@ def share_of_spans(text_parts: Iterable[str], train_parts: Iterable[str], span: 
     if not len(starts):
         return 0.0
     hashes = _hashes(joined, starts, span)
-    found = np.zeros(len(starts), dtype=bool)
+    order = np.argsort(hashes)
+    ranked = hashes[order]
+    first_alike = np.searchsorted(ranked, ranked)  # of equal hashes, the first stands for all
+    found = np.zeros(len(starts), dtype=bool)  # in the order of `ranked`
     for batch in _batches(train_parts):
         train = "".join(batch)
         train_starts = _span_starts([len(part) for part in batch], span)
         train_hashes = _hashes(train, train_starts, span)
-        open_ones = np.flatnonzero(~found & np.isin(hashes, train_hashes))
-        candidates = train_starts[np.isin(train_hashes, hashes[open_ones])]
-        spans = {train[start : start + span] for start in candidates.tolist()}
-        found[open_ones] = [
-            joined[start : start + span] in spans for start in starts[open_ones].tolist()
+        places = np.minimum(np.searchsorted(ranked, train_hashes), len(ranked) - 1)
+        hit = ranked[places] == train_hashes
+        spans = {train[start : start + span] for start in train_starts[hit].tolist()}
+        reached = np.zeros(len(starts), dtype=bool)
+        reached[places[hit]] = True
+        maybe = np.flatnonzero(reached[first_alike] & ~found)
+        found[maybe] = [
+            joined[start : start + span] in spans for start in starts[order[maybe]].tolist()
         ]
     return float(found.mean())
 
@@ -46,7 +52,8 @@ def _span_starts(lengths: list[int], span: int) -> npt.NDArray[np.int64]:
     ends = np.cumsum(np.array(lengths, dtype=np.int64))
     rooms = np.maximum(np.array(lengths, dtype=np.int64) - span + 1, 0)  # spans of each part
     offsets = ends - lengths - (np.cumsum(rooms) - rooms)
-    return np.arange(rooms.sum(), dtype=np.int64) + np.repeat(offsets, rooms)
+    starts: npt.NDArray[np.int64] = np.arange(rooms.sum()) + np.repeat(offsets, rooms)
+    return starts
 
 
 def _hashes(text: str, starts: npt.NDArray[np.int64], span: int) -> npt.NDArray[np.uint64]:

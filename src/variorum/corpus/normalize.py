@@ -219,6 +219,9 @@ _UNICODE_FORMS = {"NFC": _to_nfc, "NFKC": _to_nfkc}
 def _to_form(form: Any, text: str) -> str:
     if text.isascii():
         return text
+    # Few texts have an unassigned character, and looking at each one is slow.
+    if not _UNASSIGNED.search("".join(set(text))):
+        return unicodedata.normalize(form, text)
     # Odd places hold the unassigned runs.
     runs = _UNASSIGNED.split(text)
     runs[::2] = [unicodedata.normalize(form, run) for run in runs[::2]]

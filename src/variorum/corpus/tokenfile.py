@@ -135,7 +135,7 @@ def _load_index(file: Path) -> npt.NDArray[np.int64]:
         index: npt.NDArray[np.int64] = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise VariorumError(f"{file} is missing; encode again.") from None
-    except (ValueError, OSError) as problem:
+    except (ValueError, OSError, EOFError) as problem:
         raise VariorumError(f"{file} is no complete index ({problem}); encode again.") from None
     if index.ndim != 2 or index.shape[1] != _COLUMNS or index.dtype != np.dtype("<i8"):
         raise VariorumError(

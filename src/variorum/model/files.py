@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from variorum.config import ModelSettings, canonical
+from variorum.config import ModelSettings, canonical, restored
 from variorum.errors import VariorumError
 from variorum.model.gpt import GPT, INIT_STD
 
@@ -88,7 +88,7 @@ def _config(settings: ModelSettings, vocab_size: int) -> dict[str, Any]:
 def _read_config(path: Path) -> tuple[ModelSettings, int]:
     try:
         config = json.loads(path.read_bytes())
-        settings = ModelSettings.model_validate(config["variorum"])
+        settings = restored(ModelSettings, config["variorum"])
         vocab_size = config["vocab_size"]
     except OSError as error:
         raise VariorumError(f"{path}: cannot be read ({error.strerror}); check the path") from None

@@ -16,14 +16,9 @@ def run(task: Task) -> None:
     tokenizer = files.load(task.inputs["tokenizer"].file("tokenizer.json"))
     for part in PARTS:
         encoded = _encoded(task.inputs["text"].file(f"{part}.jsonl"), tokenizer)
-        summary = tokenfile.write(
-            task.output,
-            part,
-            encoded,
-            eot=tokenizer.eot,
-            dtype=tokenfile.dtype_for(tokenizer.vocab_size),
-        )
-        task.progress.say(f"{part}: {summary.tokens:,} tokens for {summary.bytes:,} bytes")
+        dtype = tokenfile.dtype_for(tokenizer.vocab_size)
+        summary = tokenfile.write(task.output, part, encoded, dtype, eot=tokenizer.eot)
+        task.progress.say(f"{part}: {summary.tokens:,} tokens for {summary.n_bytes:,} bytes")
 
 
 def _encoded(path: Path, tokenizer: Tokenizer) -> Iterator[tuple[str, list[int], int]]:

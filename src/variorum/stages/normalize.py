@@ -1,9 +1,15 @@
 """normalize: raw documents cleaned, counted in a funnel, and split into train, val and test."""
 
 import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 from variorum.config import NormalizeStage
 from variorum.corpus import documents, splits
+from variorum.corpus.documents import Document
+from variorum.corpus.leakage import share_of_spans
 from variorum.corpus.normalize import Normalizer
 from variorum.task import Task
 
@@ -13,9 +19,44 @@ def run(task: Task) -> None:
     settings = task.settings(NormalizeStage)
     raw = documents.read(task.inputs["documents"].file("documents.jsonl"))
     normalizer = Normalizer(settings.normalize)
-    summary = splits.write(task.output, normalizer.clean(raw), settings.split)
-    for name, content in (("funnel", normalizer.funnel.to_dict()), ("splits", summary)):
+    counts = _write_parts(task.output, splits.assign(normalizer.run(raw), settings.split))
+    for part, count in counts.items():
+        count["overlap"] = _overlap(task.output, part)
+        task.progress.say(f"{part}: {count['documents']:,} documents, {count['bytes']:,} bytes")
+    for name, content in (("funnel", normalizer.funnel.to_dict()), ("splits", counts)):
         text = json.dumps(content, indent=2, ensure_ascii=False)
         (task.output / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    for side, counts in summary.items():
-        task.progress.say(f"{side}: {counts['documents']:,} documents, {counts['bytes']:,} bytes")
+
+
+def _write_parts(
+    folder: Path, assigned: Iterable[tuple[splits.Side, Document]]
+) -> dict[str, dict[str, Any]]:
+    """Write every document to its part's file; gives documents and bytes by part."""
+    counts: dict[str, dict[str, Any]] = {
+        part: {"documents": 0, "bytes": 0} for part in splits.SIDES
+    }
+    with ExitStack() as stack:
+        files = {
+            part: stack.enter_context(_path(folder, part).open("w", encoding="utf-8", newline="\n"))
+            for part in splits.SIDES
+        }
+        for part, document in assigned:
+            files[part].write(documents.line(document))
+            counts[part]["documents"] += 1
+            counts[part]["bytes"] += len(document.text.encode())
+    return counts
+
+
+def _overlap(folder: Path, part: str) -> float | None:
+    """Share of a part's 50-character spans that stand in train; None for train itself."""
+    if part == "train":
+        return None
+    texts, train = (
+        (document.text for document in documents.read(_path(folder, name)))
+        for name in (part, "train")
+    )
+    return share_of_spans(texts, train)
+
+
+def _path(folder: Path, part: str) -> Path:
+    return folder / f"{part}.jsonl"

@@ -2,17 +2,19 @@
 
 Byte-pair encoding (Sennrich et al. 2016, section 3.2) replaces the most frequent pair of
 neighbouring tokens by a new token, again and again. Here a word is a byte string whose values are
-its first tokens (ids 0 to 255), a pair is two ids, and the result depends on counts and ids alone.
+its first tokens (ids 0 to 255), a merge is a pair of ids, and the merge of rank r makes the id
+256 + r. The results depend on counts and ids alone.
 
-`learn` takes words with their counts and gives `Merges`; `apply` takes a word and gives its ids.
+`learn` takes words with their counts and gives merges by rank, `spellings` what each id stands for;
+`apply` takes a word and gives its ids.
 
-Two routes may spell the same bytes (`a`+`bc` and `ab`+`c`). They share one id, as a vocabulary
-that is written by spelling demands.
+No two ids have one spelling. A token arises by merges within its own span, none of which depends on
+what stands around it: one that did would cross the span's ends. So its bytes have one history, and
+a pair that was merged everywhere never arises again.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 
@@ -23,38 +25,31 @@ Pair = tuple[int, int]
 _NONE = -1  # stands where no token is: between words, and inside a token
 
 
-@dataclass(frozen=True)
-class Merges:
-    """What was learned.
+def learn(counts: Mapping[bytes, int], most: int) -> list[Pair]:
+    """Up to `most` merges, by rank; fewer if no pair is left before.
 
-    `pairs` are the merges by rank, the first learned first. `ids` has the id that each makes, and
-    `spellings` the bytes of each id in terms of the first 256.
+    Each step takes the pair with the highest count, and among equals the lowest pair of ids. Exact:
+    the counts are kept up to date, and a heap of counts is corrected lazily, when an outdated one
+    comes to its top.
     """
-
-    pairs: tuple[Pair, ...]
-    ids: tuple[int, ...]
-    spellings: tuple[bytes, ...]
-
-
-class MergeTable:
-    """A growing vocabulary of merges: gives each new pair its id."""
-
-    def __init__(self) -> None:
-        self.spellings = [bytes([value]) for value in range(BYTES)]
-        self.id_of = {spelling: i for i, spelling in enumerate(self.spellings)}
-        self._made: dict[Pair, int] = {}
-
-    def add(self, pair: Pair) -> int:
-        """The id that `pair` merges into: that of its spelling, or the next free one."""
-        spelling = self.spellings[pair[0]] + self.spellings[pair[1]]
-        new = self.id_of.setdefault(spelling, len(self.spellings))
-        if new == len(self.spellings):
-            self.spellings.append(spelling)
-        return self._made.setdefault(pair, new)
-
-    def freeze(self) -> Merges:
-        """The merges so far."""
-        return Merges(tuple(self._made), tuple(self._made.values()), tuple(self.spellings))
+    words = _Words(counts)
+    lengths = [1] * BYTES
+    merges: list[Pair] = []
+    heap = [(-count, pair) for pair, count in words.counts.items()]
+    heapify(heap)
+    while heap and len(merges) < most:
+        negative, pair = heappop(heap)
+        count = words.counts[pair]
+        if count == 0:
+            continue
+        if count < -negative:
+            heappush(heap, (-count, pair))
+            continue
+        merges.append(pair)
+        lengths.append(lengths[pair[0]] + lengths[pair[1]])
+        for arisen in words.merge(pair, len(lengths) - 1, lengths):
+            heappush(heap, (-words.counts[arisen], arisen))
+    return merges
 
 
 class _Words:
@@ -104,42 +99,21 @@ class _Words:
                 counts[new, right] += weight
                 places[new, right].append(place)
                 arose.add((new, right))
-        del counts[pair]
         return arose
 
 
-def learn(counts: Mapping[bytes, int], vocab_size: int) -> Merges:
-    """The merges that grow the vocabulary from the 256 bytes to `vocab_size` ids.
-
-    Each step takes the pair with the highest count, and among equals the lowest pair of ids. Fewer
-    ids come back if no pair is left before. Exact: the counts are kept up to date, and a heap of
-    counts is corrected lazily, when an outdated one comes to its top.
-    """
-    table = MergeTable()
-    words = _Words(counts)
-    lengths = [1] * BYTES
-    heap = [(-count, pair) for pair, count in words.counts.items()]
-    heapify(heap)
-    while len(table.spellings) < vocab_size and heap:
-        negative, pair = heappop(heap)
-        count = words.counts.get(pair, 0)
-        if 0 < count < -negative:  # outdated: it goes back to where it belongs
-            heappush(heap, (-count, pair))
-        if count == 0 or count != -negative:
-            continue
-        new = table.add(pair)
-        if new == len(lengths):
-            lengths.append(len(table.spellings[new]))
-        for arisen in words.merge(pair, new, lengths):
-            heappush(heap, (-words.counts[arisen], arisen))
-    return table.freeze()
+def spellings(merges: Iterable[Pair]) -> list[bytes]:
+    """What each id stands for, as a string of the first 256 ids. A too high id: IndexError."""
+    spelled = [bytes([value]) for value in range(BYTES)]
+    for first, second in merges:
+        spelled.append(spelled[first] + spelled[second])
+    return spelled
 
 
-def apply(word: Iterable[int], ranks: Mapping[Pair, int], ids: tuple[int, ...]) -> list[int]:
-    """The ids of one word: the applicable merge of lowest rank first, the leftmost among equals.
+def apply(word: Iterable[int], ranks: Mapping[Pair, int]) -> list[int]:
+    """The ids of one word: the merge of lowest rank first, and the leftmost among equals.
 
-    `ranks` has the rank of each pair, `ids` what the merge of each rank makes. Takes time
-    n log n for n bytes, so that one long word does no harm.
+    `ranks` has the rank of each merge. Takes time n log n for n bytes: one long word does no harm.
     """
     tokens = list(word)
     size = len(tokens)
@@ -152,7 +126,7 @@ def apply(word: Iterable[int], ranks: Mapping[Pair, int], ids: tuple[int, ...]) 
         right = following[place]
         if right >= size or ranks.get((tokens[place], tokens[right])) != rank:
             continue  # a merge since has taken one of the two
-        tokens[place], tokens[right] = ids[rank], _NONE
+        tokens[place], tokens[right] = BYTES + rank, _NONE
         right = following[place] = following[right]
         if right < size:
             preceding[right] = place

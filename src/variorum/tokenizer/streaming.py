@@ -22,6 +22,4 @@ class TextStream:
 
     def finish(self) -> str:
         """What was held back: U+FFFD if the last character never came to its end."""
-        rest = self._decoder.decode(b"", final=True)
-        self._decoder.reset()
-        return rest
+        return self._decoder.decode(b"", final=True)

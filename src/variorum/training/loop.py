@@ -183,10 +183,11 @@ class Training:
             norm = math.sqrt(math.fsum(shared.squares.tolist()))
             for index in member.share_of(settings.shards):
                 self._update(index, step, rate, norm)
-            if member.leads:  # between two meetings, so that all members read the same
+            # Noted before the meeting, behind which other members write the next losses.
+            self._note(step, norm)
+            if member.leads:
                 shared.stop.fill_(self._asked_to_stop)
             member.meet()
-            self._note(step, norm)
             if step % settings.val_interval == 0 or step == settings.max_steps:
                 self._look_at_val(member, rate)
             if member.leads:
@@ -252,7 +253,8 @@ class Training:
 
     def _note(self, step: int, norm: float) -> None:
         self._position.step = step
-        self._position.train_losses.append(float(self._shared.losses.mean()))
+        self._position.last_loss = float(self._shared.losses.mean())
+        self._position.train_losses.append(self._position.last_loss)
         self._position.gradient_norm = norm
 
     # Looking at val
@@ -304,7 +306,7 @@ class Training:
     # What only the leader does
 
     def _tell(self, rate: float) -> None:
-        loss = float(self._shared.losses.mean())
+        loss = self._position.last_loss
         speed = self._tokens_per_second()
         self.host.progress.step(f"loss {loss:.4f}  rate {rate:.2e}  {speed:,.0f} tokens/s")
 

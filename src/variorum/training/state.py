@@ -27,6 +27,7 @@ class Position:
     best_step: int | None = None
     best_val_loss: float = float("inf")
     train_losses: list[float] = field(default_factory=list)
+    last_loss: float = 0.0
     gradient_norm: float = 0.0
 
 

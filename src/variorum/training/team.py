@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
-from threading import BrokenBarrierError
+from types import FrameType
 
 from variorum.errors import VariorumError
 
 ORPHAN_CHECK_SECONDS = 1.0
+GUARD_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,9 @@ class Member:
         return range(self.rank, count, self.size)
 
     def meet(self) -> None:
-        """Wait until every member is here; raises `VariorumError` if one has died."""
-        if self.barrier is None:
-            return
-        try:
+        """Wait until every member is here."""
+        if self.barrier is not None:
             self.barrier.wait()
-        except BrokenBarrierError:
-            raise VariorumError(
-                "a worker process of this training died (is the memory used up?); "
-                "run the same command again: it goes on from the last saved step"
-            ) from None
 
     @property
     def leads(self) -> bool:
@@ -54,7 +48,10 @@ class Member:
 
 @contextmanager
 def assembled(size: int, work: Callable[[Member], None]) -> Iterator[Member]:
-    """Fork `size - 1` members that run `work`; yields the leader, who is to run it as well."""
+    """Fork `size - 1` members that run `work`; yields the leader, who is to run it as well.
+
+    Raises `VariorumError` in the leader, wherever it is, if another member dies.
+    """
     if size == 1:
         yield Member(0, 1, None)
         return
@@ -67,21 +64,44 @@ def assembled(size: int, work: Callable[[Member], None]) -> Iterator[Member]:
     ]
     for worker in workers:
         worker.start()
-    ended = threading.Event()
-    guard = threading.Thread(target=_guard, args=(workers, barrier, ended), daemon=True)
+    try:
+        with _alarmed_by(workers):
+            yield Member(0, size, barrier)
+            for worker in workers:
+                worker.join()
+    finally:
+        for worker in workers:
+            worker.kill()  # after an error; a worker that is done does not mind
+            worker.join()
+
+
+ALARM = signal.SIGUSR1
+
+
+@contextmanager
+def _alarmed_by(workers: list[BaseProcess]) -> Iterator[None]:
+    """While the block runs, a worker that dies raises an error in this thread.
+
+    The barrier cannot be broken for that: a killed process may hold its lock. A signal wakes the
+    leader from any wait.
+    """
+
+    def raise_it(number: int, frame: FrameType | None) -> None:
+        raise VariorumError(
+            "a worker process of this training died (is the memory used up?); "
+            "run the same command again: it goes on from the last saved step"
+        )
+
+    before = signal.signal(ALARM, raise_it)
+    leader, over = threading.get_ident(), threading.Event()
+    guard = threading.Thread(target=_guard, args=(workers, leader, over), daemon=True)
     guard.start()
     try:
-        yield Member(0, size, barrier)
-    except BaseException:
-        ended.set()
-        for worker in workers:
-            worker.kill()
-        raise
+        yield
     finally:
-        ended.set()
-        for worker in workers:
-            worker.join()
+        over.set()
         guard.join()
+        signal.signal(ALARM, before)
 
 
 def _work(work: Callable[[Member], None], member: Member, leader: int) -> None:
@@ -100,12 +120,12 @@ def _end_with(leader: int) -> None:
     os._exit(1)
 
 
-def _guard(workers: list[BaseProcess], barrier: Barrier, ended: threading.Event) -> None:
-    """Wake the leader from its barrier if a member dies before the end."""
-    while not ended.is_set():
-        gone = wait([worker.sentinel for worker in workers], timeout=0.5)
-        if gone and any(worker.exitcode for worker in workers):
-            barrier.abort()
+def _guard(workers: list[BaseProcess], leader: int, over: threading.Event) -> None:
+    """Send the alarm if a worker ends by a signal or an error before the block is over."""
+    while not over.is_set():
+        wait([worker.sentinel for worker in workers], timeout=GUARD_SECONDS)
+        if any(worker.exitcode for worker in workers) and not over.is_set():
+            signal.pthread_kill(leader, ALARM)
             return
-        if len(gone) == len(workers):
+        if all(worker.exitcode == 0 for worker in workers):
             return

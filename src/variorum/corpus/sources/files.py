@@ -82,7 +82,7 @@ def _found(path: str, suffixes: tuple[str, ...], root: Path) -> tuple[Path, list
 
 def _matches(pattern: str, base: Path) -> list[str]:
     # Not Path.glob: whether its ** takes in files is a matter of the Python version.
-    names = set(glob.glob(pattern, root_dir=base, recursive=True))
+    names = set(glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207
     return [name for name in names if (base / name).is_file()]
 
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
+from urllib3.exceptions import HTTPError
 
 from variorum.config import UrlSource
 from variorum.corpus.documents import Document
@@ -271,13 +272,13 @@ def _receive(
     told = time.monotonic()
     with partial.data.open("ab") as file:
         try:
-            for chunk in response.iter_content(_CHUNK):
+            # Not iter_content: when a transfer breaks off, that loses the part of a chunk it has.
+            while chunk := response.raw.read1(_CHUNK):
                 file.write(chunk)
                 if time.monotonic() - told > _REPORT_INTERVAL:
                     told = time.monotonic()
                     report(f"{url}: {_amount(file.tell(), total)}")
-        except requests.RequestException as problem:
-            file.flush()
+        except HTTPError as problem:
             raise _BrokenOffError(
                 f"broke off after {_amount(file.tell(), total)} ({_innermost(problem)})"
             ) from None

@@ -9,14 +9,14 @@ content of its file.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-from variorum.config import TokenizerSettings
+from variorum.config import SPECIAL_TOKENS, TokenizerSettings
 from variorum.errors import VariorumError
 from variorum.tokenizer.base import Tokenizer, hugging_face_document, text_bytes
-from variorum.tokenizer.merges import BYTES, Merges, MergeTable, apply, learn
+from variorum.tokenizer.merges import BYTES, Pair, apply, learn, spellings
 from variorum.tokenizer.pretokens import split
 
 CACHED_PRETOKENS = 1 << 17
@@ -33,12 +33,12 @@ SIGNS = PRINTING.decode("latin-1") + "".join(map(chr, range(BYTES, 2 * BYTES - l
 
 
 class BytePairTokenizer(Tokenizer):
-    """Byte-level BPE with given merges."""
+    """Byte-level BPE with given merges, by rank; the one of rank r makes the id 256 + r."""
 
-    def __init__(self, merges: Merges) -> None:
-        super().__init__(spelling.translate(BYTE_OF_ID) for spelling in merges.spellings)
-        self.merges = merges
-        self._encoded = _EncodedPretokens(merges)
+    def __init__(self, merges: Sequence[Pair]) -> None:
+        super().__init__(spelling.translate(BYTE_OF_ID) for spelling in spellings(merges))
+        self.merges = tuple(merges)
+        self._encoded = _EncodedPretokens(self.merges)
 
     def encode(self, text: str) -> list[int]:
         """The token ids of `text`."""
@@ -46,11 +46,11 @@ class BytePairTokenizer(Tokenizer):
 
     def document(self) -> dict[str, Any]:
         """The content of `tokenizer.json`, for a BPE model of bytes."""
-        names = [_signs(spelling) for spelling in self.merges.spellings]
+        names = [_signs(spelling) for spelling in spellings(self.merges)]
         return hugging_face_document(
             "bpe",
             {name: i for i, name in enumerate(names)},
-            [f"{names[first]} {names[second]}" for first, second in self.merges.pairs],
+            [f"{names[first]} {names[second]}" for first, second in self.merges],
             byte_fallback=False,
             pre_tokenizer=_byte_level(),
             decoder=_byte_level(),
@@ -60,12 +60,11 @@ class BytePairTokenizer(Tokenizer):
 class _EncodedPretokens(dict[str, list[int]]):
     """The ids of pretokens: encoded when first asked for, and kept while there is room."""
 
-    def __init__(self, merges: Merges) -> None:
-        self._ranks = {pair: rank for rank, pair in enumerate(merges.pairs)}
-        self._ids = merges.ids
+    def __init__(self, merges: Sequence[Pair]) -> None:
+        self._ranks = {pair: rank for rank, pair in enumerate(merges)}
 
     def __missing__(self, pretoken: str) -> list[int]:
-        ids = apply(text_bytes(pretoken).translate(ID_OF_BYTE), self._ranks, self._ids)
+        ids = apply(text_bytes(pretoken).translate(ID_OF_BYTE), self._ranks)
         if len(pretoken) <= CACHED_CHARACTERS:
             if len(self) >= CACHED_PRETOKENS:
                 self.clear()
@@ -88,23 +87,27 @@ def train(texts: Iterable[str], settings: TokenizerSettings) -> BytePairTokenize
     for text in texts:
         pretokens.update(split(text))
     words = {text_bytes(piece).translate(ID_OF_BYTE): n for piece, n in pretokens.items()}
-    merges = learn(words, settings.vocab_size - 1)
-    most = len(merges.spellings) + 1
-    if most < settings.vocab_size:
+    wanted = settings.vocab_size - BYTES - SPECIAL_TOKENS
+    merges = learn(words, wanted)
+    if len(merges) < wanted:
         raise VariorumError(
             f"tokenizer.vocab_size: the text is too small for {settings.vocab_size} tokens: only "
-            f"{len(merges.pairs)} merges were possible; set at most {most}, or give more text"
+            f"{len(merges)} merges were possible; set at most "
+            f"{BYTES + len(merges) + SPECIAL_TOKENS}, or give more text"
         )
     return BytePairTokenizer(merges)
 
 
 def from_document(document: dict[str, Any]) -> BytePairTokenizer:
     """The tokenizer whose `document()` this is; other content gives any error, or another one."""
-    table = MergeTable()
+    merges: list[Pair] = []
+    ids = {sign: i for i, sign in enumerate(SIGNS)}
     for merge in document["model"]["merges"]:
         first, second = merge.split(" ")
-        table.add((table.id_of[_spelling(first)], table.id_of[_spelling(second)]))
-    return BytePairTokenizer(table.freeze())
+        merges.append((ids[first], ids[second]))
+        if ids.setdefault(first + second, len(ids)) < len(ids) - 1:
+            raise ValueError(f"{first + second} arises twice")
+    return BytePairTokenizer(merges)
 
 
 def _byte_level() -> dict[str, Any]:
@@ -118,7 +121,3 @@ def _byte_level() -> dict[str, Any]:
 
 def _signs(spelling: bytes) -> str:
     return "".join(map(SIGNS.__getitem__, spelling))
-
-
-def _spelling(signs: str) -> bytes:
-    return bytes(map(SIGNS.index, signs))

@@ -1,0 +1,35 @@
+"""stress: everything one model is asked to write: hard cases with verdicts, and samples."""
+
+import json
+from dataclasses import asdict
+
+from variorum.config import StressStage
+from variorum.corpus.tokenfile import TokenFile
+from variorum.evaluation.frequencies import token_counts
+from variorum.evaluation.stress import catalogue, samples
+from variorum.model import files
+from variorum.task import Task
+from variorum.tokenizer.files import load as load_tokenizer
+
+
+def run(task: Task) -> None:
+    """Write `cases.json` and `samples.json`."""
+    settings = task.settings(StressStage).stress
+    folder, tokens = task.inputs["model"].folder, task.inputs["tokens"].folder
+    model, tokenizer = files.load(folder), load_tokenizer(folder / "tokenizer.json")
+    cases = catalogue(
+        model,
+        tokenizer,
+        settings,
+        held_out=TokenFile.open(tokens, "val").tokens,
+        train_counts=token_counts(TokenFile.open(tokens, "train").tokens, tokenizer.vocab_size),
+    )
+    written = {
+        "cases": [asdict(case) for case in cases],
+        "samples": samples(model, tokenizer, settings),
+    }
+    for name, content in written.items():
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        (task.output / f"{name}.json").write_text(text, encoding="utf-8")
+    passed = sum(case.passed for case in cases)
+    task.progress.say(f"{passed} of {len(cases)} cases passed")

@@ -1,0 +1,138 @@
+"""Fixtures that all tests share: where the project is, and copies of it to play with."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "workflow", "profiles", "config", "dvc.yaml", ".dvcignore", ".gitignore")
+
+# Tests compute as stages do: one thread a process.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+MICRO = """
+title: A text of a few pages
+corpus:
+  base:
+    source: {kind: files, path: texts/base}
+  domain:
+    source: {kind: files, path: texts/domain}
+tokenizer: {kind: characters}
+model: {n_layer: 1, n_head: 2, n_embd: 16, context_length: 16}
+pretrain:
+  {batch_size: 4, max_steps: 30, warmup_steps: 3, val_interval: 10, val_tokens: 512,
+   sample_tokens: 8}
+finetune:
+  {batch_size: 4, max_steps: 10, warmup_steps: 1, val_interval: 5, val_tokens: 512,
+   sample_tokens: 8}
+stress: {prompts: ["the "], sampling: {max_tokens: 8}, case_tokens: 32}
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project's front doors in a folder of its own; the package is the real one."""
+
+    root: Path
+
+    def run(
+        self,
+        *command: str,
+        check: bool = True,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 300,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside it, with the commands of this environment on the path."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment(environment),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def snakemake(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake inside it."""
+        return self.run("snakemake", "--cores", "2", *arguments, **options)  # type: ignore[arg-type]
+
+    @staticmethod
+    def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The environment of commands: this interpreter's scripts first."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", **(extra or {})}
+
+
+def copy_project(target: Path) -> Project:
+    """Copy everything but the package, the tests and what runs leave."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name)
+        else:
+            shutil.copy(source, target / name)
+    (target / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc/config", target / ".dvc/config")
+    shutil.copy(ROOT / ".dvc/.gitignore", target / ".dvc/.gitignore")
+    return Project(target)
+
+
+def add_micro_experiment(project: Project, name: str = "micro") -> None:
+    """An experiment that runs in seconds, on texts that it brings along, and make it current."""
+    for side, words in (("base", "sun moon star sky"), ("domain", "tree leaf root bark")):
+        folder = project.root / "texts" / side
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(12):
+            pieces = [f"{word} {number * 7 + i} of the {words}" for i in range(25) for word in words.split()]
+            (folder / f"{number:02}.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    (project.root / f"config/experiments/{name}.yaml").write_text(MICRO, encoding="utf-8")
+    (project.root / "config/config.yaml").write_text(f"experiment: {name}\n", encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A fresh copy of the project."""
+    return copy_project(tmp_path / "project")
+
+
+@pytest.fixture
+def micro(project: Project) -> Project:
+    """A fresh copy whose current experiment takes seconds."""
+    add_micro_experiment(project)
+    return project
+
+
+@pytest.fixture
+def package_copy(tmp_path: Path) -> Path:
+    """A copy of the package's source, to edit."""
+    target = tmp_path / "src" / "variorum"
+    shutil.copytree(ROOT / "src/variorum", target, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def edit(package_copy: Path) -> Edit:
+    """Replace a text that must be there, in a file of the package's copy."""
+
+    def replace(file: str, old: str, new: str) -> None:
+        path = package_copy / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{file} holds no {old!r}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    return replace

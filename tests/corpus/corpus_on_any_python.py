@@ -1,0 +1,56 @@
+"""Prints checksums of what the corpus code makes, for the tests that compare Python versions.
+
+Runs on a Python without compiled packages: the settings models are replaced by plain namespaces.
+Prints one JSON object.
+"""
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+sys.modules["variorum.config"] = SimpleNamespace(PythonPackageSource=None, NormalizeSettings=None)
+
+from variorum.corpus.documents import Document  # noqa: E402
+from variorum.corpus.fetching import FetchContext  # noqa: E402
+from variorum.corpus.normalize import Normalizer  # noqa: E402
+from variorum.corpus.sources import python_package  # noqa: E402
+
+CHARACTERS = "".join(map(chr, [*range(0x1FFFF), *range(0xE0000, 0xE0200)]))
+# A mark before and after another one: what normal forms reorder, unless it came after Unicode 14.
+MARKS = "".join(f"a{chr(point)}\u0323e\u0301{chr(point)}" for point in range(0x300, 0x1FFFF, 11))
+
+
+def checksum(documents):
+    lines = (json.dumps(asdict(document), sort_keys=True) for document in documents)
+    return hashlib.sha256("\n".join(lines).encode("ascii")).hexdigest()
+
+
+def package_documents(name, part):
+    settings = SimpleNamespace(
+        package=name,
+        part=part,
+        version=python_package._installed_version(name),
+        sha256=python_package.digest(name),
+    )
+    return python_package.fetch(settings, FetchContext(Path(), Path(), report=lambda line: None))
+
+
+def normalized(form):
+    settings = SimpleNamespace(
+        repair_encoding=True,
+        unicode_form=form,
+        collapse_spaces=False,
+        drop_duplicates=True,
+        min_characters=1,
+    )
+    texts = {"characters": CHARACTERS, "marks": MARKS, "mojibake": "cafÃ© â€™ Ã¼ber"}
+    return Normalizer(settings).run(Document(name, name, text) for name, text in texts.items())
+
+
+results = {f"normalize {form}": checksum(normalized(form)) for form in ("NFC", "NFKC", "none")}
+for package, part in (("networkx", "prose"), ("ftfy", "docstrings"), ("ftfy", "source")):
+    results[f"{package} {part}"] = checksum(package_documents(package, part))
+print(json.dumps(results))

@@ -1,0 +1,52 @@
+"""The packages that the default experiment reads, together: what a test part may share with train.
+
+Only a part of the base corpus is read, to be fast.
+"""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from networkx import __version__ as networkx_version
+from sympy import __version__ as sympy_version
+
+from variorum.config import NormalizeSettings, PythonPackageSource, SplitSettings
+from variorum.corpus.fetching import FetchContext
+from variorum.corpus.leakage import share_of_spans
+from variorum.corpus.normalize import Normalizer
+from variorum.corpus.sources import python_package
+from variorum.corpus.splits import SIDES, assign
+
+VERSIONS = {"sympy": sympy_version, "networkx": networkx_version}
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Texts by package and side."""
+    return {name: read(name, most=2500) for name in VERSIONS}
+
+
+def read(name: str, most: int) -> dict[str, list[str]]:
+    settings = PythonPackageSource(
+        package=name, version=VERSIONS[name], sha256=python_package.digest(name)
+    )
+    context = FetchContext(Path(), Path(), report=lambda line: None)
+    documents = Normalizer(NormalizeSettings()).run(
+        islice(python_package.fetch(settings, context), most)
+    )
+    texts = {side: [] for side in SIDES}
+    for side, document in assign(documents, SplitSettings()):
+        texts[side].append(document.text)
+    return texts
+
+
+@pytest.mark.parametrize(("judged", "trained_on"), [("sympy", "networkx"), ("networkx", "sympy")])
+@pytest.mark.parametrize("side", ["val", "test"])
+def test_across_corpora_less_than_half_a_percent_leaks(parts, judged, trained_on, side):
+    assert share_of_spans(parts[judged][side], parts[trained_on]["train"]) < 0.005
+
+
+@pytest.mark.parametrize("name", sorted(VERSIONS))
+def test_within_a_corpus_no_whole_document_leaks(parts, name):
+    assert not set(parts[name]["test"]) & set(parts[name]["train"])
+    assert share_of_spans(parts[name]["test"], parts[name]["train"]) < 0.15

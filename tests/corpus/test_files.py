@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from variorum.config import FilesSource
+from variorum.corpus.fetching import FetchContext
+from variorum.corpus.sources import files
+from variorum.errors import VariorumError
+
+NAMES = ("b.txt", "a/c.TXT", "a/b.md", "a-b.txt", "a/notes.rst", ".hidden/d.txt", "Z.txt")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in NAMES:
+        file = tmp_path / "texts" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"text of {name}")
+    return tmp_path
+
+
+def names(path: str, root: Path, suffixes: tuple[str, ...] = (".txt", ".md")) -> list[str]:
+    return [
+        file.relative_to(root / "texts").as_posix() for file in files.find(path, suffixes, root)
+    ]
+
+
+def fetched(root: Path, path: str, **settings):
+    context = FetchContext(root, root, report=lambda line: None)
+    return list(files.fetch(FilesSource(path=path, **settings), context))
+
+
+def test_a_folder_gives_its_texts_sorted_without_hidden_ones(root):
+    assert names("texts", root) == ["Z.txt", "a-b.txt", "a/b.md", "a/c.TXT", "b.txt"]
+    assert names("texts", root, (".rst",)) == ["a/notes.rst"]
+    assert len(names("texts", root, ())) == 6
+
+
+def test_a_file_and_a_pattern_are_taken_as_they_are(root):
+    assert names("texts/a/notes.rst", root) == ["a/notes.rst"]
+    assert names("texts/*.txt", root) == ["Z.txt", "a-b.txt", "b.txt"]
+    assert names("texts/**/*.md", root) == ["a/b.md"]
+    assert names("texts/**", root) == [
+        "Z.txt",
+        "a-b.txt",
+        "a/b.md",
+        "a/c.TXT",
+        "a/notes.rst",
+        "b.txt",
+    ]
+    assert names(str(root / "texts" / "[Zb].txt"), root) == ["Z.txt", "b.txt"]
+
+
+def test_a_name_with_wildcards_in_it_is_a_name_first(root):
+    (root / "texts" / "x[1].txt").write_text("one")
+    assert names("texts/x[1].txt", root) == ["x[1].txt"]
+
+
+@pytest.mark.parametrize("path", ["absent", "texts/*.csv", "texts/absent/*.txt"])
+def test_nothing_found_names_the_setting(root, path):
+    with pytest.raises(VariorumError, match=r"source\.path: .*correct source\.path"):
+        files.find(path, (".txt",), root)
+
+
+def test_no_file_of_these_endings_names_both_settings(root):
+    with pytest.raises(VariorumError, match=r"ends in \.csv or \.tsv.*source\.suffixes"):
+        files.find("texts", (".csv", ".tsv"), root)
+
+
+def test_a_document_is_grouped_by_its_path_from_the_folder_named(root):
+    documents = fetched(root, "texts/a", suffixes=[".md", ".txt"])
+    assert [(d.id, d.group, d.text) for d in documents] == [
+        ("b.md", "b.md", "text of a/b.md"),
+        ("c.TXT", "c.TXT", "text of a/c.TXT"),
+    ]
+
+
+def test_the_digest_is_of_names_and_bytes_wherever_they_lie(root):
+    before = files.digest("texts", (".txt",), root)
+    (root / "texts" / "notes.rst").write_text("not among them")
+    (root / "texts").rename(root / "moved")
+    assert files.digest(str(root / "moved"), (".txt",), root / "elsewhere") == before
+    (root / "moved" / "b.txt").rename(root / "moved" / "bb.txt")
+    renamed = files.digest("moved", (".txt",), root)
+    (root / "moved" / "bb.txt").write_text("other")
+    assert len({before, renamed, files.digest("moved", (".txt",), root)}) == 3
+
+
+def test_another_checksum_is_refused(root):
+    right = files.digest("texts", (".txt",), root)
+    assert fetched(root, "texts", suffixes=[".txt"], sha256=right)
+    with pytest.raises(VariorumError, match=rf"{right}, expected {'0' * 64}"):
+        fetched(root, "texts", suffixes=[".txt"], sha256="0" * 64)
+
+
+def test_a_file_that_is_no_utf_8_is_named_with_the_offset(root):
+    (root / "texts" / "b.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(VariorumError, match=r"b\.txt is no UTF-8: byte 3"):
+        fetched(root, "texts")
+
+
+def test_files_without_text_are_refused(root):
+    (root / "texts" / "b.txt").write_text(" \n")
+    with pytest.raises(VariorumError, match=r"source\.path: .*hold no text"):
+        fetched(root, "texts/b.txt")

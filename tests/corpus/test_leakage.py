@@ -1,0 +1,50 @@
+import random
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracles import leakage as oracle
+from variorum.corpus import leakage
+from variorum.corpus.leakage import share_of_spans
+
+PARTS = st.lists(st.text(st.sampled_from("ab\ud800é😀"), max_size=30), max_size=6)
+
+
+@given(PARTS, PARTS, st.integers(1, 6), st.sampled_from([1, 7, 1 << 20]))
+def test_the_share_is_that_of_plain_counting(text, train, span, batch):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leakage, "_BATCH", batch)
+        assert share_of_spans(text, iter(train), span) == pytest.approx(
+            oracle.share_of_spans(text, train, span)
+        )
+
+
+@given(PARTS, PARTS, st.integers(1, 4))
+def test_colliding_hashes_change_nothing(text, train, span):
+    with pytest.MonkeyPatch.context() as patch:
+        hashes = leakage._hashes
+        patch.setattr(leakage, "_hashes", lambda *arguments: hashes(*arguments) % 2)
+        assert share_of_spans(text, train, span) == pytest.approx(
+            oracle.share_of_spans(text, train, span)
+        )
+
+
+def test_no_span_crosses_from_one_part_to_the_next():
+    assert share_of_spans(["ab", "cd"], ["abcd"], span=3) == 0.0
+    assert share_of_spans(["abcd"], ["ab", "cd"], span=3) == 0.0
+
+
+def test_a_copied_sentence_is_found():
+    copied = "x" * 100
+    assert share_of_spans(["y" * 49 + copied], [copied]) == pytest.approx(51 / 100)
+
+
+def test_a_megabyte_against_two_takes_seconds():
+    draw = random.Random(1)
+    train = ["".join(draw.choices("abcdefgh ", k=2000)) for _ in range(1000)]
+    start = time.process_time()
+    assert share_of_spans(train[::2], train) == 1.0
+    assert share_of_spans([part[::-1] for part in train[::2]], train) == 0.0
+    assert time.process_time() - start < 10

@@ -1,0 +1,185 @@
+"""A training gives the same bits for any number of processes, and after any number of kills."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from variorum.config import ModelSettings, TokenizerSettings, TrainingSettings
+from variorum.errors import VariorumError
+from variorum.model.gpt import GPT
+from variorum.tokenizer.kinds import characters
+from variorum.training.loop import Data, Host, Outcome, Training
+
+TEXT = "".join(f"{i} times {i} is {i * i}. " for i in range(400))
+MODEL = ModelSettings(n_layer=1, n_head=2, n_embd=16, context_length=16, positions="rotary")
+SETTINGS = TrainingSettings(
+    batch_size=8, max_steps=20, warmup_steps=3, learning_rate=2e-2, val_interval=5, val_tokens=256, sample_tokens=8
+)
+
+
+def train(
+    folder: Path,
+    settings: TrainingSettings = SETTINGS,
+    model: ModelSettings = MODEL,
+    **host: object,
+) -> tuple[GPT, Outcome]:
+    tokenizer = characters.train([TEXT], TokenizerSettings(kind="characters"))
+    ids = np.array(tokenizer.encode(TEXT), dtype=np.uint16)
+    data = Data(ids[:-600], ids[-600:])
+    gpt = GPT(model, tokenizer.vocab_size, seed=3)
+    here = Host(folder / "state.safetensors", **host)  # type: ignore[arg-type]
+    return gpt, Training(gpt, tokenizer, data, settings, 3, here).run()
+
+
+def weights(model: GPT) -> list[bytes]:
+    return [parameter.detach().numpy().tobytes() for parameter in model.parameters()]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[GPT, Outcome]:
+    return train(tmp_path_factory.mktemp("whole"))
+
+
+def test_it_learns(whole: tuple[GPT, Outcome]) -> None:
+    losses = [row["val_loss"] for row in whole[1].rows]
+    assert losses[-1] < losses[0] - 0.5
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4])
+def test_one_process_and_several_give_the_same_bits(tmp_path: Path, shards: int) -> None:
+    settings = SETTINGS.model_copy(update={"shards": shards})
+    outcomes = [
+        train(tmp_path / str(processes), settings, processes=processes) for processes in (1, 2, 3)
+    ]
+    assert weights(outcomes[0][0]) == weights(outcomes[1][0]) == weights(outcomes[2][0])
+    assert outcomes[0][1].rows == outcomes[1][1].rows == outcomes[2][1].rows
+
+
+def test_dropout_does_not_depend_on_who_computes_a_shard(tmp_path: Path) -> None:
+    model = MODEL.model_copy(update={"dropout": 0.2})
+    one, _ = train(tmp_path / "1", model=model, processes=1)
+    two, _ = train(tmp_path / "2", model=model, processes=2)
+    plain, _ = train(tmp_path / "0")
+    assert weights(one) == weights(two) != weights(plain)
+
+
+def test_shards_are_part_of_the_numerics_and_close_to_the_whole_batch(tmp_path: Path) -> None:
+    one, _ = train(tmp_path / "1", SETTINGS.model_copy(update={"shards": 1}))
+    four, _ = train(tmp_path / "4", SETTINGS.model_copy(update={"shards": 4}))
+    for a, b in zip(one.parameters(), four.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_the_chosen_weights_are_those_of_the_lowest_val_loss(tmp_path: Path) -> None:
+    rates = {"learning_rate": 1.0, "min_learning_rate": 1.0, "warmup_steps": 15}
+    settings = SETTINGS.model_copy(update={**rates, "val_interval": 2})
+    _, outcome = train(tmp_path, settings)
+    best = min(outcome.rows, key=lambda row: row["val_loss"])
+    assert outcome.summary["chosen_step"] == best["step"]
+    assert best["step"] < settings.max_steps, "the planted rate must make the end the worse choice"
+
+
+def test_last_keeps_the_last_weights(tmp_path: Path, whole: tuple[GPT, Outcome]) -> None:
+    _, outcome = train(tmp_path, SETTINGS.model_copy(update={"selection": "last"}))
+    assert outcome.summary["chosen_step"] == SETTINGS.max_steps
+    assert outcome.rows == whole[1].rows
+
+
+def test_how_often_val_is_looked_at_changes_no_weight(
+    tmp_path: Path, whole: tuple[GPT, Outcome]
+) -> None:
+    settings = SETTINGS.model_copy(update={"val_interval": 2, "sample_tokens": 0})
+    _, outcome = train(tmp_path, settings)
+    assert outcome.summary["final_weights_sha256"] == whole[1].summary["final_weights_sha256"]
+
+
+def test_a_stopped_training_goes_on_to_the_same_bits(
+    tmp_path: Path, whole: tuple[GPT, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+    note = Training._note
+
+    def ask_to_stop_after_seven(self: Training, step: int, norm: float) -> None:
+        nonlocal steps
+        steps += 1
+        note(self, step, norm)
+        if steps == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Training, "_note", ask_to_stop_after_seven)
+    with pytest.raises(VariorumError, match=r"stopped after step [78] of 20"):
+        train(tmp_path)
+    model, outcome = train(tmp_path)
+    assert steps < 2 * SETTINGS.max_steps - 7, "it must not have begun anew"
+    assert weights(model) == weights(whole[0])
+    assert outcome.rows == whole[1].rows
+    assert outcome.samples == whole[1].samples
+    assert outcome.summary == whole[1].summary
+
+
+def test_a_damaged_state_is_left_aside(tmp_path: Path, whole: tuple[GPT, Outcome]) -> None:
+    (tmp_path / "state.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{cut")
+    model, _ = train(tmp_path)
+    assert weights(model) == weights(whole[0])
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = GPT.loss
+    monkeypatch.setattr(
+        GPT, "loss", lambda self, x, y: loss(self, x, y) * (float("nan") if self.training else 1)
+    )
+    with pytest.raises(VariorumError, match=r"loss became nan at step 1; lower learning_rate"):
+        train(tmp_path, processes=2)
+
+
+KILLED = """
+import sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+import test_loop
+settings = test_loop.SETTINGS.model_copy(update={{"max_steps": 100000}})
+test_loop.train(Path({folder!r}), settings, processes=2, checkpoint_seconds=0.1)
+"""
+
+
+def test_a_killed_leader_leaves_no_worker_behind(tmp_path: Path) -> None:
+    program = KILLED.format(paths=[str(Path(__file__).parent)], folder=str(tmp_path))
+    leader = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    state = tmp_path / "state.safetensors"
+    wait_for(lambda: state.is_file(), 30)
+    workers = children_of(leader.pid)
+    assert workers
+    leader.kill()
+    leader.wait()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 10)
+
+
+def test_a_killed_worker_stops_the_training_with_a_clear_line(tmp_path: Path) -> None:
+    program = KILLED.format(paths=[str(Path(__file__).parent)], folder=str(tmp_path))
+    leader = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: (tmp_path / "state.safetensors").is_file(), 30)
+    os.kill(children_of(leader.pid)[0], signal.SIGKILL)
+    _, errors = leader.communicate(timeout=30)
+    assert leader.returncode == 1
+    assert "a worker process of this training died" in errors
+
+
+def children_of(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
+def wait_for(condition: object, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
