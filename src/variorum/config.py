@@ -191,6 +191,22 @@ class CorporaSettings(Settings):
         ..., "What it is fine-tuned on; null leaves fine-tuning out."
     )
 
+    @model_validator(mode="after")
+    def _split_alike(self) -> Self:
+        """A group must stand on one side in both, or test text of one is trained on in the other."""
+        if self.domain is None or {self.base.split.by, self.domain.split.by} != {"group"}:
+            return self
+        for name in ("salt", "val_fraction", "test_fraction"):
+            base, domain = getattr(self.base.split, name), getattr(self.domain.split, name)
+            if base != domain:
+                raise PydanticCustomError(
+                    "split",
+                    "domain.split.{name}: {domain} differs from base's {base}, so one group could "
+                    "stand on two sides; give both the same",
+                    {"name": name, "domain": str(domain), "base": str(base)},
+                )
+        return self
+
 
 class TokenizerSettings(Settings):
     """How text becomes tokens."""
@@ -255,7 +271,7 @@ class ModelSettings(Settings):
 
     def _nearest_divisor(self) -> int:
         divisors = [n for n in range(1, self.n_embd + 1) if self.n_embd % n == 0]
-        return min(divisors, key=lambda n: (abs(n - self.n_head), n))
+        return min(divisors, key=lambda n: (abs(n - self.n_head), -n))
 
 
 class TrainingSettings(Settings):

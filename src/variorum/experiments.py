@@ -5,7 +5,7 @@ Layers, later ones win: the defaults of `config.py`, `config/experiments/<name>.
 names the file, the setting and what would be right.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from variorum.config import Ablation, Experiment, Settings
+from variorum import components
+from variorum.config import SOURCES, Ablation, Experiment, Settings
 from variorum.errors import VariorumError
 
 Place = tuple[str, ...]
@@ -157,7 +158,7 @@ def _leaves(settings: Settings, place: Place, layers: Layered) -> Iterator[tuple
         if isinstance(value, Settings):
             yield from _leaves(value, (*place, name), layers)
         else:
-            yield ".".join((*place, name)), value, layers.origin((*place, name))
+            yield ".".join((*place, name)), value, layers.origins.get((*place, name), DEFAULT)
 
 
 # Reading
@@ -273,22 +274,33 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
         return f"{where}: {name}: unknown setting;{_suggestion(model, place)}"
     if kind == "missing":
         return f"{where}: {name}: missing; add it"
-    if kind.startswith("union_tag"):
-        return f"{where}: {name}.kind: {message[0].lower()}{message[1:]}"
-    if isinstance(found, (dict, list)) and not isinstance(found, str):
-        found = None if kind in _OWN_KINDS else found
+    if kind == "union_tag_invalid":
+        tag, known = fault["ctx"]["tag"], components.options(SOURCES)
+        inner = layers.origin((*place, "kind"))
+        listed = ", ".join(known)
+        return f"{inner}: {name}.kind: '{tag}' is none of {listed};{_did_you_mean(tag, known)}"
+    if kind == "union_tag_not_found":
+        return f"{where}: {name}.kind: missing; choose one of {', '.join(components.options(SOURCES))}"
     if kind in _OWN_KINDS:  # the message already names the setting and the remedy
         prefix = ".".join(place[:-1] if place and place[-1] == kind else place)
         own = message if not prefix else f"{prefix}.{message}"
-        culprit = layers.origin((*place, message.split(":")[0]))
+        culprit = layers.origin((*place, *message.split(":")[0].split(".")))
         return f"{file if culprit == DEFAULT else culprit}: {own}"
-    wanted = message.replace("Input should", "should").replace("Value should", "should")
-    return f"{where}: {name}: {found!r} {wanted[0].lower()}{wanted[1:]}"
+    wanted = _PLAIN_WORDS.get(kind, message.replace("Input should", "should"))
+    return f"{where}: {name}: {found!r} {wanted}"
 
+
+_PLAIN_WORDS = {
+    "model_type": "should be a section of settings",
+    "model_attributes_type": "should be a section of settings",
+    "bool_type": "should be true or false",
+    "string_pattern_mismatch": "does not look right: a SHA-256 has 64 hexadecimal digits, an "
+    "address begins with http:// or https://",
+}
 
 _OWN_KINDS = frozenset(
     {"vocab_size", "n_head", "batch_size", "warmup_steps", "min_learning_rate", "stride"}
-    | {"baseline", "seeds", "component"}
+    | {"baseline", "seeds", "component", "split"}
 )
 
 
@@ -309,7 +321,7 @@ def _place(values: Any, location: tuple[Any, ...]) -> Place:
 def _suggestion(model: type[Settings], place: Place) -> str:
     *sections, unknown = place
     here = _known_settings(model, tuple(sections))
-    anywhere = {name: path for path, name in _all_settings(model, ())}
+    anywhere = {name: path for path, name in reversed(list(_all_settings(model, ())))}
     if close := _did_you_mean(unknown, here):
         return close
     target = PEER_NAMES.get(unknown, unknown)
@@ -320,7 +332,7 @@ def _suggestion(model: type[Settings], place: Place) -> str:
     return f" known here are {', '.join(here)}"
 
 
-def _did_you_mean(word: str, known: list[str]) -> str:
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
     word = PEER_NAMES.get(word, word)
     close = get_close_matches(word, known, n=1)
     return f" did you mean `{close[0]}`?" if close else ""

@@ -255,12 +255,23 @@ class _Module:
         return "\n".join(dict.fromkeys(parts))
 
     def data_files(self, name: str) -> Iterator[str]:
-        """Files beside this module (package data) that a literal of the definition names."""
+        """Package data in this module's folder or below that a literal of the definition names."""
+        data = _data_below(self.file.parent)
         for node in self.nodes(name):
             for literal in _literals(node):
-                file = self.file.parent / literal
-                if file.suffix != ".py" and file.is_file():
+                for file in data.get(literal, ()):
                     yield file.relative_to(self.package).as_posix()
+
+
+@cache
+def _data_below(folder: Path) -> dict[str, list[Path]]:
+    """Files that are no code, by the names a literal may call them: with or without folders."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.suffix not in (".py", ".pyc"):
+            for name in {file.name, file.relative_to(folder).as_posix()}:
+                found.setdefault(name, []).append(file)
+    return found
 
 
 @cache

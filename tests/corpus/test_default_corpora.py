@@ -23,7 +23,7 @@ VERSIONS = {"sympy": sympy_version, "networkx": networkx_version}
 @pytest.fixture(scope="module")
 def parts():
     """Texts by package and side."""
-    return {name: read(name, most=2500) for name in VERSIONS}
+    return {name: read(name, most=1500) for name in VERSIONS}
 
 
 def read(name: str, most: int) -> dict[str, list[str]]:

@@ -44,7 +44,7 @@ def test_a_copied_sentence_is_found():
 def test_a_megabyte_against_two_takes_seconds():
     draw = random.Random(1)
     train = ["".join(draw.choices("abcdefgh ", k=2000)) for _ in range(1000)]
+    text = [part if n % 20 == 0 else part[::-1] for n, part in enumerate(train[::2])]
     start = time.process_time()
-    assert share_of_spans(train[::2], train) == 1.0
-    assert share_of_spans([part[::-1] for part in train[::2]], train) == 0.0
+    assert share_of_spans(text, train) == pytest.approx(0.05)
     assert time.process_time() - start < 10

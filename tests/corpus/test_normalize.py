@@ -41,6 +41,11 @@ def test_cleaning_clean_text_changes_nothing(text, settings):
     assert Normalizer(settings).clean(once) == once
 
 
+def test_a_step_that_makes_work_for_an_earlier_one_is_followed_by_it():
+    assert clean("caf\u00c3\x00\u00a9") == "café"
+    assert clean("e\x00\u0301") == "é"
+
+
 @given(TEXTS, SETTINGS)
 def test_clean_text_is_utf_8_with_plain_line_ends_and_no_control_characters(text, settings):
     result = Normalizer(settings).clean(text)

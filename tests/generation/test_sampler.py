@@ -16,7 +16,7 @@ from variorum.generation import sampler
 from variorum.generation.sampler import generate, next_token
 from variorum.model.gpt import GPT
 
-LOGITS = st.lists(st.integers(-40, 40).map(lambda n: n / 8), min_size=1, max_size=12)
+LOGITS = st.lists(st.integers(-24, 24).map(lambda n: n / 8), min_size=1, max_size=12)
 VOCAB = 23
 
 
@@ -54,12 +54,14 @@ def test_draws_what_the_oracle_draws(
 ) -> None:
     assume(oracle.distance_to_cut(logits, temperature, top_k, top_p) > 1e-9)
     choices = oracle.kept(logits, temperature, top_k, top_p)
-    uniform = float(torch.rand((), dtype=torch.float64, generator=_seeded(seed)))
-    shares = itertools.accumulate(probability for _, probability in choices)
-    assume(min(abs(uniform - share) for share in shares) > 1e-9)
+    shares = list(itertools.accumulate(probability for _, probability in choices))
     chosen = SamplingSettings(temperature=temperature, top_k=top_k, top_p=top_p)
-    found = next_token(torch.tensor(logits), chosen, _seeded(seed))
-    assert found == oracle.drawn(choices, uniform)
+    ours, numbers = _seeded(seed), _seeded(seed)
+    for _ in range(8):
+        uniform = float(torch.rand((), dtype=torch.float64, generator=numbers))
+        found = next_token(torch.tensor(logits), chosen, ours)
+        near = min(abs(uniform - share) for share in shares) < 1e-9  # rounding may decide
+        assert near or found == oracle.drawn(choices, uniform)
 
 
 def _seeded(seed: int) -> torch.Generator:
@@ -69,6 +71,7 @@ def _seeded(seed: int) -> torch.Generator:
 @pytest.mark.parametrize("k", [1, 3, 7])
 def test_top_k_keeps_exactly_k_of_equals_and_the_lowest_ids(k: int) -> None:
     assert set(draws([1.5] * 9, plain(top_k=k), 400)) == set(range(k))
+    assert set(draws([1.5] * 3000, plain(top_k=k), 400)) == set(range(k))
 
 
 def test_top_k_beyond_the_vocabulary_keeps_everything() -> None:
@@ -97,6 +100,8 @@ def test_frequencies_are_the_probabilities() -> None:
     counts = draws(probabilities.log().tolist(), plain(), 6000)
     for token, probability in enumerate(probabilities.tolist()):
         assert counts[token] / 6000 == pytest.approx(probability, abs=0.025)
+    kept = draws(probabilities.log().tolist(), plain(top_p=0.8), 3000)
+    assert kept[1] / 3000 == pytest.approx(0.6 / 0.9, abs=0.03)
 
 
 def test_temperature_zero_takes_the_likeliest_with_the_lowest_id_and_draws_nothing() -> None:

@@ -124,7 +124,7 @@ def test_a_truncated_file_is_refused(saved: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"variorum": {}}', "\ufeff"])
 def test_a_config_that_is_none_is_refused(saved: Path, text: str) -> None:
     (saved / "config.json").write_text(text, "utf-8")
-    with pytest.raises(VariorumError, match="not the config.json"):
+    with pytest.raises(VariorumError, match="needs the entries"):
         files.load(saved)
 
 

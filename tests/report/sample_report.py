@@ -1,6 +1,7 @@
 """Plausible data for figures and page, made up from a fixed seed."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,7 @@ def positions_table() -> AblationTable:
     )
 
 
+@cache
 def all_figures() -> dict[str, str]:
     """Every figure once, by name."""
     counts = (2e5 / np.arange(1, 513) ** 1.1).astype(np.int64)

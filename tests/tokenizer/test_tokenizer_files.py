@@ -81,6 +81,12 @@ def test_a_changed_bpe_file_is_refused(
     _assert_refused(document, tmp_path, "changed or damaged")
 
 
+def test_a_file_in_which_two_merges_make_one_token_is_refused(tmp_path: Path) -> None:
+    t, h, e = (bpe.SIGNS.index(sign) for sign in "the")
+    document = bpe.BytePairTokenizer([(t, h), (h, e), (256, e), (t, 257)]).document()
+    _assert_refused(document, tmp_path, "changed or damaged")
+
+
 def test_a_changed_characters_file_is_refused(tmp_path: Path) -> None:
     document = tokenizer_of("characters").document()
     document["model"]["vocab"]["\ud800"] = 5

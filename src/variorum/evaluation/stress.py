@@ -388,7 +388,7 @@ def hostile_text(subject: Subject, name: str) -> Case:
         f"Hostile prompt: {what}",
         "Does it read this without loss, and write on?",
         ids,
-        f" The prompt: {legible(prompt)}",
+        f" The prompt: {legible(prompt.strip())}",
     )
     if subject.tokenizer.decode_bytes(ids) == text_bytes(prompt):
         return case

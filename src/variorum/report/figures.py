@@ -59,7 +59,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.6,
     "path.simplify": True,
     "svg.fonttype": "none",
-    
+    "svg.hashsalt": "variorum",
     "text.color": INK,
     "text.parse_math": False,  # a token may hold dollar signs
     "xtick.color": INK,

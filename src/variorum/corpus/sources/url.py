@@ -273,6 +273,7 @@ def _receive(
     with partial.data.open("ab") as file:
         try:
             # Not iter_content: when a transfer breaks off, that loses the part of a chunk it has.
+            # urllib3 compares what came with Content-Length and raises when it is less.
             while chunk := response.raw.read1(_CHUNK):
                 file.write(chunk)
                 if time.monotonic() - told > _REPORT_INTERVAL:
@@ -283,10 +284,6 @@ def _receive(
                 f"broke off after {_amount(file.tell(), total)} ({_innermost(problem)})"
             ) from None
         received = file.tell()
-    if total is not None and received != total:
-        if received > total:
-            partial.discard()
-        raise _BrokenOffError(f"broke off after {_amount(received, total)}")
     report(f"{url}: {_amount(received, total)}, complete")
 
 

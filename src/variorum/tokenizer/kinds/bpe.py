@@ -105,8 +105,9 @@ def from_document(document: dict[str, Any]) -> BytePairTokenizer:
     for merge in document["model"]["merges"]:
         first, second = merge.split(" ")
         merges.append((ids[first], ids[second]))
-        if ids.setdefault(first + second, len(ids)) < len(ids) - 1:
-            raise ValueError(f"{first + second} arises twice")
+        if first + second in ids:
+            raise ValueError(f"two merges make {first + second}")
+        ids[first + second] = len(ids)
     return BytePairTokenizer(merges)
 
 

@@ -1,0 +1,300 @@
+"""Settings: merged in one order, checked before anything runs, and refused in clear lines."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Project, add_micro_experiment
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from variorum import schemas
+from variorum.config import (
+    Experiment,
+    ModelSettings,
+    Settings,
+    canonical,
+    chosen_components,
+    restored,
+    setting,
+)
+from variorum.experiments import (
+    PEER_NAMES,
+    ConfigError,
+    _all_settings,
+    ablation_names,
+    load_ablation,
+    load_experiment,
+    named_experiment,
+    provenance,
+)
+
+NAMES = [path.stem for path in sorted((ROOT / "config/experiments").glob("*.yaml"))]
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"pretrain": {"learning_rat": 1}}, "pretrain.learning_rat: unknown setting; did you mean `learning_rate`?"),
+    ({"pretrain": {"max_iters": 1}}, "did you mean `max_steps`?"),
+    ({"model": {"block_size": 8}}, "did you mean `context_length`?"),
+    ({"model": {"d_model": 8}}, "did you mean `n_embd`?"),
+    ({"learning_rate": 1e-3}, "did you mean `pretrain.learning_rate`?"),
+    ({"lr": 1e-3}, "did you mean `pretrain.learning_rate`?"),
+    ({"model": {"n_layer": "many"}}, "model.n_layer: 'many' should be a number"),
+    ({"model": {"n_layer": 1.5}}, "model.n_layer: 1.5 should be a whole number"),
+    ({"model": {"n_layer": True}}, "model.n_layer: True should be a number"),
+    ({"model": {"n_layer": 0}}, "model.n_layer: 0 should be greater than or equal to 1"),
+    ({"model": {"bias": "yes"}}, "model.bias: 'yes' should be true or false"),
+    ({"model": {"dropout": 1.0}}, "model.dropout: 1.0 should be less than 1"),
+    ({"pretrain": {"learning_rate": math.nan}}, "should be a finite number"),
+    ({"model": {"n_head": 3}}, "3 heads do not divide the width n_embd = 128; try 4"),
+    ({"model": {"n_head": 128}}, "n_embd / n_head must be even, not 1"),
+    ({"model": {"positions": "rotry"}}, "no 'rotry'; choose one of learned, rotary"),
+    ({"tokenizer": {"vocab_size": 100}}, "100 cannot hold the 256 bytes"),
+    ({"tokenizer": {"vocab_size": None}}, "None cannot hold the 256 bytes"),
+    ({"pretrain": {"batch_size": 7}}, "7 sequences cannot be shared equally by 2 shards; try 8"),
+    ({"pretrain": {"warmup_steps": 9999}}, "leaves nothing of max_steps"),
+    ({"pretrain": {"min_learning_rate": 0.5}}, "min_learning_rate: 0.5 is above learning_rate"),
+    ({"evaluate": {"stride": 1000}}, "1000 is more than model.context_length = 128"),
+    ({"title": 3}, "title: 3 should be text: put it in quotes"),
+    ({"pretrain": 3}, "pretrain: 3 should be a section of settings"),
+    ({"corpus": {"base": {"source": {"kind": "ur"}}}}, "'ur' is none of files, python-package, url; did you mean `url`?"),
+    ({"corpus": {"base": {"source": {"verion": "1"}}}}, "did you mean `version`?"),
+    ({"corpus": {"base": {"source": {"sha256": "abc"}}}}, "64 hexadecimal digits"),
+    ({"experiment": "defalt"}, "config/experiments/defalt.yaml: there is no such file; did you mean `default`?"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), WRONG)
+def test_a_wrong_setting_is_one_clear_line(overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_experiment(ROOT, overrides)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    place = "config/" if "experiment" in overrides else "command line: "
+    assert str(error.value).startswith(place)
+
+
+def test_several_faults_are_several_lines() -> None:
+    with pytest.raises(ConfigError) as error:
+        load_experiment(ROOT, {"model": {"n_layer": 0, "n_heads": 3}})
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_file_and_line_of_a_wrong_setting_are_named(project: Project) -> None:
+    config = project.root / "config/config.yaml"
+    config.write_text("experiment: default\nmodel:\n  n_layer: 3\n  n_heads: 4\n")
+    with pytest.raises(ConfigError, match=r"config/config.yaml:4: model.n_heads"):
+        load_experiment(project.root)
+    experiment = project.root / "config/experiments/default.yaml"
+    experiment.write_text(experiment.read_text().replace("dropout: 0.0", "dropout: 2"))
+    config.write_text("experiment: default\n")
+    with pytest.raises(ConfigError, match=r"config/experiments/default.yaml:\d+: model.dropout"):
+        load_experiment(project.root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("experiment: [default\n", "not valid YAML"),
+        ("a: 1\na: 2\n", "not valid YAML"),
+        ("- default\n", "write `setting: value` lines"),
+        ("experiment: d\xe4\n".encode("latin-1"), "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_refused(
+    project: Project, text: str | bytes, message: str
+) -> None:
+    content = text if isinstance(text, bytes) else text.encode()
+    (project.root / "config/config.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(project.root)
+
+
+def test_a_wrong_configuration_ends_every_command_within_a_second_of_its_start(
+    project: Project,
+) -> None:
+    (project.root / "config/config.yaml").write_text("experiment: default\nmodel: {n_layr: 3}\n")
+    begun = time.monotonic()
+    done = project.run("variorum", "config", check=False)
+    assert time.monotonic() - begun < 5, "the start of Python included, on a busy machine"
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "variorum: config/config.yaml:2: model.n_layr: unknown setting; did you mean `n_layer`?\n"
+    )
+    run = project.snakemake("results/finetune/report.html", check=False)
+    assert run.returncode
+    assert "did you mean `n_layer`?" in run.stderr
+    assert "Traceback" not in run.stderr + run.stdout
+
+
+def test_layers_win_in_their_order_and_their_places_are_known(project: Project) -> None:
+    (project.root / "config/config.yaml").write_text(
+        "experiment: tiny\nmodel:\n  n_layer: 3\n  n_head: 1\n"
+    )
+    loaded = load_experiment(project.root, {"model": {"n_head": 4}})
+    known = {name: (value, origin) for name, value, origin in provenance(loaded)}
+    assert loaded.name == "tiny"
+    assert known["model.n_head"] == (4, "command line")
+    assert known["model.n_layer"] == (3, "config/config.yaml:3")
+    assert known["model.n_embd"][1].startswith("config/experiments/tiny.yaml:")
+    assert known["model.dropout"] == (0.0, "default")
+    assert load_experiment(project.root, {"experiment": "classic"}).settings.model.n_layer == 3
+
+
+def test_another_kind_of_source_replaces_the_whole_section() -> None:
+    source = {"kind": "url", "url": "https://example.org/a.txt"}
+    loaded = load_experiment(ROOT, {"corpus": {"base": {"source": source}}})
+    assert loaded.settings.corpus.base.source.kind == "url"
+
+
+@pytest.mark.parametrize("written", ["1e-05", 1e-5, "0.00001", "1E-5"])
+def test_a_number_is_a_number_however_it_was_written(written: object) -> None:
+    changes = {"pretrain": {"learning_rate": written, "min_learning_rate": 0}}
+    pretrain = load_experiment(ROOT, changes).settings.pretrain
+    assert canonical(pretrain)["learning_rate"] == 1e-5
+    assert repr(canonical(pretrain)["min_learning_rate"]) == "0.0"
+
+
+@pytest.mark.parametrize("written", [100, 100.0, "100", "1e2"])
+def test_a_whole_number_is_an_int_however_it_was_written(written: object) -> None:
+    pretrain = load_experiment(ROOT, {"pretrain": {"max_steps": 150, "warmup_steps": written}})
+    assert repr(pretrain.settings.pretrain.warmup_steps) == "100"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_experiment_of_the_project_is_valid(name: str) -> None:
+    named_experiment(ROOT, name)
+
+
+@pytest.mark.parametrize("name", ablation_names(ROOT))
+def test_every_ablation_of_the_project_is_valid(name: str) -> None:
+    load_ablation(ROOT, name)
+
+
+def test_an_ablation_never_reads_the_current_configuration(project: Project) -> None:
+    (project.root / "config/config.yaml").write_text("not: [valid")
+    assert set(load_ablation(project.root, "positions").variants) == {"learned", "rotary"}
+
+
+def test_a_wrong_variant_is_named_with_its_line(project: Project) -> None:
+    path = project.root / "config/ablations/positions.yaml"
+    path.write_text(path.read_text().replace("{positions: rotary}", "{position: rotary}"))
+    with pytest.raises(ConfigError, match=r"positions.yaml:\d+: model.position: .*`positions`"):
+        load_ablation(project.root, "positions")
+
+
+def test_a_baseline_must_be_a_variant(project: Project) -> None:
+    path = project.root / "config/ablations/positions.yaml"
+    path.write_text(path.read_text().replace("baseline: learned", "baseline: absolute"))
+    with pytest.raises(ConfigError, match="'absolute' is no variant; choose one of learned, rotary"):
+        load_ablation(project.root, "positions")
+
+
+def test_an_ablation_of_fine_tuning_needs_a_domain(project: Project) -> None:
+    add_micro_experiment(project)
+    path = project.root / "config/experiments/micro.yaml"
+    path.write_text(
+        path.read_text().replace(
+            "  domain:\n    source: {kind: files, path: texts/domain}\n", "  domain: null\n"
+        )
+    )
+    ablation = project.root / "config/ablations/positions.yaml"
+    text = ablation.read_text().replace("experiment: tiny", "experiment: micro")
+    ablation.write_text(text.replace("last_stage: pretrain", "last_stage: finetune"))
+    with pytest.raises(ConfigError, match="has no domain corpus"):
+        load_ablation(project.root, "positions")
+
+
+# Canonical form
+
+
+class Later(Settings):
+    n: int = setting(1, "An old setting.")
+    added: float = setting(0.5, "A setting that was added later.", neutral=0.0)
+
+
+class Outer(Settings):
+    inner: Later = setting(Later(), "A section.")
+
+
+def test_a_setting_at_its_neutral_value_is_left_out_of_the_canonical_form() -> None:
+    assert canonical(Outer(inner=Later(added=0.0))) == {"inner": {"n": 1}}
+    assert canonical(Outer()) == {"inner": {"n": 1, "added": 0.5}}
+
+
+def test_what_was_left_out_is_restored_to_the_neutral_value_not_the_default() -> None:
+    for settings in (Outer(inner=Later(added=0.0)), Outer()):
+        assert restored(Outer, canonical(settings)) == settings
+
+
+def test_every_experiment_survives_its_canonical_form() -> None:
+    for name in NAMES:
+        settings = named_experiment(ROOT, name).settings
+        assert restored(Experiment, json.loads(json.dumps(canonical(settings)))) == settings
+
+
+def test_the_chosen_components_are_found_wherever_they_stand() -> None:
+    settings = named_experiment(ROOT, "shakespeare").settings
+    assert {
+        ("corpus/sources", "url"),
+        ("corpus/sources", "python-package"),
+        ("tokenizer/kinds", "characters"),
+        ("model/positions", "learned"),
+        ("training/optimizers", "adamw"),
+        ("training/schedules", "cosine"),
+    } == set(chosen_components(settings))
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        ModelSettings().n_layer = 3  # type: ignore[misc]
+
+
+# What is written about settings elsewhere
+
+
+def test_the_default_experiment_explains_every_setting() -> None:
+    loaded = named_experiment(ROOT, "default")
+    inherited = {"finetune", "report", "corpus.domain"}
+    silent = [
+        name
+        for name, _, origin in provenance(loaded)
+        if origin == "default" and not any(name.startswith(section) for section in inherited)
+    ]
+    assert not silent, "config/experiments/default.yaml leaves these out"
+
+
+def test_what_default_yaml_says_of_defaults_is_so() -> None:
+    text = (ROOT / "config/experiments/default.yaml").read_text()
+    assert YAML(typ="safe").load(text)["model"]["rotary_base"] == ModelSettings().rotary_base
+
+
+def test_the_committed_schemas_are_those_of_the_settings() -> None:
+    for name, text in schemas.texts().items():
+        assert (ROOT / name).read_text() == text, "run `variorum schema`"
+
+
+def test_every_field_has_an_explanation() -> None:
+    for path, name in _all_settings(Experiment, ()):
+        model: Any = Experiment
+        for section in path.split(".")[:-1]:
+            model = _inner(model, section, name)
+        assert model.model_fields[name].description, path
+
+
+def _inner(model: Any, section: str, name: str) -> Any:
+    from variorum.experiments import _models_of
+
+    found = _models_of(model.model_fields[section].annotation)
+    return next((m for m in found if name in m.model_fields), found[0])
+
+
+def test_every_peers_name_leads_to_a_setting_of_ours() -> None:
+    ours = {name for _, name in _all_settings(Experiment, ())}
+    assert set(PEER_NAMES.values()) <= ours
+    assert not set(PEER_NAMES) & ours
+
+
