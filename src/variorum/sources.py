@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from variorum.atomic import write_atomically
 from variorum.config import FilesSource, Source, UrlSource
 from variorum.corpus.fetching import FetchContext, mirrors_from_environment
-from variorum.corpus.sources import files, url
+from variorum.corpus.sources import files
 from variorum.errors import VariorumError
 from variorum.store import sha256_of
 
@@ -48,6 +48,8 @@ def context(root: Path) -> FetchContext:
 
 
 def _locked(source: UrlSource, root: Path, offline: bool) -> str:
+    from variorum.corpus.sources import url  # an HTTP client, which most plans have no use for
+
     entries = _read(root)
     if source.url not in entries:
         if offline:

@@ -40,6 +40,14 @@ def _clipped(parts: list[int], length: int) -> list[int]:
     return [end - start for start, end in zip([0, *ends], ends, strict=False) if end > start]
 
 
+def test_a_cache_bears_recorded_gradients() -> None:
+    model = model_with("rotary")
+    cache = Cache(model.settings)
+    read = [model(torch.tensor([[token]]), cache)[0, 0] for token in (1, 2, 3)]
+    whole = model(torch.tensor([[1, 2, 3]]))[0]
+    torch.testing.assert_close(torch.stack(read), whole, rtol=1e-5, atol=1e-5)
+
+
 def test_a_cleared_cache_is_as_good_as_new() -> None:
     model = model_with("rotary")
     cache = Cache(model.settings)

@@ -52,7 +52,7 @@ class Block(nn.Module):
         self.attn = Attention(settings, layer)
         self.ln_2 = nn.LayerNorm(settings.n_embd, bias=settings.bias)
         self.mlp = FeedForward(settings)
-        self.drop = nn.Dropout(settings.dropout)
+        self.drop = _dropout(settings)
 
     def forward(
         self, x: Tensor, positions: PositionEncoding, cache: KeyValueCache | None = None
@@ -77,7 +77,7 @@ class GPT(nn.Module):
         self.wte = nn.Embedding(self.vocab_size, settings.n_embd)
         component = components.load("model/positions", settings.positions)
         self.positions: PositionEncoding = component.Positions(settings)
-        self.drop = nn.Dropout(settings.dropout)
+        self.drop = _dropout(settings)
         self.h = nn.ModuleList(Block(settings, layer) for layer in range(settings.n_layer))
         self.ln_f = nn.LayerNorm(settings.n_embd, bias=settings.bias)
 
@@ -152,6 +152,11 @@ class GPT(nn.Module):
         """Mean cross entropy, in nats a token, of targets (B, T) after ids (B, T)."""
         logits: Tensor = self(ids)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def _dropout(settings: ModelSettings) -> nn.Module:
+    # an idle nn.Dropout would cost a tenth of the time of writing a token
+    return nn.Dropout(settings.dropout) if settings.dropout else nn.Identity()
 
 
 def _draw(seed: int, name: str) -> torch.Generator:
