@@ -60,7 +60,9 @@ class Project:
             check=False,
         )
         if check and done.returncode:
-            pytest.fail(f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+            pytest.fail(
+                f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return done
 
     def snakemake(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -95,7 +97,11 @@ def add_micro_experiment(project: Project, name: str = "micro") -> None:
         folder = project.root / "texts" / side
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(12):
-            pieces = [f"{word} {number * 7 + i} of the {words}" for i in range(25) for word in words.split()]
+            pieces = [
+                f"{word} {number * 7 + i} of the {words}"
+                for i in range(25)
+                for word in words.split()
+            ]
             (folder / f"{number:02}.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
     (project.root / f"config/experiments/{name}.yaml").write_text(MICRO, encoding="utf-8")
     (project.root / "config/config.yaml").write_text(f"experiment: {name}\n", encoding="utf-8")

@@ -3,14 +3,13 @@
 import json
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Project, add_micro_experiment
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from conftest import ROOT, Project, add_micro_experiment
 from variorum import schemas
 from variorum.config import (
     Experiment,
@@ -35,7 +34,10 @@ from variorum.experiments import (
 NAMES = [path.stem for path in sorted((ROOT / "config/experiments").glob("*.yaml"))]
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"pretrain": {"learning_rat": 1}}, "pretrain.learning_rat: unknown setting; did you mean `learning_rate`?"),
+    (
+        {"pretrain": {"learning_rat": 1}},
+        "pretrain.learning_rat: unknown setting; did you mean `learning_rate`?",
+    ),
     ({"pretrain": {"max_iters": 1}}, "did you mean `max_steps`?"),
     ({"model": {"block_size": 8}}, "did you mean `context_length`?"),
     ({"model": {"d_model": 8}}, "did you mean `n_embd`?"),
@@ -59,10 +61,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"evaluate": {"stride": 1000}}, "1000 is more than model.context_length = 128"),
     ({"title": 3}, "title: 3 should be text: put it in quotes"),
     ({"pretrain": 3}, "pretrain: 3 should be a section of settings"),
-    ({"corpus": {"base": {"source": {"kind": "ur"}}}}, "'ur' is none of files, python-package, url; did you mean `url`?"),
+    (
+        {"corpus": {"base": {"source": {"kind": "ur"}}}},
+        "'ur' is none of files, python-package, url; did you mean `url`?",
+    ),
     ({"corpus": {"base": {"source": {"verion": "1"}}}}, "did you mean `version`?"),
     ({"corpus": {"base": {"source": {"sha256": "abc"}}}}, "64 hexadecimal digits"),
-    ({"experiment": "defalt"}, "config/experiments/defalt.yaml: there is no such file; did you mean `default`?"),
+    (
+        {"experiment": "defalt"},
+        "config/experiments/defalt.yaml: there is no such file; did you mean `default`?",
+    ),
 ]
 
 
@@ -189,7 +197,9 @@ def test_a_wrong_variant_is_named_with_its_line(project: Project) -> None:
 def test_a_baseline_must_be_a_variant(project: Project) -> None:
     path = project.root / "config/ablations/positions.yaml"
     path.write_text(path.read_text().replace("baseline: learned", "baseline: absolute"))
-    with pytest.raises(ConfigError, match="'absolute' is no variant; choose one of learned, rotary"):
+    with pytest.raises(
+        ConfigError, match="'absolute' is no variant; choose one of learned, rotary"
+    ):
         load_ablation(project.root, "positions")
 
 
@@ -296,5 +306,3 @@ def test_every_peers_name_leads_to_a_setting_of_ours() -> None:
     ours = {name for _, name in _all_settings(Experiment, ())}
     assert set(PEER_NAMES.values()) <= ours
     assert not set(PEER_NAMES) & ours
-
-

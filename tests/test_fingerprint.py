@@ -61,10 +61,10 @@ def used(a: int, b=2, c=None):
 def idle():
     return 9
 '''
-DEEPER = '''
+DEEPER = """
 def constant_of(x):
     return x * 2
-'''
+"""
 
 
 @pytest.fixture
@@ -87,8 +87,12 @@ def digest(package: Path, *parts: tuple[str, str]) -> str:
 
 
 CHANGES = {
-    "its own code": ("stages/demo.py", '_local()\n\n\ndef _local', '_local(), 1\n\n\ndef _local'),
-    "a private helper": ("stages/demo.py", '    return "template.txt"', '    return "template.txt" + ""'),
+    "its own code": ("stages/demo.py", "_local()\n\n\ndef _local", "_local(), 1\n\n\ndef _local"),
+    "a private helper": (
+        "stages/demo.py",
+        '    return "template.txt"',
+        '    return "template.txt" + ""',
+    ),
     "an imported function": ("lib/helpers.py", "return a + b", "return a - b"),
     "a default value": ("lib/helpers.py", "b=2", "b=3"),
     "a constant": ("lib/helpers.py", 'constant_of("x")', 'constant_of("y")'),
@@ -148,7 +152,9 @@ def test_only_the_chosen_component_counts(package: Path) -> None:
 
 
 def test_imports_inside_functions_and_relative_ones_are_followed(package: Path) -> None:
-    replace(package, "lib/helpers.py", "return a + b", "from .deeper import late\n    return late(a)")
+    replace(
+        package, "lib/helpers.py", "return a + b", "from .deeper import late\n    return late(a)"
+    )
     (package / "lib/deeper.py").write_text(DEEPER + "\n\ndef late(x):\n    return x\n")
     before = digest(package)
     replace(package, "lib/deeper.py", "return x\n", "return -x\n")

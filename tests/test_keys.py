@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Edit
 
+from conftest import ROOT, Edit
 from variorum.experiments import load_experiment
 from variorum.plan import plan_experiment
 
@@ -68,9 +68,7 @@ def before(package_copy: Path) -> dict[str, str]:
     return keys(package_copy)
 
 
-def test_a_copy_elsewhere_plans_the_same_keys(
-    package_copy: Path, before: dict[str, str]
-) -> None:
+def test_a_copy_elsewhere_plans_the_same_keys(package_copy: Path, before: dict[str, str]) -> None:
     assert keys(ROOT / "src/variorum") == before
     assert keys_planned_by(package_copy) == before
 
@@ -162,8 +160,10 @@ def test_editing_the_pages_template_changes_the_report_alone(
 @pytest.mark.parametrize(
     ("changes", "stages"),
     [
-        ({"finetune": {"learning_rate": 1e-4, "min_learning_rate": 1e-5}},
-         {"finetune", "evaluate", "stress", "figures", "report"}),
+        (
+            {"finetune": {"learning_rate": 1e-4, "min_learning_rate": 1e-5}},
+            {"finetune", "evaluate", "stress", "figures", "report"},
+        ),
         ({"seed": 2}, AFTER_TRAINING),
         ({"evaluate": {"stride": 8}}, {"evaluate", "report"}),
         ({"title": "Another"}, {"report"}),
@@ -189,8 +189,16 @@ def test_other_pythons_plan_the_same_keys(
         line
         for line in (ROOT / "requirements.lock").read_text().splitlines()
         if line.split("==")[0]
-        in {"pydantic", "pydantic-core", "annotated-types", "typing-extensions",
-            "typing-inspection", "ruamel-yaml", "ftfy", "wcwidth"}
+        in {
+            "pydantic",
+            "pydantic-core",
+            "annotated-types",
+            "typing-extensions",
+            "typing-inspection",
+            "ruamel-yaml",
+            "ftfy",
+            "wcwidth",
+        }
     ]
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run(

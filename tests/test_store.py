@@ -16,7 +16,11 @@ from variorum.store import MANIFEST, Ref, Spec, Store, StoreError, canonical_jso
 SPEC = Spec("normalize", {"by": "group"}, {"documents": Ref("download", "0" * 12)}, "c0de")
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
@@ -48,7 +52,9 @@ def _reversed(data: object) -> object:
     return [_reversed(item) for item in data] if isinstance(data, list) else data
 
 
-@pytest.mark.parametrize("foreign", [math.nan, math.inf, {1: 2}, (1,), {"a": {3}}, b"", print, Path()])
+@pytest.mark.parametrize(
+    "foreign", [math.nan, math.inf, {1: 2}, (1,), {"a": {3}}, b"", print, Path()]
+)
 def test_what_json_cannot_hold_has_no_canonical_form(foreign: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         canonical_json(foreign)
@@ -127,7 +133,10 @@ def test_a_missing_result_is_named(store: Store) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "train.jsonl").write_text("t"), "has 1 bytes, its manifest says 5"),
+        (
+            lambda folder: (folder / "train.jsonl").write_text("t"),
+            "has 1 bytes, its manifest says 5",
+        ),
         (lambda folder: (folder / "train.jsonl").unlink(), "train.jsonl is missing"),
         (lambda folder: (folder / MANIFEST).write_text('{"key": '), "is cut off"),
         (lambda folder: (folder / MANIFEST).write_text("{}"), "not a manifest"),

@@ -1,8 +1,8 @@
 """Variorum: from raw text to a trained, fine-tuned and stress-tested small GPT, to the bit.
 
-    import variorum
-    opened = variorum.open()         # the current fine-tuned model and its tokenizer
-    table = variorum.runs()          # a DataFrame: settings, metrics, cost and key of every model
+import variorum
+opened = variorum.open()         # the current fine-tuned model and its tokenizer
+table = variorum.runs()          # a DataFrame: settings, metrics, cost and key of every model
 """
 
 from typing import Any

@@ -112,7 +112,9 @@ def field_metadata(field: Any) -> dict[str, Any]:
 class PythonPackageSource(Settings):
     """Text from a pure-Python package that the lock pins: the same bytes on every machine."""
 
-    kind: Literal["python-package"] = setting("python-package", "The kind of source.", component=SOURCES)
+    kind: Literal["python-package"] = setting(
+        "python-package", "The kind of source.", component=SOURCES
+    )
     package: Text = setting(..., "Name of the installed package that is read, as it is imported.")
     version: Text = setting(..., "The exact version that the lock pins.")
     part: Literal["prose", "docstrings", "source"] = setting(
@@ -193,7 +195,7 @@ class CorporaSettings(Settings):
 
     @model_validator(mode="after")
     def _split_alike(self) -> Self:
-        """A group must stand on one side in both, or test text of one is trained on in the other."""
+        """A group must stand on one side in both: test text of one must not be trained on."""
         if self.domain is None or {self.base.split.by, self.domain.split.by} != {"group"}:
             return self
         for name in ("salt", "val_fraction", "test_fraction"):

@@ -1,4 +1,4 @@
-"""Reads experiments and ablations: merges the layers, checks them, remembers where each value is from.
+"""Reads experiments and ablations: merges layers, checks them, remembers origins.
 
 Layers, later ones win: the defaults of `config.py`, `config/experiments/<name>.yaml`, the rest of
 `config/config.yaml`, then overrides from a command line. Whatever is wrong becomes one line that
@@ -114,7 +114,10 @@ def load_experiment(root: Path, overrides: Mapping[str, Any] | None = None) -> L
 
 
 def named_experiment(root: Path, name: str, changes: Layered | None = None) -> LoadedExperiment:
-    """The experiment `config/experiments/<name>.yaml` with `changes` on top; raises `ConfigError`."""
+    """The experiment `config/experiments/<name>.yaml` with `changes` on top.
+
+    Raises `ConfigError`.
+    """
     file = _file_of(root, "experiments", name)
     changes = changes or Layered({}, {})
     layers = _merge(_read(root, file), changes)
@@ -129,7 +132,9 @@ def load_ablation(root: Path, name: str) -> LoadedAblation:
     settings = _validate(Ablation, layers, file)
     variants = {}
     for variant, changes in settings.variants.items():
-        places = _origins_of(changes, lambda place, v=variant: layers.origin(("variants", v, *place)))
+        places = _origins_of(
+            changes, lambda place, v=variant: layers.origin(("variants", v, *place))
+        )
         variants[variant] = named_experiment(root, settings.experiment, places)
     if settings.corpus == "domain" or settings.last_stage == "finetune":
         for variant, experiment in variants.items():
@@ -280,7 +285,9 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
         listed = ", ".join(known)
         return f"{inner}: {name}.kind: '{tag}' is none of {listed};{_did_you_mean(tag, known)}"
     if kind == "union_tag_not_found":
-        return f"{where}: {name}.kind: missing; choose one of {', '.join(components.options(SOURCES))}"
+        return (
+            f"{where}: {name}.kind: missing; choose one of {', '.join(components.options(SOURCES))}"
+        )
     if kind in _OWN_KINDS:  # the message already names the setting and the remedy
         prefix = ".".join(place[:-1] if place and place[-1] == kind else place)
         own = message if not prefix else f"{prefix}.{message}"
@@ -305,7 +312,7 @@ _OWN_KINDS = frozenset(
 
 
 def _place(values: Any, location: tuple[Any, ...]) -> Place:
-    """pydantic's location without the tags of unions, which nobody wrote."""
+    """Pydantic's location without the tags of unions, which nobody wrote."""
     place: list[str] = []
     node = values
     for index, step in enumerate(location):
@@ -358,4 +365,3 @@ def _known_settings(model: type[Settings], sections: Place) -> list[str]:
         infos = [m.model_fields[section] for m in models if section in m.model_fields]
         models = [inner for info in infos for inner in _models_of(info.annotation)]
     return sorted({name for m in models for name in m.model_fields})
-

@@ -179,7 +179,7 @@ def plan_experiment(
             experiment=loaded.name,
             command=experiment_command(loaded),
             changes=tuple(_flat(loaded.overrides)),
-            notes=dict(experiment.report.notes),
+            notes={str(side): note for side, note in experiment.report.notes.items()},
         ),
         figures=figures,
         tokenizer=tokenizer,
@@ -234,10 +234,14 @@ def _plan_run(
     planner: _Planner, ablation: config.Ablation, experiment: Experiment, label: str
 ) -> Node:
     """One variant with one seed, up to its evaluation."""
-    needed = {"base", ablation.corpus} | ({"domain"} if ablation.last_stage == "finetune" else set())
+    needed = {"base", ablation.corpus} | (
+        {"domain"} if ablation.last_stage == "finetune" else set()
+    )
     if experiment.tokenizer.train_on == "both":
         needed.add("domain")
-    texts = {side: planner.corpus(side, getattr(experiment.corpus, side)) for side in sorted(needed)}
+    texts = {
+        side: planner.corpus(side, getattr(experiment.corpus, side)) for side in sorted(needed)
+    }
     tokenizer = planner.tokenizer(experiment, texts)
     tokens = {side: planner.encode(side, text, tokenizer) for side, text in texts.items()}
     model = planner.pretrain(experiment, label, tokens["base"], tokenizer)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Never, TextIO
 
 from tqdm import tqdm
 
@@ -24,7 +24,7 @@ class Progress:
         self.label = label
         self._log = _open(log) if log else None
         self._live = log is None and sys.stderr.isatty()
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Never] | None = None
 
     def say(self, text: str) -> None:
         """One line."""
@@ -51,7 +51,8 @@ class Progress:
             bar_format=FORMAT,
             leave=False,
             dynamic_ncols=self._live,
-        ) as self._bar:
+        ) as bar:
+            self._bar = bar
             yield
         self._bar = None
 

@@ -16,7 +16,7 @@ def schema(model: type[Settings]) -> dict[str, Any]:
 
 def texts() -> dict[str, str]:
     """Every schema file by its path in the project."""
-    models = {"experiment": Experiment, "ablation": Ablation}
+    models: dict[str, type[Settings]] = {"experiment": Experiment, "ablation": Ablation}
     return {
         f"{FOLDER}/{name}.schema.json": json.dumps(schema(model), indent=2) + "\n"
         for name, model in models.items()

@@ -1,8 +1,8 @@
 """Hands results to DVC, which stores, moves and pins their bytes.
 
 Each result of the corpus and training sides gets a `.dvc` file of its own, so that files of
-different branches merge without conflicts. Evaluations, stress tests and figures are small and many;
-they travel inside the report or table that stands on them (`bundle/`), and are put back in place
+different branches merge without conflicts. Evaluations, stress tests and figures are small and
+many; they travel inside the report or table that stands on them (`bundle/`), and are put back in place
 from there. Adding is done once for all that is new, because each call of DVC costs seconds.
 """
 

@@ -78,7 +78,7 @@ class Flow:
         return plan
 
     def node(self, ref: Ref) -> Node:
-        """The planned node of `ref`: of an ablation planned so far, the experiment, or any other."""
+        """The planned node of `ref`, of whichever plan it is part."""
         for plan in self._ablations.values():
             if ref in plan.nodes:
                 return plan.nodes[ref]

@@ -20,7 +20,13 @@ from variorum.training.loop import Data, Host, Outcome, Training
 TEXT = "".join(f"{i} times {i} is {i * i}. " for i in range(400))
 MODEL = ModelSettings(n_layer=1, n_head=2, n_embd=16, context_length=16, positions="rotary")
 SETTINGS = TrainingSettings(
-    batch_size=8, max_steps=20, warmup_steps=3, learning_rate=2e-2, val_interval=5, val_tokens=256, sample_tokens=8
+    batch_size=8,
+    max_steps=20,
+    warmup_steps=3,
+    learning_rate=2e-2,
+    val_interval=5,
+    val_tokens=256,
+    sample_tokens=8,
 )
 
 

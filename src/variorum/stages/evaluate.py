@@ -26,9 +26,7 @@ def run(task: Task) -> None:
         for part in ("train", "test")
     }
     result = {
-        **summary(
-            nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, parts["test"]))
-        ),
+        **summary(nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, parts["test"]))),
         "stride": stride,
         "context_length": model.settings.context_length,
         "baselines": compressors(parts["train"], parts["test"]),

@@ -37,7 +37,7 @@ def run(task: Task) -> None:
             {MODELS[name]: pd.read_csv(m.file("metrics.csv")) for name, m in models.items()}
         ),
         "embeddings": figures.embedding_pca(
-            model.wte.weight.detach().numpy(), labels, sum(counts.values(), np.int64(0))
+            model.wte.weight.detach().numpy(), labels, np.sum(list(counts.values()), axis=0)
         ),
         "attention": figures.attention_heatmap(
             attention_maps(model, torch.tensor(read)).numpy(), [labels[token] for token in read]

@@ -33,9 +33,7 @@ def batch(
     return windows(tokens, first, context_length)
 
 
-def windows(
-    tokens: Tokens, first: NDArray[np.int64], context_length: int
-) -> tuple[Tensor, Tensor]:
+def windows(tokens: Tokens, first: NDArray[np.int64], context_length: int) -> tuple[Tensor, Tensor]:
     """Windows that begin at `first`: inputs and, one token on, targets (n, context_length)."""
     places = first[:, None] + np.arange(context_length + 1)  # (n, context_length + 1)
     taken = torch.from_numpy(tokens[places].astype(np.int64))

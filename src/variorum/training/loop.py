@@ -70,20 +70,26 @@ class Outcome:
     tokens_per_second: float
 
 
+def _shared(tensor: Tensor) -> Tensor:
+    """The tensor in memory that forked processes see as well."""
+    tensor.share_memory_()  # type: ignore[no-untyped-call]
+    return tensor
+
+
 class _Shared:
     """The memory that a team works on; everything is flat float32 unless said."""
 
     def __init__(self, model: GPT, settings: TrainingSettings, n_states: int, n_val: int) -> None:
         self.layout = flat.Layout.of(model)
         size, shards = self.layout.size, settings.shards
-        self.weights = flat.gather(self.layout, model).share_memory_()
-        self.gradients = torch.zeros(shards, size).share_memory_()
-        self.states = torch.zeros(n_states, size).share_memory_()
+        self.weights = _shared(flat.gather(self.layout, model))
+        self.gradients = _shared(torch.zeros(shards, size))
+        self.states = _shared(torch.zeros(n_states, size))
         self.decayed = flat.decayed(self.layout, model)
-        self.losses = torch.zeros(shards, dtype=torch.float64).share_memory_()
-        self.squares = torch.zeros(shards, dtype=torch.float64).share_memory_()
-        self.val_sums = torch.zeros(n_val, dtype=torch.float64).share_memory_()
-        self.stop = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self.losses = _shared(torch.zeros(shards, dtype=torch.float64))
+        self.squares = _shared(torch.zeros(shards, dtype=torch.float64))
+        self.val_sums = _shared(torch.zeros(n_val, dtype=torch.float64))
+        self.stop = _shared(torch.zeros(1, dtype=torch.int64))
 
 
 class Training:
@@ -213,7 +219,7 @@ class Training:
         flat.attach_gradients(shared.layout, self.model, gradient)
         self.model.train()
         loss = self.model.loss(inputs, targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         shared.losses[shard] = loss.item()
 
     def _sum_gradients(self, index: int) -> None:

@@ -1,4 +1,4 @@
-"""A training from token files to what it leaves: the model in the field's formats, its log, its samples."""
+"""A training, from token files to what it leaves: a model in the field's formats, log, samples."""
 
 import csv
 import json
@@ -43,8 +43,11 @@ def train(
 
 
 def write(folder: Path, model: GPT, tokenizer: Path, outcome: Outcome) -> None:
-    """Write `model.safetensors`, `config.json`, `tokenizer.json`, `metrics.csv` (by step, losses in
-    nats a token), `metrics.json` (final) and `samples.jsonl` into `folder`."""
+    """Write everything that a training result holds into `folder`.
+
+    `model.safetensors`, `config.json`, `tokenizer.json`; `metrics.csv` by step, with losses in nats
+    a token; `metrics.json` at the end; `samples.jsonl`.
+    """
     files.save(model, folder)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     with (folder / "metrics.csv").open("w", encoding="utf-8", newline="") as file:
