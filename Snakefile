@@ -12,7 +12,6 @@ from pathlib import Path
 
 from variorum.workflow import REPORT, TABLE_FILES, Flow
 
-
 flow = Flow(Path(workflow.basedir), config, dry_run=workflow.dryrun)
 flow.start(Path(workflow.basedir) / ".snakemake")
 

@@ -17,22 +17,25 @@ PARTS = ("Snakefile", "workflow", "profiles", "config", "dvc.yaml", ".dvcignore"
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
-MICRO = """
+MICRO_DOMAIN = """  domain:
+    source: {kind: files, path: texts/domain}
+    split: {val_fraction: 0.2, test_fraction: 0.2, salt: pages}
+"""
+MICRO = f"""
 title: A text of a few pages
 corpus:
   base:
-    source: {kind: files, path: texts/base}
-  domain:
-    source: {kind: files, path: texts/domain}
-tokenizer: {kind: characters}
-model: {n_layer: 1, n_head: 2, n_embd: 16, context_length: 16}
+    source: {{kind: files, path: texts/base}}
+    split: {{val_fraction: 0.2, test_fraction: 0.2, salt: pages}}
+{MICRO_DOMAIN}tokenizer: {{kind: characters}}
+model: {{n_layer: 1, n_head: 2, n_embd: 16, context_length: 16}}
 pretrain:
-  {batch_size: 4, max_steps: 30, warmup_steps: 3, val_interval: 10, val_tokens: 512,
-   sample_tokens: 8}
+  {{batch_size: 4, max_steps: 30, warmup_steps: 3, val_interval: 10, val_tokens: 512,
+   sample_tokens: 8}}
 finetune:
-  {batch_size: 4, max_steps: 10, warmup_steps: 1, val_interval: 5, val_tokens: 512,
-   sample_tokens: 8}
-stress: {prompts: ["the "], sampling: {max_tokens: 8}, case_tokens: 32}
+  {{batch_size: 4, max_steps: 10, warmup_steps: 1, val_interval: 5, val_tokens: 512,
+   sample_tokens: 8}}
+stress: {{prompts: ["the "], sampling: {{max_tokens: 8}}, case_tokens: 32}}
 """
 
 
@@ -88,23 +91,28 @@ def copy_project(target: Path) -> Project:
     (target / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc/config", target / ".dvc/config")
     shutil.copy(ROOT / ".dvc/.gitignore", target / ".dvc/.gitignore")
-    return Project(target)
+    project = Project(target)
+    project.run("git", "init", "--quiet")
+    project.run("git", "config", "user.name", "A Test")
+    project.run("git", "config", "user.email", "test@example.org")
+    return project
 
 
-def add_micro_experiment(project: Project, name: str = "micro") -> None:
-    """An experiment that runs in seconds, on texts that it brings along, and make it current."""
+def add_micro_experiment(project: Project, *, domain: bool = True) -> None:
+    """Add an experiment that runs in seconds, on texts that it brings along; make it current."""
     for side, words in (("base", "sun moon star sky"), ("domain", "tree leaf root bark")):
         folder = project.root / "texts" / side
         folder.mkdir(parents=True, exist_ok=True)
-        for number in range(12):
+        for number in range(24):
             pieces = [
                 f"{word} {number * 7 + i} of the {words}"
-                for i in range(25)
+                for i in range(12)
                 for word in words.split()
             ]
             (folder / f"{number:02}.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
-    (project.root / f"config/experiments/{name}.yaml").write_text(MICRO, encoding="utf-8")
-    (project.root / "config/config.yaml").write_text(f"experiment: {name}\n", encoding="utf-8")
+    settings = MICRO if domain else MICRO.replace(MICRO_DOMAIN, "  domain: null\n")
+    (project.root / "config/experiments/micro.yaml").write_text(settings, encoding="utf-8")
+    (project.root / "config/config.yaml").write_text("experiment: micro\n", encoding="utf-8")
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pretrain": 3}, "pretrain: 3 should be a section of settings"),
     (
         {"corpus": {"base": {"source": {"kind": "ur"}}}},
-        "'ur' is none of files, python-package, url; did you mean `url`?",
+        "'ur' is none of python-package, url, files; did you mean `url`?",
     ),
     ({"corpus": {"base": {"source": {"verion": "1"}}}}, "did you mean `version`?"),
     ({"corpus": {"base": {"source": {"sha256": "abc"}}}}, "64 hexadecimal digits"),
@@ -204,13 +204,7 @@ def test_a_baseline_must_be_a_variant(project: Project) -> None:
 
 
 def test_an_ablation_of_fine_tuning_needs_a_domain(project: Project) -> None:
-    add_micro_experiment(project)
-    path = project.root / "config/experiments/micro.yaml"
-    path.write_text(
-        path.read_text().replace(
-            "  domain:\n    source: {kind: files, path: texts/domain}\n", "  domain: null\n"
-        )
-    )
+    add_micro_experiment(project, domain=False)
     ablation = project.root / "config/ablations/positions.yaml"
     text = ablation.read_text().replace("experiment: tiny", "experiment: micro")
     ablation.write_text(text.replace("last_stage: pretrain", "last_stage: finetune"))

@@ -1,6 +1,7 @@
 """The `variorum` command: thin; everything it does can be called from Python."""
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,9 @@ REFERENCE = (
 
 def main() -> None:
     """Entry point: what a user can mend is one line on stderr and exit status 1."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a stray byte is no reason to stop
     try:
         app()
     except VariorumError as error:
@@ -46,6 +50,14 @@ def project() -> Path:
 def run(
     result: Annotated[str, typer.Argument(help="`stage/key`, as Snakemake planned it.")],
     processes: Annotated[int, typer.Option(min=1, help="Processes of a training.")] = 1,
+    checkpoint_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            envvar="VARIORUM_CHECKPOINT_SECONDS",
+            help="How often a training saves the state that it goes on from.",
+        ),
+    ] = 20.0,
     log: Annotated[Path | None, typer.Option(help="Also write progress lines here.")] = None,
 ) -> None:
     """Make one planned result. Snakemake calls this; a killed one goes on where it was."""
@@ -54,7 +66,7 @@ def run(
     from variorum.machine import Machine
     from variorum.store import Ref, Store
 
-    runner.run(Store(project()), Ref.parse(result), Machine(processes=processes), log)
+    runner.run(Store(project()), Ref.parse(result), Machine(processes, checkpoint_seconds), log)
 
 
 @app.command()
@@ -87,8 +99,11 @@ def ls(
     stage: Annotated[str | None, typer.Argument(help="Only this stage.")] = None,
 ) -> None:
     """List the results that are here: reference, label, size, time it took."""
+    from variorum.config import STAGES
     from variorum.store import Store
 
+    if stage is not None and stage not in STAGES:
+        raise VariorumError(f"{stage}: no such stage; known are {', '.join(STAGES)}")
     store = Store(project())
     total = 0
     for ref in store.refs(stage):
@@ -170,11 +185,18 @@ def digest(
     package: Annotated[str, typer.Argument(help="An installed package.")],
 ) -> None:
     """Print a package's version and the SHA-256 that a `python-package` source pins."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     from variorum.corpus.sources import python_package
 
-    print(f"version: {version(package)}\nsha256: {python_package.digest(package)}")
+    found = python_package.digest(package)
+    try:
+        print(f"version: {version(package)}\nsha256: {found}")
+    except PackageNotFoundError:
+        raise VariorumError(
+            f"{package}: no distribution of that name is installed, so there is no version to pin; "
+            "choose another package"
+        ) from None
 
 
 @app.command()

@@ -17,12 +17,12 @@ PACKAGE = Path(__file__).parent
 def options(folder: str) -> tuple[str, ...]:
     """Names that can be chosen from `folder` (such as `model/positions`), sorted."""
     files = (PACKAGE / folder).glob("*.py")
-    return tuple(sorted(option_name(file) for file in files if not file.stem.startswith("_")))
+    return tuple(sorted(file.stem for file in files if not file.stem.startswith("_")))
 
 
-def option_name(file: Path) -> str:
-    """The setting's value that chooses `file`: `python_package.py` is `python-package`."""
-    return file.stem.replace("_", "-")
+def exists(folder: str, option: str) -> bool:
+    """Whether `option` can be chosen; a hyphen in a name is an underscore in its file's."""
+    return option.replace("-", "_") in options(folder)
 
 
 def module_name(folder: str, option: str) -> str:

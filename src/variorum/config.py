@@ -37,7 +37,7 @@ def setting(
     if unit:
         extra["unit"] = unit
     if component:
-        extra |= {"component": component, "enum": list(components.options(component))}
+        extra["component"] = component
     if neutral is not ...:
         extra["neutral"] = neutral
     return Field(default, description=explanation, json_schema_extra=extra, **bounds)
@@ -91,11 +91,11 @@ class Settings(BaseModel):
         for name, field in type(self).model_fields.items():
             folder = field_metadata(field).get("component")
             value = getattr(self, name)
-            if folder and value not in components.options(folder):
+            if folder and not components.exists(str(folder), value):
                 raise PydanticCustomError(
                     "component",
                     "{name}: there is no '{value}'; choose one of {known}",
-                    {"name": name, "value": value, "known": ", ".join(components.options(folder))},
+                    {"name": name, "value": value, "known": ", ".join(components.options(str(folder)))},
                 )
         return self
 
@@ -147,6 +147,8 @@ class FilesSource(Settings):
         None, "SHA-256 over the files. Left out, it is computed before anything runs."
     )
 
+
+SOURCE_KINDS = ("python-package", "url", "files")
 
 Source = Annotated[PythonPackageSource | UrlSource | FilesSource, Field(discriminator="kind")]
 

@@ -16,8 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from variorum import components
-from variorum.config import SOURCES, Ablation, Experiment, Settings
+from variorum.config import SOURCE_KINDS, Ablation, Experiment, Settings
 from variorum.errors import VariorumError
 
 Place = tuple[str, ...]
@@ -280,13 +279,13 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
     if kind == "missing":
         return f"{where}: {name}: missing; add it"
     if kind == "union_tag_invalid":
-        tag, known = fault["ctx"]["tag"], components.options(SOURCES)
+        tag, known = fault["ctx"]["tag"], SOURCE_KINDS
         inner = layers.origin((*place, "kind"))
         listed = ", ".join(known)
         return f"{inner}: {name}.kind: '{tag}' is none of {listed};{_did_you_mean(tag, known)}"
     if kind == "union_tag_not_found":
         return (
-            f"{where}: {name}.kind: missing; choose one of {', '.join(components.options(SOURCES))}"
+            f"{where}: {name}.kind: missing; choose one of {', '.join(SOURCE_KINDS)}"
         )
     if kind in _OWN_KINDS:  # the message already names the setting and the remedy
         prefix = ".".join(place[:-1] if place and place[-1] == kind else place)

@@ -8,6 +8,7 @@ beginning of a key, or a path.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ from pydantic import ValidationError
 from variorum.config import AnySettings, SamplingSettings
 from variorum.errors import VariorumError
 from variorum.experiments import ablation_names, load_ablation, load_experiment
-from variorum.plan import Node, Plan, plan_ablation, plan_experiment
-from variorum.store import Ref, Result, Store
+from variorum.plan import Node, plan_ablation, plan_experiment
+from variorum.store import MANIFEST, Ref, Result, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,8 +81,19 @@ def open(reference: str | Path | None = None, *, root: Path | None = None) -> Op
 
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:
     """The result that `reference` names."""
+    if reference is not None and (Path(reference) / MANIFEST).is_file():
+        return _at(Path(reference).resolve())
     store = Store((root or Path.cwd()).resolve())
     return store.open(_ref(None if reference is None else str(reference), store))
+
+
+def _at(folder: Path) -> Result:
+    """The result in `folder`, of whichever project it is part."""
+    ref = Ref(folder.parent.name, folder.name)
+    store = Store(Path(*folder.parts[:-3]))
+    if store.folder(ref) != folder:
+        raise VariorumError(f"{folder}: a result lies in results/STAGE/KEY of a project; name one")
+    return store.open(ref)
 
 
 def _ref(reference: str | None, store: Store) -> Ref:
@@ -93,9 +105,6 @@ def _ref(reference: str | None, store: Store) -> Ref:
         return next(nodes[-1].ref for stage in MODELS if (nodes := plan.of_stage(stage)))
     if plan is not None:
         return _only(reference, [node.ref for node in plan.of_stage(reference)])
-    if (path := Path(reference)).is_dir():
-        path = path.resolve()
-        return Ref(path.parent.name, path.name)
     if reference.split("/")[0] in ablation_names(store.root) and reference.count("/") == 2:
         return _run_of_ablation(reference, store)
     stage, _, start = reference.rpartition("/")
@@ -126,8 +135,8 @@ def _only(reference: str, found: list[Ref]) -> Ref:
         return found[0]
     if not found:
         raise VariorumError(f"{reference}: no result is called that; `variorum ls` shows what is")
-    names = ", ".join(str(ref) for ref in found[:5])
-    raise VariorumError(f"{reference} names {len(found)} results ({names}, ...); give one of them")
+    names = ", ".join([*(str(ref) for ref in found[:5]), *(["..."] if len(found) > 5 else [])])
+    raise VariorumError(f"{reference} names {len(found)} results ({names}); give one of them")
 
 
 def checked(model: type[AnySettings], **values: Any) -> AnySettings:
@@ -170,11 +179,12 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
 
 def _labels(store: Store) -> dict[Ref, str]:
     """What the current plans call each result."""
-    plans: list[Plan] = []
+    nodes: list[Node] = []
     for name in ablation_names(store.root):
-        plans.append(plan_ablation(load_ablation(store.root, name), store.root, offline=True))
-    plans.append(plan_experiment(load_experiment(store.root), store.root, offline=True))
-    nodes: list[Node] = [node for plan in plans for node in plan]
+        with suppress(VariorumError):  # what cannot be planned now can have results all the same
+            nodes += plan_ablation(load_ablation(store.root, name), store.root, offline=True)
+    with suppress(VariorumError):
+        nodes += plan_experiment(load_experiment(store.root), store.root, offline=True)
     return {node.ref: node.label for node in nodes}
 
 

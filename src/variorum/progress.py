@@ -6,7 +6,7 @@ seconds. tqdm does the counting and the estimate.
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Never, TextIO
 
@@ -53,8 +53,10 @@ class Progress:
             dynamic_ncols=self._live,
         ) as bar:
             self._bar = bar
-            yield
-        self._bar = None
+            try:
+                yield
+            finally:
+                self._bar = None
 
     def step(self, facts: str = "", count: int = 1) -> None:
         """Another `count` are done; `facts` stand on the live line."""
@@ -67,12 +69,19 @@ class Progress:
     def close(self) -> None:
         """Close the log."""
         if self._log:
-            self._log.close()
+            with suppress(OSError):
+                self._log.close()
+            self._log = None
 
     def _record(self, line: str) -> None:
+        """Add a line to the log. A full disk ends the log, not the stage: that has its own say."""
         if self._log:
-            self._log.write(line + "\n")
-            self._log.flush()
+            try:
+                self._log.write(line + "\n")
+                self._log.flush()
+            except OSError as error:
+                self.close()
+                print(f"{self.label}  its log ends here: {error.strerror}", file=sys.stderr)
 
 
 class _Lines:

@@ -15,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from variorum import machine
 from variorum.atomic import write_atomically
 from variorum.config import STAGES, chosen_components, restored
@@ -28,14 +30,16 @@ from variorum.tracking import BUNDLING, OWN_FILE, bundle
 
 SPEC = "spec.json"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def hand_over(store: Store, spec: Spec, label: str) -> None:
     """Leave a spec in scratch for the process that will run it."""
     path = store.scratch(spec.ref) / SPEC
     content = readable_json({"spec": spec.as_data(), "label": label}).encode()
-    if not path.is_file() or path.read_bytes() != content:
-        write_atomically(path, content)
+    with _clear_about_storage():
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomically(path, content)
 
 
 def handed_over(store: Store, ref: Ref) -> tuple[Spec, str]:
@@ -59,9 +63,11 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
     if store.exists(ref):
         return store.open(ref)
     spec, label = handed_over(store, ref)
-    progress = Progress(f"{ref.stage} {label}", log)
+    with _clear_about_storage():
+        progress = Progress(f"{ref.stage} {label}", log)
+    waiting = "waits for the process that is making it"
     try:
-        with store.locked(ref, lambda: progress.say("waits for the process that is making it")):
+        with _clear_about_storage(), store.locked(ref, lambda: progress.say(waiting)):
             if store.exists(ref):
                 progress.say("was made meanwhile")
                 return store.open(ref)
@@ -83,28 +89,30 @@ def _make(store: Store, spec: Spec, label: str, here: Machine, progress: Progres
     _remove_if_empty(store.folder(spec.ref))  # Snakemake made it; until it is full it is absent
     task = Task(spec, inputs, store.root, output, scratch, here, progress)
     begun, clock = datetime.now(UTC), time.monotonic()
-    with _clear_about_storage():
-        import_module(f"variorum.stages.{spec.stage}").run(task)
-        if spec.stage in BUNDLING:
-            bundle(store, [i.ref for i in inputs.values() if i.ref.stage not in OWN_FILE], output)
-        facts = {
-            "label": label,
-            "begun": begun.isoformat(timespec="seconds"),
-            "seconds": round(time.monotonic() - clock, 2),
-            "processes": here.processes,
-            **machine.description(),
-            **task.run,
-        }
-        varying: Mapping[str, Any] = {"run.json": facts, "code.json": code.sources}
-        result = store.publish(spec, output, inputs, varying)
+    import_module(f"variorum.stages.{spec.stage}").run(task)
+    if spec.stage in BUNDLING:
+        bundle(store, [i.ref for i in inputs.values() if i.ref.stage not in OWN_FILE], output)
+    facts = {
+        "label": label,
+        "begun": begun.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - clock, 2),
+        "processes": here.processes,
+        **machine.description(),
+        **task.run,
+    }
+    varying: Mapping[str, Any] = {"run.json": facts, "code.json": code.sources}
+    result = store.publish(spec, output, inputs, varying)
     progress.say(f"done in {facts['seconds']} s: results/{spec.ref}")
     return result
 
 
 def _current_code(spec: Spec) -> Fingerprint:
     """The fingerprint of the code as it is now, which must still be the planned one."""
-    settings = restored(STAGES[spec.stage], dict(spec.settings))
-    code = fingerprint(f"variorum.stages.{spec.stage}:run", chosen_components(settings))
+    try:
+        settings = restored(STAGES[spec.stage], dict(spec.settings))
+        code = fingerprint(f"variorum.stages.{spec.stage}:run", chosen_components(settings))
+    except (KeyError, ValidationError):  # the stage, or one of its settings, is no more
+        code = Fingerprint("", {})
     if code.digest != spec.code:
         raise VariorumError(
             f"the code of {spec.stage} was edited after {spec.ref} was planned; "
@@ -126,14 +134,14 @@ def _clear_about_storage() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or "the project's folder"
+        where = error.filename2 or error.filename or "the project's folder"  # what is renamed to
         if error.errno in NO_SPACE:
-            what = "no space is left on the disk (or a quota is used up)"
-        elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            what = "writing is not allowed there"
+            what, remedy = "no space is left on the disk (or a quota is used up)", "make room"
+        elif error.errno in NOT_ALLOWED:
+            what, remedy = f"not allowed here ({error.strerror})", "set the permissions right"
         else:
             raise
         raise VariorumError(
-            f"{os.fspath(where)}: {what}; no result was touched. Make room, then run the same "
-            "command: it goes on from where it was"
+            f"{os.fspath(where)}: {what}; no result was touched. To go on, {remedy} and run the "
+            "same command again"
         ) from error

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from variorum import components
 from variorum.config import Ablation, Experiment, Settings
 
 FOLDER = "config/schemas"
@@ -11,7 +12,12 @@ FOLDER = "config/schemas"
 
 def schema(model: type[Settings]) -> dict[str, Any]:
     """The schema of one kind of configuration file."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
+    generated = model.model_json_schema()
+    for section in (generated, *generated.get("$defs", {}).values()):
+        for entry in section.get("properties", {}).values():
+            if "component" in entry and "const" not in entry:
+                entry["enum"] = list(components.options(entry["component"]))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated}
 
 
 def texts() -> dict[str, str]:

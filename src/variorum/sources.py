@@ -5,10 +5,12 @@ without a checksum is looked up in `config/sources.lock`; a missing entry is mad
 once, and announced.
 """
 
+import json
 import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from variorum.atomic import write_atomically
 from variorum.config import FilesSource, Source, UrlSource
@@ -69,16 +71,23 @@ def _read(root: Path) -> dict[str, dict[str, str | int]]:
     path = root / LOCK
     if not path.is_file():
         return {}
-    entries = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
-    if not all(isinstance(entry, dict) and "sha256" in entry for entry in entries.values()):
-        raise VariorumError(f"{LOCK}: an entry has no sha256; restore the file with git checkout")
+    try:
+        entries = YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+        whole = all(entry["sha256"] and entry["bytes"] for entry in entries.values())
+    except (YAMLError, ValueError, AttributeError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise VariorumError(
+            f"{LOCK}: not addresses with their sha256 and bytes; restore it with git checkout"
+        )
     return dict(entries)
 
 
 def _write(root: Path, entries: dict[str, dict[str, str | int]]) -> None:
     lines = [HEADER]
     for address, entry in sorted(entries.items()):
-        lines += [f"{address}:\n", f"  sha256: {entry['sha256']}\n", f"  bytes: {entry['bytes']}\n"]
+        quoted = json.dumps(address)  # it may hold what YAML reads as something else
+        lines += [f"{quoted}:\n", f"  sha256: {entry['sha256']}\n", f"  bytes: {entry['bytes']}\n"]
     write_atomically(root / LOCK, "".join(lines).encode())
 
 

@@ -2,8 +2,8 @@
 
 Each result of the corpus and training sides gets a `.dvc` file of its own, so that files of
 different branches merge without conflicts. Evaluations, stress tests and figures are small and
-many; they travel inside the report or table that stands on them (`bundle/`), and are put back in place
-from there. Adding is done once for all that is new, because each call of DVC costs seconds.
+many; they travel inside the report or table that stands on them (`bundle/`), and are put back in
+place from there. Adding is done once for all that is new: each call of DVC costs seconds.
 """
 
 import shutil
@@ -24,12 +24,12 @@ def track(root: Path) -> None:
     new = [ref for ref in store.refs() if _is_new(store, ref)]
     if not new:
         return
-    if not (root / ".dvc").is_dir() or shutil.which("git") is None:
-        print("variorum: no DVC repository here; results are not tracked", file=sys.stderr)
+    if not (root / ".dvc").is_dir() or not (root / ".git").exists():
+        print("variorum: no git and DVC repository here: results stay untracked", file=sys.stderr)
         return
     folders = [store.folder(ref).relative_to(root).as_posix() for ref in new]
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "add", "--quiet", *folders],
+        [sys.executable, "-m", "dvc", "add", *folders],
         cwd=root,
         capture_output=True,
         text=True,

@@ -154,7 +154,8 @@ class Flow:
     def _page(self, node: Node, pages: list[tuple[str, str]]) -> list[str]:
         """Nothing if every page equals its file in the result; else the result and a key file.
 
-        The key file is made newer than stale pages: that is the one language Snakemake understands.
+        The key file is made newer than stale pages, and new in content as well: Snakemake takes an
+        input whose checksum it has seen for unchanged, however new it is.
         """
         if self.store.exists(node.ref) and not self._whole:
             result = self.store.open(node.ref)
@@ -162,7 +163,7 @@ class Flow:
                 return []
         key_file = self.root / "scratch" / "pages" / f"{node.ref.stage}-{node.ref.key}"
         key_file.parent.mkdir(parents=True, exist_ok=True)
-        key_file.write_text(f"{node.ref}\n", encoding="utf-8")
+        key_file.write_text(f"{node.ref} {time.time_ns()}\n", encoding="utf-8")
         existing = [self.root / page for _, page in pages if (self.root / page).exists()]
         newest = max([time.time(), *(page.stat().st_mtime + 1 for page in existing)])
         os.utime(key_file, (newest, newest))

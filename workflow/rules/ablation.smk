@@ -6,11 +6,11 @@ rule place_table:
         flow.table,
     output:
         expand("reports/{{ablation}}/{file}", file=TABLE_FILES),
+    threads: 1
     params:
         folder=flow.folder_of_table,
     message:
         "table reports/{wildcards.ablation} from {params.folder}"
-    threads: 1
     shell:
         "for page in {output}; do cp {params.folder}/$(basename $page) $page; done"
 
@@ -22,15 +22,15 @@ rule make_table:
         "results/table/{key}/manifest.json",
     log:
         "logs/table/{key}.log",
-    params:
-        label=flow.label("table"),
-    message:
-        "table {params.label} ({wildcards.key})"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        label=flow.label("table"),
+    message:
+        "table {params.label} ({wildcards.key})"
     shell:
         "variorum run table/{wildcards.key} --log {log}"
 

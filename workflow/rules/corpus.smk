@@ -8,15 +8,15 @@ rule make_download:
         "results/download/{key}/manifest.json",
     log:
         "logs/download/{key}.log",
-    params:
-        label=flow.label("download"),
-    message:
-        "download {params.label} ({wildcards.key})"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        label=flow.label("download"),
+    message:
+        "download {params.label} ({wildcards.key})"
     shell:
         "variorum run download/{wildcards.key} --log {log}"
 
@@ -28,15 +28,15 @@ rule make_normalize:
         "results/normalize/{key}/manifest.json",
     log:
         "logs/normalize/{key}.log",
-    params:
-        label=flow.label("normalize"),
-    message:
-        "normalize {params.label} ({wildcards.key})"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        label=flow.label("normalize"),
+    message:
+        "normalize {params.label} ({wildcards.key})"
     shell:
         "variorum run normalize/{wildcards.key} --log {log}"
 
@@ -48,15 +48,15 @@ rule make_tokenizer:
         "results/tokenizer/{key}/manifest.json",
     log:
         "logs/tokenizer/{key}.log",
-    params:
-        label=flow.label("tokenizer"),
-    message:
-        "tokenizer {params.label} ({wildcards.key})"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        label=flow.label("tokenizer"),
+    message:
+        "tokenizer {params.label} ({wildcards.key})"
     shell:
         "variorum run tokenizer/{wildcards.key} --log {log}"
 
@@ -68,15 +68,15 @@ rule make_encode:
         "results/encode/{key}/manifest.json",
     log:
         "logs/encode/{key}.log",
-    params:
-        label=flow.label("encode"),
-    message:
-        "encode {params.label} ({wildcards.key})"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        label=flow.label("encode"),
+    message:
+        "encode {params.label} ({wildcards.key})"
     shell:
         "variorum run encode/{wildcards.key} --log {log}"
 

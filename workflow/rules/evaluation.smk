@@ -8,15 +8,15 @@ rule make_evaluate:
         "results/evaluate/{key}/manifest.json",
     log:
         "logs/evaluate/{key}.log",
-    params:
-        label=flow.label("evaluate"),
-    message:
-        "evaluate {params.label} ({wildcards.key})"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
         gpu=0,
+    params:
+        label=flow.label("evaluate"),
+    message:
+        "evaluate {params.label} ({wildcards.key})"
     shell:
         "variorum run evaluate/{wildcards.key} --log {log}"
 
@@ -28,15 +28,15 @@ rule make_stress:
         "results/stress/{key}/manifest.json",
     log:
         "logs/stress/{key}.log",
-    params:
-        label=flow.label("stress"),
-    message:
-        "stress {params.label} ({wildcards.key})"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=30,
         gpu=0,
+    params:
+        label=flow.label("stress"),
+    message:
+        "stress {params.label} ({wildcards.key})"
     shell:
         "variorum run stress/{wildcards.key} --log {log}"
 

@@ -8,11 +8,11 @@ rule place_report:
         report=REPORT,
         metrics="results/finetune/metrics.json",
         curves="results/finetune/curves.csv",
+    threads: 1
     params:
         folder=flow.folder_of_report,
     message:
         "page {output.report} from {params.folder}"
-    threads: 1
     shell:
         "cp {params.folder}/report.html {output.report} && "
         "cp {params.folder}/metrics.json {output.metrics} && "
@@ -26,15 +26,15 @@ rule make_figures:
         "results/figures/{key}/manifest.json",
     log:
         "logs/figures/{key}.log",
-    params:
-        label=flow.label("figures"),
-    message:
-        "figures {params.label} ({wildcards.key})"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        label=flow.label("figures"),
+    message:
+        "figures {params.label} ({wildcards.key})"
     shell:
         "variorum run figures/{wildcards.key} --log {log}"
 
@@ -46,15 +46,15 @@ rule make_report:
         "results/report/{key}/manifest.json",
     log:
         "logs/report/{key}.log",
-    params:
-        label=flow.label("report"),
-    message:
-        "report {params.label} ({wildcards.key})"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
         gpu=0,
+    params:
+        label=flow.label("report"),
+    message:
+        "report {params.label} ({wildcards.key})"
     shell:
         "variorum run report/{wildcards.key} --log {log}"
 

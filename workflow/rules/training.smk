@@ -8,15 +8,15 @@ rule make_pretrain:
         "results/pretrain/{key}/manifest.json",
     log:
         "logs/pretrain/{key}.log",
-    params:
-        label=flow.label("pretrain"),
-    message:
-        "pretrain {params.label} ({wildcards.key})"
     threads: 2
     resources:
         mem_mb=2000,
         runtime=120,
         gpu=0,
+    params:
+        label=flow.label("pretrain"),
+    message:
+        "pretrain {params.label} ({wildcards.key})"
     shell:
         "variorum run pretrain/{wildcards.key} --processes {threads} --log {log}"
 
@@ -28,15 +28,15 @@ rule make_finetune:
         "results/finetune/{key}/manifest.json",
     log:
         "logs/finetune/{key}.log",
-    params:
-        label=flow.label("finetune"),
-    message:
-        "finetune {params.label} ({wildcards.key})"
     threads: 2
     resources:
         mem_mb=2000,
         runtime=120,
         gpu=0,
+    params:
+        label=flow.label("finetune"),
+    message:
+        "finetune {params.label} ({wildcards.key})"
     shell:
         "variorum run finetune/{wildcards.key} --processes {threads} --log {log}"
 

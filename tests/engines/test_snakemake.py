@@ -1,0 +1,317 @@
+"""Snakemake runs what is missing and nothing else, through kills, edits and changes of experiment.
+
+Everything here runs the real commands on an experiment that takes seconds.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Project, add_micro_experiment, copy_project
+
+from variorum.store import MANIFEST, sha256_of
+
+REPORT = "results/finetune/report.html"
+NOTHING = "Nothing to be done"
+OFTEN = {"VARIORUM_CHECKPOINT_SECONDS": "0.1"}
+
+
+Done = subprocess.CompletedProcess[str]
+
+
+def said(done: Done) -> str:
+    """Everything that was printed: dry runs and real ones use different streams."""
+    return done.stdout + done.stderr
+
+
+def jobs(done: Done) -> list[str]:
+    """Names of the rules that ran, in their order."""
+    return re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", said(done))
+
+
+def stages(done: Done) -> list[str]:
+    """Names of the rules that made results, sorted."""
+    return sorted(job for job in jobs(done) if job.startswith("make_"))
+
+
+def planned(done: Done) -> dict[str, int]:
+    """Rules and counts that a dry run announces."""
+    table = re.findall(r"^(make_\w+|place_\w+)\s+(\d+)$", said(done), re.MULTILINE)
+    return {rule: int(count) for rule, count in table}
+
+
+def weights(project: Project) -> dict[str, str]:
+    """SHA-256 of every model that is published."""
+    files = sorted(project.root.glob("results/*/*/model.safetensors"))
+    return {str(file.relative_to(project.root)): sha256_of(file) for file in files}
+
+
+def every_file(project: Project) -> dict[str, str]:
+    """SHA-256 of all files of all results but those that may vary."""
+    return {
+        str(file.relative_to(project.root)): sha256_of(file)
+        for file in sorted(project.root.glob("results/*/*/**/*"))
+        if file.is_file() and file.name not in ("run.json", "code.json")
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The micro experiment, run to its report once; tests copy it."""
+    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    add_micro_experiment(project)
+    project.snakemake(REPORT)
+    return project
+
+
+@pytest.fixture
+def again(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project, with all times made new."""
+    shutil.copytree(finished.root, tmp_path / "again", symlinks=True, copy_function=shutil.copy)
+    return Project(tmp_path / "again")
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def start(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
+    """Snakemake in a process group of its own, to be killed; it saves its state often."""
+    return subprocess.Popen(
+        ["snakemake", "--cores", "2", *arguments],
+        cwd=project.root,
+        env=project.environment(OFTEN),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_after_a_run_nothing_is_to_be_done_whatever_the_times_say(again: Project) -> None:
+    assert NOTHING in said(again.snakemake("-n", REPORT))
+    for path in again.root.glob("results/*/*/*"):
+        moment = time.time() - hash(path.name) % 10**6
+        os.utime(path, (moment, moment))
+    shutil.rmtree(again.root / ".snakemake")
+    assert NOTHING in said(again.snakemake("-n", REPORT))
+    assert NOTHING in said(again.snakemake(REPORT))
+
+
+def test_another_number_of_cores_gives_the_same_files(finished: Project, tmp_path: Path) -> None:
+    other = copy_project(tmp_path / "a folder with spaces")
+    add_micro_experiment(other)
+    other.run("snakemake", "--cores", "1", REPORT)
+    assert every_file(other) == every_file(finished)
+    assert (other.root / REPORT).read_bytes() == (finished.root / REPORT).read_bytes()
+    run = next(other.root.glob("results/pretrain/*/run.json")).read_text()
+    assert '"processes": 1' in run
+    run = next(finished.root.glob("results/pretrain/*/run.json")).read_text()
+    assert '"processes": 2' in run
+
+
+def test_a_deleted_result_that_is_needed_again_is_all_that_runs(again: Project) -> None:
+    shutil.rmtree(next((again.root / "results/encode").glob("*/train.bin")).parent)
+    shutil.rmtree(again.root / "results/pretrain")
+    shutil.rmtree(again.root / "results/finetune")
+    done = again.snakemake("finetune")
+    assert stages(done) == ["make_encode", "make_finetune", "make_pretrain"]
+
+
+def test_deleting_an_upstream_of_a_finished_report_runs_nothing(again: Project) -> None:
+    shutil.rmtree(again.root / "results/tokenizer")
+    shutil.rmtree(again.root / "results/evaluate")
+    assert NOTHING in said(again.snakemake(REPORT))
+    assert len(list(again.root.glob("results/evaluate/*/manifest.json"))) == 4, "from the bundle"
+
+
+def test_one_upstream_deleted_and_one_variant_added_runs_just_what_is_missing(
+    again: Project,
+) -> None:
+    ablation = again.root / "config/ablations/rates.yaml"
+    text = """
+title: Rates
+question: Which rate?
+experiment: micro
+variants: {low: {pretrain: {learning_rate: 5.0e-4}}, high: {pretrain: {learning_rate: 2.0e-3}}}
+baseline: low
+seeds: [1, 2]
+"""
+    ablation.write_text(text)
+    again.snakemake("reports/rates/table.md")
+    table = (again.root / "reports/rates/table.md").read_text()
+    assert "high" in table
+    before = weights(again)
+    shutil.rmtree(again.root / "results/tokenizer")
+    added = "variants: {higher: {pretrain: {learning_rate: 3.0e-3}}, "
+    ablation.write_text(text.replace("variants: {", added).replace("[1, 2]", "[1, 2]"))
+    done = again.snakemake("reports/rates/table.md")
+    assert stages(done) == sorted(
+        ["make_tokenizer", *2 * ["make_pretrain"], *2 * ["make_evaluate"], "make_table"]
+    )
+    assert before.items() <= weights(again).items()
+    assert "higher" in (again.root / "reports/rates/table.md").read_text()
+    assert NOTHING in said(again.snakemake("reports/rates/table.md"))
+
+
+def test_a_table_that_was_edited_by_hand_is_put_right(again: Project) -> None:
+    page = again.root / REPORT
+    original = page.read_bytes()
+    page.write_text("edited")
+    future = time.time() + 10**6
+    os.utime(page, (future, future))
+    done = again.snakemake(REPORT)
+    assert jobs(done) == ["place_report"]
+    assert page.read_bytes() == original
+    assert NOTHING in said(again.snakemake("-n", REPORT))
+
+
+def test_a_changed_experiment_and_one_changed_back_get_their_own_page(again: Project) -> None:
+    page, config = again.root / REPORT, again.root / "config/config.yaml"
+    first, models = page.read_bytes(), weights(again)
+    config.write_text("experiment: micro\ntitle: Another title\n")
+    done = again.snakemake(REPORT)
+    assert stages(done) == ["make_report"]
+    assert b"Another title" in page.read_bytes()
+    config.write_text("experiment: micro\n")
+    done = again.snakemake(REPORT)
+    assert jobs(done) == ["place_report"]
+    assert page.read_bytes() == first
+    done = again.snakemake("--config", "title=Third", "--", REPORT)
+    assert stages(done) == ["make_report"]
+    assert b"Third" in page.read_bytes()
+    assert weights(again) == models
+
+
+def test_a_setting_means_the_same_in_the_file_and_on_the_command_line(again: Project) -> None:
+    again.snakemake("--config", "title=Same", "--", REPORT)
+    (again.root / "config/config.yaml").write_text("experiment: micro\ntitle: Same\n")
+    assert NOTHING in said(again.snakemake("-n", REPORT))
+
+
+def test_killed_in_the_middle_of_pretraining_it_goes_on_to_the_same_weights(
+    finished: Project, tmp_path: Path
+) -> None:
+    project, reference = slow_project(tmp_path / "killed"), slow_project(tmp_path / "whole")
+    reference.snakemake("pretrain")
+    for kill in range(2):
+        process = start(project, "pretrain")
+        states = (project.root / "scratch/pretrain").glob
+        seen = {path: path.stat().st_mtime_ns for path in states("*/state.safetensors")}
+        wait_for(
+            lambda seen=seen: any(
+                path.stat().st_mtime_ns != seen.get(path) for path in states("*/state.safetensors")
+            )
+        )
+        kill_group(process)
+        assert not list(project.root.glob("results/pretrain/*/*")), f"visible after kill {kill}"
+    done = project.snakemake("pretrain")
+    assert stages(done) == ["make_pretrain"]
+    assert "goes on from step" in said(done)
+    assert weights(project) == weights(reference)
+    logs = [next(p.root.glob("results/pretrain/*/metrics.csv")) for p in (project, reference)]
+    assert logs[0].read_bytes() == logs[1].read_bytes()
+
+
+def slow_project(folder: Path) -> Project:
+    """A micro experiment whose pretraining is long enough to be killed in, and all it has."""
+    project = copy_project(folder)
+    add_micro_experiment(project, domain=False)
+    path = project.root / "config/experiments/micro.yaml"
+    text = path.read_text().replace("max_steps: 30", "max_steps: 600")
+    path.write_text(text.replace("val_interval: 10", "val_interval: 100"))
+    return project
+
+
+def test_killed_right_after_publication_nothing_finished_runs_twice(tmp_path: Path) -> None:
+    project = slow_project(tmp_path / "project")
+    process = start(project, REPORT)
+    published = lambda: list(project.root.glob(f"results/pretrain/*/{MANIFEST}"))  # noqa: E731
+    wait_for(published)
+    kill_group(process)
+    made = published()[0].stat().st_mtime_ns
+    assert list((project.root / ".snakemake/incomplete").rglob("*")), "its mark must be left"
+    done = project.snakemake(REPORT)
+    assert "make_pretrain" not in stages(done)
+    assert published()[0].stat().st_mtime_ns == made
+    assert NOTHING in said(project.snakemake("-n", REPORT))
+
+
+def test_children_of_a_killed_snakemake_finish_and_are_waited_for(tmp_path: Path) -> None:
+    project = slow_project(tmp_path / "project")
+    process = start(project, "pretrain")
+    wait_for(lambda: list(project.root.glob("scratch/pretrain/*/state.safetensors")))
+    process.kill()  # Snakemake alone; its job goes on
+    process.wait()
+    done = project.snakemake("pretrain")
+    assert "waits for the process that is making it" in said(done)
+    assert len(weights(project)) == 1
+
+
+def test_a_second_snakemake_beside_a_living_one_leaves_its_locks(tmp_path: Path) -> None:
+    project = slow_project(tmp_path / "project")
+    process = start(project, "pretrain")
+    wait_for(lambda: list(project.root.glob("scratch/pretrain/*/state.safetensors")))
+    second = project.snakemake("pretrain", check=False)
+    assert second.returncode
+    assert "cannot be locked" in said(second)
+    assert process.wait(timeout=120) == 0
+
+
+def test_a_damaged_result_stops_with_its_name_and_a_remedy(again: Project) -> None:
+    model = next(again.root.glob("results/pretrain/*/model.safetensors"))
+    model.write_bytes(model.read_bytes()[:-1])
+    (again.root / "config/config.yaml").write_text("experiment: micro\nfinetune: {max_steps: 12}\n")
+    done = again.snakemake(REPORT, check=False)
+    assert done.returncode
+    assert f"{model.relative_to(again.root)} has" in said(done)
+    assert "dvc checkout" in said(done)
+    assert "Traceback" not in said(done)
+
+
+def test_the_whole_graph_can_be_shown_of_a_finished_report(again: Project) -> None:
+    done = again.snakemake("--rulegraph", "--config", "graph=whole", "--", REPORT)
+    assert "make_download" in done.stdout
+    assert "make_report" in done.stdout
+
+
+def test_stages_without_wildcards_are_targets(micro: Project) -> None:
+    assert planned(micro.snakemake("-n", "tokenizer")) == {
+        "make_download": 1,
+        "make_normalize": 1,
+        "make_tokenizer": 1,
+    }
+
+
+def test_the_default_target_is_the_report(again: Project) -> None:
+    (again.root / REPORT).unlink()
+    done = again.snakemake()
+    assert jobs(done)[0] == "place_report"
+
+
+def test_an_edited_stage_makes_new_results_beside_the_old(again: Project, tmp_path: Path) -> None:
+    package = tmp_path / "src"
+    source = Path(__file__).parents[2] / "src"
+    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    attention = package / "variorum/model/attention.py"
+    attention.write_text(attention.read_text() + "\nprint('', end='')\n")
+    before = every_file(again)
+    done = again.snakemake(
+        "pretrain", environment={"PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
+    )
+    assert stages(done) == ["make_pretrain"]
+    assert before.items() <= every_file(again).items()
+    assert len(list(again.root.glob("results/pretrain/*/manifest.json"))) == 2

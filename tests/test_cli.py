@@ -1,0 +1,323 @@
+"""The command: what it prints, and that whatever a user can mend is one line and exit status 1."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import flow
+from conftest import ROOT, Project, add_micro_experiment, copy_project
+from variorum import cli
+from variorum.store import Store
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def variorum(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command in this process."""
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["variorum", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        return Said(code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The micro experiment, without what comes after fine-tuning."""
+    project = copy_project(tmp_path_factory.mktemp("cli") / "project")
+    add_micro_experiment(project)
+    plan = flow.current(project.root)
+    flow.before(project.root, plan, "figures")
+    return project
+
+
+@pytest.fixture
+def here(trained: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The trained project, as the working directory. Tests leave it as it is."""
+    monkeypatch.chdir(trained.root)
+    return trained.root
+
+
+def refused(said: Said, *parts: str) -> None:
+    """One line on stderr with these parts, nothing on stdout, status 1."""
+    assert said.code == 1
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1
+    assert said.err.startswith("variorum: ")
+    for part in parts:
+        assert part in said.err
+
+
+def test_help_names_every_command(variorum: Command) -> None:
+    for arguments in (["--help"], ["-h"]):
+        said = variorum(*arguments)
+        assert said.code == 0
+        for command in ("run", "config", "ls", "sample", "track", "digest", "schema"):
+            assert f" {command} " in said.out
+
+
+@pytest.mark.parametrize("command", ["run", "config", "ls", "sample", "track", "digest", "schema"])
+def test_every_command_explains_itself(variorum: Command, command: str) -> None:
+    said = variorum(command, "--help")
+    assert said.code == 0
+    assert "Usage: variorum " + command in said.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["smaple"],
+        ["sample", "--temprature", "1"],
+        ["sample", "--temperature", "-1"],
+        ["sample", "--tokens", "0"],
+        ["sample", "--seed", "one"],
+        ["run"],
+        ["run", "pretrain/0", "--processes", "0"],
+        ["digest"],
+    ],
+)
+def test_wrong_usage_ends_with_status_2(variorum: Command, arguments: list[str]) -> None:
+    said = variorum(*arguments)
+    assert said.code == 2
+    assert said.out == ""
+    assert "Usage:" in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["config"], ["ls"], ["sample"], ["schema"], ["track"], ["run", "pretrain/0"]]
+)
+def test_outside_a_project_every_command_says_so(
+    variorum: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(variorum(*arguments), str(tmp_path), "is not inside a Variorum project; cd into")
+
+
+def test_commands_work_from_a_folder_inside_the_project(
+    variorum: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here / "config/experiments")
+    assert variorum("ls").out.startswith("download/")
+
+
+# config, ls, digest, schema
+
+
+def test_config_prints_values_their_places_and_the_state_of_results(
+    variorum: Command, here: Path
+) -> None:
+    said = variorum("config")
+    lines = [line.split() for line in said.out.splitlines()]
+    assert said.code == 0
+    assert lines[0] == ["experiment", "micro"]
+    assert ["model.n_embd", "=", "16", "#", "config/experiments/micro.yaml:11"] in lines
+    assert ["model.dropout", "=", "0.0", "#", "default"] in lines
+    for stage, state in (("pretrain", "complete"), ("report", "missing")):
+        ref = flow.current(here).of_stage(stage)[0].ref
+        assert [str(ref), state, "micro"] in lines
+
+
+def test_config_shows_what_a_change_would_lead_to(variorum: Command, here: Path) -> None:
+    said = variorum("config", "experiment=tiny", "model={n_layer: 3}", "title=1e-4 and more")
+    assert said.out.startswith("experiment tiny\n")
+    assert "# command line" in said.out
+    assert "complete" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("model", "model: write NAME=VALUE, such as experiment=tiny"),
+        ("model={n_layer: [", "model={n_layer: [: the value is not valid YAML"),
+        ("model={n_layr: 2}", "command line: model.n_layr: unknown setting; did you mean"),
+        ("experiment=tinny", "config/experiments/tinny.yaml: there is no such file; did you mean"),
+        ("seed=many", "command line: seed: 'many' should be a number"),
+    ],
+)
+def test_a_wrong_change_is_one_line(
+    variorum: Command, here: Path, change: str, message: str
+) -> None:
+    refused(variorum("config", change), message)
+
+
+def test_ls_lists_results_with_sizes_and_labels(variorum: Command, here: Path) -> None:
+    *lines, total = variorum("ls").out.splitlines()
+    assert [line.split()[0] for line in lines] == [str(ref) for ref in Store(here).refs()]
+    assert total.endswith("MB in all")
+    (pretrained,) = (line for line in variorum("ls", "pretrain").out.splitlines()[:-1])
+    assert pretrained.split()[2] == "MB"
+    assert pretrained.endswith("micro")
+
+
+def test_ls_goes_on_past_a_damaged_result(
+    variorum: Command, micro: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(micro.root)
+    assert variorum("ls").out == "0.0 MB in all\n"
+    node = flow.before(micro.root, flow.current(micro.root), "tokenizer")
+    text = Store(micro.root).open(node.upstream["base"].ref)
+    text.file("train.jsonl").unlink()
+    said = variorum("ls")
+    assert said.code == 0
+    assert len(said.out.splitlines()) == 3
+    assert f"{text.ref}     damaged: results/{text.ref}/train.jsonl is missing" in said.out
+
+
+def test_ls_refuses_what_is_no_stage(variorum: Command, here: Path) -> None:
+    refused(variorum("ls", "pretrian"), "pretrian: no such stage; known are download, normalize")
+
+
+def test_digest_prints_what_a_source_pins(variorum: Command, tmp_path: Path) -> None:
+    said = variorum("digest", "networkx")
+    written = (ROOT / "config/experiments/default.yaml").read_text()
+    assert [line.split(": ")[0] for line in said.out.splitlines()] == ["version", "sha256"]
+    assert all(value in written for value in said.out.split()[1::2])
+
+
+@pytest.mark.parametrize(
+    ("package", "message"),
+    [
+        ("no_such_package", "'no_such_package' is not installed"),
+        ("os.path", "is no name of a top-level package"),
+        ("json", "json: no distribution of that name is installed"),
+    ],
+)
+def test_digest_of_no_package_is_one_line(variorum: Command, package: str, message: str) -> None:
+    refused(variorum("digest", package), message)
+
+
+def test_schema_writes_the_committed_files(
+    variorum: Command, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.root)
+    before = flow.files_of(project.root / "config")
+    (project.root / "config/schemas/experiment.schema.json").write_text("{}")
+    said = variorum("schema")
+    assert said.out.split() == [
+        f"config/schemas/{n}.schema.json" for n in ("experiment", "ablation")
+    ]
+    assert flow.files_of(project.root / "config") == before
+
+
+# run
+
+
+@pytest.mark.parametrize("result", ["pretrain/000000000000", "pretrain", "../..", "a/b/c", ""])
+def test_run_of_what_was_not_planned_is_one_line(
+    variorum: Command, here: Path, result: str
+) -> None:
+    before = flow.files_of(here / "results")
+    refused(variorum("run", result), "nothing is planned under", "`variorum config` shows")
+    assert flow.files_of(here / "results") == before
+
+
+def test_run_of_a_finished_result_says_nothing(variorum: Command, here: Path) -> None:
+    ref = flow.current(here).of_stage("tokenizer")[0].ref
+    assert variorum("run", str(ref)) == Said(0, "", "")
+
+
+# sample
+
+
+def test_sample_writes_the_prompt_and_its_continuation(variorum: Command, here: Path) -> None:
+    said = variorum("sample", "the ", "-n", "20", "--seed", "3")
+    assert said.code == 0
+    assert said.out.startswith("the ")
+    assert said.err.startswith(f"{flow.current(here).of_stage('finetune')[0].ref}: ")
+    assert said.err.endswith(" parameters\n")
+    assert said == variorum("sample", "the ", "-n", "20", "--seed", "3", "--no-cache")
+    assert said.out != variorum("sample", "the ", "-n", "20", "--seed", "4").out
+
+
+def test_sample_takes_any_reference_and_greedy_ignores_the_seed(
+    variorum: Command, here: Path
+) -> None:
+    ref = flow.current(here).of_stage("pretrain")[0].ref
+    by_stage = variorum("sample", "-m", "pretrain", "--greedy", "-n", "9", "--seed", "1")
+    by_key = variorum("sample", "-m", ref.key[:7], "-t", "0", "-n", "9", "--seed", "2")
+    assert by_stage == by_key
+    assert str(ref) in by_stage.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--top-p", "0"], "top_p: 0.0: "),
+        (["-t", "inf"], "temperature: inf: "),
+        (["-m", "zzz"], "zzz: no result is called that; `variorum ls` shows what is"),
+        (["-m", "report"], "results/report/"),
+        (["-m", "tokenizer"], "is no model; name a result of finetune or pretrain"),
+    ],
+)
+def test_wrong_options_of_sample_are_one_line(
+    variorum: Command, here: Path, arguments: list[str], message: str
+) -> None:
+    refused(variorum("sample", "the ", *arguments), message)
+
+
+def start(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["variorum", "sample", *arguments],
+        cwd=project.root,
+        env=project.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_sample_appears_while_it_is_written_and_a_closed_pipe_is_no_error(
+    trained: Project,
+) -> None:
+    with start(trained, "the sun ", "-n", "200000") as process:
+        assert process.stdin and process.stdout and process.stderr
+        begun = os.read(process.stdout.fileno(), 8)
+        begun += os.read(process.stdout.fileno(), 100)
+        assert begun.startswith(b"the sun ")
+        assert process.poll() is None, "the rest is still being written"
+        process.stdout.close()
+        printed = process.stderr.read()
+        assert process.wait(30) == 1
+    assert len(printed.splitlines()) == 1, "the line that says which model it is"
+
+
+def test_interactive_sample_answers_each_line_of_its_input(trained: Project) -> None:
+    with start(trained, "-i", "-n", "5") as process:
+        out, printed = process.communicate("the\nsun \xe9\n".encode("latin-1"), timeout=60)
+        assert process.returncode == 0
+    assert b"Traceback" not in printed
+    lines = out.decode().split("prompt> ")
+    assert len(lines) == 4
+    assert [lines[0], lines[3]] == ["", "\n"]
+    assert lines[1].startswith("the")
+    assert lines[2].startswith("sun \ufffd")
+
+
+def test_a_prompt_that_is_no_text_is_taken_all_the_same(variorum: Command, here: Path) -> None:
+    said = variorum("sample", os.fsdecode(b"the \xff"), "-n", "3")
+    assert said.code == 0
+    assert said.out.startswith("the ?")

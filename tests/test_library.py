@@ -1,0 +1,281 @@
+"""What people open: a model by any of its names, and the table of all models."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import flow
+import variorum
+from conftest import Project
+from variorum import library
+from variorum.config import SamplingSettings
+from variorum.errors import VariorumError
+from variorum.experiments import load_ablation
+from variorum.plan import plan_ablation
+from variorum.store import Ref, Store
+
+ABLATION = """
+title: Position encodings
+question: Learned or rotary?
+experiment: micro
+variants:
+  learned: {model: {positions: learned}}
+  rotary: {model: {positions: rotary}}
+baseline: learned
+seeds: [1, 2]
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The micro experiment and an ablation of it, run to the end."""
+    project = flow.finished_project(tmp_path_factory.mktemp("library") / "project")
+    (project.root / "config/ablations/positions.yaml").write_text(ABLATION)
+    ablation = load_ablation(project.root, "positions")
+    flow.finish(project.root, plan_ablation(ablation, project.root))
+    return project
+
+
+@pytest.fixture
+def here(finished: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The finished project, as the working directory. Tests leave it as it is."""
+    monkeypatch.chdir(finished.root)
+    return finished.root
+
+
+@pytest.fixture
+def changed(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the finished project, to change, as the working directory."""
+    shutil.copytree(finished.root, tmp_path / "changed")
+    monkeypatch.chdir(tmp_path / "changed")
+    return tmp_path / "changed"
+
+
+def ref_of(root: Path, stage: str, place: int = 0) -> Ref:
+    """The current result of a stage."""
+    return flow.current(root).of_stage(stage)[place].ref
+
+
+# Opening
+
+
+def test_nothing_opens_the_current_finetuned_model(here: Path) -> None:
+    opened = variorum.open()
+    assert opened.ref == ref_of(here, "finetune")
+    assert opened.folder == Store(here).folder(opened.ref)
+    assert not opened.model.training
+    assert opened.parameters == sum(p.numel() for p in opened.model.parameters())
+    ids = torch.tensor([opened.tokenizer.encode("the sun")])
+    assert opened.model(ids).shape == (1, 7, opened.tokenizer.vocab_size)
+
+
+def test_a_project_elsewhere_is_opened_by_its_root(
+    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert variorum.open(root=finished.root).ref == ref_of(finished.root, "finetune")
+    with pytest.raises(VariorumError, match="run this inside a clone of the project"):
+        variorum.open()
+
+
+def test_a_stage_a_key_its_beginning_and_a_path_name_the_same_result(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = ref_of(here, "pretrain")
+    folder = Store(here).folder(ref)
+    names = ["pretrain", ref.key, ref.key[:8], str(ref), f"pretrain/{ref.key[:6]}", folder]
+    names += [str(folder), f"results/{ref}", f"./results/{ref}/"]
+    assert {variorum.open(name).ref for name in names} == {ref}
+    monkeypatch.chdir(tmp_path)
+    assert variorum.open(folder).ref == ref, "a path needs no project around it"
+
+
+def test_a_run_of_an_ablation_is_a_name(here: Path) -> None:
+    learned, rotary = (variorum.open(f"positions/{name}/1") for name in ("learned", "rotary"))
+    assert learned.ref == ref_of(here, "pretrain"), "the ablation shares the experiment's model"
+    assert rotary.model.settings.positions == "rotary"
+    assert variorum.open("positions/rotary/2").ref != rotary.ref
+
+
+def test_results_that_are_no_models_are_found_and_not_opened_as_models(here: Path) -> None:
+    assert library.find("tokenizer").ref.stage == "tokenizer"
+    with pytest.raises(VariorumError, match=r"tokenizer/\w+ is no model; name a result of"):
+        variorum.open("tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("normalize", r"normalize names 2 results \(normalize/\w+, normalize/\w+\); give one"),
+        ("evaluate", r"evaluate names 4 results"),
+        ("", r" names \d\d results \(\S+, \S+, \S+, \S+, \S+, \.\.\.\); give one of them"),
+        ("pretrain/", r"pretrain/ names 4 results"),
+        ("zzz", "zzz: no result is called that; `variorum ls` shows what is"),
+        ("pretrain/zzz", "pretrain/zzz: no result is called that"),
+        ("table/positions", "table/positions: no result is called that"),
+        ("texts", "texts: no result is called that"),
+        ("positions/rotary/3", r"no such run; known are positions/learned/1, .*/rotary/2"),
+        ("positions/absolute/1", "no such run; known are positions/learned/1"),
+    ],
+)
+def test_a_name_of_none_or_several_results_is_refused(
+    here: Path, reference: str, message: str
+) -> None:
+    with pytest.raises(VariorumError, match=message) as error:
+        variorum.open(reference)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_that_was_not_made_yet_says_how_to_get_it(changed: Path) -> None:
+    shutil.rmtree(changed / "results/pretrain")
+    with pytest.raises(VariorumError, match=r"make it with snakemake, or fetch it with `dvc pull`"):
+        variorum.open("positions/rotary/1")
+    with pytest.raises(VariorumError, match=r"results/pretrain/\w+/manifest.json does not exist"):
+        variorum.open("pretrain")
+
+
+def test_a_result_that_was_carried_out_of_its_place_is_refused(here: Path, tmp_path: Path) -> None:
+    shutil.copytree(Store(here).folder(ref_of(here, "pretrain")), tmp_path / "mine")
+    with pytest.raises(VariorumError, match="mine: a result lies in results/STAGE/KEY"):
+        variorum.open(tmp_path / "mine")
+
+
+def test_a_damaged_model_is_not_opened(changed: Path) -> None:
+    ref = ref_of(changed, "finetune")
+    (Store(changed).folder(ref) / "model.safetensors").write_bytes(b"")
+    with pytest.raises(VariorumError, match=r"model.safetensors has 0 bytes"):
+        variorum.open()
+
+
+# Writing
+
+
+def test_the_same_seed_writes_the_same_text(here: Path) -> None:
+    opened = variorum.open()
+    first = opened.sample("the ", max_tokens=40, seed=3)
+    assert first == opened.sample("the ", max_tokens=40, seed=3)
+    assert first == "".join(opened.stream("the ", SamplingSettings(max_tokens=40, seed=3)))
+    cold = SamplingSettings(max_tokens=40, seed=3)
+    assert first == "".join(opened.stream("the ", cold, use_cache=False))
+    assert first != opened.sample("the ", max_tokens=40, seed=4)
+    assert opened.sample() == variorum.open().sample()
+
+
+def test_greedy_writing_does_not_depend_on_the_seed(here: Path) -> None:
+    opened = variorum.open("pretrain")
+    greedy = opened.sample("the ", temperature=0, max_tokens=20, seed=1)
+    assert greedy == opened.sample("the ", temperature=0, max_tokens=20, seed=2)
+    ids = opened.tokenizer.encode("the ")
+    likeliest = int(opened.model(torch.tensor([ids]))[0, -1].argmax())
+    assert greedy.startswith(opened.tokenizer.decode([likeliest]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": -1}, "temperature: -1: "),
+        ({"top_p": 0}, "top_p: 0: "),
+        ({"top_k": 0}, "top_k: 0: "),
+        ({"max_tokens": 0}, "max_tokens: 0: "),
+        ({"temprature": 1}, "temprature: 1: "),
+    ],
+)
+def test_wrong_sampling_settings_are_one_line(
+    here: Path, settings: dict[str, float], message: str
+) -> None:
+    with pytest.raises(VariorumError, match=message) as error:
+        variorum.open().sample("the ", **settings)
+    assert "\n" not in str(error.value)
+
+
+# The table
+
+
+def test_runs_has_one_row_for_every_model(here: Path) -> None:
+    table = variorum.runs()
+    assert isinstance(table, pd.DataFrame)
+    assert list(table["stage"]) == ["pretrain"] * 4 + ["finetune"]
+    assert set(table["key"]) == {r.key for s in library.MODELS for r in Store(here).refs(s)}
+    assert set(table["label"]) == {
+        "micro",
+        "positions/learned/2",
+        "positions/rotary/1",
+        "positions/rotary/2",
+    }
+    assert table.equals(variorum.runs(root=here))
+
+
+def test_runs_holds_settings_metrics_and_cost(here: Path) -> None:
+    table = variorum.runs().set_index("key")
+    ref = ref_of(here, "pretrain")
+    row, result = table.loc[ref.key], Store(here).open(ref)
+    assert row["model.n_embd"] == 16
+    assert row["training.max_steps"] == 30
+    assert row["model.positions"] == "learned"
+    metrics = result.json("metrics.json")
+    assert {name: row[name] for name in metrics} == metrics
+    assert row["seconds"] == result.run["seconds"]
+    assert row["host"] == result.run["host"]
+    evaluation = Store(here).open(ref_of(here, "evaluate"))
+    assert evaluation.spec.upstream["model"] == ref
+    column = f"bits_per_byte_{evaluation.spec.upstream['text'].key}"
+    assert row[column] == evaluation.json("metrics.json")["bits_per_byte"]
+    scored = table[[name for name in table if name.startswith("bits_per_byte")]]
+    assert scored.shape[1] == 2, "one column a corpus"
+    assert scored.notna().any(axis=1).all(), "every model was scored on something"
+
+
+def test_runs_of_a_project_without_results_is_empty(micro: Project) -> None:
+    assert variorum.runs(root=micro.root).empty
+
+
+def test_what_cannot_be_planned_does_not_hide_the_runs(changed: Path) -> None:
+    (changed / "config/ablations/positions.yaml").write_text("title: 3\n")
+    (changed / "config/config.yaml").write_text("not: [valid")
+    table = variorum.runs()
+    assert len(table) == 5
+    assert set(table["label"]) == {
+        "micro",
+        "positions/learned/2",
+        "positions/rotary/1",
+        "positions/rotary/2",
+    }
+
+
+# Without a domain
+
+
+def test_without_a_domain_nothing_is_finetuned_and_the_report_says_so(changed: Path) -> None:
+    shared = flow.files_of(changed / "results/pretrain")
+    (changed / "config/config.yaml").write_text("experiment: micro\ncorpus: {domain: null}\n")
+    plan = flow.current(changed)
+    assert not plan.of_stage("finetune")
+    assert [len(plan.of_stage(stage)) for stage in ("download", "evaluate", "stress")] == [1, 1, 1]
+    flow.finish(changed, plan)
+    page = Store(changed).open(plan.last.ref).file("report.html").read_text()
+    assert "No domain corpus is configured" in page
+    assert "fine-tuned model" not in page
+    assert flow.files_of(changed / "results/pretrain") == shared, "the model is the same"
+    assert variorum.open().ref == plan.of_stage("pretrain")[0].ref
+    with pytest.raises(VariorumError, match="finetune: no result is called that"):
+        variorum.open("finetune")
+
+
+# The package
+
+
+def test_importing_the_package_imports_no_torch_and_offers_two_names() -> None:
+    code = (
+        "import sys, variorum\n"
+        "assert not {'torch', 'pandas', 'variorum.library'} & set(sys.modules)\n"
+        "from variorum import open, runs, library\n"
+        "assert (open, runs) == (library.open, library.runs)\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert not hasattr(variorum, 'close')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,123 @@
+"""Results travel inside the report or table that stands on them, and come back byte for byte."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import flow
+from conftest import Project
+from variorum import tracking
+from variorum.config import STAGES
+from variorum.plan import Node, Plan
+from variorum.store import MANIFEST, RUN, Store, StoreError
+
+SMALL = {"evaluate", "stress", "figures"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The micro experiment, run to its report."""
+    return flow.finished_project(tmp_path_factory.mktemp("tracking") / "project")
+
+
+@pytest.fixture
+def root(finished: Project, tmp_path: Path) -> Path:
+    """A copy of the finished project, to change."""
+    shutil.copytree(finished.root, tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def plan(root: Path) -> Plan:
+    return flow.current(root)
+
+
+def small(plan: Plan) -> list[Node]:
+    """The results that get no .dvc file of their own."""
+    return [node for node in plan if node.ref.stage in SMALL]
+
+
+def test_every_stage_is_stored_in_one_way() -> None:
+    stored = [*tracking.OWN_FILE, *tracking.BUNDLING, *SMALL]
+    assert sorted(stored) == sorted(STAGES)
+
+
+def test_a_report_carries_exactly_what_has_no_file_of_its_own(root: Path, plan: Plan) -> None:
+    bundle = Store(root).folder(plan.last.ref) / tracking.BUNDLE
+    carried = {
+        f"{path.parent.parent.name}/{path.parent.name}" for path in bundle.glob(f"*/*/{MANIFEST}")
+    }
+    assert carried == {str(node.ref) for node in small(plan)}
+    assert len(carried) == 7
+    listed = Store(root).open(plan.last.ref).manifest["files"]
+    assert all(f"{tracking.BUNDLE}/{ref}/{MANIFEST}" in listed for ref in carried)
+
+
+def test_what_travelled_comes_back_byte_for_byte(root: Path, plan: Plan) -> None:
+    before = flow.files_of(root / "results")
+    for stage in SMALL:
+        shutil.rmtree(root / "results" / stage)
+    tracking.unbundle(Store(root), plan.last.ref)
+    assert flow.files_of(root / "results") == before
+    assert all(Store(root).exists(node.ref) for node in plan)
+
+
+def test_only_what_is_missing_comes_back_and_nothing_is_written_over(
+    root: Path, plan: Plan
+) -> None:
+    store = Store(root)
+    kept, lost = small(plan)[:2]
+    run = store.folder(kept.ref) / RUN
+    facts = {**json.loads(run.read_text()), "host": "another"}
+    run.write_text(json.dumps(facts))
+    moment = (store.folder(kept.ref) / MANIFEST).stat().st_mtime_ns
+    shutil.rmtree(store.folder(lost.ref))
+    tracking.unbundle(store, plan.last.ref)
+    assert store.open(kept.ref).run["host"] == "another"
+    assert (store.folder(kept.ref) / MANIFEST).stat().st_mtime_ns == moment
+    assert store.exists(lost.ref)
+    assert not (root / "scratch/aside").exists()
+
+
+def test_a_damaged_result_is_named_not_replaced(root: Path, plan: Plan) -> None:
+    store, node = Store(root), small(plan)[0]
+    files = store.open(node.ref).manifest["files"]
+    damaged = store.folder(node.ref) / next(iter(files))
+    damaged.write_bytes(b"")
+    with pytest.raises(StoreError, match=f"{node.ref}/{damaged.name} has 0 bytes"):
+        tracking.unbundle(store, plan.last.ref)
+    assert damaged.read_bytes() == b""
+
+
+def test_what_lies_in_the_place_without_a_manifest_is_moved_aside(root: Path, plan: Plan) -> None:
+    store, node = Store(root), small(plan)[0]
+    shutil.rmtree(store.folder(node.ref))
+    store.folder(node.ref).mkdir()
+    (store.folder(node.ref) / "notes.txt").write_text("mine")
+    tracking.unbundle(store, plan.last.ref)
+    assert store.exists(node.ref)
+    assert [p.read_text() for p in root.glob("scratch/aside/*/*/notes.txt")] == ["mine"]
+
+
+def test_a_result_that_carries_nothing_gives_nothing_back(root: Path, plan: Plan) -> None:
+    before = flow.files_of(root / "results")
+    tracking.unbundle(Store(root), plan.of_stage("tokenizer")[0].ref)
+    assert flow.files_of(root / "results") == before
+
+
+def test_without_a_dvc_repository_results_stay_untracked(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(root / ".dvc")
+    tracking.track(root)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not list(root.glob("results/*/*.dvc"))
+
+
+def test_a_project_without_results_has_nothing_to_track(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracking.track(project.root)
+    assert capsys.readouterr().err == ""
