@@ -24,7 +24,7 @@ report: $(READY)
 	snakemake --cores 4 results/finetune/report.html
 
 test: $(READY)
-	pytest -m "not long"
+	pytest -m "not long" --numprocesses 2 --dist loadfile
 
 test-long: $(READY)
 	pytest -m long
@@ -37,6 +37,7 @@ lint: $(READY)
 
 # Resolves every version anew. CUDA's packages are left to torch, which pins them itself.
 lock: $(READY)
+	$(BIN)/pip install --quiet uv
 	uv pip compile --universal --python-version 3.11 --extra dev --upgrade --no-annotate \
 		--no-header pyproject.toml | grep -vE '^(nvidia|cuda|triton)' > requirements.lock
 

@@ -294,7 +294,8 @@ def test_sample_appears_while_it_is_written_and_a_closed_pipe_is_no_error(
     trained: Project,
 ) -> None:
     with start(trained, "the sun ", "-n", "200000") as process:
-        assert process.stdin and process.stdout and process.stderr
+        assert process.stdout is not None
+        assert process.stderr is not None
         begun = os.read(process.stdout.fileno(), 8)
         begun += os.read(process.stdout.fileno(), 100)
         assert begun.startswith(b"the sun ")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,15 @@ class Terminal:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._controller, side = os.openpty()
+        os.set_blocking(self._controller, False)
+        termios.tcsetwinsize(side, (24, 100))
         self._stream = os.fdopen(side, "w", encoding="utf-8")
-        monkeypatch.setattr(sys, "stderr", self._stream)
+        self._monkeypatch = monkeypatch
+
+    def progress(self, label: str, log: Path | None = None) -> Progress:
+        """A progress whose stderr is this terminal, from now on."""
+        self._monkeypatch.setattr(sys, "stderr", self._stream)
+        return Progress(label, log)
 
     def shown(self) -> str:
         """What was written to it since the last time."""
@@ -33,6 +41,7 @@ class Terminal:
         return os.read(self._controller, 1 << 16).decode()
 
     def close(self) -> None:
+        """Close both of its sides."""
         self._stream.close()
         os.close(self._controller)
 
@@ -41,7 +50,6 @@ class Terminal:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     opened = Terminal(monkeypatch)
     yield opened
-    monkeypatch.undo()
     opened.close()
 
 
@@ -112,7 +120,7 @@ def test_the_log_holds_what_was_said_and_nothing_of_an_earlier_run(
 
 @pytest.mark.usefixtures("eager")
 def test_on_a_terminal_one_line_lives(terminal: Terminal) -> None:
-    said = Progress("pretrain micro")
+    said = terminal.progress("pretrain micro")
     count(said)
     shown = terminal.shown()
     assert "\n" not in shown
@@ -125,7 +133,7 @@ def test_on_a_terminal_one_line_lives(terminal: Terminal) -> None:
 
 @pytest.mark.usefixtures("eager")
 def test_on_a_terminal_what_is_said_stands_above_the_live_line(terminal: Terminal) -> None:
-    said = Progress("pretrain")
+    said = terminal.progress("pretrain")
     with said.counting(2, "steps"):
         said.step()
         said.say("step 1: val 3.1")
@@ -139,7 +147,7 @@ def test_on_a_terminal_what_is_said_stands_above_the_live_line(terminal: Termina
 
 @pytest.mark.usefixtures("eager")
 def test_with_a_log_a_terminal_gets_lines(terminal: Terminal, tmp_path: Path) -> None:
-    said = Progress("pretrain", tmp_path / "a.log")
+    said = terminal.progress("pretrain", tmp_path / "a.log")
     count(said)
     said.close()
     shown = terminal.shown().replace("\r\n", "\n")

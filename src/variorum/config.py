@@ -377,7 +377,7 @@ class StressSettings(Settings):
     """What a model must bear: thresholds of the verdicts, and the prompts of the samples."""
 
     prompts: tuple[str, ...] = setting(
-        ("The ", "A function "), "Prompts that every model of the report continues.", min_length=1
+        ("The", "This function"), "Prompts that every model of the report continues.", min_length=1
     )
     sampling: SamplingSettings = setting(SamplingSettings(), "How those are continued.")
     case_tokens: Whole = setting(256, "Tokens written in each case.", unit="tokens", ge=16)

@@ -1,0 +1,144 @@
+"""DVC stores, moves and pins what Snakemake made, and never makes it run again."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import Project, add_micro_experiment, copy_project
+from ruamel.yaml import YAML
+
+from variorum.store import MANIFEST, sha256_of
+from variorum.tracking import OWN_FILE
+
+REPORT = "results/finetune/report.html"
+NOTHING = "Nothing to be done"
+
+
+def commit(project: Project) -> None:
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "State")
+
+
+def manifests(project: Project) -> dict[str, int]:
+    """When each result was published."""
+    found = sorted(project.root.glob(f"results/*/*/{MANIFEST}"))
+    return {str(path.relative_to(project.root)): path.stat().st_mtime_ns for path in found}
+
+
+def planned(project: Project) -> set[str]:
+    done = project.snakemake("-n", REPORT)
+    return set(re.findall(r"^(make_\w+|place_\w+)\s+\d+$", done.stdout + done.stderr, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A micro project that was run by Snakemake, reproduced by DVC, committed, and pushed."""
+    project = copy_project(tmp_path_factory.mktemp("stored") / "project")
+    add_micro_experiment(project, domain=False)
+    commit(project)
+    project.snakemake(REPORT)
+    made = manifests(project)
+    project.run("dvc", "repro")
+    assert manifests(project) == made, "dvc repro after a run recomputes nothing"
+    commit(project)
+    project.run("dvc", "push")
+    return project
+
+
+@pytest.fixture
+def again(stored: Project, tmp_path: Path) -> Project:
+    shutil.copytree(stored.root, tmp_path / "again")
+    return Project(tmp_path / "again")
+
+
+def test_a_second_repro_is_up_to_date(again: Project) -> None:
+    done = again.run("dvc", "repro")
+    assert "up to date" in done.stdout
+    assert "Data and pipelines are up to date" in again.run("dvc", "status").stdout
+
+
+def test_each_result_of_corpus_and_training_has_a_file_of_its_own(stored: Project) -> None:
+    for stage in (*OWN_FILE, "report"):
+        keys = {path.parent.name for path in stored.root.glob(f"results/{stage}/*/{MANIFEST}")}
+        assert keys == {path.stem for path in stored.root.glob(f"results/{stage}/*.dvc")}, stage
+    assert not list(stored.root.glob("results/evaluate/*.dvc")), "they travel in the report"
+    assert "results/pretrain" in stored.run("git", "ls-files").stdout
+
+
+def test_deleted_results_come_back_and_only_pages_are_put_in_place(again: Project) -> None:
+    digest = sha256_of(next(again.root.glob("results/pretrain/*/model.safetensors")))
+    shutil.rmtree(again.root / "results")
+    shutil.rmtree(again.root / ".dvc/cache")
+    again.run("git", "checkout", "--", "results")
+    again.run("dvc", "pull")
+    assert planned(again) <= {"place_report"}
+    again.snakemake(REPORT)
+    assert planned(again) == set()
+    assert sha256_of(next(again.root.glob("results/pretrain/*/model.safetensors"))) == digest
+    assert list(again.root.glob(f"results/evaluate/*/{MANIFEST}")), "out of the report's bundle"
+
+
+def test_a_clone_pulls_everything(stored: Project, tmp_path: Path) -> None:
+    clone = Project(tmp_path / "clone")
+    stored.run("git", "clone", "--quiet", str(stored.root), str(clone.root))
+    remote = str(stored.root / "dvc-remote")
+    clone.run("dvc", "remote", "modify", "--local", "local", "url", remote)
+    clone.run("dvc", "pull")
+    assert planned(clone) <= {"place_report"}
+    clone.snakemake(REPORT)
+    assert (clone.root / REPORT).read_bytes() == (stored.root / REPORT).read_bytes()
+
+
+def test_an_experiment_is_chosen_and_a_setting_changed_through_dvc(again: Project) -> None:
+    before = manifests(again)
+    setting = "config/config.yaml:+title='Through DVC'"
+    again.run("dvc", "exp", "run", "--set-param", setting)
+    config = YAML(typ="safe").load((again.root / "config/config.yaml").read_text())
+    assert config == {"experiment": "micro", "title": "Through DVC"}
+    assert "Through DVC" in (again.root / REPORT).read_text()
+    new = manifests(again).keys() - before.keys()
+    assert [path.split("/")[1] for path in new] == ["report"]
+    assert "title" in again.run("dvc", "params", "diff").stdout
+    by_snakemake = again.snakemake("--config", "title=Through DVC", "--", REPORT)
+    assert NOTHING in by_snakemake.stdout + by_snakemake.stderr
+
+
+def test_metrics_and_plots_are_dvcs(again: Project) -> None:
+    shown = again.run("dvc", "metrics", "show").stdout
+    assert "pretrained.base" in shown
+    again.run("dvc", "plots", "diff", "--targets", "results/finetune/curves.csv")
+
+
+def test_what_was_pulled_can_be_written_beside(again: Project) -> None:
+    (again.root / "config/config.yaml").write_text("experiment: micro\nseed: 2\n")
+    again.snakemake("pretrain")
+    assert len(list(again.root.glob("results/pretrain/*.dvc"))) == 2
+    again.run("dvc", "checkout")
+    assert len(list(again.root.glob(f"results/pretrain/*/{MANIFEST}"))) == 2
+
+
+def test_branches_with_different_results_merge_without_conflict(again: Project) -> None:
+    config = again.root / "config/config.yaml"
+    for branch, seed in (("left", 3), ("right", 4)):
+        again.run("git", "checkout", "--quiet", "-B", branch, "main")
+        config.write_text(f"experiment: micro\nseed: {seed}\n")
+        again.snakemake("pretrain")
+        config.write_text("experiment: micro\n")
+        commit(again)
+    again.run("git", "merge", "--quiet", "--no-edit", "left")
+    assert len(list(again.root.glob("results/pretrain/*.dvc"))) == 3
+
+
+def test_outside_of_git_a_run_succeeds_and_says_what_is_missing(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    add_micro_experiment(project, domain=False)
+    shutil.rmtree(project.root / ".git")
+    done = project.snakemake("tokenizer")
+    assert "results stay untracked" in done.stdout + done.stderr
+
+
+def test_nobody_is_told_that_dvc_ran() -> None:
+    text = (Path(__file__).parents[2] / ".dvc/config").read_text()
+    assert "analytics = false" in text
+    assert "check_update = false" in text

@@ -1,0 +1,223 @@
+"""What holds for the source as a whole: who may import whom, what each file owes its reader."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+PACKAGE = ROOT / "src/variorum"
+
+FLOORS = (
+    ("config", "components", "errors", "experiments", "atomic", "unicode14", "schemas"),
+    ("store", "fingerprint", "machine", "progress", "task"),
+    ("corpus", "tokenizer", "model", "generation", "training", "evaluation"),
+    ("report",),
+    ("plan", "runner", "sources", "tracking", "workflow", "library", "stages"),
+    ("cli",),
+)
+FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
+
+SCIENCE = {
+    "corpus": set(),
+    "tokenizer": set(),
+    "model": {"tokenizer"},
+    "generation": {"model", "tokenizer"},
+    "training": {"corpus", "generation", "model", "tokenizer"},
+    "evaluation": {"corpus", "generation", "model", "tokenizer"},
+}
+"""Which other parts of the science each part may import."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name without `variorum.`."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(path: Path) -> set[str]:
+    """The package's modules that a file imports, anywhere in it, without `variorum.`."""
+    found = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written out"
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [
+                n if n.removeprefix("variorum.") in MODULES else str(node.module) for n in inner
+            ]
+        else:
+            continue
+        found |= {n.removeprefix("variorum.") for n in names if n.split(".")[0] == "variorum"}
+    return found
+
+
+def part(module: str) -> str:
+    return module.split(".")[0]
+
+
+INSIDE = [name for name in MODULES if name]
+
+
+def test_the_reader_of_imports_sees_all_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text(
+        "import json\nfrom variorum import store\nfrom variorum.store import Ref\n"
+        "def f():\n    from variorum.corpus import documents\n    import variorum.cli\n"
+    )
+    assert imports(file) == {"store", "corpus.documents", "cli"}
+
+
+def test_every_module_has_a_floor_and_every_floor_its_modules() -> None:
+    assert {part(module) for module in INSIDE} == set(FLOOR)
+
+
+@pytest.mark.parametrize("module", INSIDE)
+def test_imports_point_downwards(module: str) -> None:
+    for needed in imports(MODULES[module]):
+        assert FLOOR[part(needed)] <= FLOOR[part(module)], f"{module} imports {needed}"
+
+
+@pytest.mark.parametrize("module", [m for m in INSIDE if part(m) in SCIENCE])
+def test_the_science_knows_nothing_of_keys_and_results(module: str) -> None:
+    for needed in imports(MODULES[module]):
+        other = part(needed)
+        if other in SCIENCE:
+            assert other == part(module) or other in SCIENCE[part(module)], needed
+        else:
+            assert other == "progress" or FLOOR[other] == 0, f"{module} imports {needed}"
+
+
+@pytest.mark.parametrize("module", [m for m in INSIDE if part(m) == "stages" and "." in m])
+def test_stages_import_no_other_stage_and_nothing_that_plans_or_runs_them(module: str) -> None:
+    for needed in imports(MODULES[module]):
+        assert FLOOR[part(needed)] < FLOOR["stages"], f"{module} imports {needed}"
+
+
+def test_init_files_below_the_top_import_nothing() -> None:
+    files = list(PACKAGE.glob("*/**/__init__.py"))
+    assert len(files) > 10
+    for path in files:
+        assert not parsed(path).body, path
+
+
+def test_the_package_itself_imports_nothing_of_its_own_when_imported() -> None:
+    top = [
+        node for node in parsed(PACKAGE / "__init__.py").body if isinstance(node, ast.ImportFrom)
+    ]
+    assert [node.module for node in top] == ["typing"]
+
+
+# What every file owes its reader
+
+
+def definitions(node: ast.AST, place: str) -> Iterator[tuple[str, ast.AST]]:
+    """Public functions and classes below `node`, with those inside of public classes."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if child.name.startswith("_"):
+                continue
+            yield f"{place}.{child.name}", child
+            if isinstance(child, ast.ClassDef):
+                yield from definitions(child, f"{place}.{child.name}")
+
+
+def test_everything_public_is_explained() -> None:
+    silent = []
+    for module, path in MODULES.items():
+        tree = parsed(path)
+        if tree.body and not ast.get_docstring(tree):
+            silent.append(module)
+        silent += [
+            name
+            for name, node in definitions(tree, module)
+            if not ast.get_docstring(node)  # type: ignore[arg-type]
+        ]
+    assert not silent
+
+
+PICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def pickling(tree: ast.Module) -> list[str]:
+    """Whatever in a module could read or write pickles."""
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names):
+                found += [n.name for n in names if n.name.split(".")[0] in PICKLING]
+            case ast.ImportFrom("torch", names):
+                found += [n.name for n in names if n.name in ("load", "save")]
+            case ast.ImportFrom(str(module)) if module.split(".")[0] in PICKLING:
+                found.append(module)
+            case ast.Attribute(ast.Name("torch"), "load" | "save" as name):
+                found.append(name)
+            case ast.keyword("allow_pickle", value):
+                found += [] if isinstance(value, ast.Constant) and value.value is False else ["np"]
+    return found
+
+
+def test_weights_are_never_pickled() -> None:
+    for line in (
+        "import pickle",
+        "from pickle import loads",
+        "from torch import load",
+        "torch.load(file)",
+        "np.load(file, allow_pickle=True)",
+    ):
+        assert pickling(ast.parse(line)), line
+    assert not pickling(ast.parse("np.load(file, allow_pickle=False)"))
+    assert not {
+        module: found for module, path in MODULES.items() if (found := pickling(parsed(path)))
+    }
+
+
+@pytest.mark.parametrize(("file", "most"), [("src/variorum/model/gpt2.py", 150), ("Snakefile", 59)])
+def test_what_is_to_be_read_in_one_go_stays_short(file: str, most: int) -> None:
+    assert len((ROOT / file).read_text(encoding="utf-8").splitlines()) <= most
+
+
+# Places of one machine: in folders of users, of temporary files, or of a checkout
+MACHINE_PATH = re.compile(r"(?<![\w.~$)}\]/])/(?:root|work|home/\w+|Users/\w+)/")
+
+
+def test_the_reader_of_paths_knows_places_of_a_machine() -> None:
+    for found in ("/".join(("", "root", "x")), "at " + "/".join(("", "work", "main", ""))):
+        assert MACHINE_PATH.search(found + "/")
+    for other in ("https://example.org/work/a", "./work/", "results/work/", "config/root/"):
+        assert not MACHINE_PATH.search(other)
+
+
+def of_the_project() -> list[Path]:
+    """Files that git tracks, or would if they were added."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: which files belong to the project is not known")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    names = listed.stdout.decode().split("\0")
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def test_no_file_names_a_place_of_one_machine() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in of_the_project()
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1)
+        if MACHINE_PATH.search(line)
+    ]
+    assert not found
