@@ -95,7 +95,11 @@ class Settings(BaseModel):
                 raise PydanticCustomError(
                     "component",
                     "{name}: there is no '{value}'; choose one of {known}",
-                    {"name": name, "value": value, "known": ", ".join(components.options(str(folder)))},
+                    {
+                        "name": name,
+                        "value": value,
+                        "known": ", ".join(components.options(str(folder))),
+                    },
                 )
         return self
 

@@ -284,9 +284,7 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
         listed = ", ".join(known)
         return f"{inner}: {name}.kind: '{tag}' is none of {listed};{_did_you_mean(tag, known)}"
     if kind == "union_tag_not_found":
-        return (
-            f"{where}: {name}.kind: missing; choose one of {', '.join(SOURCE_KINDS)}"
-        )
+        return f"{where}: {name}.kind: missing; choose one of {', '.join(SOURCE_KINDS)}"
     if kind in _OWN_KINDS:  # the message already names the setting and the remedy
         prefix = ".".join(place[:-1] if place and place[-1] == kind else place)
         own = message if not prefix else f"{prefix}.{message}"

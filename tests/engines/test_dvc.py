@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Project, add_micro_experiment, copy_project
 from ruamel.yaml import YAML
 
+from conftest import Project, add_micro_experiment, copy_project
 from variorum.store import MANIFEST, sha256_of
 from variorum.tracking import OWN_FILE
 

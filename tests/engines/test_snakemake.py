@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Project, add_micro_experiment, copy_project
 
+from conftest import Project, add_micro_experiment, copy_project
 from variorum.store import MANIFEST, sha256_of
 
 REPORT = "results/finetune/report.html"
@@ -208,14 +208,9 @@ def test_killed_in_the_middle_of_pretraining_it_goes_on_to_the_same_weights(
     project, reference = slow_project(tmp_path / "killed"), slow_project(tmp_path / "whole")
     reference.snakemake("pretrain")
     for kill in range(2):
+        seen = saved(project)
         process = start(project, "pretrain")
-        states = (project.root / "scratch/pretrain").glob
-        seen = {path: path.stat().st_mtime_ns for path in states("*/state.safetensors")}
-        wait_for(
-            lambda seen=seen: any(
-                path.stat().st_mtime_ns != seen.get(path) for path in states("*/state.safetensors")
-            )
-        )
+        wait_for(lambda seen=seen: saved(project) != seen)
         kill_group(process)
         assert not list(project.root.glob("results/pretrain/*/*")), f"visible after kill {kill}"
     done = project.snakemake("pretrain")
@@ -224,6 +219,12 @@ def test_killed_in_the_middle_of_pretraining_it_goes_on_to_the_same_weights(
     assert weights(project) == weights(reference)
     logs = [next(p.root.glob("results/pretrain/*/metrics.csv")) for p in (project, reference)]
     assert logs[0].read_bytes() == logs[1].read_bytes()
+
+
+def saved(project: Project) -> dict[Path, int]:
+    """When the state of each training was last saved."""
+    states = project.root.glob("scratch/pretrain/*/state.safetensors")
+    return {path: path.stat().st_mtime_ns for path in states}
 
 
 def slow_project(folder: Path) -> Project:

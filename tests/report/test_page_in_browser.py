@@ -36,9 +36,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     name, scheme = request.param
     width, height = WIDTHS[name]
-    page = browser.new_page(
-        viewport={"width": width, "height": height}, color_scheme=scheme
-    )
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
     yield page
     page.close()
 
