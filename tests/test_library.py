@@ -95,6 +95,11 @@ def test_a_stage_a_key_its_beginning_and_a_path_name_the_same_result(
     assert variorum.open(folder).ref == ref, "a path needs no project around it"
 
 
+def test_a_key_is_not_known_by_its_middle(here: Path) -> None:
+    with pytest.raises(VariorumError, match="no result is called that"):
+        variorum.open(ref_of(here, "pretrain").key[2:10])
+
+
 def test_a_run_of_an_ablation_is_a_name(here: Path) -> None:
     learned, rotary = (variorum.open(f"positions/{name}/1") for name in ("learned", "rotary"))
     assert learned.ref == ref_of(here, "pretrain"), "the ablation shares the experiment's model"

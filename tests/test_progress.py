@@ -12,6 +12,8 @@ import pytest
 from variorum import progress
 from variorum.progress import Progress
 
+END = "<end>"
+
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +27,6 @@ class Terminal:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._controller, side = os.openpty()
-        os.set_blocking(self._controller, False)
         termios.tcsetwinsize(side, (24, 100))
         self._stream = os.fdopen(side, "w", encoding="utf-8")
         self._monkeypatch = monkeypatch
@@ -36,9 +37,12 @@ class Terminal:
         return Progress(label, log)
 
     def shown(self) -> str:
-        """What was written to it since the last time."""
-        self._stream.flush()
-        return os.read(self._controller, 1 << 16).decode()
+        """What was written to it since the last time. The system hands it on piece by piece."""
+        print(END, end="", file=self._stream, flush=True)
+        shown = b""
+        while not shown.endswith(END.encode()):
+            shown += os.read(self._controller, 1 << 16)
+        return shown.decode().removesuffix(END)
 
     def close(self) -> None:
         """Close both of its sides."""

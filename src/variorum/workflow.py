@@ -164,9 +164,11 @@ class Flow:
         key_file = self.root / "scratch" / "pages" / f"{node.ref.stage}-{node.ref.key}"
         key_file.parent.mkdir(parents=True, exist_ok=True)
         key_file.write_text(f"{node.ref} {time.time_ns()}\n", encoding="utf-8")
-        existing = [self.root / page for _, page in pages if (self.root / page).exists()]
-        newest = max([time.time(), *(page.stat().st_mtime + 1 for page in existing)])
-        os.utime(key_file, (newest, newest))
+        now = time.time()
+        for page in (self.root / page for _, page in pages):
+            if page.exists() and page.stat().st_mtime >= now:  # a clock was ahead
+                os.utime(page, (now - 1, now - 1))
+        os.utime(key_file, (now, now))
         return [self.manifest(node.ref), key_file.relative_to(self.root).as_posix()]
 
     # Before anything runs

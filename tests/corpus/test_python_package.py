@@ -211,8 +211,9 @@ def checksums(python: str) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13"])
+OTHERS = [f"python3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor]
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_every_python_makes_the_same_text(name, checksums_here):
-    if name.endswith(f".{sys.version_info.minor}"):
-        pytest.skip(f"{name} is the Python that this runs on")
     assert checksums(interpreter(name)) == checksums_here

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project, copy_project
 from test_snakemake import NOTHING, REPORT, every_file, said
+
+from conftest import ROOT, Project, copy_project
 
 pytestmark = pytest.mark.long
 
