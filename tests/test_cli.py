@@ -281,7 +281,7 @@ def start(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         ["variorum", "sample", *arguments],
         cwd=project.root,
-        env=project.environment(),
+        env=project.environment({"PYTHONUNBUFFERED": ""}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -291,7 +291,7 @@ def start(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
 def test_sample_appears_while_it_is_written_and_a_closed_pipe_is_no_error(
     trained: Project,
 ) -> None:
-    with start(trained, "the sun ", "-n", "200000") as process:
+    with start(trained, "the sun ", "-n", "200000", "--greedy") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         first, second = (os.read(process.stdout.fileno(), 1 << 16) for _ in range(2))

@@ -13,7 +13,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "src/variorum"
 
 FLOORS = (
-    ("config", "components", "errors", "experiments", "atomic", "unicode14", "schemas"),
+    ("config", "components", "errors", "project", "experiments", "atomic", "unicode14", "schemas"),
     ("store", "fingerprint", "machine", "progress", "task"),
     ("corpus", "tokenizer", "model", "generation", "training", "evaluation"),
     ("report",),

@@ -79,7 +79,7 @@ def test_a_project_elsewhere_is_opened_by_its_root(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert variorum.open(root=finished.root).ref == ref_of(finished.root, "finetune")
-    with pytest.raises(VariorumError, match="run this inside a clone of the project"):
+    with pytest.raises(VariorumError, match="cd into your clone"):
         variorum.open()
 
 
@@ -228,7 +228,7 @@ def test_runs_holds_settings_metrics_and_cost(here: Path) -> None:
     assert row["host"] == result.run["host"]
     evaluation = Store(here).open(ref_of(here, "evaluate"))
     assert evaluation.spec.upstream["model"] == ref
-    column = f"bits_per_byte_{evaluation.spec.upstream['text'].key}"
+    column = f"bits_per_byte_{Store(here).open(evaluation.spec.upstream['text']).run['label']}"
     assert row[column] == evaluation.json("metrics.json")["bits_per_byte"]
     scored = table[[name for name in table if name.startswith("bits_per_byte")]]
     assert scored.shape[1] == 2, "one column a corpus"

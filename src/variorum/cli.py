@@ -9,6 +9,7 @@ import typer
 
 from variorum import machine
 from variorum.errors import VariorumError
+from variorum.project import find_project
 
 app = typer.Typer(
     help="From raw text to a small GPT and its report, every result keyed by what made it.",
@@ -37,15 +38,6 @@ def main() -> None:
         sys.exit(1)
 
 
-def project() -> Path:
-    """The project's folder: the nearest one above the working directory that has a Snakefile."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "config" / "experiments").is_dir() and (folder / "Snakefile").is_file():
-            return folder
-    raise VariorumError(f"{here} is not inside a Variorum project; cd into your clone")
-
-
 @app.command()
 def run(
     result: Annotated[str, typer.Argument(help="`stage/key`, as Snakemake planned it.")],
@@ -66,7 +58,9 @@ def run(
     from variorum.machine import Machine
     from variorum.store import Ref, Store
 
-    runner.run(Store(project()), Ref.parse(result), Machine(processes, checkpoint_seconds), log)
+    runner.run(
+        Store(find_project()), Ref.parse(result), Machine(processes, checkpoint_seconds), log
+    )
 
 
 @app.command()
@@ -81,7 +75,7 @@ def config(
     from variorum.plan import plan_experiment
     from variorum.store import Store
 
-    root = project()
+    root = find_project()
     loaded = load_experiment(root, _overrides(changes or []))
     width = max(len(name) for name, _, _ in provenance(loaded))
     print(f"experiment {loaded.name}")
@@ -104,7 +98,7 @@ def ls(
 
     if stage is not None and stage not in STAGES:
         raise VariorumError(f"{stage}: no such stage; known are {', '.join(STAGES)}")
-    store = Store(project())
+    store = Store(find_project())
     total = 0
     for ref in store.refs(stage):
         try:
@@ -148,7 +142,7 @@ def sample(
         max_tokens=tokens,
         seed=seed,
     )
-    opened = library.open(model, root=project())
+    opened = library.open(model, root=find_project())
     print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
     if not interactive:
         _write(opened, prompt, settings, cache)
@@ -177,7 +171,7 @@ def track() -> None:
     """Hand finished results to DVC, all in one go. Snakemake calls this after each run."""
     from variorum import tracking
 
-    tracking.track(project())
+    tracking.track(find_project())
 
 
 @app.command()
@@ -204,7 +198,7 @@ def schema() -> None:
     """Write the schemas that editors complete and check the configuration with."""
     from variorum import schemas
 
-    for path in schemas.write(project()):
+    for path in schemas.write(find_project()):
         print(path)
 
 

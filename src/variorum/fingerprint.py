@@ -38,6 +38,7 @@ OUTSIDE = frozenset(
         "variorum.library",
         "variorum.machine",
         "variorum.plan",
+        "variorum.project",
         "variorum.progress",
         "variorum.runner",
         "variorum.sources",

@@ -19,6 +19,7 @@ from variorum.config import AnySettings, SamplingSettings
 from variorum.errors import VariorumError
 from variorum.experiments import ablation_names, load_ablation, load_experiment
 from variorum.plan import Node, plan_ablation, plan_experiment
+from variorum.project import find_project
 from variorum.store import MANIFEST, Ref, Result, Store
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Opened:
 
 
 def open(reference: str | Path | None = None, *, root: Path | None = None) -> Opened:
-    """The model that `reference` names, of the project at `root` (the working directory).
+    """The model that `reference` names, of the project that `root` lies in (the working directory).
 
     Raises `VariorumError` if there is no such result, or more than one.
     """
@@ -83,7 +84,7 @@ def find(reference: str | Path | None = None, *, root: Path | None = None) -> Re
     """The result that `reference` names."""
     if reference is not None and (Path(reference) / MANIFEST).is_file():
         return _at(Path(reference).resolve())
-    store = Store((root or Path.cwd()).resolve())
+    store = Store(find_project(root))
     return store.open(_ref(None if reference is None else str(reference), store))
 
 
@@ -125,7 +126,7 @@ def _run_of_ablation(reference: str, store: Store) -> Ref:
     if evaluation is None:
         raise VariorumError(
             f"{reference}: no such run; known are "
-            + ", ".join(f"{name}/{run}" for run in plan.last.upstream)
+            + ", ".join(f"{name}/{run}" for run in plan.last.upstream if run.count("/") == 1)
         )
     return evaluation.upstream["model"].ref
 
@@ -153,7 +154,7 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
     """Every model and its evaluations: settings, metrics, cost and key, one row a model."""
     import pandas as pd
 
-    store = Store((root or Path.cwd()).resolve())
+    store = Store(find_project(root))
     labels = _labels(store)
     scores = _scores(store)
     rows = []
@@ -189,13 +190,15 @@ def _labels(store: Store) -> dict[Ref, str]:
 
 
 def _scores(store: Store) -> dict[Ref, dict[str, float]]:
-    """Bits per byte of each evaluated model, by the corpus it was scored on."""
+    """Bits per byte of each evaluated model, by what the corpus was called when it was made."""
     found: dict[Ref, dict[str, float]] = {}
     for ref in store.refs("evaluate"):
         result = store.open(ref)
         upstream = result.spec.upstream
         score = result.json("metrics.json")["bits_per_byte"]
-        found.setdefault(upstream["model"], {})[f"bits_per_byte_{upstream['text'].key}"] = score
+        text = upstream["text"]
+        side = store.open(text).run.get("label", text.key) if store.exists(text) else text.key
+        found.setdefault(upstream["model"], {})[f"bits_per_byte_{side}"] = score
     return found
 
 
