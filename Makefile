@@ -38,8 +38,10 @@ lint: $(READY)
 # Resolves every version anew. CUDA's packages are left to torch, which pins them itself.
 lock: $(READY)
 	$(BIN)/pip install --quiet uv
-	uv pip compile --universal --python-version 3.11 --extra dev --upgrade --no-annotate \
-		--no-header pyproject.toml | grep -vE '^(nvidia|cuda|triton)' > requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
+		--no-annotate --no-header --output-file requirements.new pyproject.toml
+	grep -vE '^(nvidia|cuda|triton)' requirements.new > requirements.lock
+	rm requirements.new
 
 clean:
-	rm -rf logs scratch .snakemake .pytest_cache .mypy_cache .ruff_cache
+	rm -rf logs .snakemake .pytest_cache .mypy_cache .ruff_cache

@@ -8,9 +8,18 @@ The rules say what runs where; which results exist, what they need and how they 
 decided by `variorum.workflow`, from the configuration and the code.
 """
 
+import os
+import sys
 from pathlib import Path
 
 from variorum.workflow import REPORT, TABLE_FILES, Flow
+
+# Jobs run in the project's folder, with the commands of this very environment.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+workdir: workflow.basedir
+
 
 flow = Flow(Path(workflow.basedir), config, dry_run=workflow.dryrun)
 flow.start(Path(workflow.basedir) / ".snakemake")

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("workflow", "profiles", "config", "src")
-PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", ".dvcignore", ".gitignore")
+PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", ".dvcignore", ".gitignore")
 
 # Tests compute as stages do: one thread a process.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -290,9 +290,9 @@ def test_every_field_has_an_explanation() -> None:
 
 
 def _inner(model: Any, section: str, name: str) -> Any:
-    from variorum.experiments import _models_of
+    from variorum.config import models_of
 
-    found = _models_of(model.model_fields[section].annotation)
+    found = models_of(model.model_fields[section].annotation)
     return next((m for m in found if name in m.model_fields), found[0])
 
 

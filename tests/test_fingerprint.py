@@ -102,6 +102,7 @@ CHANGES = {
     "a decorator": ("stages/demo.py", "@decorate\ndef run", "def run"),
     "a decorator's code": ("lib/helpers.py", "return function", "return lambda *a: function(*a)"),
     "package data": ("stages/template.txt", "Hello", "Goodbye"),
+    "which library a name is from": ("stages/demo.py", "import json", "import simplejson as json"),
     "a statement that runs on import": ("lib/helpers.py", 'TABLE["a"] = 1', 'TABLE["a"] = 2'),
 }
 NO_CHANGES = {

@@ -18,6 +18,7 @@ from conftest import Project
 from variorum import runner
 from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
+from variorum.experiments import ConfigError
 from variorum.machine import Machine
 from variorum.plan import Node
 from variorum.stages import tokenizer
@@ -90,7 +91,9 @@ def test_a_file_that_changed_after_planning_is_refused_with_both_checksums(micro
 
 
 def test_a_context_longer_than_the_text_is_refused_before_training(micro: Project) -> None:
-    plan = flow.current(micro.root, model={"context_length": 100_000})
+    with pytest.raises(ConfigError, match=r"micro.yaml:5: corpus.base.source: .* shorter than"):
+        flow.current(micro.root, model={"context_length": 100_000})
+    plan = flow.current(micro.root, model={"context_length": 30_000})
     node = flow.before(micro.root, plan, "pretrain")
     line = failure(micro.root, node, "shorter than one window: set model.context_length to at most")
     longest = int(line.split("at most ")[1].split()[0])
@@ -270,7 +273,7 @@ def test_a_damaged_or_missing_upstream_is_named_and_not_used(micro: Project, mis
         message = rf"results/{text.ref}/manifest.json does not exist"
     else:
         text.file("train.jsonl").write_bytes(b"")
-        message = rf"results/{text.ref}/train.jsonl has 0 bytes.*dvc checkout"
+        message = rf"results/{text.ref}/train.jsonl has 0 bytes.*move results/normalize"
     with pytest.raises(StoreError, match=message):
         flow.make(micro.root, node)
     assert not Store(micro.root).folder(node.ref).exists()

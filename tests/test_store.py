@@ -151,7 +151,11 @@ def test_a_damaged_result_is_refused_with_its_file_and_a_remedy(
     for reading in (store.open, store.exists):
         with pytest.raises(StoreError, match=message) as error:
             reading(ref)
-        assert "dvc checkout" in str(error.value)
+        assert f"move results/{ref} away" in str(error.value)
+        (store.root / f"results/{ref}.dvc").touch()
+        with pytest.raises(StoreError, match=rf"dvc checkout --force results/{ref}\.dvc"):
+            reading(ref)
+        (store.root / f"results/{ref}.dvc").unlink()
         assert str(ref) in str(error.value)
 
 

@@ -20,6 +20,7 @@ from variorum import components
 
 BYTES = 256
 SOURCES = "corpus/sources"
+MOST_SEED = 2**63 - 1
 SPECIAL_TOKENS = 1  # <|endoftext|>, as in GPT-2
 
 
@@ -225,6 +226,14 @@ class TokenizerSettings(Settings):
     )
     train_on: Literal["base", "both"] = setting("base", "The corpora whose train part it sees.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _characters_take_what_there_is(cls, data: Any) -> Any:
+        """A size that decides nothing must not enter a key."""
+        if isinstance(data, dict) and data.get("kind") == "characters":
+            return {**data, "vocab_size": None}
+        return data
+
     @model_validator(mode="after")
     def _holds_every_byte(self) -> Self:
         least = BYTES + SPECIAL_TOKENS
@@ -374,7 +383,7 @@ class SamplingSettings(Settings):
         0.95, "Keep the likeliest tokens that have this probability together.", gt=0, le=1
     )
     max_tokens: Whole = setting(200, "Most tokens to write.", unit="tokens", ge=1)
-    seed: Whole = setting(1, "Seed of the draws.", ge=0)
+    seed: Whole = setting(1, "Seed of the draws.", ge=0, le=MOST_SEED)
 
 
 class StressSettings(Settings):
@@ -409,7 +418,7 @@ class Experiment(Settings):
     """Everything that decides a result."""
 
     title: Text = setting(..., "One line for the report.")
-    seed: Whole = setting(1, "Seed of initial weights and batches.", ge=0)
+    seed: Whole = setting(1, "Seed of initial weights and batches.", ge=0, le=MOST_SEED)
     corpus: CorporaSettings = setting(..., "The texts.")
     tokenizer: TokenizerSettings = setting(TokenizerSettings(), "The tokenizer.")
     model: ModelSettings = setting(ModelSettings(), "The model.")
@@ -420,6 +429,16 @@ class Experiment(Settings):
     evaluate: EvaluateSettings = setting(EvaluateSettings(), "Scoring on test.")
     stress: StressSettings = setting(StressSettings(), "Stress tests and samples.")
     report: ReportSettings = setting(ReportSettings(), "The page.")
+
+    @model_validator(mode="after")
+    def _tokenizer_has_both(self) -> Self:
+        if self.tokenizer.train_on == "both" and self.corpus.domain is None:
+            raise PydanticCustomError(
+                "train_on",
+                "tokenizer.train_on: both needs a domain corpus, and corpus.domain is null; "
+                "give one, or train_on: base",
+            )
+        return self
 
     @model_validator(mode="after")
     def _stride_fits(self) -> Self:
@@ -457,6 +476,10 @@ class Ablation(Settings):
                 "baseline",
                 "baseline: '{found}' is no variant; choose one of {known}",
                 {"found": self.baseline, "known": ", ".join(self.variants)},
+            )
+        if any("seed" in changes for changes in self.variants.values()):
+            raise PydanticCustomError(
+                "seeds", "seeds: a variant sets seed, which every variant takes from here; drop it"
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise PydanticCustomError("seeds", "seeds: each seed may stand here once")
@@ -526,7 +549,6 @@ class ReportStage(Settings):
     title: Text
     experiment: Text
     command: Text
-    changes: tuple[Text, ...] = ()
     notes: dict[Text, Text] = {}
 
 
@@ -540,15 +562,11 @@ class TableRow(Settings):
 class TableStage(Settings):
     """The table of an ablation."""
 
-    name: Text
     title: Text
     question: Text
     baseline: Text
     corpus: Text
-    last_stage: Text
-    experiment: Text
     command: Text
-    changes: dict[Text, tuple[Text, ...]]
     rows: tuple[TableRow, ...]
 
 
@@ -607,7 +625,9 @@ def chosen_components(settings: Settings) -> list[tuple[str, str]]:
 
 def restored(model: type[AnySettings], data: dict[str, Any]) -> AnySettings:
     """The settings that `canonical` wrote: what it left out was at its neutral value."""
-    return model.model_validate(_with_neutrals(model, data))
+    settings = model.model_validate(_with_neutrals(model, data))
+    assert canonical(settings) == data, f"{model.__name__} does not survive its canonical form"
+    return settings
 
 
 def _with_neutrals(model: type[Settings], data: dict[str, Any]) -> dict[str, Any]:
@@ -616,7 +636,20 @@ def _with_neutrals(model: type[Settings], data: dict[str, Any]) -> dict[str, Any
         extra = field_metadata(field)
         if name not in filled and "neutral" in extra:
             filled[name] = extra["neutral"]
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Settings) and name in filled:
-            filled[name] = _with_neutrals(inner, filled[name])
+        if isinstance(filled.get(name), dict) and (inner := models_of(field.annotation)):
+            kind = filled[name].get("kind")
+            chosen = [m for m in inner if kind in (None, _default_kind(m))] or inner
+            filled[name] = _with_neutrals(chosen[0], filled[name])
     return filled
+
+
+def _default_kind(model: type[Settings]) -> Any:
+    field = model.model_fields.get("kind")
+    return field.default if field else None
+
+
+def models_of(annotation: Any) -> list[type[Settings]]:
+    """The settings models inside a type such as `A | B | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in models_of(part)]

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from variorum.config import SOURCE_KINDS, Ablation, Experiment, Settings
+from variorum.config import SOURCE_KINDS, Ablation, Experiment, Settings, models_of
 from variorum.errors import VariorumError
 
 Place = tuple[str, ...]
@@ -246,15 +246,19 @@ def _without(layer: Layered, name: str) -> Layered:
 
 def _merge(below: Layered, above: Layered) -> Layered:
     """`above` wins; a section whose `kind` changes is replaced whole."""
+    origins = dict(below.origins)
 
-    def merged(low: Any, high: Any) -> Any:
-        if not (isinstance(low, dict) and isinstance(high, dict)):
+    def merged(low: Any, high: Any, place: Place) -> Any:
+        sections = isinstance(low, dict) and isinstance(high, dict)
+        if not sections or ("kind" in high and high["kind"] != low.get("kind", high["kind"])):
+            for inner in [other for other in origins if other[: len(place)] == place]:
+                del origins[inner]
             return high
-        if "kind" in high and "kind" in low and high["kind"] != low["kind"]:
-            return high
-        return low | {name: merged(low.get(name), value) for name, value in high.items()}
+        return low | {
+            name: merged(low.get(name), value, (*place, name)) for name, value in high.items()
+        }
 
-    return Layered(merged(below.values, above.values), below.origins | above.origins)
+    return Layered(merged(below.values, above.values, ()), origins | above.origins)
 
 
 # Checking
@@ -304,7 +308,7 @@ _PLAIN_WORDS = {
 
 _OWN_KINDS = frozenset(
     {"vocab_size", "n_head", "batch_size", "warmup_steps", "min_learning_rate", "stride"}
-    | {"baseline", "seeds", "component", "split"}
+    | {"baseline", "seeds", "component", "split", "train_on"}
 )
 
 
@@ -342,17 +346,10 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
     return f" did you mean `{close[0]}`?" if close else ""
 
 
-def _models_of(annotation: Any) -> list[type[Settings]]:
-    """The settings models inside a type such as `A | B | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return [annotation]
-    return [found for part in getattr(annotation, "__args__", ()) for found in _models_of(part)]
-
-
 def _all_settings(model: type[BaseModel], path: Place) -> Iterator[tuple[str, str]]:
     for name, info in model.model_fields.items():
         yield ".".join((*path, name)), name
-        for inner in _models_of(info.annotation):
+        for inner in models_of(info.annotation):
             yield from _all_settings(inner, (*path, name))
 
 
@@ -360,5 +357,5 @@ def _known_settings(model: type[Settings], sections: Place) -> list[str]:
     models = [model]
     for section in sections:
         infos = [m.model_fields[section] for m in models if section in m.model_fields]
-        models = [inner for info in infos for inner in _models_of(info.annotation)]
+        models = [inner for info in infos for inner in models_of(info.annotation)]
     return sorted({name for m in models for name in m.model_fields})

@@ -6,11 +6,11 @@ the syntax of all definitions reached that way. So a stage's key changes when co
 runs changes, and stays when anything else does.
 
 What counts: functions, classes (whole), module-level assignments, statements that run on import,
-and package data whose file name stands as a literal in reached code. What doesn't: comments,
-docstrings, formatting, function annotations, and the modules of `OUTSIDE`, which decide nothing
-that does not also enter a key as a value. What cannot be seen: names put together at run time and
-the versions of other libraries; components, which settings choose by name, are therefore given as
-extra roots.
+which names of other libraries are meant, and package data whose file name stands as a literal in
+reached code. What doesn't: comments, docstrings, formatting, function annotations, and the modules
+of `OUTSIDE`, which decide nothing that does not also enter a key as a value. What cannot be seen:
+names put together at run time and the versions of other libraries; components, which settings
+choose by name, are therefore given as extra roots.
 
 `ast.dump` and `ast.unparse` differ between Python versions, so the trees are written out here.
 """
@@ -89,6 +89,7 @@ def fingerprint(
     for symbol in _reach(code, roots):
         definitions = code.module(symbol.module)
         hashes[str(symbol)] = definitions.digest(symbol.name)
+        hashes |= dict.fromkeys(definitions.foreign(symbol.name), "")
         sources[str(symbol)] = definitions.source_of(symbol.name)
         for file in definitions.data_files(symbol.name):
             content = (package / file).read_bytes()
@@ -240,6 +241,17 @@ class _Module:
 
     def _whole(self, module: str, attribute: str | None) -> Iterator[Symbol]:
         yield Symbol(module if attribute is None else f"{module}.{attribute}", WHOLE)
+
+    def foreign(self, name: str) -> Iterator[str]:
+        """Other libraries' names that the definition mentions, and what they are called here."""
+        mentioned = {local for node in self.nodes(name) for local, _ in _mentions(node)}
+        for local in sorted(mentioned):
+            for target in self._imports.get(local, ()):
+                if target.module.split(".")[0] != "variorum":
+                    yield f"{self.name}: {local} is {target}"
+            for module in self._dotted.get(local, ()):
+                if module.split(".")[0] != "variorum":
+                    yield f"{self.name}: {local} is {module}"
 
     def digest(self, name: str) -> str:
         """SHA-256 over the syntax of a definition."""

@@ -8,15 +8,16 @@ numerical library: it takes milliseconds.
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from variorum import config, sources
 from variorum.components import PACKAGE
 from variorum.config import CorpusSettings, Experiment, Settings, canonical, chosen_components
-from variorum.experiments import LoadedAblation, LoadedExperiment
+from variorum.errors import VariorumError
+from variorum.experiments import ConfigError, LoadedAblation, LoadedExperiment
 from variorum.fingerprint import Fingerprint, fingerprint
 from variorum.store import Ref, Spec
 
@@ -24,6 +25,9 @@ REPORT = "results/finetune/report.html"
 """The page of the current experiment."""
 
 SIDES = ("base", "domain")
+
+YAML_1_1_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+"""Texts that Snakemake's YAML would read as something else."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,22 @@ class _Planner:
 
     # The flow, stage by stage
 
-    def corpora(self, experiment: Experiment) -> dict[str, Node]:
-        """The cleaned text of each side that the experiment has."""
-        sides = {side: getattr(experiment.corpus, side) for side in SIDES}
-        return {side: self.corpus(side, given) for side, given in sides.items() if given}
+    def corpora(self, loaded: LoadedExperiment, sides: Iterable[str]) -> dict[str, Node]:
+        """The cleaned text of each of these sides that the experiment has."""
+        return {
+            side: self.corpus(side, corpus, loaded)
+            for side in sides
+            if (corpus := getattr(loaded.settings.corpus, side))
+        }
 
-    def corpus(self, side: str, corpus: CorpusSettings) -> Node:
-        source = sources.pinned(corpus.source, self.root, offline=self.offline)
+    def corpus(self, side: str, corpus: CorpusSettings, loaded: LoadedExperiment) -> Node:
+        context_length = loaded.settings.model.context_length
+        try:
+            source = sources.pinned(corpus.source, self.root, offline=self.offline)
+            sources.check_length(source, self.root, context_length)
+        except VariorumError as error:
+            where = loaded.layers.origin(("corpus", side, "source"))
+            raise ConfigError(f"{where}: corpus.{side}.source: {error}") from None
         download = self.node("download", side, config.DownloadStage(source=source))
         settings = config.NormalizeStage(normalize=corpus.normalize, split=corpus.split)
         return self.node("normalize", side, settings, documents=download)
@@ -147,7 +160,7 @@ def plan_experiment(
     """
     experiment = loaded.settings
     planner = _Planner(root, offline=offline, package=package)
-    texts = planner.corpora(experiment)
+    texts = planner.corpora(loaded, SIDES)
     tokenizer = planner.tokenizer(experiment, texts)
     tokens = {side: planner.encode(side, text, tokenizer) for side, text in texts.items()}
     label = loaded.name
@@ -178,7 +191,6 @@ def plan_experiment(
             title=experiment.title,
             experiment=loaded.name,
             command=experiment_command(loaded),
-            changes=tuple(_flat(loaded.overrides)),
             notes={str(side): note for side, note in experiment.report.notes.items()},
         ),
         figures=figures,
@@ -202,7 +214,8 @@ def plan_ablation(
     rows = []
     for variant, experiment in loaded.variants.items():
         for seed in ablation.seeds:
-            seeded = experiment.settings.model_copy(update={"seed": seed})
+            settings = experiment.settings.model_copy(update={"seed": seed})
+            seeded = replace(experiment, settings=settings)
             name = f"{loaded.name}/{variant}/{seed}"
             run = _plan_run(planner, ablation, seeded, name)
             upstream[f"{variant}/{seed}"] = run
@@ -212,17 +225,11 @@ def plan_ablation(
         "table",
         loaded.name,
         config.TableStage(
-            name=loaded.name,
             title=ablation.title,
             question=ablation.question,
             baseline=ablation.baseline,
             corpus=ablation.corpus,
-            last_stage=ablation.last_stage,
-            experiment=ablation.experiment,
             command=ablation_command(loaded.name),
-            changes={
-                variant: tuple(_flat(changes)) for variant, changes in ablation.variants.items()
-            },
             rows=tuple(rows),
         ),
         **upstream,
@@ -231,17 +238,16 @@ def plan_ablation(
 
 
 def _plan_run(
-    planner: _Planner, ablation: config.Ablation, experiment: Experiment, label: str
+    planner: _Planner, ablation: config.Ablation, loaded: LoadedExperiment, label: str
 ) -> Node:
     """One variant with one seed, up to its evaluation."""
+    experiment = loaded.settings
     needed = {"base", ablation.corpus} | (
         {"domain"} if ablation.last_stage == "finetune" else set()
     )
     if experiment.tokenizer.train_on == "both":
         needed.add("domain")
-    texts = {
-        side: planner.corpus(side, getattr(experiment.corpus, side)) for side in sorted(needed)
-    }
+    texts = planner.corpora(loaded, sorted(needed))
     tokenizer = planner.tokenizer(experiment, texts)
     tokens = {side: planner.encode(side, text, tokenizer) for side, text in texts.items()}
     model = planner.pretrain(experiment, label, tokens["base"], tokenizer)
@@ -256,7 +262,7 @@ def _side_of(model: str) -> str:
 
 
 def experiment_command(loaded: LoadedExperiment) -> str:
-    """The command that makes this experiment's report, whatever `config/config.yaml` says."""
+    """The command that makes this report again, where `config/config.yaml` overrides nothing."""
     options = [f"experiment={loaded.name}"]
     options += [f"{name}={_flow(value)}" for name, value in sorted(loaded.overrides.items())]
     return f"snakemake --cores 4 --config {shlex.join(options)} -- {REPORT}"
@@ -275,15 +281,7 @@ def _flow(value: Any) -> str:
         return "[" + ", ".join(map(_flow, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = str(value)
-    plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z][\w./-]*", text)
-    return text if plain else json.dumps(value, ensure_ascii=False)
-
-
-def _flat(changes: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[str]:
-    """Nested changes as `model.positions = rotary`."""
-    for name, value in changes.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, (*place, name))
-        else:
-            yield f"{'.'.join((*place, name))} = {_flow(value)}"
+    if not isinstance(value, str):
+        return str(value)
+    plain = re.fullmatch(r"[A-Za-z][\w./-]*", value) and value.lower() not in YAML_1_1_WORDS
+    return value if plain else json.dumps(value, ensure_ascii=False)

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -62,13 +62,16 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
     """
     if store.exists(ref):
         return store.open(ref)
+    with _clear_about_storage(), store.locked(ref) if store.healable(ref) else nullcontext():
+        if store.heal(ref):
+            return store.open(ref)
     spec, label = handed_over(store, ref)
     with _clear_about_storage():
         progress = Progress(f"{ref.stage} {label}", log)
     waiting = "waits for the process that is making it"
     try:
         with _clear_about_storage(), store.locked(ref, lambda: progress.say(waiting)):
-            if store.exists(ref):
+            if store.heal(ref):
                 progress.say("was made meanwhile")
                 return store.open(ref)
             return _make(store, spec, label, here, progress)

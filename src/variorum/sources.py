@@ -39,6 +39,19 @@ def pinned(source: Source, root: Path, *, offline: bool = False) -> Source:
     return source.model_copy(update={"sha256": _locked(source, root, offline)})
 
 
+def check_length(source: Source, root: Path, context_length: int) -> None:
+    """Raise `VariorumError` if the files hold fewer bytes than a context has tokens."""
+    if not isinstance(source, FilesSource):
+        return
+    found = files.find(source.path, source.suffixes, root)
+    size = sum(file.stat().st_size for file in found)
+    if size <= context_length:
+        raise VariorumError(
+            f"{source.path} holds {size:,} bytes, which is shorter than model.context_length = "
+            f"{context_length:,}; shorten that or bring more text"
+        )
+
+
 def context(root: Path) -> FetchContext:
     """Where downloads lie and where they are looked for first."""
     return FetchContext(

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
 
 SCHEMA = 1
@@ -26,6 +27,10 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 RUN = "run.json"
 CODE = "code.json"
+COPY = ".manifest.json"
+"""A second manifest. Snakemake deletes the declared one, before it runs a job that was forced, and
+when a result appeared after it had planned; from the copy the result is whole again."""
+
 VARYING = (RUN, CODE)
 """Files of a result that may differ between places: no manifest lists them."""
 
@@ -218,10 +223,10 @@ class Store:
 
     def _remedy(self, ref: Ref) -> str:
         folder = self._shown(self.folder(ref))
-        return (
-            f"restore it with `dvc checkout --force {folder}.dvc`, or move {folder} away and run "
-            "the same command to make it again"
-        )
+        again = f"move {folder} away and run `snakemake --cores 4 {ref.stage}` to make it again"
+        if not (self.root / f"{folder}.dvc").is_file():
+            return again
+        return f"restore it with `dvc checkout --force {folder}.dvc`, or {again}"
 
     def refs(self, stage: str | None = None) -> Iterator[Ref]:
         """Every result that has a manifest, sorted."""
@@ -263,13 +268,42 @@ class Store:
         manifest = manifest_of(spec, output, inputs)
         for name, content in varying.items():
             (output / name).write_text(readable_json(content), encoding="utf-8")
-        (output / MANIFEST).write_text(readable_json(manifest), encoding="utf-8")
+        for name in (COPY, MANIFEST):
+            (output / name).write_text(readable_json(manifest), encoding="utf-8")
         self._put_in_place(spec.ref, output)
         return self.open(spec.ref)
+
+    def healable(self, ref: Ref) -> bool:
+        """Whether nothing but a result's manifest seems to be missing."""
+        folder = self.folder(ref)
+        return (folder / COPY).is_file() and not (folder / MANIFEST).exists()
+
+    def heal(self, ref: Ref) -> bool:
+        """Put a deleted manifest back if everything else of the result is intact.
+
+        The caller holds its lock. Tells whether the result is complete now.
+        """
+        if not self.healable(ref):
+            return self.exists(ref)
+        folder = self.folder(ref)
+        content = (folder / COPY).read_bytes()
+        try:
+            files = json.loads(content)["files"]
+        except (ValueError, KeyError, TypeError):
+            return False
+        whole = all(
+            (folder / name).is_file() and sha256_of(folder / name) == entry["sha256"]
+            for name, entry in files.items()
+        )
+        if whole:
+            write_atomically(folder / MANIFEST, content)
+        return whole
 
     def restore(self, ref: Ref, copy: Path) -> Result:
         """Put a copy of a result in its place, through the same door as a new one."""
         with self.locked(ref):
+            if self.exists(ref):
+                return self.open(ref)
             output = self.scratch(ref) / "restored"
             shutil.rmtree(output, ignore_errors=True)
             shutil.copytree(copy, output)
@@ -311,7 +345,7 @@ def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[
             "bytes": path.stat().st_size,
         }
         for path in sorted(output.rglob("*"))
-        if path.is_file() and path.name not in VARYING and path != output / MANIFEST
+        if path.is_file() and path.name not in (*VARYING, COPY) and path != output / MANIFEST
     }
     return {
         "key": spec.ref.key,

@@ -11,11 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from variorum.store import MANIFEST, Ref, Store
 
 OWN_FILE = ("download", "normalize", "tokenizer", "encode", "pretrain", "finetune")
 BUNDLING = ("report", "table")
 BUNDLE = "bundle"
+CACHE = ".dvc/cache/files/md5"
 
 
 def track(root: Path) -> None:
@@ -46,8 +49,18 @@ def track(root: Path) -> None:
 
 
 def _is_new(store: Store, ref: Ref) -> bool:
-    folder = store.folder(ref)
-    return ref.stage in (*OWN_FILE, *BUNDLING) and not folder.with_name(f"{ref.key}.dvc").exists()
+    """Whether DVC has yet to store these bytes.
+
+    A `.dvc` file that came with git may pin the same result as it was made elsewhere, whose
+    `run.json` differs; what lies here is stored all the same.
+    """
+    if ref.stage not in (*OWN_FILE, *BUNDLING):
+        return False
+    file = store.folder(ref).with_name(f"{ref.key}.dvc")
+    if not file.is_file():
+        return True
+    digest = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["outs"][0]["md5"]
+    return not (store.root / CACHE / digest[:2] / digest[2:]).exists()
 
 
 def bundle(store: Store, refs: list[Ref], output: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -19,7 +20,7 @@ from variorum.errors import VariorumError
 from variorum.experiments import ablation_names, load_ablation, load_experiment
 from variorum.plan import REPORT, Node, Plan, plan_ablation, plan_experiment
 from variorum.runner import hand_over
-from variorum.store import MANIFEST, Ref, Store
+from variorum.store import MANIFEST, Ref, Store, StoreError
 from variorum.tracking import unbundle
 
 P = ParamSpec("P")
@@ -184,14 +185,14 @@ class Flow:
         try:
             fcntl.flock(self._alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            fcntl.flock(self._alive, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(self._alive, fcntl.LOCK_SH)  # waits for one that is just clearing
             return
         for lock in (marks / "locks").glob("*.lock"):
             lock.unlink(missing_ok=True)
         for mark in (marks / "incomplete").rglob("*"):
             if mark.is_file() and self._is_complete(mark, marks / "incomplete"):
                 mark.unlink(missing_ok=True)
-        fcntl.flock(self._alive, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(self._alive, fcntl.LOCK_SH)
 
     def _is_complete(self, mark: Path, folder: Path) -> bool:
         """Whether Snakemake's mark, whose name encodes an output, is of a finished result."""
@@ -202,7 +203,9 @@ class Flow:
             return False
         if output.name != MANIFEST or len(output.parts) != 4:
             return False
-        return self.store.exists(Ref(*output.parts[1:3]))
+        with suppress(StoreError):  # a damaged result is named when somebody needs it
+            return self.store.exists(Ref(*output.parts[1:3]))
+        return False
 
 
 def _same(page: Path, original: Path) -> bool:

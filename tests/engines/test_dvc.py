@@ -73,8 +73,10 @@ def test_deleted_results_come_back_and_only_pages_are_put_in_place(again: Projec
     again.run("git", "checkout", "--", "results")
     again.run("dvc", "pull")
     assert planned(again) <= {"place_report"}
+    published = manifests(again)
     again.snakemake(REPORT)
-    assert planned(again) == set()
+    assert NOTHING in again.snakemake("-n", REPORT).stdout
+    assert published.items() <= manifests(again).items(), "nothing was made again"
     assert sha256_of(next(again.root.glob("results/pretrain/*/model.safetensors"))) == digest
     assert list(again.root.glob(f"results/evaluate/*/{MANIFEST}")), "out of the report's bundle"
 
@@ -86,7 +88,10 @@ def test_a_clone_pulls_everything(stored: Project, tmp_path: Path) -> None:
     clone.run("dvc", "remote", "modify", "--local", "local", "url", remote)
     clone.run("dvc", "pull")
     assert planned(clone) <= {"place_report"}
+    published = manifests(clone)
     clone.snakemake(REPORT)
+    assert NOTHING in clone.snakemake("-n", REPORT).stdout
+    assert published.items() <= manifests(clone).items(), "nothing was made again"
     assert (clone.root / REPORT).read_bytes() == (stored.root / REPORT).read_bytes()
 
 
@@ -128,6 +133,19 @@ def test_branches_with_different_results_merge_without_conflict(again: Project) 
         commit(again)
     again.run("git", "merge", "--quiet", "--no-edit", "left")
     assert len(list(again.root.glob("results/pretrain/*.dvc"))) == 3
+
+
+def test_what_a_clone_made_itself_is_stored_though_git_brought_its_dvc_file(
+    stored: Project, tmp_path: Path
+) -> None:
+    clone = Project(tmp_path / "clone")
+    stored.run("git", "clone", "--quiet", str(stored.root), str(clone.root))
+    clone.snakemake("tokenizer")
+    clone.run("dvc", "push", "--recursive", "results/tokenizer")
+    shutil.rmtree(clone.root / ".dvc/cache")
+    shutil.rmtree(next((clone.root / "results/tokenizer").glob("*/tokenizer.json")).parent)
+    clone.run("dvc", "pull", "--recursive", "results/tokenizer")
+    assert NOTHING in clone.snakemake("-n", "tokenizer").stdout
 
 
 def test_outside_of_git_a_run_succeeds_and_says_what_is_missing(tmp_path: Path) -> None:

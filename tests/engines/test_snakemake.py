@@ -289,6 +289,24 @@ def test_the_whole_graph_can_be_shown_of_a_finished_report(again: Project) -> No
     assert "make_report" in done.stdout
 
 
+@pytest.mark.parametrize("force", [("--forcerun", "make_tokenizer"), ("--config", "graph=whole")])
+def test_forcing_a_finished_result_neither_loses_nor_remakes_it(
+    again: Project, force: tuple[str, str]
+) -> None:
+    before = every_file(again)
+    for path in again.root.glob("results/normalize/*/manifest.json"):
+        os.utime(path, (time.time() + 60, time.time() + 60))  # as after a pull
+    again.snakemake(*force, "--", "tokenizer")
+    assert every_file(again) == before
+    assert NOTHING in said(again.snakemake("-n", "tokenizer"))
+
+
+def test_it_runs_from_a_folder_below(again: Project) -> None:
+    shutil.rmtree(again.root / "results/tokenizer")
+    done = Project(again.root / "config").snakemake("--snakefile", "../Snakefile", "tokenizer")
+    assert stages(done) == ["make_tokenizer"]
+
+
 def test_stages_without_wildcards_are_targets(micro: Project) -> None:
     assert planned(micro.snakemake("-n", "tokenizer")) == {
         "make_download": 1,

@@ -36,7 +36,8 @@ from variorum.training.batches import Tokens
 from variorum.training.team import Member, assembled
 
 VAL_ROWS = 16  # windows of val in one forward pass
-SAMPLE = SamplingSettings(temperature=0.8, top_p=0.95)
+# every field, so that a changed default elsewhere changes nothing here
+SAMPLE = SamplingSettings(temperature=0.8, top_k=None, top_p=0.95, max_tokens=1, seed=0)
 
 
 @dataclass(frozen=True)
