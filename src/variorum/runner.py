@@ -89,6 +89,7 @@ def _make(store: Store, spec: Spec, label: str, here: Machine, progress: Progres
     output = scratch / "output"
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
+    _refuse_two_disks(store, output)
     _remove_if_empty(store.folder(spec.ref))  # Snakemake made it; until it is full it is absent
     task = Task(spec, inputs, store.root, output, scratch, here, progress)
     begun, clock = datetime.now(UTC), time.monotonic()
@@ -122,6 +123,17 @@ def _current_code(spec: Spec) -> Fingerprint:
             "run the same command again: it plans with the code as it is now"
         )
     return code
+
+
+def _refuse_two_disks(store: Store, output: Path) -> None:
+    """Publishing renames a folder, which no file system does across disks: say so at once."""
+    results = store.root / "results"
+    results.mkdir(exist_ok=True)
+    if results.stat().st_dev != output.stat().st_dev:
+        raise VariorumError(
+            f"{results} and {store.root / 'scratch'} lie on different disks, so a finished result "
+            "could not be moved into place; put both on one (a link for both, or for neither)"
+        )
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -99,7 +99,10 @@ def catalogue(
 def samples(model: GPT, tokenizer: Tokenizer, settings: StressSettings) -> list[dict[str, str]]:
     """How the model continues each of the fixed prompts: `prompt` and `text`, which follows it."""
     return [
-        {"prompt": prompt, "text": continue_text(model, tokenizer, prompt, settings.sampling)}
+        {
+            "prompt": prompt,
+            "text": legible(continue_text(model, tokenizer, prompt, settings.sampling)),
+        }
         for prompt in settings.prompts
     ]
 
