@@ -160,9 +160,12 @@ def sample(
 
 
 def _write(opened: Any, prompt: str, settings: Any, cache: bool) -> None:
+    from variorum.evaluation.legible import legible
+
     print(prompt, end="", flush=True)
     for text in opened.stream(prompt, settings, use_cache=cache):
-        print(text, end="", flush=True)
+        # A model may write anything; a terminal must not obey it.
+        print(legible(text) if sys.stdout.isatty() else text, end="", flush=True)
     print()
 
 

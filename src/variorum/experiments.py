@@ -9,18 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from variorum.config import SOURCE_KINDS, Ablation, Experiment, Settings, models_of
+from variorum.config import SOURCE_KINDS, Ablation, AnySettings, Experiment, Settings, models_of
 from variorum.errors import VariorumError
 
 Place = tuple[str, ...]
-AnySettings = TypeVar("AnySettings", bound=Settings)
 
 CURRENT = "config/config.yaml"
 COMMAND_LINE = "command line"

@@ -142,10 +142,6 @@ class Result:
             )
         return self.folder / name
 
-    def has(self, name: str) -> bool:
-        """Whether the manifest lists this file."""
-        return name in self.manifest["files"]
-
     def json(self, name: str) -> Any:
         """One of its files, parsed."""
         return json.loads(self.file(name).read_text(encoding="utf-8"))
