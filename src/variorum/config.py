@@ -625,9 +625,7 @@ def chosen_components(settings: Settings) -> list[tuple[str, str]]:
 
 def restored(model: type[AnySettings], data: dict[str, Any]) -> AnySettings:
     """The settings that `canonical` wrote: what it left out was at its neutral value."""
-    settings = model.model_validate(_with_neutrals(model, data))
-    assert canonical(settings) == data, f"{model.__name__} does not survive its canonical form"
-    return settings
+    return model.model_validate(_with_neutrals(model, data))
 
 
 def _with_neutrals(model: type[Settings], data: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from variorum.config import AnySettings, restored
+from variorum.config import AnySettings, canonical, restored
 from variorum.machine import Machine
 from variorum.progress import Progress
 from variorum.store import Result, Spec
@@ -33,5 +33,7 @@ class Task:
     run: dict[str, object] = field(default_factory=dict)
 
     def settings(self, model: type[AnySettings]) -> AnySettings:
-        """The stage's settings, typed."""
-        return restored(model, dict(self.spec.settings))
+        """The stage's settings, typed: just those that the key stands on."""
+        settings = restored(model, dict(self.spec.settings))
+        assert canonical(settings) == self.spec.settings, f"{model.__name__} is not its spec"
+        return settings
