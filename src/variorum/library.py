@@ -46,7 +46,7 @@ class Opened:
     @property
     def parameters(self) -> int:
         """Number of weights."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return self.model.n_parameters
 
     def stream(
         self, prompt: str = "", settings: SamplingSettings | None = None, *, use_cache: bool = True
