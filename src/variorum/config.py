@@ -429,6 +429,12 @@ class Experiment(Settings):
     evaluate: EvaluateSettings = setting(EvaluateSettings(), "Scoring on test.")
     stress: StressSettings = setting(StressSettings(), "Stress tests and samples.")
     report: ReportSettings = setting(ReportSettings(), "The page.")
+    strict_libraries: Truth = setting(
+        False,
+        "Make the versions of the libraries that a stage uses part of its key. Else `variorum "
+        "verify` warns when they changed.",
+        neutral=False,
+    )
 
     @model_validator(mode="after")
     def _tokenizer_has_both(self) -> Self:

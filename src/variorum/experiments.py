@@ -79,6 +79,9 @@ class Layered:
         return DEFAULT
 
 
+NOWHERE = Layered({}, {})
+
+
 @dataclass(frozen=True)
 class LoadedExperiment:
     """A valid experiment, its name, what departs from its file, and where each value is from."""
@@ -86,7 +89,7 @@ class LoadedExperiment:
     name: str
     settings: Experiment
     overrides: dict[str, Any] = field(default_factory=dict)
-    layers: Layered = field(default_factory=lambda: Layered({}, {}))
+    layers: Layered = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def named_experiment(root: Path, name: str, changes: Layered | None = None) -> L
     Raises `ConfigError`.
     """
     file = _file_of(root, "experiments", name)
-    changes = changes or Layered({}, {})
+    changes = changes or NOWHERE
     layers = _merge(_read(root, file), changes)
     settings = _validate(Experiment, layers, file)
     return LoadedExperiment(name, settings, changes.values, layers)

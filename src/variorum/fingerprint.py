@@ -17,6 +17,7 @@ choose by name, are therefore given as extra roots.
 
 import ast
 import hashlib
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -51,6 +52,11 @@ OUTSIDE = frozenset(
 )
 """Modules that no fingerprint enters; a test holds this list against the folder."""
 
+OUTSIDE_FOLDER = "variorum.audit."
+"""Below it lies what looks at results and makes none."""
+
+PACKAGE_NAME = "variorum"
+
 WHOLE = "*"
 """In place of a definition's name: the whole module."""
 
@@ -68,10 +74,14 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a stage reaches: its hash, and the source of each part, for showing differences."""
+    """What a stage reaches: its hash, and the source of each part, for showing differences.
+
+    libraries: names, as they are imported, of the other libraries that it mentions.
+    """
 
     digest: str
     sources: dict[str, str] = field(compare=False)
+    libraries: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 def fingerprint(
@@ -85,18 +95,21 @@ def fingerprint(
     module, name = function.split(":")
     roots = [Symbol(module, name), *(Symbol(module_name(*part), WHOLE) for part in parts)]
     code = _Code(package)
-    hashes, sources = {}, {}
+    hashes, sources, libraries = {}, {}, set()
     for symbol in _reach(code, roots):
         definitions = code.module(symbol.module)
         hashes[str(symbol)] = definitions.digest(symbol.name)
-        hashes |= dict.fromkeys(definitions.foreign(symbol.name), "")
+        for library, meaning in definitions.foreign(symbol.name):
+            hashes[meaning] = ""
+            libraries.add(library)
         sources[str(symbol)] = definitions.source_of(symbol.name)
         for file in definitions.data_files(symbol.name):
             content = (package / file).read_bytes()
             hashes[file] = hashlib.sha256(content).hexdigest()
             sources[file] = content.decode("utf-8", errors="replace")
     joined = "\n".join(f"{name} {digest}" for name, digest in sorted(hashes.items()))
-    return Fingerprint(hashlib.sha256(joined.encode()).hexdigest(), sources)
+    digest = hashlib.sha256(joined.encode()).hexdigest()
+    return Fingerprint(digest, sources, frozenset(libraries - sys.stdlib_module_names))
 
 
 def _reach(code: "_Code", roots: list[Symbol]) -> set[Symbol]:
@@ -124,12 +137,13 @@ class _Code:
         self._modules: dict[str, _Module] = {}
 
     def is_inside(self, module: str) -> bool:
-        return module not in OUTSIDE and self.path(module) is not None
+        outside = module in OUTSIDE or module.startswith(OUTSIDE_FOLDER)
+        return not outside and self.path(module) is not None
 
     def path(self, module: str) -> Path | None:
         """The file of a module of this package; None for anything else."""
         first, *rest = module.split(".")
-        if first != "variorum":
+        if first != PACKAGE_NAME:
             return None
         plain = self.package.joinpath(*rest).with_suffix(".py") if rest else None
         for file in (plain, self.package.joinpath(*rest, "__init__.py")):
@@ -163,6 +177,8 @@ class _Module:
         self._imports: dict[str, set[Symbol]] = {}
         self._dotted: dict[str, set[str]] = {}
         self._referred: dict[str, list[Symbol]] = {}
+        self._foreign: dict[str, list[tuple[str, str]]] = {}
+        self._digests: dict[str, str] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             tree = ast.parse(self.text)
@@ -242,21 +258,28 @@ class _Module:
     def _whole(self, module: str, attribute: str | None) -> Iterator[Symbol]:
         yield Symbol(module if attribute is None else f"{module}.{attribute}", WHOLE)
 
-    def foreign(self, name: str) -> Iterator[str]:
-        """Other libraries' names that the definition mentions, and what they are called here."""
+    def foreign(self, name: str) -> list[tuple[str, str]]:
+        """Other libraries that the definition mentions, each with what its names mean here."""
+        if name not in self._foreign:
+            self._foreign[name] = list(self._mentioned_libraries(name))
+        return self._foreign[name]
+
+    def _mentioned_libraries(self, name: str) -> Iterator[tuple[str, str]]:
         mentioned = {local for node in self.nodes(name) for local, _ in _mentions(node)}
         for local in sorted(mentioned):
-            for target in self._imports.get(local, ()):
-                if target.module.split(".")[0] != "variorum":
-                    yield f"{self.name}: {local} is {target}"
-            for module in self._dotted.get(local, ()):
-                if module.split(".")[0] != "variorum":
-                    yield f"{self.name}: {local} is {module}"
+            targets = [(t.module, str(t)) for t in self._imports.get(local, ())]
+            targets += [(module, module) for module in self._dotted.get(local, ())]
+            for module, meaning in targets:
+                library = module.split(".")[0]
+                if library != PACKAGE_NAME:
+                    yield library, f"{self.name}: {local} is {meaning}"
 
     def digest(self, name: str) -> str:
         """SHA-256 over the syntax of a definition."""
-        text = "\n".join(_written(node) for node in self.nodes(name))
-        return hashlib.sha256(text.encode()).hexdigest()
+        if name not in self._digests:
+            text = "\n".join(_written(node) for node in self.nodes(name))
+            self._digests[name] = hashlib.sha256(text.encode()).hexdigest()
+        return self._digests[name]
 
     def source_of(self, name: str) -> str:
         """The definition as it was typed, with its decorators."""

@@ -7,6 +7,7 @@ a process (`use_one_thread`), and what may vary is how many processes share the 
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +21,9 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+DISTRIBUTIONS = {"ruamel": "ruamel.yaml"}
+"""Libraries whose distribution has another name."""
+
 LIBRARIES = ("torch", "numpy", "pandas", "matplotlib", "seaborn", "safetensors", "ftfy", "scipy")
 
 
@@ -29,10 +33,12 @@ class Machine:
 
     processes: how many share the work of a training, at most one for each logical shard.
     checkpoint_seconds: how often a training saves the state that it can go on from.
+    stop_after: a training ends after so many steps, with its state saved; None: at its end.
     """
 
     processes: int = 1
     checkpoint_seconds: float = 20.0
+    stop_after: int | None = None
 
 
 def use_one_thread() -> None:
@@ -54,6 +60,13 @@ def description() -> dict[str, Any]:
     }
 
 
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Versions of the installed ones among these libraries, with Python's own."""
+    found = {name: _version(name) for name in sorted(libraries)}
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, **{name: v for name, v in found.items() if v is not None}}
+
+
 def _processor() -> str:
     """The processor's name and vector features, which decide how floats are summed."""
     try:
@@ -67,7 +80,8 @@ def _processor() -> str:
 
 
 def _version(name: str) -> str | None:
+    """Version of the distribution that brings a library, by the name that either is called."""
     try:
-        return version(name)
+        return version(DISTRIBUTIONS.get(name, name))
     except PackageNotFoundError:
         return None

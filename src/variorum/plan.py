@@ -13,11 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from variorum import config, sources
+from variorum import config, machine, sources
 from variorum.components import PACKAGE
-from variorum.config import CorpusSettings, Experiment, Settings, canonical, chosen_components
+from variorum.config import CorpusSettings, Settings, canonical, chosen_components
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError, LoadedAblation, LoadedExperiment
+from variorum.experiments import (
+    NOWHERE,
+    ConfigError,
+    Layered,
+    LoadedAblation,
+    LoadedExperiment,
+    Place,
+)
 from variorum.fingerprint import Fingerprint, fingerprint
 from variorum.store import Ref, Spec
 
@@ -32,12 +39,18 @@ YAML_1_1_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 @dataclass(frozen=True)
 class Node:
-    """One result of a plan: its spec, what people call it, and the nodes it needs."""
+    """One result of a plan: its spec, what people call it, and the nodes it needs.
+
+    places: where in the experiment each section of the spec's settings stands.
+    layers: that experiment's settings, which know where each was written.
+    """
 
     spec: Spec
     label: str
     upstream: Mapping[str, "Node"]
     code: Fingerprint = field(compare=False)
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    layers: Layered = field(default=NOWHERE, compare=False)
     ref: Ref = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,14 +85,7 @@ class _Planner:
         self.nodes: dict[Ref, Node] = {}
         self._codes: dict[tuple[str, tuple[tuple[str, str], ...]], Fingerprint] = {}
 
-    def node(self, stage: str, label: str, settings: Settings, **upstream: Node) -> Node:
-        parts = tuple(chosen_components(settings))
-        code = self._code(stage, parts)
-        refs = {name: node.ref for name, node in upstream.items()}
-        node = Node(Spec(stage, canonical(settings), refs, code.digest), label, upstream, code)
-        return self.nodes.setdefault(node.ref, node)
-
-    def _code(self, stage: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
+    def code(self, stage: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
         if (stage, parts) not in self._codes:
             function = f"variorum.stages.{stage}:run"
             self._codes[stage, parts] = fingerprint(function, parts, self.package)
@@ -98,57 +104,100 @@ class _Planner:
         visit(last)
         return Plan(order, last)
 
-    # The flow, stage by stage
 
-    def corpora(self, loaded: LoadedExperiment, sides: Iterable[str]) -> dict[str, Node]:
+class _Stages:
+    """The nodes of one experiment, stage by stage."""
+
+    def __init__(self, planner: _Planner, loaded: LoadedExperiment) -> None:
+        self.planner = planner
+        self.loaded = loaded
+        self.experiment = loaded.settings
+
+    def node(
+        self,
+        stage: str,
+        label: str,
+        settings: Settings,
+        places: Mapping[str, Place],
+        **upstream: Node,
+    ) -> Node:
+        """`places` tells for each section of `settings` where it stands in the experiment."""
+        code = self.planner.code(stage, tuple(chosen_components(settings)))
+        refs = {name: node.ref for name, node in upstream.items()}
+        strict = self.experiment.strict_libraries
+        libraries = machine.versions(code.libraries) if strict else {}
+        spec = Spec(stage, canonical(settings), refs, code.digest, libraries)
+        node = Node(spec, label, upstream, code, places, self.loaded.layers)
+        return self.planner.nodes.setdefault(node.ref, node)
+
+    def corpora(self, sides: Iterable[str]) -> dict[str, Node]:
         """The cleaned text of each of these sides that the experiment has."""
         return {
-            side: self.corpus(side, corpus, loaded)
+            side: self.corpus(side, corpus)
             for side in sides
-            if (corpus := getattr(loaded.settings.corpus, side))
+            if (corpus := getattr(self.experiment.corpus, side))
         }
 
-    def corpus(self, side: str, corpus: CorpusSettings, loaded: LoadedExperiment) -> Node:
-        context_length = loaded.settings.model.context_length
+    def corpus(self, side: str, corpus: CorpusSettings) -> Node:
+        context_length, root = self.experiment.model.context_length, self.planner.root
+        place = ("corpus", side)
         try:
-            source = sources.pinned(corpus.source, self.root, offline=self.offline)
-            sources.check_length(source, self.root, context_length)
+            source = sources.pinned(corpus.source, root, offline=self.planner.offline)
+            sources.check_length(source, root, context_length)
         except VariorumError as error:
-            where = loaded.layers.origin(("corpus", side, "source"))
+            where = self.loaded.layers.origin((*place, "source"))
             raise ConfigError(f"{where}: corpus.{side}.source: {error}") from None
-        download = self.node("download", side, config.DownloadStage(source=source))
+        fetched = config.DownloadStage(source=source)
+        download = self.node("download", side, fetched, {"source": (*place, "source")})
         settings = config.NormalizeStage(normalize=corpus.normalize, split=corpus.split)
-        return self.node("normalize", side, settings, documents=download)
+        places = {name: (*place, name) for name in ("normalize", "split")}
+        return self.node("normalize", side, settings, places, documents=download)
 
-    def tokenizer(self, experiment: Experiment, texts: dict[str, Node]) -> Node:
-        settings = config.TokenizerStage(tokenizer=experiment.tokenizer)
-        used = texts if experiment.tokenizer.train_on == "both" else {"base": texts["base"]}
-        return self.node("tokenizer", experiment.tokenizer.kind, settings, **used)
+    def tokenizer(self, texts: dict[str, Node]) -> Node:
+        chosen = self.experiment.tokenizer
+        settings = config.TokenizerStage(tokenizer=chosen)
+        used = texts if chosen.train_on == "both" else {"base": texts["base"]}
+        places = {"tokenizer": ("tokenizer",)}
+        return self.node("tokenizer", chosen.kind, settings, places, **used)
 
     def encode(self, side: str, text: Node, tokenizer: Node) -> Node:
-        return self.node("encode", side, config.EncodeStage(), text=text, tokenizer=tokenizer)
+        return self.node("encode", side, config.EncodeStage(), {}, text=text, tokenizer=tokenizer)
 
-    def pretrain(self, experiment: Experiment, label: str, base: Node, tokenizer: Node) -> Node:
+    def pretrain(self, label: str, base: Node, tokenizer: Node) -> Node:
+        chosen = self.experiment
         settings = config.PretrainStage(
-            seed=experiment.seed, model=experiment.model, training=experiment.pretrain
+            seed=chosen.seed, model=chosen.model, training=chosen.pretrain
         )
-        return self.node("pretrain", label, settings, tokens=base, tokenizer=tokenizer)
+        places = {"seed": ("seed",), "model": ("model",), "training": ("pretrain",)}
+        return self.node("pretrain", label, settings, places, tokens=base, tokenizer=tokenizer)
 
-    def finetune(
-        self, experiment: Experiment, label: str, model: Node, domain: Node, tokenizer: Node
-    ) -> Node:
-        settings = config.FinetuneStage(seed=experiment.seed, training=experiment.finetune)
+    def finetune(self, label: str, model: Node, domain: Node, tokenizer: Node) -> Node:
+        chosen = self.experiment
+        settings = config.FinetuneStage(seed=chosen.seed, training=chosen.finetune)
+        places = {"seed": ("seed",), "training": ("finetune",)}
         inputs = {"model": model, "tokens": domain, "tokenizer": tokenizer}
-        return self.node("finetune", label, settings, **inputs)
+        return self.node("finetune", label, settings, places, **inputs)
 
-    def evaluate(self, settings: Experiment, label: str, model: Node, **corpus: Node) -> Node:
+    def evaluate(self, label: str, model: Node, **corpus: Node) -> Node:
         """`corpus` are the cleaned `text` and its `tokens`."""
-        stage = config.EvaluateStage(evaluate=settings.evaluate)
-        return self.node("evaluate", label, stage, model=model, **corpus)
+        settings = config.EvaluateStage(evaluate=self.experiment.evaluate)
+        places = {"evaluate": ("evaluate",)}
+        return self.node("evaluate", label, settings, places, model=model, **corpus)
 
-    def stress(self, experiment: Experiment, label: str, model: Node, **corpus: Node) -> Node:
-        stage = config.StressStage(stress=experiment.stress)
-        return self.node("stress", label, stage, model=model, **corpus)
+    def stress(self, label: str, model: Node, **corpus: Node) -> Node:
+        settings = config.StressStage(stress=self.experiment.stress)
+        return self.node("stress", label, settings, {"stress": ("stress",)}, model=model, **corpus)
+
+    def report(self, label: str, **upstream: Node) -> Node:
+        chosen = self.experiment
+        settings = config.ReportStage(
+            title=chosen.title,
+            experiment=self.loaded.name,
+            command=experiment_command(self.loaded),
+            notes={str(side): note for side, note in chosen.report.notes.items()},
+        )
+        places = {"title": ("title",), "notes": ("report", "notes")}
+        return self.node("report", label, settings, places, **upstream)
 
 
 def plan_experiment(
@@ -158,41 +207,34 @@ def plan_experiment(
 
     With `offline`, a source that has yet to be locked is an error instead of a download.
     """
-    experiment = loaded.settings
     planner = _Planner(root, offline=offline, package=package)
-    texts = planner.corpora(loaded, SIDES)
-    tokenizer = planner.tokenizer(experiment, texts)
-    tokens = {side: planner.encode(side, text, tokenizer) for side, text in texts.items()}
+    stages = _Stages(planner, loaded)
+    texts = stages.corpora(SIDES)
+    tokenizer = stages.tokenizer(texts)
+    tokens = {side: stages.encode(side, text, tokenizer) for side, text in texts.items()}
     label = loaded.name
-    models = {"pretrained": planner.pretrain(experiment, label, tokens["base"], tokenizer)}
+    models = {"pretrained": stages.pretrain(label, tokens["base"], tokenizer)}
     if "domain" in tokens:
-        models["finetuned"] = planner.finetune(
-            experiment, label, models["pretrained"], tokens["domain"], tokenizer
+        models["finetuned"] = stages.finetune(
+            label, models["pretrained"], tokens["domain"], tokenizer
         )
     evaluations = {
-        f"{name}_on_{side}": planner.evaluate(
-            experiment, f"{name} on {side}", model, text=texts[side], tokens=tokens[side]
+        f"{name}_on_{side}": stages.evaluate(
+            f"{name} on {side}", model, text=texts[side], tokens=tokens[side]
         )
         for name, model in models.items()
         for side in texts
     }
     stresses = {
-        f"stress_{name}": planner.stress(experiment, name, model, tokens=tokens[_side_of(name)])
+        f"stress_{name}": stages.stress(name, model, tokens=tokens[_side_of(name)])
         for name, model in models.items()
     }
     corpora = {f"text_{side}": text for side, text in texts.items()}
     corpora |= {f"tokens_{side}": encoded for side, encoded in tokens.items()}
     downloads = {f"source_{side}": text.upstream["documents"] for side, text in texts.items()}
-    figures = planner.node("figures", label, config.FiguresStage(), **models, **corpora)
-    report = planner.node(
-        "report",
+    figures = stages.node("figures", label, config.FiguresStage(), {}, **models, **corpora)
+    report = stages.report(
         label,
-        config.ReportStage(
-            title=experiment.title,
-            experiment=loaded.name,
-            command=experiment_command(loaded),
-            notes={str(side): note for side, note in experiment.report.notes.items()},
-        ),
         figures=figures,
         tokenizer=tokenizer,
         **downloads,
@@ -215,13 +257,12 @@ def plan_ablation(
     for variant, experiment in loaded.variants.items():
         for seed in ablation.seeds:
             settings = experiment.settings.model_copy(update={"seed": seed})
-            seeded = replace(experiment, settings=settings)
-            name = f"{loaded.name}/{variant}/{seed}"
-            run = _plan_run(planner, ablation, seeded, name)
+            stages = _Stages(planner, replace(experiment, settings=settings))
+            run = _plan_run(stages, ablation, f"{loaded.name}/{variant}/{seed}")
             upstream[f"{variant}/{seed}"] = run
             upstream[f"{variant}/{seed}/model"] = run.upstream["model"]
             rows.append(config.TableRow(variant=variant, seed=seed))
-    table = planner.node(
+    table = _Stages(planner, loaded.variants[ablation.baseline]).node(
         "table",
         loaded.name,
         config.TableStage(
@@ -232,29 +273,27 @@ def plan_ablation(
             command=ablation_command(loaded.name),
             rows=tuple(rows),
         ),
+        {},
         **upstream,
     )
     return planner.plan(table)
 
 
-def _plan_run(
-    planner: _Planner, ablation: config.Ablation, loaded: LoadedExperiment, label: str
-) -> Node:
+def _plan_run(stages: _Stages, ablation: config.Ablation, label: str) -> Node:
     """One variant with one seed, up to its evaluation."""
-    experiment = loaded.settings
     needed = {"base", ablation.corpus} | (
         {"domain"} if ablation.last_stage == "finetune" else set()
     )
-    if experiment.tokenizer.train_on == "both":
+    if stages.experiment.tokenizer.train_on == "both":
         needed.add("domain")
-    texts = planner.corpora(loaded, sorted(needed))
-    tokenizer = planner.tokenizer(experiment, texts)
-    tokens = {side: planner.encode(side, text, tokenizer) for side, text in texts.items()}
-    model = planner.pretrain(experiment, label, tokens["base"], tokenizer)
+    texts = stages.corpora(sorted(needed))
+    tokenizer = stages.tokenizer(texts)
+    tokens = {side: stages.encode(side, text, tokenizer) for side, text in texts.items()}
+    model = stages.pretrain(label, tokens["base"], tokenizer)
     if ablation.last_stage == "finetune":
-        model = planner.finetune(experiment, label, model, tokens["domain"], tokenizer)
+        model = stages.finetune(label, model, tokens["domain"], tokenizer)
     corpus = {"text": texts[ablation.corpus], "tokens": tokens[ablation.corpus]}
-    return planner.evaluate(experiment, label, model, **corpus)
+    return stages.evaluate(label, model, **corpus)
 
 
 def _side_of(model: str) -> str:

@@ -117,10 +117,14 @@ def _current_code(spec: Spec) -> Fingerprint:
         code = fingerprint(f"variorum.stages.{spec.stage}:run", chosen_components(settings))
     except (KeyError, ValidationError):  # the stage, or one of its settings, is no more
         code = Fingerprint("", {})
+    again = "run the same command again: it plans with what is here now"
     if code.digest != spec.code:
         raise VariorumError(
-            f"the code of {spec.stage} was edited after {spec.ref} was planned; "
-            "run the same command again: it plans with the code as it is now"
+            f"the code of {spec.stage} was edited after {spec.ref} was planned; {again}"
+        )
+    if spec.libraries and machine.versions(code.libraries) != spec.libraries:
+        raise VariorumError(
+            f"the libraries of {spec.stage} changed after {spec.ref} was planned; {again}"
         )
     return code
 

@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from variorum.atomic import write_atomically
 from variorum.config import FilesSource, Source, UrlSource
-from variorum.corpus.fetching import FetchContext, mirrors_from_environment
+from variorum.corpus.fetching import context_of
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
 from variorum.store import sha256_of
@@ -52,16 +52,6 @@ def check_length(source: Source, root: Path, context_length: int) -> None:
         )
 
 
-def context(root: Path) -> FetchContext:
-    """Where downloads lie and where they are looked for first."""
-    return FetchContext(
-        root=root,
-        cache=root / "scratch" / "downloads",
-        mirrors=mirrors_from_environment(),
-        report=_announce,
-    )
-
-
 def _locked(source: UrlSource, root: Path, offline: bool) -> str:
     from variorum.corpus.sources import url  # an HTTP client, which most plans have no use for
 
@@ -73,7 +63,7 @@ def _locked(source: UrlSource, root: Path, offline: bool) -> str:
                 "or give the source's sha256"
             )
         _announce(f"locking {source.url}")
-        file = url.download(source.url, None, context(root))
+        file = url.download(source.url, None, context_of(root, _announce))
         entries[source.url] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
         _write(root, entries)
         _announce(f"{LOCK}: {source.url} = {entries[source.url]['sha256']}; commit it")

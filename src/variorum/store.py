@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,28 +60,34 @@ class Ref:
 
 @dataclass(frozen=True)
 class Spec:
-    """What one result is made from: settings, upstream results, and the fingerprint of the code."""
+    """What one result is made from: settings, upstream results, and the fingerprint of the code.
+
+    libraries: versions by name, where an experiment asks for `strict_libraries`; else empty.
+    """
 
     stage: str
     settings: Mapping[str, Any]
     upstream: Mapping[str, Ref]
     code: str
+    libraries: Mapping[str, str] = field(default_factory=dict)
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, of which the key is the hash."""
-        return {
+        data = {
             "schema": SCHEMA,
             "stage": self.stage,
             "settings": dict(self.settings),
             "upstream": {name: str(ref) for name, ref in self.upstream.items()},
             "code": self.code,
         }
+        return {**data, "libraries": dict(self.libraries)} if self.libraries else data
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Spec":
         """The inverse of `as_data`."""
         upstream = {name: Ref.parse(ref) for name, ref in data["upstream"].items()}
-        return cls(data["stage"], data["settings"], upstream, data["code"])
+        libraries = data.get("libraries", {})
+        return cls(data["stage"], data["settings"], upstream, data["code"], libraries)
 
     @property
     def ref(self) -> Ref:
@@ -154,7 +160,25 @@ class Result:
     @property
     def run(self) -> dict[str, Any]:
         """Where, when and how long it ran; empty if that was not kept."""
-        path = self.folder / RUN
+        return self._varying(RUN)
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The source that it was made by, by definition; empty if that was not kept."""
+        return self._varying(CODE)
+
+    @property
+    def adopted(self) -> Mapping[str, Any] | None:
+        """How an older result came to serve this spec; None for one that was made from it."""
+        return self.manifest.get("adopted")
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of its files."""
+        return sum(entry["bytes"] for entry in self.manifest["files"].values())
+
+    def _varying(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
@@ -253,15 +277,18 @@ class Store:
         output: Path,
         inputs: Mapping[str, Result],
         varying: Mapping[str, Any],
+        adopted: Mapping[str, Any] | None = None,
     ) -> Result:
         """Make the files in `output` the result of `spec`; the caller holds its lock.
 
-        `varying` are the contents of `run.json` and `code.json`. An existing result is left as it
-        is and returned.
+        `varying` are the contents of `run.json` and `code.json`; `adopted` tells how files that
+        an older spec made come to serve this one. An existing result is left as it is and returned.
         """
         if self.exists(spec.ref):
             return self.open(spec.ref)
         manifest = manifest_of(spec, output, inputs)
+        if adopted is not None:
+            manifest["adopted"] = dict(adopted)
         for name, content in varying.items():
             (output / name).write_text(readable_json(content), encoding="utf-8")
         for name in (COPY, MANIFEST):

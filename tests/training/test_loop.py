@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from variorum.config import ModelSettings, TokenizerSettings, TrainingSettings
-from variorum.errors import VariorumError
+from variorum.errors import Stopped, VariorumError
 from variorum.model.gpt import GPT
 from variorum.tokenizer.kinds import characters
+from variorum.training import state
 from variorum.training.loop import Data, Host, Outcome, Training
 
 TEXT = "".join(f"{i} times {i} is {i * i}. " for i in range(400))
@@ -189,3 +190,48 @@ def wait_for(condition: object, seconds: float) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.05)
+
+
+def test_the_last_interval_is_kept_to_be_replayed(
+    whole: tuple[GPT, Outcome], tmp_path: Path
+) -> None:
+    kept = whole[1].last_interval
+    assert kept.position.step == SETTINGS.max_steps - SETTINGS.val_interval
+    assert kept.position.rows == whole[1].rows[:-1]
+    tensors = {**kept.tensors, "best": kept.tensors["weights"].clone()}
+    state.write(tmp_path / "state.safetensors", state.State(tensors, kept.position))
+    model, outcome = train(tmp_path, processes=2)
+    assert weights(model) == weights(whole[0])
+    assert (outcome.rows, outcome.summary) == (whole[1].rows, whole[1].summary)
+    assert_same(outcome.last_interval, kept)
+
+
+def test_one_that_was_stopped_keeps_the_last_interval_all_the_same(
+    whole: tuple[GPT, Outcome], tmp_path: Path
+) -> None:
+    for stop in (5, 17):
+        with pytest.raises(Stopped, match=f"stopped after step {stop} of 20"):
+            train(tmp_path, processes=2, stop_after=stop)
+    _, outcome = train(tmp_path)
+    assert_same(outcome.last_interval, whole[1].last_interval)
+    assert outcome.summary == whole[1].summary
+
+
+def test_a_training_of_one_interval_is_kept_from_its_beginning(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"val_interval": 50})
+    _, first = train(tmp_path / "first", settings)
+    assert first.last_interval.position.step == 0
+    tensors = {
+        **first.last_interval.tensors,
+        "best": first.last_interval.tensors["weights"].clone(),
+    }
+    again = state.State(tensors, first.last_interval.position)
+    state.write(tmp_path / "again/state.safetensors", again)
+    _, second = train(tmp_path / "again", settings)
+    assert (second.rows, second.summary) == (first.rows, first.summary)
+
+
+def assert_same(one: state.State, other: state.State) -> None:
+    assert one.position == other.position
+    assert one.tensors.keys() == other.tensors.keys()
+    assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)

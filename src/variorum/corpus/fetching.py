@@ -44,6 +44,11 @@ def mirrors_from_environment() -> tuple[Path, ...]:
     return tuple(folders)
 
 
+def context_of(root: Path, report: Callable[[str], None]) -> FetchContext:
+    """The surroundings of fetches for the project at `root`."""
+    return FetchContext(root, root / "scratch/downloads", mirrors_from_environment(), report)
+
+
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of the bytes of `path`, in hex digits."""
     with path.open("rb") as file:

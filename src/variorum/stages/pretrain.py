@@ -24,6 +24,7 @@ def run(task: Task) -> None:
             task.scratch / "state.safetensors",
             task.machine.processes,
             task.machine.checkpoint_seconds,
+            task.machine.stop_after,
             task.progress,
         ),
         task.output,

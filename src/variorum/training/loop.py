@@ -26,7 +26,7 @@ from torch import Tensor
 
 from variorum import components
 from variorum.config import SamplingSettings, TrainingSettings
-from variorum.errors import VariorumError
+from variorum.errors import Stopped, VariorumError
 from variorum.generation.text import continue_text
 from variorum.model.gpt import GPT
 from variorum.progress import Progress
@@ -53,21 +53,27 @@ class Host:
     """Where a training runs; none of it changes a result.
 
     state: file of the state to go on from, saved every `checkpoint_seconds`.
+    stop_after: end early, with the state saved, once so many steps are done in all.
     """
 
     state: Path
     processes: int = 1
     checkpoint_seconds: float = 20.0
+    stop_after: int | None = None
     progress: Progress = field(default_factory=lambda: Progress("training"))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a training; the model holds the chosen weights."""
+    """The end of a training; the model holds the chosen weights.
+
+    last_interval: the state at the last look at val before the end, to replay the rest from.
+    """
 
     rows: list[dict[str, Any]]
     samples: list[dict[str, Any]]
     summary: dict[str, Any]
+    last_interval: state.State
     tokens_per_second: float
 
 
@@ -117,6 +123,7 @@ class Training:
         self._shared = _Shared(model, settings, len(self._optimizer.STATES), n_val)
         self._position = state.Position()
         self._best = self._shared.weights.clone()
+        self._last_interval: state.State | None = None
         self._saved_at = self._begun = time.monotonic()
         self._first_step = 0
         self._asked_to_stop = False
@@ -127,7 +134,10 @@ class Training:
         return np.arange(0, length - self.context_length + 1, self.context_length)
 
     def run(self) -> Outcome:
-        """Train to the end. Raises `VariorumError` if interrupted or if the loss is not finite."""
+        """Train to the end.
+
+        Raises `Stopped` if interrupted, and `VariorumError` if the loss is not finite.
+        """
         self._go_on()
         settings, done = self.settings, self._position.step
         self._first_step, self._begun = done, time.monotonic()
@@ -144,7 +154,8 @@ class Training:
         self.model.zero_grad(set_to_none=True)
         self.model.eval()
         position = self._position
-        return Outcome(position.rows, position.samples, self._summary(), speed)
+        assert self._last_interval is not None
+        return Outcome(position.rows, position.samples, self._summary(), self._last_interval, speed)
 
     def _tokens_per_second(self) -> float:
         """Speed since this process began or went on."""
@@ -161,13 +172,14 @@ class Training:
         last = settings.selection == "last"
         per_step = settings.batch_size * self.context_length
         return {
-            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "parameters": self.model.n_parameters,
             "steps": settings.max_steps,
             "tokens_seen": settings.max_steps * per_step,
             "train_tokens": len(self.data.train),
             "chosen_step": settings.max_steps if last else position.best_step,
             "chosen_val_loss": position.rows[-1]["val_loss"] if last else position.best_val_loss,
             "final_weights_sha256": _hash(self._shared.weights),
+            "final_states_sha256": _hash(self._shared.states),
         }
 
     # The steps, as every member of the team takes them
@@ -175,7 +187,7 @@ class Training:
     def _steps(self, member: Member) -> None:
         shared, settings = self._shared, self.settings
         flat.attach(shared.layout, self.model, shared.weights)
-        if self._position.step == 0:
+        if not self._position.rows:
             self._look_at_val(member)
         while self._position.step < settings.max_steps:
             step = self._position.step + 1
@@ -193,7 +205,7 @@ class Training:
             # Noted before the meeting, behind which other members write the next losses.
             self._note(step, norm)
             if member.leads:
-                shared.stop.fill_(self._asked_to_stop)
+                shared.stop.fill_(self._asked_to_stop or step == self.host.stop_after)
             member.meet()
             if step % settings.val_interval == 0 or step == settings.max_steps:
                 self._look_at_val(member, rate)
@@ -281,6 +293,8 @@ class Training:
             count = len(self._val_starts) * self.context_length
             self._log_row(math.fsum(self._shared.val_sums.tolist()) / count, rate)
         self._position.train_losses.clear()
+        if member.leads:
+            self._keep_for_replay()
 
     def _log_row(self, val_loss: float, rate: float) -> None:
         position, losses = self._position, self._position.train_losses
@@ -310,6 +324,15 @@ class Training:
         shown = " ".join(text.split())[:90]
         self.host.progress.say(f"step {self._position.step}: val {val_loss:.4f}  “{shown}”")
 
+    def _keep_for_replay(self) -> None:
+        """Keep the state behind the last look at val but the one at the end."""
+        step, settings = self._position.step, self.settings
+        if step % settings.val_interval == 0 and 0 < settings.max_steps - step <= (
+            settings.val_interval
+        ):
+            tensors = {"weights": self._shared.weights, "states": self._shared.states}
+            self._last_interval = state.State(tensors, self._position).copy()
+
     # What only the leader does
 
     def _tell(self, rate: float) -> None:
@@ -325,7 +348,7 @@ class Training:
     def _stop_here(self, member: Member) -> None:
         if member.leads:
             self._save()
-        raise VariorumError(
+        raise Stopped(
             f"stopped after step {self._position.step} of {self.settings.max_steps}; "
             "the same command goes on from there"
         )
@@ -333,17 +356,19 @@ class Training:
     def _save(self) -> None:
         shared = self._shared
         tensors = {"weights": shared.weights, "states": shared.states, "best": self._best}
-        state.write(self.host.state, tensors, self._position)
+        state.write(self.host.state, state.State(tensors, self._position), self._last_interval)
         self._saved_at = time.monotonic()
 
     def _go_on(self) -> None:
         saved = state.read(self.host.state)
         if saved is None:
             return
-        tensors, self._position = saved
+        (tensors, self._position), self._last_interval = saved
         self._shared.weights.copy_(tensors["weights"])
         self._shared.states.copy_(tensors["states"])
         self._best.copy_(tensors["best"])
+        if self._last_interval is None:
+            self._keep_for_replay()  # it goes on from just there
         self.host.progress.say(f"goes on from step {self._position.step}")
 
     @contextmanager

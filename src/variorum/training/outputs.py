@@ -10,7 +10,10 @@ from variorum.corpus.tokenfile import TokenFile
 from variorum.model import files
 from variorum.model.gpt import GPT
 from variorum.tokenizer.files import load as load_tokenizer
+from variorum.training import state
 from variorum.training.loop import Data, Host, Outcome, Training
+
+LAST_INTERVAL = "last_interval.safetensors"
 
 COLUMNS = (
     "step",
@@ -46,7 +49,8 @@ def write(folder: Path, model: GPT, tokenizer: Path, outcome: Outcome) -> None:
     """Write everything that a training result holds into `folder`.
 
     `model.safetensors`, `config.json`, `tokenizer.json`; `metrics.csv` by step, with losses in nats
-    a token; `metrics.json` at the end; `samples.jsonl`.
+    a token; `metrics.json` at the end; `samples.jsonl`; `last_interval.safetensors`, from which
+    the end of the training can be replayed.
     """
     files.save(model, folder)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
@@ -58,3 +62,4 @@ def write(folder: Path, model: GPT, tokenizer: Path, outcome: Outcome) -> None:
     (folder / "metrics.json").write_text(summary + "\n", encoding="utf-8")
     samples = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in outcome.samples]
     (folder / "samples.jsonl").write_text("".join(samples), encoding="utf-8")
+    state.write(folder / LAST_INTERVAL, outcome.last_interval)

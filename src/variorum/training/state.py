@@ -5,16 +5,19 @@ either the state before or the state after.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from variorum.atomic import write_atomically
+
+LAST_INTERVAL = "last_interval."
+"""Before the names of the tensors that are kept for a replay."""
 
 
 @dataclass
@@ -31,19 +34,39 @@ class Position:
     gradient_norm: float = 0.0
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], position: Position) -> None:
-    """Replace the state at `path`."""
-    text = json.dumps(position.__dict__)
-    write_atomically(path, save(dict(tensors), {"position": text}))
+class State(NamedTuple):
+    """Flat tensors by name, and the position they belong to."""
+
+    tensors: dict[str, Tensor]
+    position: Position
+
+    def copy(self) -> "State":
+        """A state that later steps do not change."""
+        tensors = {name: tensor.clone() for name, tensor in self.tensors.items()}
+        return State(tensors, deepcopy(self.position))
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], Position] | None:
-    """The state at `path`; None if there is none, or if it cannot be read."""
+def write(path: Path, state: State, last_interval: State | None = None) -> None:
+    """Replace the state at `path`, and with it the one that is kept for a replay, if any."""
+    tensors, positions = dict(state.tensors), [asdict(state.position)]
+    if last_interval is not None:
+        positions.append(asdict(last_interval.position))
+        for name, tensor in last_interval.tensors.items():
+            tensors[LAST_INTERVAL + name] = tensor
+    # more than one entry of metadata would be written in an order that changes
+    write_atomically(path, save(tensors, {"positions": json.dumps(positions)}))
+
+
+def read(path: Path) -> tuple[State, State | None] | None:
+    """What `write` left at `path`; None if there is nothing, or if it cannot be read."""
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, Position(**json.loads(file.metadata()["position"]))
-    except (SafetensorError, KeyError, TypeError, ValueError):
+            positions = [Position(**p) for p in json.loads(file.metadata()["positions"])]
+        own = {n: t for n, t in tensors.items() if not n.startswith(LAST_INTERVAL)}
+        kept = {n.removeprefix(LAST_INTERVAL): t for n, t in tensors.items() if n not in own}
+        return State(own, positions[0]), State(kept, positions[1]) if kept else None
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError):
         return None
