@@ -12,7 +12,13 @@ import os
 import sys
 from pathlib import Path
 
-from variorum.workflow import REPORT, TABLE_FILES, Flow
+from variorum.workflow import (
+    REPORT,
+    TABLE_FILES,
+    Flow,
+    training_processes,
+    training_slots,
+)
 
 # Jobs run in the project's folder, with the commands of this very environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

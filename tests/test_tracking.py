@@ -11,7 +11,7 @@ from conftest import Project
 from variorum import tracking
 from variorum.config import STAGES
 from variorum.plan import Node, Plan
-from variorum.store import MANIFEST, RUN, Store, StoreError
+from variorum.store import MANIFEST, RUN, VARYING, Store, StoreError
 
 SMALL = {"evaluate", "stress", "figures"}
 
@@ -59,7 +59,7 @@ def test_what_travelled_comes_back_byte_for_byte(root: Path, plan: Plan) -> None
     before = flow.files_of(root / "results")
     for stage in SMALL:
         shutil.rmtree(root / "results" / stage)
-    tracking.unbundle(Store(root), plan.last.ref)
+    tracking.bring_back(Store(root), [plan.last])
     assert flow.files_of(root / "results") == before
     assert all(Store(root).exists(node.ref) for node in plan)
 
@@ -74,7 +74,7 @@ def test_only_what_is_missing_comes_back_and_nothing_is_written_over(
     run.write_text(json.dumps(facts))
     moment = (store.folder(kept.ref) / MANIFEST).stat().st_mtime_ns
     shutil.rmtree(store.folder(lost.ref))
-    tracking.unbundle(store, plan.last.ref)
+    tracking.bring_back(store, [plan.last])
     assert store.open(kept.ref).run["host"] == "another"
     assert (store.folder(kept.ref) / MANIFEST).stat().st_mtime_ns == moment
     assert store.exists(lost.ref)
@@ -87,7 +87,7 @@ def test_a_damaged_result_is_named_not_replaced(root: Path, plan: Plan) -> None:
     damaged = store.folder(node.ref) / next(iter(files))
     damaged.write_bytes(b"")
     with pytest.raises(StoreError, match=f"{node.ref}/{damaged.name} has 0 bytes"):
-        tracking.unbundle(store, plan.last.ref)
+        tracking.bring_back(store, [plan.last])
     assert damaged.read_bytes() == b""
 
 
@@ -96,14 +96,14 @@ def test_what_lies_in_the_place_without_a_manifest_is_moved_aside(root: Path, pl
     shutil.rmtree(store.folder(node.ref))
     store.folder(node.ref).mkdir()
     (store.folder(node.ref) / "notes.txt").write_text("mine")
-    tracking.unbundle(store, plan.last.ref)
+    tracking.bring_back(store, [plan.last])
     assert store.exists(node.ref)
     assert [p.read_text() for p in root.glob("scratch/aside/*/*/notes.txt")] == ["mine"]
 
 
 def test_a_result_that_carries_nothing_gives_nothing_back(root: Path, plan: Plan) -> None:
     before = flow.files_of(root / "results")
-    tracking.unbundle(Store(root), plan.of_stage("tokenizer")[0].ref)
+    tracking.bring_back(Store(root), [plan.of_stage("tokenizer")[0]])
     assert flow.files_of(root / "results") == before
 
 
@@ -121,3 +121,61 @@ def test_a_project_without_results_has_nothing_to_track(
 ) -> None:
     tracking.track(project.root)
     assert capsys.readouterr().err == ""
+
+
+def test_a_missing_small_result_comes_out_of_any_bundle_that_is_here(
+    root: Path, plan: Plan
+) -> None:
+    other = flow.current(root, title="Another title")
+    lost = next(node for node in small(plan) if node.ref.stage == "evaluate")
+    shutil.rmtree(Store(root).folder(lost.ref))
+    tracking.bring_back(Store(root), [other.last])
+    assert Store(root).exists(lost.ref)
+
+
+def test_a_damaged_copy_in_a_bundle_is_not_put_in_place(
+    root: Path, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(root)
+    lost = next(node for node in small(plan) if node.ref.stage == "evaluate")
+    copy = store.folder(plan.last.ref) / tracking.BUNDLE / str(lost.ref) / "metrics.json"
+    copy.write_bytes(copy.read_bytes().replace(b"1", b"2", 1))
+    shutil.rmtree(store.folder(lost.ref))
+    tracking.bring_back(store, [plan.last])
+    assert not store.folder(lost.ref).exists()
+    assert f"is a damaged copy of {lost.ref}" in capsys.readouterr().err
+
+
+def test_where_and_when_a_result_was_made_comes_back_from_the_records(
+    root: Path, plan: Plan
+) -> None:
+    tracking.track(root)
+    before = flow.files_of(root / "results")
+    assert len(list(root.glob(f"{tracking.RECORDS}/*.json"))) == 1
+    for file in (*root.glob("results/*/*/run.json"), *root.glob("results/*/*/code.json")):
+        file.unlink()
+    tracking.put_back(Store(root))
+    assert flow.files_of(root / "results") == before
+    tracking.track(root)
+    assert flow.files_of(root / "results") == before, "nothing new to record"
+
+
+def test_a_deleted_result_is_taken_out_of_dvcs_cache_and_what_it_stands_on_is_not(
+    root: Path, plan: Plan
+) -> None:
+    tracking.track(root)
+    store = Store(root)
+    before = listed(store, plan.last)
+    for stage in STAGES:
+        for node in plan.of_stage(stage):
+            shutil.rmtree(store.folder(node.ref))
+    tracking.bring_back(store, [plan.last])
+    assert listed(store, plan.last) == before
+    assert all(store.exists(node.ref) for node in small(plan)), "out of its bundle"
+    assert not store.exists(plan.of_stage("encode")[0].ref)
+
+
+def listed(store: Store, node: Node) -> dict[str, str]:
+    """The files of a result that its manifest lists."""
+    found = flow.files_of(store.folder(node.ref))
+    return {name: digest for name, digest in found.items() if Path(name).name not in VARYING}

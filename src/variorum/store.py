@@ -34,6 +34,9 @@ when a result appeared after it had planned; from the copy the result is whole a
 VARYING = (RUN, CODE)
 """Files of a result that may differ between places: no manifest lists them."""
 
+SEAL = "sha256"
+"""In `run.json`: the SHA-256 of what may vary, so that damage to it is found all the same."""
+
 KEY_LENGTH = 12
 
 
@@ -125,6 +128,15 @@ def readable_json(data: Any) -> str:
     return json.dumps(data, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def seal(run: Mapping[str, Any], code: Mapping[str, str]) -> str:
+    """The SHA-256 of what may vary: the contents of `run.json`, its seal left out, and `code.json`.
+
+    The hash is over their readable JSON, as it is written.
+    """
+    facts = {name: value for name, value in run.items() if name != SEAL}
+    return hashlib.sha256((readable_json(facts) + readable_json(dict(code))).encode()).hexdigest()
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
@@ -159,12 +171,12 @@ class Result:
 
     @property
     def run(self) -> dict[str, Any]:
-        """Where, when and how long it ran; empty if that was not kept."""
+        """Where, when and how long it ran; empty if that was not kept, or is cut off."""
         return self._varying(RUN)
 
     @property
     def code(self) -> dict[str, str]:
-        """The source that it was made by, by definition; empty if that was not kept."""
+        """The source that it was made by, by definition; empty if not kept, or cut off."""
         return self._varying(CODE)
 
     @property
@@ -178,8 +190,11 @@ class Result:
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
     def _varying(self, name: str) -> dict[str, Any]:
-        path = self.folder / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        try:
+            facts = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # they may be gone or cut off; no number needs them
+            return {}
+        return facts if isinstance(facts, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -215,9 +230,16 @@ class Store:
                 found = "is missing" if size is None else f"has {size:,} bytes"
                 raise StoreError(
                     f"{self._shown(path)} {found}, its manifest says {entry['bytes']:,} bytes: "
-                    f"{self._remedy(ref)}"
+                    f"{self.remedy(ref)}"
                 )
         return result
+
+    def glance(self, ref: Ref) -> Result:
+        """The result as its manifest tells of it; whether its files are whole is not looked at.
+
+        Raises `StoreError` without a manifest.
+        """
+        return Result(ref, self.folder(ref), self._manifest(ref))
 
     def _manifest(self, ref: Ref) -> Any:
         path = self.folder(ref) / MANIFEST
@@ -225,7 +247,7 @@ class Store:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             if Spec.from_data(manifest["spec"]).ref != ref or "files" not in manifest:
                 raise StoreError(
-                    f"{self._shown(path)} belongs to another spec: {self._remedy(ref)}"
+                    f"{self._shown(path)} belongs to another spec: {self.remedy(ref)}"
                 )
         except FileNotFoundError:
             raise StoreError(
@@ -233,15 +255,18 @@ class Store:
                 "make it with snakemake, or fetch it with `dvc pull`"
             ) from None
         except (ValueError, KeyError, TypeError):
+            by_copy = "delete it, and the next run restores it from the copy beside it, or "
+            remedy = (by_copy if self._has_copy(ref) else "") + self.remedy(ref)
             raise StoreError(
-                f"{self._shown(path)} is cut off or not a manifest: {self._remedy(ref)}"
+                f"{self._shown(path)} is cut off or not a manifest: {remedy}"
             ) from None
         return manifest
 
     def _shown(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
-    def _remedy(self, ref: Ref) -> str:
+    def remedy(self, ref: Ref) -> str:
+        """What to do about a damaged result."""
         folder = self._shown(self.folder(ref))
         again = f"move {folder} away and run `snakemake --cores 4 {ref.stage}` to make it again"
         if not (self.root / f"{folder}.dvc").is_file():
@@ -289,7 +314,8 @@ class Store:
         manifest = manifest_of(spec, output, inputs)
         if adopted is not None:
             manifest["adopted"] = dict(adopted)
-        for name, content in varying.items():
+        run = {**varying[RUN], SEAL: seal(varying[RUN], varying[CODE])}
+        for name, content in {**varying, RUN: run}.items():
             (output / name).write_text(readable_json(content), encoding="utf-8")
         for name in (COPY, MANIFEST):
             (output / name).write_text(readable_json(manifest), encoding="utf-8")
@@ -301,6 +327,14 @@ class Store:
         folder = self.folder(ref)
         return (folder / COPY).is_file() and not (folder / MANIFEST).exists()
 
+    def _has_copy(self, ref: Ref) -> bool:
+        """Whether the second manifest is readable and of this result."""
+        try:
+            manifest = json.loads((self.folder(ref) / COPY).read_text(encoding="utf-8"))
+            return Spec.from_data(manifest["spec"]).ref == ref
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     def heal(self, ref: Ref) -> bool:
         """Put a deleted manifest back if everything else of the result is intact.
 
@@ -310,26 +344,25 @@ class Store:
             return self.exists(ref)
         folder = self.folder(ref)
         content = (folder / COPY).read_bytes()
-        try:
-            files = json.loads(content)["files"]
-        except (ValueError, KeyError, TypeError):
-            return False
-        whole = all(
-            (folder / name).is_file() and sha256_of(folder / name) == entry["sha256"]
-            for name, entry in files.items()
-        )
+        whole = _holds_what_it_lists(folder, content)
         if whole:
             write_atomically(folder / MANIFEST, content)
         return whole
 
     def restore(self, ref: Ref, copy: Path) -> Result:
-        """Put a copy of a result in its place, through the same door as a new one."""
+        """Put a copy of a result in its place, through the same door as a new one.
+
+        Raises `StoreError` if the copy is damaged.
+        """
         with self.locked(ref):
             if self.exists(ref):
                 return self.open(ref)
             output = self.scratch(ref) / "restored"
             shutil.rmtree(output, ignore_errors=True)
-            shutil.copytree(copy, output)
+            shutil.copytree(copy, output, copy_function=shutil.copyfile)
+            if not _holds_what_it_lists(output, (output / MANIFEST).read_bytes()):
+                shutil.rmtree(output)
+                raise StoreError(f"{self._shown(copy)} is a damaged copy of {ref}")
             self._put_in_place(ref, output)
         return self.open(ref)
 
@@ -360,6 +393,27 @@ class Store:
             target.rename(aside)
 
 
+def _holds_what_it_lists(folder: Path, manifest: bytes) -> bool:
+    """Whether every file that a manifest lists lies in a folder, with the same bytes."""
+    try:
+        files = json.loads(manifest)["files"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return all(
+        (folder / name).is_file() and sha256_of(folder / name) == entry["sha256"]
+        for name, entry in files.items()
+    )
+
+
+def listed(output: Path) -> list[Path]:
+    """The files of a result that its manifest lists: those that every making of it has."""
+    return [
+        path
+        for path in sorted(output.rglob("*"))
+        if path.is_file() and path.name not in (*VARYING, COPY) and path != output / MANIFEST
+    ]
+
+
 def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[str, Any]:
     """The manifest: the spec, every file that came out, and the manifests of what went in."""
     files = {
@@ -367,8 +421,7 @@ def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[
             "sha256": sha256_of(path),
             "bytes": path.stat().st_size,
         }
-        for path in sorted(output.rglob("*"))
-        if path.is_file() and path.name not in (*VARYING, COPY) and path != output / MANIFEST
+        for path in listed(output)
     }
     return {
         "key": spec.ref.key,

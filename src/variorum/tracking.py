@@ -4,75 +4,229 @@ Each result of the corpus and training sides gets a `.dvc` file of its own, so t
 different branches merge without conflicts. Evaluations, stress tests and figures are small and
 many; they travel inside the report or table that stands on them (`bundle/`), and are put back in
 place from there. Adding is done once for all that is new: each call of DVC costs seconds.
+
+What may differ between two makings of one result (`run.json`, `code.json`) is left out of its
+`.dvc` file by `.dvcignore`, so that clones which made the same result pin the same hash. It travels
+in records: one file for all results of a run, named by its content, so that no two clash.
 """
 
+import hashlib
+import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from ruamel.yaml import YAML
-
-from variorum.store import MANIFEST, Ref, Store
+from variorum.atomic import write_atomically
+from variorum.plan import Node
+from variorum.store import CODE, KEY_LENGTH, MANIFEST, RUN, Ref, Store, StoreError, readable_json
 
 OWN_FILE = ("download", "normalize", "tokenizer", "encode", "pretrain", "finetune")
 BUNDLING = ("report", "table")
 BUNDLE = "bundle"
+RECORDS = "results/records"
 CACHE = ".dvc/cache/files/md5"
 
 
 def track(root: Path) -> None:
-    """`dvc add` every finished result that has no `.dvc` file yet."""
+    """`dvc add` every finished result that DVC has yet to store, and a record of how all came."""
     store = Store(root)
-    new = [ref for ref in store.refs() if _is_new(store, ref)]
-    if not new:
-        return
     if not (root / ".dvc").is_dir() or not (root / ".git").exists():
-        print("variorum: no git and DVC repository here: results stay untracked", file=sys.stderr)
+        if any(True for _ in store.refs()):
+            _say("no git and DVC repository here: results stay untracked")
         return
-    folders = [store.folder(ref).relative_to(root).as_posix() for ref in new]
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "add", *folders],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    new = [ref for ref in store.refs() if _is_new(store, ref)]
+    _record(store)
+    paths = [*(store.folder(ref) for ref in new), *_new_records(root)]
+    if not paths:
+        return
+    names = [path.relative_to(root).as_posix() for path in paths]
+    # Whatever links the cache is set to, what was made here stays a file of its own.
+    done = _dvc(root, "add", "--no-relink", *names)
     if done.returncode:
-        print(
-            f"variorum: DVC could not add {len(new)} results; they are complete all the same. "
-            f"Run `variorum track` again. DVC said:\n{done.stderr.strip()}",
-            file=sys.stderr,
+        _say(
+            f"DVC could not add {len(new)} results; they are complete all the same. "
+            f"Run `variorum track` again. DVC said:\n{done.stderr.strip()}"
         )
-    else:
-        print(f"variorum: DVC tracks {len(new)} new results", file=sys.stderr)
+    elif new:
+        _say(f"DVC tracks {len(new)} new results")
+
+
+def _say(text: str) -> None:
+    print(f"variorum: {text}", file=sys.stderr)
 
 
 def _is_new(store: Store, ref: Ref) -> bool:
     """Whether DVC has yet to store these bytes.
 
-    A `.dvc` file that came with git may pin the same result as it was made elsewhere, whose
-    `run.json` differs; what lies here is stored all the same.
+    A `.dvc` file that came with git may pin a result that was made here as well; its hash is the
+    same, and what lies here is stored all the same.
     """
     if ref.stage not in (*OWN_FILE, *BUNDLING):
         return False
+    pinned = _pinned(store, ref)
+    return pinned is None or not _object(store.root, pinned).exists()
+
+
+def cached(store: Store, ref: Ref) -> bool:
+    """Whether a result's `.dvc` file is here and DVC's cache holds all that it pins."""
+    pinned = _pinned(store, ref)
+    if pinned is None or not _object(store.root, pinned).is_file():
+        return False
+    listed = json.loads(_object(store.root, pinned).read_text(encoding="utf-8"))
+    return all(_object(store.root, entry["md5"]).exists() for entry in listed)
+
+
+def _pinned(store: Store, ref: Ref) -> str | None:
+    """The hash in a result's `.dvc` file, if it has one."""
     file = store.folder(ref).with_name(f"{ref.key}.dvc")
     if not file.is_file():
-        return True
-    digest = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["outs"][0]["md5"]
-    return not (store.root / CACHE / digest[:2] / digest[2:]).exists()
+        return None
+    found = re.search(r"^- md5: (\w+\.dir)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else None
+
+
+def _object(root: Path, digest: str) -> Path:
+    """Where DVC's cache keeps the bytes of a hash."""
+    return root / CACHE / digest[:2] / digest[2:]
+
+
+# Records: where and when results were made, and by which source
+
+
+def _record(store: Store) -> None:
+    """Write a record of every result that none tells of."""
+    told = {name for _, results in _records(store.root) for name in results}
+    facts: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for ref in store.refs():
+        if str(ref) in told or not (store.folder(ref) / RUN).is_file():
+            continue
+        result = store.open(ref)
+        code = {symbol: _digest(text) for symbol, text in result.code.items()}
+        sources |= {code[symbol]: text for symbol, text in result.code.items()}
+        facts[str(ref)] = {"run": result.run, "code": code}
+    if facts:
+        text = readable_json({"results": facts, "sources": sources})
+        name = f"{_digest(text)[:KEY_LENGTH]}.json"
+        write_atomically(store.root / RECORDS / name, text.encode())
+
+
+def _new_records(root: Path) -> list[Path]:
+    records = sorted((root / RECORDS).glob("*.json"))
+    return [path for path in records if not path.with_name(f"{path.name}.dvc").is_file()]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _records(root: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Sources by their hash, and facts by result, of every record that is here and whole."""
+    for path in sorted((root / RECORDS).glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            yield content["sources"], content["results"]
+        except (ValueError, KeyError, TypeError):
+            file = path.relative_to(root)
+            _say(f"{file} is cut off; restore it with `dvc checkout --force {file}.dvc`")
+
+
+def put_back(store: Store) -> None:
+    """Give results that came without them their `run.json` and `code.json`, out of the records."""
+    without = {str(ref) for ref in store.refs() if not (store.folder(ref) / RUN).is_file()}
+    if not without:
+        return
+    for sources, results in _records(store.root):
+        for name in without & results.keys():
+            folder = store.folder(Ref.parse(name))
+            code = {symbol: sources[digest] for symbol, digest in results[name]["code"].items()}
+            for file, content in ((CODE, code), (RUN, results[name]["run"])):
+                write_atomically(folder / file, readable_json(content).encode())
+            without.discard(name)
+
+
+# Bundles: small results inside of the report or table that stands on them
 
 
 def bundle(store: Store, refs: list[Ref], output: Path) -> None:
     """Copy whole results into the output of the report or table that stands on them."""
     for ref in refs:
-        shutil.copytree(store.folder(ref), output / BUNDLE / str(ref))
+        target = output / BUNDLE / str(ref)
+        shutil.copytree(store.folder(ref), target, copy_function=shutil.copyfile)
 
 
-def unbundle(store: Store, ref: Ref) -> None:
+def bundled(store: Store) -> dict[Ref, Path]:
+    """Every result that lies in the bundle of a report or table, and where."""
+    found = {}
+    for stage in BUNDLING:
+        for manifest in store.root.glob(f"results/{stage}/*/{BUNDLE}/*/*/{MANIFEST}"):
+            found[Ref(*manifest.parts[-3:-1])] = manifest.parent
+    return found
+
+
+def bring_back(store: Store, wanted: Iterable[Node]) -> None:
+    """Put in place what `wanted` need and this machine holds: from bundles and DVC's cache.
+
+    What stands below a result that is here, or comes back, is not needed for it. What travels in
+    the bundles of the wanted ones themselves is always put in place.
+    """
+    wanted = list(wanted)
+    in_bundles, pinned = bundled(store), []
+    seen: set[Ref] = set()
+
+    def visit(node: Node) -> None:
+        if node.ref in seen or store.exists(node.ref):
+            return
+        seen.add(node.ref)
+        if node.ref in in_bundles and _restored(store, node.ref, in_bundles[node.ref]):
+            return
+        if cached(store, node.ref):
+            pinned.append(store.folder(node.ref))
+        else:
+            for needed in node.upstream.values():
+                visit(needed)
+
+    for node in wanted:
+        visit(node)
+    if pinned:
+        _check_out(store.root, pinned)
+    for node in wanted:
+        if node.ref.stage in BUNDLING and store.exists(node.ref):
+            _unbundle(store, node.ref)
+    if seen:
+        put_back(store)
+
+
+def _restored(store: Store, ref: Ref, copy: Path) -> bool:
+    try:
+        store.restore(ref, copy)
+    except StoreError as error:
+        _say(f"{error}; it is left where it is")
+        return False
+    return True
+
+
+def _check_out(root: Path, folders: list[Path]) -> None:
+    """Have DVC put results in place from its cache; what it cannot is made again."""
+    names = [f"{folder.relative_to(root).as_posix()}.dvc" for folder in folders]
+    _say(f"takes {len(names)} of what is missing out of DVC's cache")
+    done = _dvc(root, "checkout", *names)
+    if done.returncode:
+        _say(f"DVC could not; what is missing will be made. It said:\n{done.stderr.strip()}")
+
+
+def _dvc(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "dvc", *words]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def _unbundle(store: Store, ref: Ref) -> None:
     """Put the results that travelled inside `ref` back in place, where they are missing."""
     for manifest in sorted((store.folder(ref) / BUNDLE).glob(f"*/*/{MANIFEST}")):
-        folder = manifest.parent
-        inner = Ref(folder.parent.name, folder.name)
+        inner = Ref(*manifest.parts[-3:-1])
         if not store.exists(inner):
-            store.restore(inner, folder)
+            _restored(store, inner, manifest.parent)

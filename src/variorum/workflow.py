@@ -16,12 +16,12 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from variorum.errors import VariorumError
+from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import ablation_names, load_ablation, load_experiment
 from variorum.plan import REPORT, Node, Plan, plan_ablation, plan_experiment
 from variorum.runner import hand_over
 from variorum.store import MANIFEST, Ref, Store, StoreError
-from variorum.tracking import unbundle
+from variorum.tracking import bring_back, put_back
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +29,28 @@ T = TypeVar("T")
 WHOLE_GRAPH = "graph"
 """`--config graph=whole` shows finished results with what they needed, for `--rulegraph`."""
 
+REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
 TABLE_FILES = ("table.md", "table.csv", "intervals.svg")
+
+TRAINING_PROCESSES = 2
+"""What a training of the usual two shards is shared among."""
+
+
+def training_slots(granted: int | None) -> int:
+    """How many of the cores that `--cores` grants a training takes.
+
+    It holds as large a share of them as it uses of the cores that are there: with `--cores 4` on
+    two, a second training beside the first would only slow both down. None: a cluster decides.
+    """
+    present = len(os.sched_getaffinity(0))
+    if granted is None or granted <= present:
+        return TRAINING_PROCESSES
+    return min(granted, -(-TRAINING_PROCESSES * granted // present))
+
+
+def training_processes(wildcards: Any, threads: int) -> int:
+    """Parameter function: the processes of a training that was given so many slots."""
+    return min(threads, TRAINING_PROCESSES)
 
 
 def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
@@ -38,7 +59,8 @@ def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
     @wraps(function)
     def clear(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return function(*args, **kwargs)
+            with clear_about_storage():
+                return function(*args, **kwargs)
         except VariorumError as error:
             print(f"variorum: {error}", file=sys.stderr, flush=True)
             raise SystemExit(1) from None
@@ -62,21 +84,14 @@ class Flow:
     def current(self) -> Plan:
         """The plan of the current experiment."""
         loaded = load_experiment(self.root, self._overrides)
-        return self._at_hand(plan_experiment(loaded, self.root, offline=self._offline))
+        return plan_experiment(loaded, self.root, offline=self._offline)
 
     def ablation(self, name: str) -> Plan:
         """The plan of one ablation."""
         if name not in self._ablations:
             loaded = load_ablation(self.root, name)
-            plan = plan_ablation(loaded, self.root, offline=self._offline)
-            self._ablations[name] = self._at_hand(plan)
+            self._ablations[name] = plan_ablation(loaded, self.root, offline=self._offline)
         return self._ablations[name]
-
-    def _at_hand(self, plan: Plan) -> Plan:
-        """The plan, after what travelled inside its report or table was put back in place."""
-        if self.store.exists(plan.last.ref):
-            unbundle(self.store, plan.last.ref)
-        return plan
 
     def node(self, ref: Ref) -> Node:
         """The planned node of `ref`, of whichever plan it is part."""
@@ -118,7 +133,14 @@ class Flow:
 
     def results(self, stage: str) -> Callable[[Any], list[str]]:
         """Input function of a stage's target: all of its results in the current experiment."""
-        return in_one_line(lambda wildcards: self._manifests(self.current.of_stage(stage)))
+
+        @in_one_line
+        def inputs(wildcards: Any) -> list[str]:
+            nodes = self.current.of_stage(stage)
+            bring_back(self.store, nodes)
+            return self._manifests(nodes)
+
+        return inputs
 
     def _manifests(self, nodes: Iterable[Node]) -> list[str]:
         return [self.manifest(node.ref) for node in nodes]
@@ -128,11 +150,8 @@ class Flow:
     @in_one_line
     def report(self, wildcards: Any = None) -> list[str]:
         """Input function of the report's page."""
-        return self._page(self.current.last, [("report.html", REPORT), *self._receipts()])
-
-    def _receipts(self) -> list[tuple[str, str]]:
-        folder = Path(REPORT).parent
-        return [(name, str(folder / name)) for name in ("metrics.json", "curves.csv")]
+        pages = [(file, str(Path(REPORT).with_name(file))) for file in REPORT_FILES]
+        return self._page(self.current.last, pages)
 
     @in_one_line
     def table(self, wildcards: Any) -> list[str]:
@@ -158,6 +177,7 @@ class Flow:
         The key file is made newer than stale pages, and new in content as well: Snakemake takes an
         input whose checksum it has seen for unchanged, however new it is.
         """
+        bring_back(self.store, [node])
         if self.store.exists(node.ref) and not self._whole:
             result = self.store.open(node.ref)
             if all(_same(self.root / page, result.file(file)) for file, page in pages):
@@ -174,6 +194,7 @@ class Flow:
 
     # Before anything runs
 
+    @in_one_line
     def start(self, marks: Path) -> None:
         """Clear what a killed Snakemake left in its folder `marks`, if no other one is running.
 
@@ -192,6 +213,7 @@ class Flow:
         for mark in (marks / "incomplete").rglob("*"):
             if mark.is_file() and self._is_complete(mark, marks / "incomplete"):
                 mark.unlink(missing_ok=True)
+        put_back(self.store)
         fcntl.flock(self._alive, fcntl.LOCK_SH)
 
     def _is_complete(self, mark: Path, folder: Path) -> bool:

@@ -81,18 +81,72 @@ def test_deleted_results_come_back_and_only_pages_are_put_in_place(again: Projec
     assert list(again.root.glob(f"results/evaluate/*/{MANIFEST}")), "out of the report's bundle"
 
 
-def test_a_clone_pulls_everything(stored: Project, tmp_path: Path) -> None:
-    clone = Project(tmp_path / "clone")
-    stored.run("git", "clone", "--quiet", str(stored.root), str(clone.root))
-    remote = str(stored.root / "dvc-remote")
-    clone.run("dvc", "remote", "modify", "--local", "local", "url", remote)
+@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+def test_a_clone_pulls_everything_whatever_links_its_cache_makes(
+    stored: Project, tmp_path: Path, link: str
+) -> None:
+    clone = cloned(stored, tmp_path / "clone")
+    clone.run("dvc", "config", "--local", "cache.type", link)
     clone.run("dvc", "pull")
+    model = next(clone.root.glob("results/pretrain/*/model.safetensors"))
+    assert link == ("symlink" if model.is_symlink() else "hardlink" if linked(model) else "copy")
     assert planned(clone) <= {"place_report"}
+    assert "Data and pipelines are up to date" in clone.run("dvc", "status").stdout
     published = manifests(clone)
     clone.snakemake(REPORT)
     assert NOTHING in clone.snakemake("-n", REPORT).stdout
     assert published.items() <= manifests(clone).items(), "nothing was made again"
     assert (clone.root / REPORT).read_bytes() == (stored.root / REPORT).read_bytes()
+    runs = {path.parent.name for path in clone.root.glob("results/*/*/run.json")}
+    assert runs == {path.parent.name for path in clone.root.glob(f"results/*/*/{MANIFEST}")}
+    assert_new_results_are_copies(clone)
+    assert "Data and pipelines are up to date" in clone.run("dvc", "status").stdout
+
+
+def assert_new_results_are_copies(clone: Project) -> None:
+    """Another fine seed, made from what was pulled, down to its page."""
+    old = {path.parent for path in clone.root.glob(f"results/*/*/{MANIFEST}")}
+    (clone.root / "config/config.yaml").write_text("experiment: micro\nseed: 2\n")
+    clone.run("dvc", "repro")
+    new = {path.parent for path in clone.root.glob(f"results/*/*/{MANIFEST}")} - old
+    assert {folder.parent.name for folder in new} >= {"pretrain", "evaluate", "report"}
+    for file in (file for folder in new for file in folder.rglob("*") if file.is_file()):
+        assert not file.is_symlink(), file
+        assert not linked(file), file
+        assert file.stat().st_mode & 0o200, file
+
+
+def cloned(project: Project, folder: Path) -> Project:
+    """A clone whose remote is the one that the project pushes to."""
+    project.run("git", "clone", "--quiet", str(project.root), str(folder))
+    clone = Project(folder)
+    clone.run("git", "config", "user.name", "Another Test")
+    clone.run("git", "config", "user.email", "another@example.org")
+    clone.run(
+        "dvc", "remote", "modify", "--local", "local", "url", str(project.root / "dvc-remote")
+    )
+    return clone
+
+
+def linked(file: Path) -> bool:
+    """Whether a file shares its bytes with another name."""
+    return file.stat().st_nlink > 1
+
+
+def test_two_clones_that_made_the_same_result_pin_the_same_hash_and_merge(
+    stored: Project, tmp_path: Path
+) -> None:
+    clones = [cloned(stored, tmp_path / name) for name in ("here", "there")]
+    for clone in clones:
+        (clone.root / "config/config.yaml").write_text("experiment: micro\nseed: 9\n")
+        clone.snakemake("pretrain")
+        commit(clone)
+    here, there = clones
+    assert len(list(here.root.glob("results/pretrain/*.dvc"))) == 2
+    here.run("git", "pull", "--quiet", "--no-rebase", "--no-edit", str(there.root), "main")
+    assert len(list(here.root.glob("results/pretrain/*.dvc"))) == 2
+    assert len(list(here.root.glob("results/records/*.dvc"))) == 3, "both tell how they made it"
+    assert NOTHING in here.snakemake("-n", "pretrain").stdout
 
 
 def test_an_experiment_is_chosen_and_a_setting_changed_through_dvc(again: Project) -> None:

@@ -124,11 +124,23 @@ def test_another_number_of_cores_gives_the_same_files(finished: Project, tmp_pat
 
 
 def test_a_deleted_result_that_is_needed_again_is_all_that_runs(again: Project) -> None:
-    shutil.rmtree(next((again.root / "results/encode").glob("*/train.bin")).parent)
+    encoded = next((again.root / "results/encode").glob("*/train.bin")).parent
+    shutil.rmtree(encoded)
+    encoded.with_name(f"{encoded.name}.dvc").unlink()
     shutil.rmtree(again.root / "results/pretrain")
     shutil.rmtree(again.root / "results/finetune")
     done = again.snakemake("finetune")
     assert stages(done) == ["make_encode", "make_finetune", "make_pretrain"]
+
+
+def test_a_deleted_result_that_dvc_still_holds_is_taken_from_there(again: Project) -> None:
+    before = every_file(again)
+    for folder in (again.root / "results").glob("*/*/"):
+        shutil.rmtree(folder)  # their .dvc files stay
+    done = again.snakemake("finetune")
+    assert stages(done) == []
+    assert "takes 1 of what is missing out of DVC's cache" in said(done)
+    assert every_file(again).items() <= before.items()
 
 
 def test_deleting_an_upstream_of_a_finished_report_runs_nothing(again: Project) -> None:

@@ -8,17 +8,18 @@ rule make_pretrain:
         "results/pretrain/{key}/manifest.json",
     log:
         "logs/pretrain/{key}.log",
-    threads: 2
+    threads: training_slots(workflow.resource_settings.cores)
     resources:
         mem_mb=2000,
         runtime=120,
         gpu=0,
     params:
         label=flow.label("pretrain"),
+        processes=training_processes,
     message:
         "pretrain {params.label} ({wildcards.key})"
     shell:
-        "variorum run pretrain/{wildcards.key} --processes {threads} --log {log}"
+        "variorum run pretrain/{wildcards.key} --processes {params.processes} --log {log}"
 
 
 rule make_finetune:
@@ -28,17 +29,18 @@ rule make_finetune:
         "results/finetune/{key}/manifest.json",
     log:
         "logs/finetune/{key}.log",
-    threads: 2
+    threads: training_slots(workflow.resource_settings.cores)
     resources:
         mem_mb=2000,
         runtime=120,
         gpu=0,
     params:
         label=flow.label("finetune"),
+        processes=training_processes,
     message:
         "finetune {params.label} ({wildcards.key})"
     shell:
-        "variorum run finetune/{wildcards.key} --processes {threads} --log {log}"
+        "variorum run finetune/{wildcards.key} --processes {params.processes} --log {log}"
 
 
 rule pretrain:
