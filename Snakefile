@@ -12,13 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from variorum.workflow import (
-    REPORT,
-    TABLE_FILES,
-    Flow,
-    training_processes,
-    training_slots,
-)
+from variorum.workflow import REPORT, TABLE_FILES, Flow
 
 # Jobs run in the project's folder, with the commands of this very environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

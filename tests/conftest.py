@@ -160,3 +160,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
         reporter.write_line("CI leaves nothing out: the tests skipped above must run", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests counted (`record_property`), a line each: how many kills, sequences, edits."""
+    counted = [
+        (report.nodeid.split("::")[-1], name, value)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        for name, value in report.user_properties
+    ]
+    if counted:
+        terminalreporter.section("what was counted")
+        width = max(len(test) for test, _, _ in counted)
+        for test, name, value in counted:
+            terminalreporter.write_line(f"{test:<{width}}  {name:<44} {value}")

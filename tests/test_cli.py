@@ -27,6 +27,21 @@ class Said:
 
 Command = Callable[..., Said]
 
+COMMANDS = (
+    "run",
+    "config",
+    "ls",
+    "gc",
+    "adopt",
+    "keep",
+    "sample",
+    "why",
+    "track",
+    "verify",
+    "digest",
+    "schema",
+)
+
 
 @pytest.fixture
 def variorum(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
@@ -77,11 +92,11 @@ def test_help_names_every_command(variorum: Command) -> None:
     for arguments in (["--help"], ["-h"]):
         said = variorum(*arguments)
         assert said.code == 0
-        for command in ("run", "config", "ls", "sample", "track", "digest", "schema"):
+        for command in COMMANDS:
             assert f" {command} " in said.out
 
 
-@pytest.mark.parametrize("command", ["run", "config", "ls", "sample", "track", "digest", "schema"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(variorum: Command, command: str) -> None:
     said = variorum(command, "--help")
     assert said.code == 0
@@ -109,7 +124,18 @@ def test_wrong_usage_ends_with_status_2(variorum: Command, arguments: list[str])
 
 
 @pytest.mark.parametrize(
-    "arguments", [["config"], ["ls"], ["sample"], ["schema"], ["track"], ["run", "pretrain/0"]]
+    "arguments",
+    [
+        ["config"],
+        ["ls"],
+        ["gc"],
+        ["sample"],
+        ["schema"],
+        ["track"],
+        ["run", "pretrain/0"],
+        ["keep"],
+        ["adopt", "--prove"],
+    ],
 )
 def test_outside_a_project_every_command_says_so(
     variorum: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
@@ -167,24 +193,28 @@ def test_a_wrong_change_is_one_line(
 
 def test_ls_lists_results_with_sizes_and_labels(variorum: Command, here: Path) -> None:
     *lines, total = variorum("ls").out.splitlines()
-    assert [line.split()[0] for line in lines] == [str(ref) for ref in Store(here).refs()]
+    refs = [line.split()[0] for line in lines if "/" in line.split()[0]]
+    assert sorted(refs) == [str(ref) for ref in Store(here).refs()]
     assert total.endswith("MB in all")
-    (pretrained,) = (line for line in variorum("ls", "pretrain").out.splitlines()[:-1])
+    pretrained, of_stage, total = variorum("ls", "pretrain").out.splitlines()
     assert pretrained.split()[2] == "MB"
-    assert pretrained.endswith("micro")
+    assert pretrained.endswith(" micro                micro"), "its label, and who needs it"
+    assert of_stage.split()[:2] == ["pretrain", "1"]
+    assert total.split()[0] == "1"
+    assert [line.split()[0] for line in variorum("ls", "--unneeded").out.splitlines()] == ["0"]
 
 
 def test_ls_goes_on_past_a_damaged_result(
     variorum: Command, micro: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(micro.root)
-    assert variorum("ls").out == "0.0 MB in all\n"
+    assert variorum("ls").out.split() == ["0", "0.00", "MB", "in", "all"]
     node = flow.before(micro.root, flow.current(micro.root), "tokenizer")
     text = Store(micro.root).open(node.upstream["base"].ref)
     text.file("train.jsonl").unlink()
     said = variorum("ls")
     assert said.code == 0
-    assert len(said.out.splitlines()) == 3
+    assert len(said.out.splitlines()) == 2 + 3, "two results; two stages and the total"
     assert f"{text.ref}     damaged: results/{text.ref}/train.jsonl is missing" in said.out
 
 

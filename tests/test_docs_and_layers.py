@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src/variorum"
 
 FLOORS = (
     ("config", "components", "errors", "project", "experiments", "atomic", "unicode14", "schemas"),
-    ("store", "fingerprint", "machine", "progress", "task"),
+    ("store", "syntax", "fingerprint", "machine", "progress", "task"),
     ("corpus", "tokenizer", "model", "generation", "training", "evaluation"),
     ("report",),
     ("plan", "runner", "sources", "tracking", "workflow", "library", "stages", "audit"),

@@ -1,12 +1,13 @@
 """Fingerprints change with the code that is reached, and with nothing else."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from variorum import fingerprint as module
 from variorum.components import PACKAGE
-from variorum.fingerprint import OUTSIDE, fingerprint
+from variorum.fingerprint import OUTSIDE, Code, fingerprint, kept_digest
 
 STAGE = '''"""A stage."""
 
@@ -152,22 +153,429 @@ def test_only_the_chosen_component_counts(package: Path) -> None:
     assert digest(package, ("lib", "one")) != before
 
 
-def test_imports_inside_functions_and_relative_ones_are_followed(package: Path) -> None:
-    replace(
-        package, "lib/helpers.py", "return a + b", "from .deeper import late\n    return late(a)"
-    )
-    (package / "lib/deeper.py").write_text(DEEPER + "\n\ndef late(x):\n    return x\n")
+# Ways of writing Python that must not hide an edit. Each is a stage, other modules, and an edit.
+
+Scene = tuple[str, dict[str, str], tuple[str, str, str]]
+
+TWO = {"lib/a.py": "def f():\n    return 1\n", "lib/b.py": "def f():\n    return 2\n"}
+IN_A = ("lib/a.py", "1", "3")
+
+REACHED: dict[str, Scene] = {
+    "a relative import": (
+        "from ..lib.a import f\ndef run(task):\n    return f()",
+        TWO,
+        IN_A,
+    ),
+    "an import inside of a function": (
+        "def run(task):\n    from variorum.lib import a\n    return a.f()",
+        TWO,
+        IN_A,
+    ),
+    "a dotted import": (
+        "import variorum.lib.a\ndef run(task):\n    return variorum.lib.a.f()",
+        TWO,
+        IN_A,
+    ),
+    "a package that is handed on": (
+        "import variorum.lib.a\ndef run(task):\n    return task(variorum.lib)",
+        TWO,
+        IN_A,
+    ),
+    "a module with another name": (
+        "import variorum.lib.a as other\ndef run(task):\n    return other.f()",
+        TWO,
+        IN_A,
+    ),
+    "a star import": (
+        "from variorum.lib.a import *\ndef run(task):\n    return f()",
+        TWO,
+        IN_A,
+    ),
+    "a name passed on by a star import": (
+        "from variorum.lib.c import f\ndef run(task):\n    return f()",
+        {**TWO, "lib/c.py": "from variorum.lib.a import *\n"},
+        IN_A,
+    ),
+    "a name passed on by a package": (
+        "from variorum.lib import g\ndef run(task):\n    return g()",
+        {**TWO, "lib/__init__.py": "from variorum.lib.a import f as g\n"},
+        IN_A,
+    ),
+    "a name passed on by a module outside": (
+        "from variorum.store import g\ndef run(task):\n    return g()",
+        {**TWO, "store.py": "from variorum.lib.a import f as g\n"},
+        IN_A,
+    ),
+    "a name that a module makes when it is asked": (
+        "from variorum.lib.c import g\ndef run(task):\n    return g()",
+        {"lib/c.py": "def __getattr__(name):\n    return 1\n"},
+        ("lib/c.py", "1", "2"),
+    ),
+    "a name that a module sets in a way of its own": (
+        "from variorum.lib.c import g\ndef run(task):\n    return g()",
+        {"lib/c.py": "def _set():\n    globals()['g'] = 1\n\n\nX = _set()\n"},
+        ("lib/c.py", "1", "2"),
+    ),
+    "an attribute that is asked for by a text": (
+        "from variorum.lib import a\ndef run(task):\n    return getattr(a, 'f')()",
+        TWO,
+        IN_A,
+    ),
+    "a name passed on, asked for by a text": (
+        "from variorum.lib import c\ndef run(task):\n    return getattr(c, 'f')()",
+        {**TWO, "lib/c.py": "from variorum.lib.a import f\n"},
+        IN_A,
+    ),
+    "a folder without __init__.py": (
+        "from variorum import space\ndef run(task):\n    return space.a.f()",
+        {"space/a.py": TWO["lib/a.py"]},
+        ("space/a.py", "1", "3"),
+    ),
+    "one of two definitions": (
+        "try:\n    import fast\n    def f():\n        return fast.f()\n"
+        "except ImportError:\n    def f():\n        return 1\ndef run(task):\n    return f()",
+        {},
+        ("stages/demo.py", "return 1", "return 2"),
+    ),
+    "one of two imports": (
+        "try:\n    from variorum.lib.b import f\nexcept ImportError:\n"
+        "    from variorum.lib.a import f\ndef run(task):\n    return f()",
+        TWO,
+        IN_A,
+    ),
+    "what runs where types are not checked": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    X = int\nelse:\n    X = 1\n"
+        "def run(task):\n    return X",
+        {},
+        ("stages/demo.py", "X = 1", "X = 2"),
+    ),
+    "a function in a registry of its module": (
+        "KINDS = {}\ndef kind(name):\n    return lambda f: KINDS.setdefault(name, f)\n"
+        "@kind('a')\ndef _a():\n    return 1\ndef run(task):\n    return KINDS[task]()",
+        {},
+        ("stages/demo.py", "return 1", "return 2"),
+    ),
+    "a function in a registry of another module": (
+        "from variorum.lib import kinds, more\ndef run(task):\n    return kinds.KINDS[task]()",
+        {
+            "lib/kinds.py": "KINDS = {}\ndef kind(f):\n    KINDS[f.__name__] = f\n    return f\n",
+            "lib/more.py": "from variorum.lib.kinds import kind\n@kind\ndef a():\n    return 1\n",
+        },
+        ("lib/more.py", "1", "2"),
+    ),
+    "what an imported module runs, whichever name of it is used": (
+        "from variorum.lib.c import f\ndef run(task):\n    return f()",
+        {
+            "lib/c.py": "from variorum.lib.d import g\ndef f():\n    return 3\ndef h():\n    g()\n",
+            "lib/d.py": "import random\ndef g():\n    return 4\nrandom.seed(1)\n",
+        },
+        ("lib/d.py", "1", "2"),
+    ),
+    "what a package runs when something in it is imported": (
+        "from variorum.lib.a import f\ndef run(task):\n    return f()",
+        {**TWO, "lib/__init__.py": "import random\nrandom.seed(1)\n"},
+        ("lib/__init__.py", "1", "2"),
+    ),
+    "names that were exchanged": (
+        "from variorum.lib.a import f\nfrom variorum.lib.b import f as g\n"
+        "def run(task):\n    return f(), g()",
+        TWO,
+        ("stages/demo.py", "a import f\nfrom variorum.lib.b", "b import f\nfrom variorum.lib.a"),
+    ),
+    "a name that comes from outside now": (
+        "from variorum.lib.a import f\nfrom variorum.lib.c import g\n"
+        "def run(task):\n    return f(), g()",
+        {
+            **TWO,
+            "lib/c.py": "from variorum.lib.a import f\ndef g():\n    return f\n",
+            "config.py": "def f():\n    return 5\n",
+        },
+        ("stages/demo.py", "variorum.lib.a", "variorum.config"),
+    ),
+    "a constant of a module outside": (
+        "from variorum.config import LIMIT\ndef run(task):\n    return LIMIT",
+        {"config.py": "HALF = 2\nLIMIT: int = 2 * HALF\n"},
+        ("config.py", "HALF = 2", "HALF = 3"),
+    ),
+    "the order of statements that depend on each other": (
+        "X = {'a': 1}\nY = dict(X)\nX['a'] = 2\ndef run(task):\n    return Y",
+        {},
+        ("stages/demo.py", "Y = dict(X)\nX['a'] = 2", "X['a'] = 2\nY = dict(X)"),
+    ),
+    "the order of assignments that take turns": (
+        "from itertools import count\nN = count()\nA = next(N)\nB = next(N)\n"
+        "def run(task):\n    return A, B",
+        {},
+        ("stages/demo.py", "A = next(N)\nB = next(N)", "B = next(N)\nA = next(N)"),
+    ),
+    "which of two functions of one name is the last": (
+        "def f():\n    return 1\ndef f():\n    return 2\ndef run(task):\n    return f()",
+        {},
+        ("stages/demo.py", "1\ndef f():\n    return 2", "2\ndef f():\n    return 1"),
+    ),
+    "what a module adds to a constant": (
+        "X = [1]\nX += [2]\ndef run(task):\n    return X",
+        {},
+        ("stages/demo.py", "[2]", "[3]"),
+    ),
+    "what a module takes away": (
+        "X = {1: 2, 3: 4}\ndel X[1]\ndef run(task):\n    return X",
+        {},
+        ("stages/demo.py", "del X[1]", "del X[3]"),
+    ),
+    "what a loop of a module makes": (
+        "X = []\nfor i in range(3):\n    X.append(i)\ndef run(task):\n    return X",
+        {},
+        ("stages/demo.py", "range(3)", "range(4)"),
+    ),
+    "a global that a function counts up": (
+        "N = 1\ndef run(task):\n    global N\n    N += 1",
+        {},
+        ("stages/demo.py", "N = 1", "N = 2"),
+    ),
+    "a base of a base": (
+        "from variorum.lib.c import C\ndef run(task):\n    return C().m()",
+        {
+            "lib/c.py": "from variorum.lib.d import D\nclass C(D):\n    '''C.'''\n",
+            "lib/d.py": "class D:\n    def m(self):\n        return 1\n",
+        },
+        ("lib/d.py", "1", "2"),
+    ),
+    "a property": (
+        "class C:\n    @property\n    def p(self):\n        return 1\n"
+        "def run(task):\n    return C().p",
+        {},
+        ("stages/demo.py", "return 1", "return 2"),
+    ),
+    "the type of a field": (
+        "from dataclasses import dataclass\n@dataclass\nclass C:\n    x: int = 1\n"
+        "def run(task):\n    return C()",
+        {},
+        ("stages/demo.py", "x: int", "x: 'ClassVar[int]'"),
+    ),
+    "what the type of a field stands for": (
+        "from variorum.lib.c import T\nclass C:\n    x: T\ndef run(task):\n    return C()",
+        {"lib/c.py": "T = int\n"},
+        ("lib/c.py", "int", "str"),
+    ),
+    "an argument of a decorator": (
+        "from functools import lru_cache\n@lru_cache(1)\ndef f():\n    return 1\n"
+        "def run(task):\n    return f()",
+        {},
+        ("stages/demo.py", "lru_cache(1)", "lru_cache(2)"),
+    ),
+    "a function that is handed on": (
+        "from functools import partial\nfrom variorum.lib.a import f\n"
+        "def run(task):\n    return partial(map, f)",
+        TWO,
+        IN_A,
+    ),
+    "a function inside of a function": (
+        "def run(task):\n    def f():\n        return (lambda: [1 for _ in task])()\n    return f",
+        {},
+        ("stages/demo.py", "[1 for", "[2 for"),
+    ),
+    "a default of a lambda": (
+        "X = 1\ndef run(task):\n    return lambda x=X: x",
+        {},
+        ("stages/demo.py", "X = 1", "X = 2"),
+    ),
+    "a pattern": (
+        "from variorum.lib import c\ndef run(task):\n    match task:\n"
+        "        case c.KIND:\n            return 1",
+        {"lib/c.py": "KIND = 1\n"},
+        ("lib/c.py", "1", "2"),
+    ),
+    "a name inside of a text": (
+        "X = 1\ndef run(task):\n    return f'{task:{X}}'",
+        {},
+        ("stages/demo.py", "X = 1", "X = 2"),
+    ),
+    "a name that is bound in an expression": (
+        "print(X := 1)\ndef run(task):\n    return X",
+        {},
+        ("stages/demo.py", "X := 1", "X := 2"),
+    ),
+    "package data that a constant names": (
+        "from variorum.lib.c import read\ndef run(task):\n    return read()",
+        {"lib/c.py": "FILE = 'words.txt'\ndef read():\n    return FILE\n", "lib/words.txt": "a"},
+        ("lib/words.txt", "a", "b"),
+    ),
+    "package data of another folder": (
+        "def run(task):\n    return 'words.txt'",
+        {"lib/words.txt": "a"},
+        ("lib/words.txt", "a", "b"),
+    ),
+    "package data with its folder's name": (
+        "def run(task):\n    return 'texts/words.txt'",
+        {"stages/texts/words.txt": "a"},
+        ("stages/texts/words.txt", "a", "b"),
+    ),
+    "package data of which the folder alone is named": (
+        "def run(task):\n    return [('texts', f'{task}.txt')]",
+        {"stages/texts/words.txt": "a"},
+        ("stages/texts/words.txt", "a", "b"),
+    ),
+    "package data that is named in other data": (
+        "def run(task):\n    return 'page.html'",
+        {"stages/page.html": "{% include 'style.css' %}", "stages/style.css": "a"},
+        ("stages/style.css", "a", "b"),
+    ),
+}
+NOT_REACHED: dict[str, Scene] = {
+    "a text below a constant": (
+        "X = 1\n'''What X is.'''\ndef run(task):\n    return X",
+        {},
+        ("stages/demo.py", "What X is", "Another"),
+    ),
+    "a statement that does nothing": (
+        "def run(task):\n    pass\n    'a text'\n    return 1",
+        {},
+        ("stages/demo.py", "    pass\n    'a text'\n", "    ...\n"),
+    ),
+    "a docstring that was all there was": (
+        "class C(Exception):\n    '''C.'''\ndef run(task):\n    raise C",
+        {},
+        ("stages/demo.py", "'''C.'''", "pass"),
+    ),
+    "the type of a variable in a function": (
+        "def run(task):\n    x: int = 1\n    return x",
+        {},
+        ("stages/demo.py", "x: int", "x: 'a number'"),
+    ),
+    "where a function stands": (
+        "X = 1\ndef f():\n    return X\ndef run(task):\n    return f()",
+        {},
+        ("stages/demo.py", "X = 1\ndef f():\n    return X\n", "def f():\n    return X\nX = 1\n"),
+    ),
+    "quotes and parentheses": (
+        "X = 'a' 'b'\ndef run(task):\n    return X",
+        {},
+        ("stages/demo.py", "'a' 'b'", '("ab")'),
+    ),
+    "how numbers are written": (
+        "X = 1000.0\ndef run(task):\n    return X",
+        {},
+        ("stages/demo.py", "1000.0", "1_000.0"),
+    ),
+    "statements that share a line": (
+        "X = 1; Y = 2\ndef run(task):\n    return X",
+        {},
+        ("stages/demo.py", "Y = 2", "Y = 3"),
+    ),
+    "a name that is only imported for types": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from variorum.lib.a import f\n"
+        "def run(task: f) -> f:\n    return 1",
+        TWO,
+        IN_A,
+    ),
+    "another function of a module that is used": (
+        "from variorum import lib\nimport variorum.lib.c\ndef run(task):\n    return lib.c.f()",
+        {"lib/c.py": "def f():\n    return 1\ndef g():\n    return 2\n"},
+        ("lib/c.py", "return 2", "return 3"),
+    ),
+    "a function of which the name is that of a field": (
+        "from variorum.lib.a import f\nclass C:\n    f: int\ndef run(task):\n    return C",
+        TWO,
+        IN_A,
+    ),
+    "a function that a library's decorator changes": (
+        "from functools import cache\n@cache\ndef f():\n    return 1\ndef run(task):\n    return 2",
+        {},
+        ("stages/demo.py", "return 1", "return 3"),
+    ),
+    "a function of a module outside": (
+        "from variorum.config import f\ndef run(task):\n    return f()",
+        {"config.py": "def f():\n    return 1\n"},
+        ("config.py", "1", "2"),
+    ),
+    "which module outside a name is from": (
+        "from variorum.config import f\ndef run(task):\n    return f()",
+        {"config.py": "def f():\n    return 1\n", "store.py": "def f():\n    return 1\n"},
+        ("stages/demo.py", "variorum.config", "variorum.store"),
+    ),
+    "what an editor leaves beside package data": (
+        "def run(task):\n    return 'texts'",
+        {"stages/texts/words.txt": "a", "stages/texts/.words.txt.swp": "a"},
+        ("stages/texts/.words.txt.swp", "a", "b"),
+    ),
+}
+
+
+def digests_of(package: Path, scene: Scene) -> tuple[str, str]:
+    """Before and after its edit."""
+    stage, files, edit = scene
+    for file, text in {**files, "stages/demo.py": stage + "\n"}.items():
+        (package / file).parent.mkdir(parents=True, exist_ok=True)
+        (package / file).write_text(text)
     before = digest(package)
-    replace(package, "lib/deeper.py", "return x\n", "return -x\n")
+    replace(package, *edit)
+    return before, digest(package)
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_no_way_of_writing_hides_an_edit(package: Path, name: str) -> None:
+    before, after = digests_of(package, REACHED[name])
+    assert after != before
+
+
+@pytest.mark.parametrize("name", NOT_REACHED)
+def test_no_way_of_writing_changes_it_without_a_reason(package: Path, name: str) -> None:
+    before, after = digests_of(package, NOT_REACHED[name])
+    assert after == before
+
+
+@pytest.mark.parametrize("name", [*REACHED, *NOT_REACHED])
+def test_kept_sources_hold_all_that_the_hash_stands_on(package: Path, name: str) -> None:
+    digests_of(package, {**REACHED, **NOT_REACHED}[name])
+    found = fingerprint("variorum.stages.demo:run", (), package)
+    assert kept_digest(found.sources) == found.digest
+
+
+def test_modules_that_import_each_other_are_followed_once(package: Path) -> None:
+    (package / "lib/a.py").write_text("from variorum.lib import b\ndef f():\n    return b.g\n")
+    (package / "lib/b.py").write_text("from variorum.lib import a\ndef g():\n    return a.f\n")
+    replace(package, "stages/demo.py", "import json", "from variorum.lib.a import f as json")
+    assert {"variorum.lib.a:f", "variorum.lib.b:g"} <= set(
+        fingerprint("variorum.stages.demo:run", (), package).sources
+    )
+
+
+# One process may plan again after an edit
+
+
+def test_an_edit_that_leaves_time_and_size_as_they_were_is_seen(package: Path) -> None:
+    file = package / "lib/helpers.py"
+    before, times = digest(package), file.stat()
+    replace(package, "lib/helpers.py", "b=2", "b=3")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert file.stat().st_size == times.st_size
     assert digest(package) != before
 
 
-def test_dotted_imports_are_followed(package: Path) -> None:
-    replace(package, "stages/demo.py", "import json", "import json\nimport variorum.lib.deeper")
-    replace(package, "stages/demo.py", "json.dumps({})", "variorum.lib.deeper.constant_of(1)")
-    (package / "lib/helpers.py").write_text(HELPERS.replace('constant_of("x")', "1"))
+def test_a_module_that_was_added_or_removed_is_seen(package: Path) -> None:
+    replace(package, "stages/demo.py", "import json", "from variorum.lib import json")
     before = digest(package)
-    replace(package, "lib/deeper.py", "x * 2", "x * 3")
+    (package / "lib/json.py").write_text("def dumps(x):\n    return 1\n")
+    assert digest(package) != before
+    (package / "lib/json.py").unlink()
+    assert digest(package) == before
+
+
+def test_package_data_that_was_added_or_removed_is_seen(package: Path) -> None:
+    replace(package, "stages/demo.py", "template.txt", "words.txt")
+    before = digest(package)
+    (package / "stages/words.txt").write_text("a")
+    assert digest(package) != before
+    (package / "stages/words.txt").unlink()
+    assert digest(package) == before
+
+
+def test_all_fingerprints_of_one_reading_see_the_same_files(package: Path) -> None:
+    code = Code(package)
+    before = fingerprint("variorum.stages.demo:run", (), code).digest
+    replace(package, "lib/helpers.py", "b=2", "b=3")
+    assert fingerprint("variorum.stages.demo:run", (), code).digest == before
     assert digest(package) != before
 
 

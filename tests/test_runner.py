@@ -1,13 +1,7 @@
 """Whatever goes wrong while a stage runs: one clear line, nothing lost, no part of a result."""
 
-import ctypes
-import errno
-import os
-import resource
-import subprocess
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +10,6 @@ import pytest
 import flow
 from conftest import Project
 from variorum import runner
-from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError
 from variorum.machine import Machine
@@ -98,145 +91,6 @@ def test_a_context_longer_than_the_text_is_refused_before_training(micro: Projec
     line = failure(micro.root, node, "shorter than one window: set model.context_length to at most")
     longest = int(line.split("at most ")[1].split()[0])
     assert f"{longest + 1:,} tokens" in line
-
-
-# Storage that gives out
-
-
-def no_space(*args: object, **kwargs: object) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.write_text", "pathlib.Path.rename"])
-def test_a_full_disk_is_one_line_and_the_next_run_succeeds(
-    micro: Project, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    node = flow.before(micro.root, flow.current(micro.root), "normalize")
-    runner.hand_over(Store(micro.root), node.spec, node.label)
-    with monkeypatch.context() as patch:
-        patch.setattr(call, no_space)
-        failure(micro.root, node, "no space is left .* make room and run the same command again")
-    assert flow.make(micro.root, node).ref == node.ref
-
-
-def test_a_full_disk_is_one_line_at_planning_too(
-    micro: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node = flow.before(micro.root, flow.current(micro.root), "normalize")
-    monkeypatch.setattr("os.fsync", no_space)
-    with pytest.raises(VariorumError, match="no space is left"):
-        runner.hand_over(Store(micro.root), node.spec, node.label)
-    assert not list(Store(micro.root).scratch(node.ref).iterdir())
-
-
-def test_a_full_disk_takes_the_log_and_not_the_reason(
-    micro: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    node = flow.before(micro.root, flow.current(micro.root), "download")
-    runner.hand_over(Store(micro.root), node.spec, node.label)
-    monkeypatch.setattr("os.fsync", no_space)
-    failure(micro.root, node, "no space is left", log=Path("/dev/full"))
-    printed = capfd.readouterr().err
-    assert printed.count("its log ends here: No space left on device") == 1
-    assert "stopped: the project's folder: no space is left" in printed
-
-
-def test_a_training_on_a_full_disk_goes_on_from_its_last_state(
-    micro: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    node = flow.before(micro.root, flow.current(micro.root), "pretrain")
-    store, saved = Store(micro.root), 0
-    runner.hand_over(store, node.spec, node.label)
-    often = Machine(checkpoint_seconds=0)
-
-    def write(path: Path, content: bytes) -> None:
-        nonlocal saved
-        saved += 1
-        if saved > 7:
-            no_space()
-        write_atomically(path, content)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("variorum.training.state.write_atomically", write)
-        with pytest.raises(VariorumError, match="no space is left"):
-            runner.run(store, node.ref, often)
-    assert not store.folder(node.ref).exists()
-    interrupted = runner.run(store, node.ref, often)
-    assert "goes on from step 7" in capfd.readouterr().err
-    assert interrupted.json("metrics.json")["steps"] == 30
-    assert not store.scratch(node.ref).exists()
-
-
-def limit_files(size: int) -> Callable[[], None]:
-    """No file may grow beyond `size`: for a process that is about to start."""
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def obey_permissions() -> None:
-    """Take away root's right to write everywhere, in a process that is about to start."""
-    drop, override = 24, 1  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE; others than root have neither
-    ctypes.CDLL(None).prctl(drop, override, 0, 0, 0)
-
-
-def run_command(
-    project: Project, node: Node, prepare: Callable[[], None]
-) -> subprocess.CompletedProcess[str]:
-    """`variorum run`, in a process that is prepared by a function."""
-    return subprocess.run(
-        ["variorum", "run", str(node.ref), "--log", f"logs/{node.ref}.log"],
-        cwd=project.root,
-        env=project.environment(),
-        preexec_fn=prepare,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_a_file_that_cannot_grow_ends_the_command_with_one_line(micro: Project) -> None:
-    node = flow.before(micro.root, flow.current(micro.root), "normalize")
-    runner.hand_over(Store(micro.root), node.spec, node.label)
-    before = flow.files_of(micro.root / "results")
-    done = run_command(micro, node, limit_files(4096))
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("variorum: the project's folder: no space is")
-    assert "Traceback" not in done.stderr
-    assert "no space" in (micro.root / f"logs/{node.ref}.log").read_text()
-    assert flow.files_of(micro.root / "results") == before
-    flow.make(micro.root, node)
-    assert results_are_whole(micro.root)
-
-
-def test_results_that_cannot_be_written_to_end_the_command_with_one_line(micro: Project) -> None:
-    node = flow.before(micro.root, flow.current(micro.root), "normalize")
-    runner.hand_over(Store(micro.root), node.spec, node.label)
-    results = micro.root / "results"
-    before = flow.files_of(results)
-    results.chmod(0o555)
-    try:
-        done = run_command(micro, node, obey_permissions)
-    finally:
-        results.chmod(0o755)
-    assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
-    assert "results/normalize: not allowed here (Permission denied)" in last
-    assert "Traceback" not in done.stderr
-    assert flow.files_of(results) == before
-    flow.make(micro.root, node)
-
-
-def test_a_read_only_file_system_is_named_with_the_place_that_was_to_be_written(
-    micro: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node = flow.before(micro.root, flow.current(micro.root), "normalize")
-
-    def rename(self: Path, target: Path) -> None:
-        raise OSError(errno.EROFS, "Read-only file system", str(self), None, str(target))
-
-    monkeypatch.setattr(Path, "rename", rename)
-    line = failure(micro.root, node, "not allowed here .Read-only file system.")
-    assert line.startswith(str(Store(micro.root).folder(node.ref)))
 
 
 # What was planned, and what is there

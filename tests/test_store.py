@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from variorum.store import MANIFEST, Ref, Spec, Store, StoreError, canonical_json
+from variorum.store import (
+    MANIFEST,
+    Ref,
+    Spec,
+    Store,
+    StoreError,
+    canonical_json,
+    sealed,
+    sha256_of,
+)
 
 SPEC = Spec("normalize", {"by": "group"}, {"documents": Ref("download", "0" * 12)}, "c0de")
 
@@ -89,7 +98,7 @@ def test_what_is_published_can_be_opened_and_scratch_is_gone(store: Store) -> No
     result = store.open(ref)
     assert result.file("train.jsonl").read_text() == "text\n"
     assert result.spec == SPEC
-    assert result.run == {"host": "here"}
+    assert result.run == sealed({"host": "here"}, sha256_of(result.folder / "code.json"))
     assert set(result.manifest["files"]) == {"train.jsonl"}
     assert not store.scratch(ref).exists()
 

@@ -1,14 +1,19 @@
 """The `variorum` command: thin; everything it does can be called from Python."""
 
+import os
+import signal
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from variorum import machine
-from variorum.errors import VariorumError
+from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.project import find_project
 
 app = typer.Typer(
@@ -18,6 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status of what was asked to stop, as shells give it."""
+
+STOPPED = "stopped; nothing was lost, and the same command goes on"
 
 REFERENCE = (
     "A result: nothing (the current fine-tuned model), a stage, "
@@ -31,11 +41,12 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a stray byte is no reason to stop
     try:
-        app()
+        with clear_about_storage():
+            app()
     except VariorumError as error:
         for line in str(error).splitlines():
             print(f"variorum: {line}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(INTERRUPTED if isinstance(error, Stopped) else 1)
 
 
 @app.command()
@@ -53,6 +64,7 @@ def run(
     log: Annotated[Path | None, typer.Option(help="Also write progress lines here.")] = None,
 ) -> None:
     """Make one planned result. Snakemake calls this; a killed one goes on where it was."""
+    _leave_at_once_on_signals(log)
     machine.use_one_thread()
     from variorum import runner
     from variorum.machine import Machine
@@ -61,6 +73,24 @@ def run(
     runner.run(
         Store(find_project()), Ref.parse(result), Machine(processes, checkpoint_seconds), log
     )
+
+
+def _leave_at_once_on_signals(log: Path | None) -> None:
+    """End on Ctrl-C and SIGTERM with one line; a training has a gentler way while it takes steps.
+
+    A stage may be killed anywhere, so no exception has to make its way out of foreign code, some
+    of which takes it for an error of its own.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os.write(sys.stderr.fileno(), f"variorum: {STOPPED}\n".encode())
+        if log is not None and log.is_file():
+            with suppress(OSError), log.open("a", encoding="utf-8") as file:
+                file.write(f"{STOPPED}\n")
+        os._exit(INTERRUPTED)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
 
 
 @app.command()
@@ -91,27 +121,146 @@ def config(
 @app.command()
 def ls(
     stage: Annotated[str | None, typer.Argument(help="Only this stage.")] = None,
+    unneeded: Annotated[bool, typer.Option("--unneeded", help="Only what nobody needs.")] = False,
+    all_branches: Annotated[
+        bool, typer.Option("--all-branches", help="Ask other branches and tags, too.")
+    ] = False,
 ) -> None:
-    """List the results that are here: reference, label, size, time it took."""
+    """List the results that are here: reference, size, age, time it took, label, who needs it."""
+    import time
+
+    from variorum.audit import inventory
     from variorum.config import STAGES
-    from variorum.store import Store
 
     if stage is not None and stage not in STAGES:
         raise VariorumError(f"{stage}: no such stage; known are {', '.join(STAGES)}")
-    store = Store(find_project())
-    total = 0
-    for ref in store.refs(stage):
-        try:
-            result = store.open(ref)
-        except VariorumError as error:
-            print(f"{ref!s:<26} damaged: {error}")
-            continue
-        size = sum(entry["bytes"] for entry in result.manifest["files"].values())
-        total += size
-        run = result.run
-        seconds = f"{run['seconds']:.1f} s" if "seconds" in run else ""
-        print(f"{ref!s:<26} {size / 1e6:9.2f} MB {seconds:>9}  {run.get('label', '')}")
-    print(f"{total / 1e6:.1f} MB in all")
+    listed = inventory.listing(find_project(), stage, branches=all_branches)
+    for doubt in listed.doubts:
+        print(f"variorum: {doubt}", file=sys.stderr)
+    rows = [row for row in listed.rows if not (unneeded and row.names)]
+    for row in rows:
+        print(row.line(time.time()))
+    for line in inventory.totals(rows):
+        print(line)
+
+
+@app.command()
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    unstored: Annotated[
+        bool, typer.Option("--unstored", help="Also remove what DVC has not stored.")
+    ] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BRANCH", help="A branch or tag (or a pattern) that does not count."),
+    ] = None,
+    branches: Annotated[bool, typer.Option(help="Whether other branches and tags count.")] = True,
+) -> None:
+    """Remove results that no experiment and no ablation needs, on any branch, and nobody kept."""
+    import time
+
+    from variorum.audit import removal
+
+    root = find_project()
+
+    def plan() -> removal.Removal:
+        return removal.plan(root, unstored=unstored, branches=branches, ignored=ignore or [])
+
+    chosen = plan()
+    for line in chosen.lines(time.time()):
+        print(line)
+    if not chosen:
+        return
+    if not yes:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            print("nothing was removed; `variorum gc --yes` removes without asking")
+            return
+        if not typer.confirm("Remove them?"):
+            print("nothing was removed")
+            return
+        chosen = chosen.agreed(plan())  # somebody may have begun to need them meanwhile
+    print(removal.remove(root, chosen).done())
+
+
+@app.command()
+def why(
+    result: Annotated[
+        str | None,
+        typer.Argument(
+            help="A result, finished or not: nothing (the current experiment), a stage, an "
+            "experiment, `positions/rotary/1`, `positions/rotary`, the beginning of a key, or a "
+            "path."
+        ),
+    ] = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(help="A second one. Left out, the one that is most naturally asked about."),
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option(help="A setting of the current experiment, as after snakemake's --config."),
+    ] = None,
+) -> None:
+    """Explain why a result must be made, or how two differ: the setting, code or text behind it."""
+    from variorum.audit import explain
+
+    for line in explain.why(find_project(), result, other, _overrides(config or [])).lines():
+        print(line)
+
+
+@app.command()
+def verify(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Results, named as everywhere, with what they stand on. "
+            "None: those of the current experiment, with its pages."
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every result that is here.")] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--rerun", help="Make just these again, beside the store, and compare."),
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of a training made again.")] = 2,
+) -> None:
+    """Hold results against their manifests, and those against each other up to the sources."""
+    machine.use_one_thread()
+    from variorum.audit import choice
+
+    chosen = choice.choose(find_project(), results or [], everything=everything)
+    if again:
+        _rerun(chosen, machine.Machine(processes))
+    else:
+        _verify(chosen)
+
+
+def _verify(chosen: Any) -> None:
+    from variorum.audit import verify
+    from variorum.progress import Progress
+
+    findings = verify.verify(chosen, Progress("verify"))
+    _say(findings.lines())
+    raise typer.Exit(int(bool(findings.damage)))
+
+
+def _rerun(chosen: Any, here: machine.Machine) -> None:
+    from variorum.audit import rerun
+
+    outcomes = []
+    for outcome in rerun.rerun_all(chosen, here):
+        _say(outcome.lines())
+        outcomes.append(outcome)
+    _say([rerun.summary(outcomes)])
+    raise typer.Exit(int(not all(outcome.passed for outcome in outcomes)))
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Print lines, above a bar if there is one."""
+    from tqdm import tqdm
+
+    for line in lines:
+        tqdm.write(line)
 
 
 @app.command()
@@ -167,6 +316,66 @@ def _write(opened: Any, prompt: str, settings: Any, cache: bool) -> None:
         # A model may write anything; a terminal must not obey it.
         print(legible(text) if sys.stdout.isatty() else text, end="", flush=True)
     print()
+
+
+@app.command()
+def adopt(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What is planned and missing: a stage, a key, an experiment, an ablation, or a "
+            "run of one; with it goes what it is made from and what hangs on it. Nothing: the "
+            "current experiment."
+        ),
+    ] = None,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Run enough of it again to see that nothing changed.")
+    ] = False,
+    because: Annotated[
+        str | None, typer.Option(help="Adopt without a proof, for this reason, which is shown.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of a training.")] = 2,
+) -> None:
+    """Let old results serve the new keys, after an edit of code that should change nothing."""
+    if prove == (because is not None):
+        raise VariorumError(
+            'say either --prove, or on whose word: variorum adopt --because "only names changed"'
+        )
+    _leave_at_once_on_signals(None)
+    machine.use_one_thread()
+    from variorum.audit import adopt as adoption
+    from variorum.machine import Machine
+
+    root, here = find_project(), Machine(processes)
+    for line in adoption.adopt(root, results or [], because=because, here=here).lines():
+        print(line)
+
+
+@app.command()
+def keep(
+    name: Annotated[
+        str | None, typer.Argument(help="What to call it. Nothing: show what is kept.")
+    ] = None,
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help=f"{REFERENCE} `positions/rotary` keeps a variant's model of each seed."
+        ),
+    ] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Keep it no longer.")] = False,
+) -> None:
+    """Pin results by a name, against `gc` and for ablations to stand beside (`kept: NAME`)."""
+    from variorum.audit import kept
+
+    root = find_project()
+    if drop and (name is None or results):
+        raise VariorumError("--drop takes a name alone: variorum keep --drop NAME")
+    if drop:
+        kept.drop(root, str(name))
+    elif name is not None:
+        kept.keep(root, name, results or [])
+    for line in kept.lines(root):
+        print(line)
 
 
 @app.command()

@@ -23,6 +23,9 @@ SOURCES = "corpus/sources"
 MOST_SEED = 2**63 - 1
 SPECIAL_TOKENS = 1  # <|endoftext|>, as in GPT-2
 
+KEPT_AS = "kept"
+"""In a variant of an ablation: the name of kept results that it consists of."""
+
 
 def setting(
     default: Any = ...,
@@ -470,10 +473,25 @@ class Ablation(Settings):
     )
     corpus: Literal["base", "domain"] = setting("base", "The corpus whose test part is scored.")
     variants: dict[str, dict[str, Any]] = setting(
-        ..., "Name of each variant and the settings it changes.", min_length=2
+        ...,
+        "Name of each variant and the settings it changes; or `kept: NAME`, for models that "
+        "`variorum keep NAME` pinned.",
+        min_length=2,
     )
     baseline: Text = setting(..., "The variant that the others are compared with.")
     seeds: tuple[Whole, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
+
+    @model_validator(mode="after")
+    def _kept_ones_stand_alone(self) -> Self:
+        for variant, changes in self.variants.items():
+            if KEPT_AS in changes and not (len(changes) == 1 and type(changes[KEPT_AS]) is str):
+                raise PydanticCustomError(
+                    "kept",
+                    "variants.{variant}.kept: should be the name of kept results, and all that the "
+                    "variant says: their settings are what they were",
+                    {"variant": variant},
+                )
+        return self
 
     @model_validator(mode="after")
     def _baseline_is_a_variant(self) -> Self:
@@ -631,10 +649,11 @@ def chosen_components(settings: Settings) -> list[tuple[str, str]]:
 
 def restored(model: type[AnySettings], data: dict[str, Any]) -> AnySettings:
     """The settings that `canonical` wrote: what it left out was at its neutral value."""
-    return model.model_validate(_with_neutrals(model, data))
+    return model.model_validate(with_neutrals(model, data))
 
 
-def _with_neutrals(model: type[Settings], data: dict[str, Any]) -> dict[str, Any]:
+def with_neutrals(model: type[Settings], data: dict[str, Any]) -> dict[str, Any]:
+    """Canonical settings with what was left out because it was at its neutral value."""
     filled = dict(data)
     for name, field in model.model_fields.items():
         extra = field_metadata(field)
@@ -643,7 +662,7 @@ def _with_neutrals(model: type[Settings], data: dict[str, Any]) -> dict[str, Any
         if isinstance(filled.get(name), dict) and (inner := models_of(field.annotation)):
             kind = filled[name].get("kind")
             chosen = [m for m in inner if kind in (None, _default_kind(m))] or inner
-            filled[name] = _with_neutrals(chosen[0], filled[name])
+            filled[name] = with_neutrals(chosen[0], filled[name])
     return filled
 
 

@@ -16,12 +16,21 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from variorum.config import SOURCE_KINDS, Ablation, AnySettings, Experiment, Settings, models_of
+from variorum.config import (
+    KEPT_AS,
+    SOURCE_KINDS,
+    Ablation,
+    AnySettings,
+    Experiment,
+    Settings,
+    models_of,
+)
 from variorum.errors import VariorumError
 
 Place = tuple[str, ...]
 
 CURRENT = "config/config.yaml"
+KEPT = "config/kept.yaml"
 COMMAND_LINE = "command line"
 DEFAULT = "default"
 
@@ -94,11 +103,16 @@ class LoadedExperiment:
 
 @dataclass(frozen=True)
 class LoadedAblation:
-    """A valid ablation and the experiment of each of its variants."""
+    """A valid ablation, the experiment of each of its variants, and where each value is from.
+
+    kept: of the variants whose models were made before, the names that these are kept under.
+    """
 
     name: str
     settings: Ablation
     variants: dict[str, LoadedExperiment]
+    layers: Layered = NOWHERE
+    kept: dict[str, str] = field(default_factory=dict)
 
 
 def load_experiment(root: Path, overrides: Mapping[str, Any] | None = None) -> LoadedExperiment:
@@ -131,8 +145,12 @@ def load_ablation(root: Path, name: str) -> LoadedAblation:
     file = _file_of(root, "ablations", name)
     layers = _read(root, file)
     settings = _validate(Ablation, layers, file)
-    variants = {}
+    variants, kept = {}, {}
     for variant, changes in settings.variants.items():
+        if KEPT_AS in changes:
+            kept[variant] = changes[KEPT_AS]
+            variants[variant] = named_experiment(root, settings.experiment)
+            continue
         places = _origins_of(
             changes, lambda place, v=variant: layers.origin(("variants", v, *place))
         )
@@ -145,12 +163,17 @@ def load_ablation(root: Path, name: str) -> LoadedAblation:
                     f"{settings.corpus} and last_stage = {settings.last_stage} need; "
                     "name an experiment that has one"
                 )
-    return LoadedAblation(name, settings, variants)
+    return LoadedAblation(name, settings, variants, layers, kept)
 
 
 def ablation_names(root: Path) -> list[str]:
     """Names of all ablations of the project, sorted."""
     return sorted(file.stem for file in (root / "config/ablations").glob("*.yaml"))
+
+
+def read_kept(root: Path) -> Layered:
+    """What `config/kept.yaml` says, with the place of each line; nothing if there is none."""
+    return _read(root, KEPT) if (root / KEPT).is_file() else NOWHERE
 
 
 def provenance(experiment: LoadedExperiment) -> Iterator[tuple[str, Any, str]]:
@@ -175,7 +198,7 @@ def _file_of(root: Path, folder: str, name: str) -> str:
     if not (root / file).is_file():
         known = sorted(path.stem for path in (root / "config" / folder).glob("*.yaml"))
         raise ConfigError(
-            f"{file}: there is no such file;{_did_you_mean(name, known)} "
+            f"{file}: there is no such file;{did_you_mean(name, known)} "
             f"known are {', '.join(known) or 'none'}"
         )
     return file
@@ -288,7 +311,7 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
         tag, known = fault["ctx"]["tag"], SOURCE_KINDS
         inner = layers.origin((*place, "kind"))
         listed = ", ".join(known)
-        return f"{inner}: {name}.kind: '{tag}' is none of {listed};{_did_you_mean(tag, known)}"
+        return f"{inner}: {name}.kind: '{tag}' is none of {listed};{did_you_mean(tag, known)}"
     if kind == "union_tag_not_found":
         return f"{where}: {name}.kind: missing; choose one of {', '.join(SOURCE_KINDS)}"
     if kind in _OWN_KINDS:  # the message already names the setting and the remedy
@@ -310,7 +333,7 @@ _PLAIN_WORDS = {
 
 _OWN_KINDS = frozenset(
     {"vocab_size", "n_head", "batch_size", "warmup_steps", "min_learning_rate", "stride"}
-    | {"baseline", "seeds", "component", "split", "train_on"}
+    | {"baseline", "seeds", "component", "split", "train_on", "kept"}
 )
 
 
@@ -332,7 +355,7 @@ def _suggestion(model: type[Settings], place: Place) -> str:
     *sections, unknown = place
     here = _known_settings(model, tuple(sections))
     anywhere = {name: path for path, name in reversed(list(_all_settings(model, ())))}
-    if close := _did_you_mean(unknown, here):
+    if close := did_you_mean(unknown, here):
         return close
     target = PEER_NAMES.get(unknown, unknown)
     if target in here:
@@ -342,7 +365,8 @@ def _suggestion(model: type[Settings], place: Place) -> str:
     return f" known here are {', '.join(here)}"
 
 
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A question that names the known word most like `word`; nothing if none is."""
     word = PEER_NAMES.get(word, word)
     close = get_close_matches(word, known, n=1)
     return f" did you mean `{close[0]}`?" if close else ""

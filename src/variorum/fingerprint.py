@@ -5,26 +5,41 @@ in its module and followed into the modules that it is imported from; the finger
 the syntax of all definitions reached that way. So a stage's key changes when code that the stage
 runs changes, and stays when anything else does.
 
-What counts: functions, classes (whole), module-level assignments, statements that run on import,
-which names of other libraries are meant, and package data whose file name stands as a literal in
-reached code. What doesn't: comments, docstrings, formatting, function annotations, and the modules
-of `OUTSIDE`, which decide nothing that does not also enter a key as a value. What cannot be seen:
-names put together at run time and the versions of other libraries; components, which settings
-choose by name, are therefore given as extra roots.
+What counts: functions, classes (whole), module-level assignments, what runs when the modules are
+imported, what imported names stand for, and package data whose file or folder is named by a literal
+of reached code, or by such data. What doesn't: comments, docstrings, formatting, annotations of
+functions, and the modules of `OUTSIDE`, which decide nothing that does not also enter a key as a
+value; constants of theirs that reached code uses do count.
 
-`ast.dump` and `ast.unparse` differ between Python versions, so the trees are written out here.
+What cannot be seen: names put together at run time and the versions of other libraries; components,
+which settings choose by name, are therefore given as extra roots. docs/keys.md lists the rest.
 """
 
 import ast
 import hashlib
 import sys
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 
 from variorum.components import PACKAGE, module_name
+from variorum.syntax import (
+    DEFINING,
+    FUNCTIONS,
+    LOOSE,
+    WHOLE,
+    Dotted,
+    Origin,
+    Source,
+    bound_names,
+    effective,
+    parsed,
+    read,
+    source,
+    span,
+)
 
 OUTSIDE = frozenset(
     {
@@ -45,6 +60,7 @@ OUTSIDE = frozenset(
         "variorum.sources",
         "variorum.schemas",
         "variorum.store",
+        "variorum.syntax",
         "variorum.task",
         "variorum.tracking",
         "variorum.workflow",
@@ -57,8 +73,13 @@ OUTSIDE_FOLDER = "variorum.audit."
 
 PACKAGE_NAME = "variorum"
 
-WHOLE = "*"
-"""In place of a definition's name: the whole module."""
+MEANINGS = ": names"
+"""After a module's name, in kept sources: what imported names stand for there."""
+
+ORDER = "order of statements"
+"""Among those: in which order a module's statements run, where that can matter."""
+
+_NO_DATA = (".py", ".pyc", ".pyi")
 
 
 @dataclass(frozen=True, order=True)
@@ -85,343 +106,361 @@ class Fingerprint:
 
 
 def fingerprint(
-    function: str, parts: Iterable[tuple[str, str]] = (), package: Path = PACKAGE
+    function: str, parts: Iterable[tuple[str, str]] = (), package: "Path | Code" = PACKAGE
 ) -> Fingerprint:
     """Fingerprint of `function` ("variorum.stages.pretrain:run") with its chosen components.
 
     `parts` are (folder, option) pairs as `config.chosen_components` gives them; each counts whole.
-    `package` is the folder of the package's source.
+    `package` is the folder of the package's source, or what was read of it for other fingerprints.
     """
+    code = package if isinstance(package, Code) else Code(package)
     module, name = function.split(":")
     roots = [Symbol(module, name), *(Symbol(module_name(*part), WHOLE) for part in parts)]
-    code = _Code(package)
-    hashes, sources, libraries = {}, {}, set()
-    for symbol in _reach(code, roots):
-        definitions = code.module(symbol.module)
-        hashes[str(symbol)] = definitions.digest(symbol.name)
-        for library, meaning in definitions.foreign(symbol.name):
-            hashes[meaning] = ""
-            libraries.add(library)
-        sources[str(symbol)] = definitions.source_of(symbol.name)
-        for file in definitions.data_files(symbol.name):
-            content = (package / file).read_bytes()
-            hashes[file] = hashlib.sha256(content).hexdigest()
-            sources[file] = content.decode("utf-8", errors="replace")
+    hashes, sources = {}, {}
+    libraries: set[str] = set()
+    reached = _reach(code, roots)
+    for symbol in sorted(reached):
+        text = code.source(symbol.module)
+        if text.of(symbol.name):
+            hashes[str(symbol)] = text.digest(symbol.name)
+            sources[str(symbol)] = text.source_of(symbol.name)
+    for file in code.data_files(reached):
+        content = (code.package / file).read_bytes()
+        hashes[file] = hashlib.sha256(content).hexdigest()
+        sources[file] = content.decode("utf-8", errors="replace")
+    for inside, names in _by_module(reached).items():
+        lines = {f"{local} is {meaning}" for local, meaning in code.meanings(inside, names)}
+        order = code.source(inside).order(names)
+        if len(order) > 1:
+            lines.add(f"{ORDER} is {', '.join(order)}")
+        hashes |= {f"{inside}: {line}": "" for line in lines}
+        sources |= {f"{inside}{MEANINGS}": "\n".join(sorted(lines))} if lines else {}
+        libraries |= code.libraries(inside, names)
+    return Fingerprint(_joined(hashes), sources, frozenset(libraries))
+
+
+def _joined(hashes: Mapping[str, str]) -> str:
+    """One hash of many, by name."""
     joined = "\n".join(f"{name} {digest}" for name, digest in sorted(hashes.items()))
-    digest = hashlib.sha256(joined.encode()).hexdigest()
-    return Fingerprint(digest, sources, frozenset(libraries - sys.stdlib_module_names))
+    return hashlib.sha256(joined.encode()).hexdigest()
 
 
-def _reach(code: "_Code", roots: list[Symbol]) -> set[Symbol]:
+def _by_module(symbols: Iterable[Symbol]) -> dict[str, set[str]]:
+    names: dict[str, set[str]] = {}
+    for symbol in symbols:
+        names.setdefault(symbol.module, set()).add(symbol.name)
+    return names
+
+
+def _reach(code: "Code", roots: list[Symbol]) -> set[Symbol]:
     reached: set[Symbol] = set()
     waiting = list(roots)
     while waiting:
         symbol = waiting.pop()
-        if symbol in reached or not code.is_inside(symbol.module):
-            continue
-        reached.add(symbol)
-        waiting.extend(code.module(symbol.module).references(symbol.name))
-        waiting.append(Symbol(symbol.module, _LOOSE))
-    return {symbol for symbol in reached if code.module(symbol.module).nodes(symbol.name)}
+        if symbol not in reached and code.counts(symbol):
+            reached.add(symbol)
+            waiting.extend(code.references(symbol))
+    return reached
 
 
-_LOOSE = "<import>"
-"""The statements of a module that define nothing and run when it is imported."""
-
-
-class _Code:
-    """The package's modules, parsed when asked for."""
+class Code:
+    """The package's source as it is now: each file is read once, when it is asked for."""
 
     def __init__(self, package: Path) -> None:
+        """`package` is the folder of the package's source."""
         self.package = package
-        self._modules: dict[str, _Module] = {}
-
-    def is_inside(self, module: str) -> bool:
-        outside = module in OUTSIDE or module.startswith(OUTSIDE_FOLDER)
-        return not outside and self.path(module) is not None
+        self._paths: dict[str, Path | None] = {}
+        self._sources: dict[str, Source] = {}
+        self._references: dict[Symbol, set[Symbol]] = {}
 
     def path(self, module: str) -> Path | None:
         """The file of a module of this package; None for anything else."""
+        if module not in self._paths:
+            self._paths[module] = self._find(module)
+        return self._paths[module]
+
+    def _find(self, module: str) -> Path | None:
         first, *rest = module.split(".")
         if first != PACKAGE_NAME:
             return None
-        plain = self.package.joinpath(*rest).with_suffix(".py") if rest else None
-        for file in (plain, self.package.joinpath(*rest, "__init__.py")):
-            if file is not None and file.is_file():
-                return file
-        return None
+        files = [self.package.joinpath(*rest, "__init__.py")]
+        files += [self.package.joinpath(*rest).with_suffix(".py")] if rest else []
+        return next((file for file in files if file.is_file()), None)
 
-    def module(self, name: str) -> "_Module":
-        if name not in self._modules:
-            file = self.path(name)
-            assert file is not None, name
-            self._modules[name] = _parsed(file, file.stat().st_mtime_ns, self.package, name)
-        return self._modules[name]
+    def source(self, module: str) -> Source:
+        """What a module of this package says."""
+        if module not in self._sources:
+            file = self.path(module)
+            assert file is not None, module
+            text = file.read_text(encoding="utf-8")
+            self._sources[module] = source(module, file.name == "__init__.py", text)
+        return self._sources[module]
 
+    def counts(self, symbol: Symbol) -> bool:
+        """Whether it is code of this package; of modules outside, only constants are."""
+        if self.path(symbol.module) is None:
+            return False
+        if not _is_outside(symbol.module):
+            return True
+        text = self.source(symbol.module)
+        statements = text.of(symbol.name)
+        if symbol.name in (WHOLE, LOOSE) or not statements:
+            return symbol.name in text.imports  # it is passed on from elsewhere
+        return all(isinstance(each.node, (ast.Assign, ast.AnnAssign)) for each in statements)
 
-@cache
-def _parsed(file: Path, modified: int, package: Path, name: str) -> "_Module":
-    del modified  # part of the cache's key, so that an edited file is parsed again
-    return _Module(file, package, name)
+    def references(self, symbol: Symbol) -> set[Symbol]:
+        """What a definition mentions, and what runs because its module is imported."""
+        if symbol not in self._references:
+            self._references[symbol] = set(self._referred(symbol))
+        return self._references[symbol]
 
-
-class _Module:
-    """One source file: which definition binds each name, and what each of them refers to."""
-
-    def __init__(self, file: Path, package: Path, name: str) -> None:
-        self.name = name
-        self.file = file
-        self.package = package
-        self.text = file.read_text(encoding="utf-8")
-        self._definitions: dict[str, list[ast.stmt]] = {}
-        self._imports: dict[str, set[Symbol]] = {}
-        self._dotted: dict[str, set[str]] = {}
-        self._referred: dict[str, list[Symbol]] = {}
-        self._foreign: dict[str, list[tuple[str, str]]] = {}
-        self._digests: dict[str, str] = {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            tree = ast.parse(self.text)
-        for statement in _without_docstring(tree.body):
-            self._add(statement)
-
-    def _add(self, statement: ast.stmt) -> None:
-        self._note_imports(statement)
-        if isinstance(statement, (ast.Import, ast.ImportFrom)) or _is_for_types(statement):
+    def _referred(self, symbol: Symbol) -> Iterator[Symbol]:
+        text = self.source(symbol.module)
+        if symbol.name == WHOLE:
+            yield from (Symbol(symbol.module, name) for name in text.names)
+            for local in text.passed_on:
+                yield from self._meant(text, (local,))
+        elif not text.of(symbol.name):
+            yield from self._passed_on(text, symbol.name)
+        for statement in text.of(symbol.name):
+            for mention in statement.reading.mentions:
+                yield from self._meant(text, mention)
+            for origin in statement.imports:
+                yield from self._run_by(origin)
+        if symbol.name != LOOSE:
+            yield Symbol(symbol.module, LOOSE)
             return
-        names = _bound_names(statement)
-        if not names or not isinstance(statement, _DEFINING):
-            names = [*names, _LOOSE]  # a loop or a block may also change what stands elsewhere
+        for origin in (Origin(symbol.module), *text.runs):
+            yield from self._run_by(origin)
+
+    def _passed_on(self, text: Source, name: str) -> Iterator[Symbol]:
+        """Where a name that a module does not define may come from."""
+        if name in text.imports or name in text.dotted:
+            yield from self._meant(text, (name,))
+        elif text.stars:
+            yield from (Symbol(star, name) for star in text.stars)
+        elif name != LOOSE:
+            yield Symbol(text.module, "__getattr__" if text.defines("__getattr__") else WHOLE)
+
+    def _meant(self, text: Source, mention: Dotted) -> Iterator[Symbol]:
+        """The definitions that a dotted name in a module may lead to."""
+        local, *attributes = mention
+        if text.defines(local):
+            yield Symbol(text.module, local)
+        for origin in text.imports.get(local, ()):
+            yield from self._led_to((*origin.path, *attributes))
+        for module in text.dotted.get(local, ()):
+            yield from self._led_to(mention)
+            if tuple(module.split("."))[: len(mention)] == mention:  # a package as a value
+                yield Symbol(module, WHOLE)
+        for star in text.stars:
+            if self.path(star) and self._binds(star, local):
+                yield Symbol(star, local)
+
+    def _led_to(self, dotted: Dotted) -> Iterator[Symbol]:
+        """The definition that a dotted name leads to, in the deepest module that it names."""
+        for depth in range(1, len(dotted) + 1):
+            module, rest = ".".join(dotted[:depth]), dotted[depth:]
+            deeper = bool(rest) and self._is_module(f"{module}.{rest[0]}")
+            if not deeper or self._binds(module, rest[0]):
+                yield Symbol(module, rest[0] if rest else WHOLE)
+            if not deeper:
+                return
+
+    def _is_module(self, name: str) -> bool:
+        """Whether it is a file of this package, or a folder of such files."""
+        first, *rest = name.split(".")
+        if first != PACKAGE_NAME:
+            return False
+        return self.path(name) is not None or self.package.joinpath(*rest).is_dir()
+
+    def _binds(self, module: str, name: str) -> bool:
+        if self.path(module) is None:
+            return False
+        text = self.source(module)
+        return text.defines(name) or name in text.imports
+
+    def _run_by(self, origin: Origin) -> Iterator[Symbol]:
+        """What runs when a module is imported, and the packages that it lies in."""
+        for depth in range(1, len(origin.path) + 1):
+            module = ".".join(origin.path[:depth])
+            if self.path(module) and not _is_outside(module):
+                yield Symbol(module, LOOSE)
+
+    def meanings(self, module: str, names: set[str]) -> Iterator[tuple[str, str]]:
+        """What imported names that these definitions mention stand for."""
+        text = self.source(module)
+        for local in self._mentioned(text, names):
+            for origin in text.imports.get(local, ()):
+                yield local, self._shown(origin)
+            for dotted in text.dotted.get(local, ()):
+                yield local, dotted
+
+    def _shown(self, origin: Origin) -> str:
+        """Which of the modules outside a name is from does not matter."""
+        found = list(self._led_to(origin.path))
+        outside = found and all(_is_outside(symbol.module) for symbol in found)
+        return f"outside:{found[0].name}" if outside else str(origin)
+
+    def libraries(self, module: str, names: set[str]) -> set[str]:
+        """Other libraries, those of Python itself apart, that these definitions mention."""
+        text = self.source(module)
+        found: set[str] = set()
+        for local in self._mentioned(text, names):
+            found |= {origin.path[0] for origin in text.imports.get(local, ())}
+            found |= {local} & text.dotted.keys()
+        return found - {PACKAGE_NAME} - sys.stdlib_module_names
+
+    def _mentioned(self, text: Source, names: set[str]) -> set[str]:
+        found = {name for name in names if not text.of(name)}  # passed on from elsewhere
         for name in names:
-            self._definitions.setdefault(name, []).append(statement)
+            for statement in text.of(name):
+                found |= {first for first, *_ in statement.reading.mentions}
+        return found
 
-    def _note_imports(self, tree: ast.AST) -> None:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    if alias.asname:
-                        target = Symbol(alias.name, WHOLE)
-                        self._imports.setdefault(alias.asname, set()).add(target)
-                    else:
-                        self._dotted.setdefault(alias.name.split(".")[0], set()).add(alias.name)
-            elif isinstance(node, ast.ImportFrom):
-                origin = self._origin(node)
-                for alias in node.names:
-                    target = Symbol(origin, alias.name)
-                    self._imports.setdefault(alias.asname or alias.name, set()).add(target)
+    def data_files(self, symbols: Iterable[Symbol]) -> set[str]:
+        """Package data that a literal of these definitions names, or the data named so far."""
+        found: set[Path] = set()
+        for symbol in symbols:
+            file = self.path(symbol.module)
+            for statement in self.source(symbol.module).of(symbol.name):
+                for literal in statement.reading.literals & self._data.keys():
+                    found |= {
+                        data
+                        for folder, data in self._data[literal]
+                        if folder is None or (file and file.parent in (folder, *folder.parents))
+                    }
+        return {file.relative_to(self.package).as_posix() for file in self._with_named(found)}
 
-    def _origin(self, node: ast.ImportFrom) -> str:
-        if not node.level:
-            return node.module or ""
-        parts = self.name.split(".")
-        if self.file.name != "__init__.py":
-            parts = parts[:-1]
-        parts = parts[: len(parts) - node.level + 1]
-        return ".".join([*parts, *([node.module] if node.module else [])])
+    def _with_named(self, files: set[Path]) -> set[Path]:
+        """These files and those that they name, as templates do that include others."""
+        found, waiting = set(files), list(files)
+        while waiting:
+            text = waiting.pop().read_bytes()
+            named = {data for data in self._every_data if data.name.encode() in text}
+            waiting.extend(named - found)
+            found |= named
+        return found
 
-    def nodes(self, name: str) -> list[ast.stmt]:
-        """The statements that define `name`."""
-        if name == WHOLE:
-            return [node for nodes in self._definitions.values() for node in nodes]
-        return self._definitions.get(name, [])
+    @cached_property
+    def _every_data(self) -> set[Path]:
+        return {data for entries in self._data.values() for _, data in entries}
 
-    def references(self, name: str) -> list[Symbol]:
-        """Symbols that the definition of `name` mentions, wherever they are defined."""
-        if name not in self._referred:
-            self._referred[name] = list(self._references(name))
-        return self._referred[name]
+    @cached_property
+    def _data(self) -> dict[str, set[tuple[Path | None, Path]]]:
+        """Files that are no code, by what a literal may call them.
 
-    def _references(self, name: str) -> Iterator[Symbol]:
-        if name in self._imports and name not in self._definitions:
-            yield from self._resolved(name, None)  # a name passed on by `from x import name`
-        for node in self.nodes(name):
-            for local, attribute in _mentions(node):
-                if local in self._definitions:
-                    yield Symbol(self.name, local)
-                if local in self._imports:
-                    yield from self._resolved(local, attribute)
-                for module in self._dotted.get(local, ()):
-                    yield Symbol(module, WHOLE)
-
-    def _resolved(self, local: str, attribute: str | None) -> Iterator[Symbol]:
-        """Where an imported name leads; `module.attribute` leads to that attribute alone."""
-        for target in self._imports[local]:
-            submodule = target.module if target.name == WHOLE else f"{target.module}.{target.name}"
-            if _is_module(self.package, submodule):
-                if attribute is None or _is_module(self.package, f"{submodule}.{attribute}"):
-                    yield from self._whole(submodule, attribute)
-                else:
-                    yield Symbol(submodule, attribute)
-            elif target.name != WHOLE:
-                yield target
-
-    def _whole(self, module: str, attribute: str | None) -> Iterator[Symbol]:
-        yield Symbol(module if attribute is None else f"{module}.{attribute}", WHOLE)
-
-    def foreign(self, name: str) -> list[tuple[str, str]]:
-        """Other libraries that the definition mentions, each with what its names mean here."""
-        if name not in self._foreign:
-            self._foreign[name] = list(self._mentioned_libraries(name))
-        return self._foreign[name]
-
-    def _mentioned_libraries(self, name: str) -> Iterator[tuple[str, str]]:
-        mentioned = {local for node in self.nodes(name) for local, _ in _mentions(node)}
-        for local in sorted(mentioned):
-            targets = [(t.module, str(t)) for t in self._imports.get(local, ())]
-            targets += [(module, module) for module in self._dotted.get(local, ())]
-            for module, meaning in targets:
-                library = module.split(".")[0]
-                if library != PACKAGE_NAME:
-                    yield library, f"{self.name}: {local} is {meaning}"
-
-    def digest(self, name: str) -> str:
-        """SHA-256 over the syntax of a definition."""
-        if name not in self._digests:
-            text = "\n".join(_written(node) for node in self.nodes(name))
-            self._digests[name] = hashlib.sha256(text.encode()).hexdigest()
-        return self._digests[name]
-
-    def source_of(self, name: str) -> str:
-        """The definition as it was typed, with its decorators."""
-        lines = self.text.splitlines()
-        parts = []
-        for node in sorted(self.nodes(name), key=lambda node: node.lineno):
-            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-            parts.append("\n".join(lines[first - 1 : node.end_lineno]))
-        return "\n".join(dict.fromkeys(parts))
-
-    def data_files(self, name: str) -> Iterator[str]:
-        """Package data in this module's folder or below that a literal of the definition names."""
-        data = _data_below(self.file.parent)
-        for node in self.nodes(name):
-            for literal in _literals(node):
-                for file in data.get(literal, ()):
-                    yield file.relative_to(self.package).as_posix()
+        That is the name, with folders before it or without, or the name of a folder that they lie
+        in, which only code beside that folder can mean.
+        """
+        found: dict[str, set[tuple[Path | None, Path]]] = {}
+        for file in self.package.rglob("*"):
+            hidden = file.name.startswith(".") or file.name.endswith("~")
+            if hidden or file.suffix in _NO_DATA or not file.is_file():
+                continue
+            parts = file.relative_to(self.package).parts
+            for start in range(len(parts)):
+                found.setdefault("/".join(parts[start:]), set()).add((None, file))
+                if start < len(parts) - 1:
+                    folder = "/".join(parts[start:-1])
+                    found.setdefault(folder, set()).add((file.parent, file))
+        return found
 
 
-@cache
-def _data_below(folder: Path) -> dict[str, list[Path]]:
-    """Files that are no code, by the names a literal may call them: with or without folders."""
-    found: dict[str, list[Path]] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.suffix not in (".py", ".pyc"):
-            for name in {file.name, file.relative_to(folder).as_posix()}:
-                found.setdefault(name, []).append(file)
+def _is_outside(module: str) -> bool:
+    return module in OUTSIDE or module.startswith(OUTSIDE_FOLDER)
+
+
+# Reading kept sources again, to compare them
+
+
+@dataclass(frozen=True)
+class Part:
+    """A definition in kept sources: as it was typed, and what of it the hash stands on."""
+
+    text: str
+    syntax: str
+
+
+def kept_parts(sources: Mapping[str, str]) -> dict[str, Part]:
+    """What kept `sources` define: functions, methods, the rest of a class, assignments, data files.
+
+    Names are those of symbols, a method's being `module:Class.method`. Two parts with one syntax
+    differ by comments, docstrings, formatting or annotations at most.
+    """
+    found: dict[str, Part] = {}
+    for symbol, text in sources.items():
+        module, _, name = symbol.partition(":")
+        if symbol.endswith(MEANINGS):
+            continue
+        if not name:  # package data
+            found[symbol] = Part(text, text)
+        elif name == WHOLE or f"{module}:{WHOLE}" not in sources:
+            pieces: dict[str, list[tuple[str, str]]] = {}
+            for part, inner, syntax in _definitions(text):
+                if part != LOOSE or name in (WHOLE, LOOSE):
+                    pieces.setdefault(f"{module}:{part}", []).append((inner, syntax))
+            for part, texts in pieces.items():
+                found[part] = Part(*("\n".join(each) for each in zip(*texts, strict=True)))
     return found
 
 
-@cache
-def _is_module(package: Path, name: str) -> bool:
-    return _Code(package).path(name) is not None
+def kept_digest(sources: Mapping[str, str]) -> str:
+    """The fingerprint whose kept `sources` these are, to hold them against the one in a spec.
+
+    Raises `SyntaxError` for what is no source.
+    """
+    hashes: dict[str, str] = {}
+    for symbol, text in sources.items():
+        module, _, name = symbol.partition(":")
+        if symbol.endswith(MEANINGS):
+            hashes |= {f"{module}: {line}": "" for line in text.splitlines()}
+        else:
+            counted = "\n".join(_syntax(text)) if name else text
+            hashes[symbol] = hashlib.sha256(counted.encode()).hexdigest()
+    return _joined(hashes)
 
 
-_DEFINING = (
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.Assign,
-    ast.AnnAssign,
-    ast.AugAssign,
-)
+def kept_meanings(sources: Mapping[str, str]) -> dict[str, dict[str, set[str]]]:
+    """By module and name: what an imported name stood for; empty for older results."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for symbol, text in sources.items():
+        if symbol.endswith(MEANINGS):
+            names = found.setdefault(symbol.removesuffix(MEANINGS), {})
+            for line in text.splitlines():
+                local, _, meaning = line.partition(" is ")
+                names.setdefault(local, set()).add(meaning)
+    return found
 
 
-def _is_for_types(statement: ast.stmt) -> bool:
-    """`if TYPE_CHECKING:` never runs."""
-    return (
-        isinstance(statement, ast.If)
-        and isinstance(statement.test, ast.Name)
-        and statement.test.id == "TYPE_CHECKING"
-    )
+def same_syntax(one: str, other: str) -> bool:
+    """Whether two texts of a definition differ by nothing that counts."""
+    try:
+        return _syntax(one) == _syntax(other)
+    except SyntaxError:
+        return one == other
 
 
-def _bound_names(statement: ast.stmt) -> list[str]:
-    """Names that a top-level statement defines; a block defines what any of its branches does."""
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return [statement.name]
-    stored = [
-        node.id
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    ]
-    inner = [
-        node.name
-        for node in ast.walk(statement)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-    ]
-    return list(dict.fromkeys(stored + inner))
+def _syntax(text: str) -> list[str]:
+    inside = text[:1].isspace()  # a method
+    body = parsed(f"if 1:\n{text}" if inside else text).body
+    return [read(node).written for node in effective(body)]
 
 
-def _mentions(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
-    """(name, attribute or None) for each name that is used, annotations of functions apart."""
-    for node in _walk(tree):
-        if isinstance(node, ast.Attribute):
-            chain = _chain(node)
-            if chain:
-                yield chain[0], chain[1]
-        elif isinstance(node, ast.Name):
-            yield node.id, None
-
-
-def _walk(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node that counts, but not the name at the root of a dotted one."""
-    yield tree
-    for _, value in _fields(tree):
-        for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST):
-                continue
-            if isinstance(tree, ast.Attribute) and isinstance(child, ast.Name):
-                continue
-            yield from _walk(child)
-
-
-def _chain(node: ast.Attribute) -> tuple[str, str] | None:
-    """`a.b` of `a.b`; dotted names are resolved from their first two parts."""
-    return (node.value.id, node.attr) if isinstance(node.value, ast.Name) else None
-
-
-def _literals(tree: ast.AST) -> Iterator[str]:
-    for node in _walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            text = node.value
-            if 0 < len(text) < 200 and "\n" not in text and "\0" not in text:
-                yield text
-
-
-# Writing a tree out, the same on every Python from 3.11 on
-
-
-def _written(node: object) -> str:
-    if isinstance(node, ast.AST):
-        inner = " ".join(f"{name}={_written(value)}" for name, value in _fields(node))
-        return f"({type(node).__name__} {inner})"
-    if isinstance(node, list):
-        return f"[{' '.join(_written(item) for item in node)}]"
-    return f"{type(node).__name__}:{node!r}"
-
-
-_SILENT = {"ctx", "type_comment", "kind", "type_params", "returns"}
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
-    """The fields that decide behaviour: no empty ones (newer Pythons add some), no annotations."""
-    for name, value in ast.iter_fields(node):
-        if name in _SILENT or value is None or value == []:
+def _definitions(text: str) -> Iterator[tuple[str, str, str]]:
+    """Name, text and syntax of each definition in a symbol's source."""
+    lines = text.split("\n")
+    for node in effective(parsed(text).body):
+        if not isinstance(node, ast.ClassDef):
+            name = ", ".join(bound_names(node)) if isinstance(node, DEFINING) else ""
+            yield (name or LOOSE, "\n".join(lines[slice(*span(node))]), read(node).written)
             continue
-        if isinstance(node, ast.arg) and name == "annotation":
-            continue
-        if name == "body" and isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Module)):
-            value = _without_docstring(value)
-        if isinstance(node, ast.AnnAssign) and name == "simple":
-            continue
-        yield name, value
-
-
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    is_docstring = (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    )
-    return body[1:] if is_docstring else body
+        methods = [inner for inner in node.body if isinstance(inner, FUNCTIONS)]
+        inside = {line for method in methods for line in range(*span(method))}
+        rest = [lines[line] for line in range(*span(node)) if line not in inside]
+        shell = copy(node)
+        shell.body = [inner for inner in node.body if inner not in methods]
+        yield node.name, "\n".join(rest), read(shell).written
+        for method in methods:
+            written = "\n".join(lines[slice(*span(method))])
+            yield f"{node.name}.{method.name}", written, read(method).written

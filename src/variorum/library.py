@@ -20,6 +20,7 @@ from variorum.errors import VariorumError
 from variorum.experiments import ablation_names, load_ablation, load_experiment
 from variorum.plan import Node, plan_ablation, plan_experiment
 from variorum.project import find_project
+from variorum.report.adoption import Adoption
 from variorum.store import MANIFEST, Ref, Result, Store
 
 if TYPE_CHECKING:
@@ -82,19 +83,25 @@ def open(reference: str | Path | None = None, *, root: Path | None = None) -> Op
 
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:
     """The result that `reference` names."""
+    store, ref = locate(reference, root=root)
+    return store.open(ref)
+
+
+def locate(reference: str | Path | None = None, *, root: Path | None = None) -> tuple[Store, Ref]:
+    """The name of the result that `reference` names, which may be missing or damaged."""
     if reference is not None and (Path(reference) / MANIFEST).is_file():
         return _at(Path(reference).resolve())
     store = Store(find_project(root))
-    return store.open(_ref(None if reference is None else str(reference), store))
+    return store, _ref(None if reference is None else str(reference), store)
 
 
-def _at(folder: Path) -> Result:
+def _at(folder: Path) -> tuple[Store, Ref]:
     """The result in `folder`, of whichever project it is part."""
     ref = Ref(folder.parent.name, folder.name)
     store = Store(Path(*folder.parts[:-3]))
     if store.folder(ref) != folder:
         raise VariorumError(f"{folder}: a result lies in results/STAGE/KEY of a project; name one")
-    return store.open(ref)
+    return store, ref
 
 
 def _ref(reference: str | None, store: Store) -> Ref:
@@ -161,7 +168,7 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
     for stage in reversed(MODELS):
         for ref in store.refs(stage):
             result = store.open(ref)
-            run = result.run
+            run, adoption = result.run, Adoption.of(result.adopted)
             rows.append(
                 {
                     "key": ref.key,
@@ -173,6 +180,7 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
                     "seconds": run.get("seconds"),
                     "tokens_per_second": run.get("tokens_per_second"),
                     "host": run.get("host"),
+                    "adopted": str(adoption) if adoption else None,
                 }
             )
     return pd.DataFrame(rows)

@@ -24,7 +24,11 @@ THREAD_VARIABLES = (
 DISTRIBUTIONS = {"ruamel": "ruamel.yaml"}
 """Libraries whose distribution has another name."""
 
-LIBRARIES = ("torch", "numpy", "pandas", "matplotlib", "seaborn", "safetensors", "ftfy", "scipy")
+LIBRARIES = (
+    *("torch", "numpy", "pandas", "matplotlib", "seaborn", "safetensors", "ftfy", "scipy"),
+    *("jinja2", "markupsafe", "pydantic", "requests", "urllib3"),
+)
+"""Those that stages use, whose versions every result tells; a test holds this list against them."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def description() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
+        **_cpu_capability(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
 
@@ -77,6 +82,15 @@ def _processor() -> str:
     entries = {name.strip(): value.strip() for name, value in facts.items()}
     vector = sorted(f for f in entries.get("flags", "").split() if f.startswith(("avx", "amx")))
     return f"{entries.get('model name', platform.machine())} ({' '.join(vector)})"
+
+
+def _cpu_capability() -> dict[str, str]:
+    """Which of its kernels PyTorch takes here; nothing if the stage had no use for it."""
+    if "torch" not in sys.modules:
+        return {}
+    import torch
+
+    return {"cpu_capability": torch.backends.cpu.get_cpu_capability()}
 
 
 def _version(name: str) -> str | None:

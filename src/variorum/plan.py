@@ -14,8 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from variorum import config, machine, sources
+from variorum.audit import kept
 from variorum.components import PACKAGE
-from variorum.config import CorpusSettings, Settings, canonical, chosen_components
+from variorum.config import (
+    KEPT_AS,
+    CorpusSettings,
+    Settings,
+    Source,
+    canonical,
+    chosen_components,
+)
 from variorum.errors import VariorumError
 from variorum.experiments import (
     NOWHERE,
@@ -25,8 +33,8 @@ from variorum.experiments import (
     LoadedExperiment,
     Place,
 )
-from variorum.fingerprint import Fingerprint, fingerprint
-from variorum.store import Ref, Spec
+from variorum.fingerprint import Code, Fingerprint, fingerprint
+from variorum.store import Ref, Result, Spec, Store
 
 REPORT = "results/finetune/report.html"
 """The page of the current experiment."""
@@ -81,15 +89,27 @@ class _Planner:
     def __init__(self, root: Path, *, offline: bool, package: Path) -> None:
         self.root = root
         self.offline = offline
-        self.package = package
+        self.package = Code(package)
         self.nodes: dict[Ref, Node] = {}
         self._codes: dict[tuple[str, tuple[tuple[str, str], ...]], Fingerprint] = {}
+        self._pinned: dict[Source, Source] = {}
 
     def code(self, stage: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
         if (stage, parts) not in self._codes:
             function = f"variorum.stages.{stage}:run"
             self._codes[stage, parts] = fingerprint(function, parts, self.package)
         return self._codes[stage, parts]
+
+    def leaf(self, result: Result, label: str) -> Node:
+        """A stored result, whatever code made it: it is never run, so it needs nothing."""
+        code = Fingerprint(result.spec.code, result.code)
+        return self.nodes.setdefault(result.ref, Node(result.spec, label, {}, code))
+
+    def pinned(self, source: Source) -> Source:
+        """The source with its SHA-256; each is hashed once, however many runs read it."""
+        if source not in self._pinned:
+            self._pinned[source] = sources.pinned(source, self.root, offline=self.offline)
+        return self._pinned[source]
 
     def plan(self, last: Node) -> Plan:
         """Everything that `last` needs, in the order of the flow."""
@@ -142,7 +162,7 @@ class _Stages:
         context_length, root = self.experiment.model.context_length, self.planner.root
         place = ("corpus", side)
         try:
-            source = sources.pinned(corpus.source, root, offline=self.planner.offline)
+            source = self.planner.pinned(corpus.source)
             sources.check_length(source, root, context_length)
         except VariorumError as error:
             where = self.loaded.layers.origin((*place, "source"))
@@ -252,17 +272,34 @@ def plan_ablation(
     """Every run of an ablation up to its table; runs share all results whose specs are equal."""
     ablation = loaded.settings
     planner = _Planner(root, offline=offline, package=package)
+    kept_models = {
+        variant: kept.models(
+            root,
+            name,
+            ablation.seeds,
+            ablation.last_stage,
+            f"{loaded.layers.origin(('variants', variant, KEPT_AS))}: variants.{variant}.{KEPT_AS}",
+        )
+        for variant, name in loaded.kept.items()
+    }
     upstream: dict[str, Node] = {}
     rows = []
     for variant, experiment in loaded.variants.items():
+        origins = experiment.layers.origins | {("seed",): loaded.layers.origin(("seeds",))}
+        layers = replace(experiment.layers, origins=origins)
         for seed in ablation.seeds:
             settings = experiment.settings.model_copy(update={"seed": seed})
-            stages = _Stages(planner, replace(experiment, settings=settings))
-            run = _plan_run(stages, ablation, f"{loaded.name}/{variant}/{seed}")
+            stages = _Stages(planner, replace(experiment, settings=settings, layers=layers))
+            label = f"{loaded.name}/{variant}/{seed}"
+            if variant in loaded.kept:
+                run = _plan_kept_run(stages, ablation, label, kept_models[variant][seed])
+            else:
+                run = _plan_run(stages, ablation, label)
             upstream[f"{variant}/{seed}"] = run
             upstream[f"{variant}/{seed}/model"] = run.upstream["model"]
             rows.append(config.TableRow(variant=variant, seed=seed))
-    table = _Stages(planner, loaded.variants[ablation.baseline]).node(
+    asked = replace(loaded.variants[ablation.baseline], layers=loaded.layers)
+    table = _Stages(planner, asked).node(
         "table",
         loaded.name,
         config.TableStage(
@@ -273,7 +310,7 @@ def plan_ablation(
             command=ablation_command(loaded.name),
             rows=tuple(rows),
         ),
-        {},
+        {name: (name,) for name in ("title", "question", "baseline", "corpus")},
         **upstream,
     )
     return planner.plan(table)
@@ -294,6 +331,19 @@ def _plan_run(stages: _Stages, ablation: config.Ablation, label: str) -> Node:
         model = stages.finetune(label, model, tokens["domain"], tokenizer)
     corpus = {"text": texts[ablation.corpus], "tokens": tokens[ablation.corpus]}
     return stages.evaluate(label, model, **corpus)
+
+
+def _plan_kept_run(stages: _Stages, ablation: config.Ablation, label: str, stored: Result) -> Node:
+    """The evaluation of a kept model, by today's code, on text that its own tokenizer encodes."""
+    planner, side = stages.planner, ablation.corpus
+    both = stages.experiment.tokenizer.train_on == "both"
+    texts = stages.corpora(sorted({"base", side} | ({"domain"} if both else set())))
+    tokenizer, own = stages.tokenizer(texts), stored.spec.upstream["tokenizer"]
+    if tokenizer.ref != own:
+        result = kept.at_hand(Store(planner.root), own, f"the tokenizer of {stored.ref}")
+        tokenizer = planner.leaf(result, tokenizer.label)
+    tokens = stages.encode(side, texts[side], tokenizer)
+    return stages.evaluate(label, planner.leaf(stored, label), text=texts[side], tokens=tokens)
 
 
 def _side_of(model: str) -> str:

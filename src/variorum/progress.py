@@ -29,7 +29,7 @@ class Progress:
     def say(self, text: str) -> None:
         """One line."""
         line = f"{self.label}  {text}"
-        if self._bar is not None and self._live:
+        if self._live:  # above this bar, or that of what it is part of
             tqdm.write(line, file=sys.stderr)
         else:
             print(line, file=sys.stderr, flush=True)
@@ -50,6 +50,7 @@ class Progress:
             miniters=1,
             bar_format=FORMAT,
             leave=False,
+            position=None if self._live else 0,  # in a log no bar stands below another
             dynamic_ncols=self._live,
         ) as bar:
             self._bar = bar

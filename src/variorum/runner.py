@@ -5,11 +5,10 @@ A stage that was killed is run again by the same call and goes on from what it l
 
 import errno
 import json
-import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -19,8 +18,8 @@ from pydantic import ValidationError
 
 from variorum import machine
 from variorum.atomic import write_atomically
-from variorum.config import STAGES, chosen_components, restored
-from variorum.errors import VariorumError
+from variorum.config import STAGES, canonical, chosen_components, restored
+from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.fingerprint import Fingerprint, fingerprint
 from variorum.machine import Machine
 from variorum.progress import Progress
@@ -29,15 +28,13 @@ from variorum.task import Task
 from variorum.tracking import BUNDLING, OWN_FILE, bundle
 
 SPEC = "spec.json"
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def hand_over(store: Store, spec: Spec, label: str) -> None:
     """Leave a spec in scratch for the process that will run it."""
     path = store.scratch(spec.ref) / SPEC
     content = readable_json({"spec": spec.as_data(), "label": label}).encode()
-    with _clear_about_storage():
+    with clear_about_storage():
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content)
 
@@ -45,36 +42,48 @@ def hand_over(store: Store, spec: Spec, label: str) -> None:
 def handed_over(store: Store, ref: Ref) -> tuple[Spec, str]:
     """The spec and label left for `ref`; raises `StoreError` if there is none."""
     path = store.scratch(ref) / SPEC
+    damaged = StoreError(
+        f"{path.relative_to(store.root)} is cut off or not a plan; run the same `snakemake` "
+        "command again, which writes it anew"
+    )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        spec, label = Spec.from_data(data["spec"]), str(data["label"])
     except FileNotFoundError:
         raise StoreError(
             f"nothing is planned under {ref}; `variorum config` shows the current keys, and "
             "`snakemake` plans and runs them"
         ) from None
-    return Spec.from_data(data["spec"]), data["label"]
+    except (ValueError, KeyError, TypeError):
+        raise damaged from None
+    if spec.ref != ref:
+        raise damaged
+    return spec, label
 
 
 def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Result:
     """Make the result `ref`, whose spec was handed over, unless it exists.
 
-    Raises `VariorumError` for whatever a user can mend.
+    Raises `VariorumError` for whatever a user can mend, and `Stopped` if interrupted.
     """
     if store.exists(ref):
         return store.open(ref)
-    with _clear_about_storage(), store.locked(ref) if store.healable(ref) else nullcontext():
+    with clear_about_storage(), store.locked(ref) if store.healable(ref) else nullcontext():
         if store.heal(ref):
             return store.open(ref)
     spec, label = handed_over(store, ref)
-    with _clear_about_storage():
+    with clear_about_storage():
         progress = Progress(f"{ref.stage} {label}", log)
     waiting = "waits for the process that is making it"
     try:
-        with _clear_about_storage(), store.locked(ref, lambda: progress.say(waiting)):
+        with clear_about_storage(), store.locked(ref, lambda: progress.say(waiting)):
             if store.heal(ref):
                 progress.say("was made meanwhile")
                 return store.open(ref)
             return _make(store, spec, label, here, progress)
+    except Stopped as stop:
+        progress.say(str(stop))
+        raise
     except VariorumError as error:
         progress.say(f"stopped: {error}")
         raise
@@ -83,40 +92,56 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
 
 
 def _make(store: Store, spec: Spec, label: str, here: Machine, progress: Progress) -> Result:
-    code = _current_code(spec)
+    code = _planned_code(spec)
     inputs = {name: store.open(upstream) for name, upstream in spec.upstream.items()}
     scratch = store.scratch(spec.ref)
     output = scratch / "output"
     shutil.rmtree(output, ignore_errors=True)
+    for half_written in scratch.glob("*.safetensors.*.new"):  # by one that was killed
+        half_written.unlink()
     output.mkdir(parents=True)
     _refuse_two_disks(store, output)
     _remove_if_empty(store.folder(spec.ref))  # Snakemake made it; until it is full it is absent
-    task = Task(spec, inputs, store.root, output, scratch, here, progress)
-    begun, clock = datetime.now(UTC), time.monotonic()
-    import_module(f"variorum.stages.{spec.stage}").run(task)
-    if spec.stage in BUNDLING:
-        bundle(store, [i.ref for i in inputs.values() if i.ref.stage not in OWN_FILE], output)
-    facts = {
-        "label": label,
-        "begun": begun.isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - clock, 2),
-        "processes": here.processes,
-        **machine.description(),
-        **task.run,
-    }
-    varying: Mapping[str, Any] = {"run.json": facts, "code.json": code.sources}
+    facts = compute(store, Task(spec, inputs, store.root, output, scratch, here, progress))
+    varying: Mapping[str, Any] = {"run.json": {"label": label, **facts}, "code.json": code.sources}
     result = store.publish(spec, output, inputs, varying)
     progress.say(f"done in {facts['seconds']} s: results/{spec.ref}")
     return result
 
 
-def _current_code(spec: Spec) -> Fingerprint:
-    """The fingerprint of the code as it is now, which must still be the planned one."""
+def compute(store: Store, task: Task) -> dict[str, Any]:
+    """Run a task's stage, whose output is then all that its manifest will list.
+
+    Gives the facts for `run.json`.
+    """
+    begun, clock = datetime.now(UTC), time.monotonic()
+    import_module(f"variorum.stages.{task.spec.stage}").run(task)
+    if task.spec.stage in BUNDLING:
+        carried = [i.ref for i in task.inputs.values() if i.ref.stage not in OWN_FILE]
+        bundle(store, carried, task.output)
+    return {
+        "begun": begun.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - clock, 2),
+        "processes": task.machine.processes,
+        **machine.description(),
+        **task.run,
+    }
+
+
+def current_code(spec: Spec) -> Fingerprint | None:
+    """The code that would run for a spec now; None if the stage or its settings are no more."""
     try:
         settings = restored(STAGES[spec.stage], dict(spec.settings))
-        code = fingerprint(f"variorum.stages.{spec.stage}:run", chosen_components(settings))
-    except (KeyError, ValidationError):  # the stage, or one of its settings, is no more
-        code = Fingerprint("", {})
+    except (KeyError, ValidationError):
+        return None
+    if canonical(settings) != spec.settings:
+        return None
+    return fingerprint(f"variorum.stages.{spec.stage}:run", chosen_components(settings))
+
+
+def _planned_code(spec: Spec) -> Fingerprint:
+    """The fingerprint of the code as it is now, which must still be the planned one."""
+    code = current_code(spec) or Fingerprint("", {})
     again = "run the same command again: it plans with what is here now"
     if code.digest != spec.code:
         raise VariorumError(
@@ -146,21 +171,3 @@ def _remove_if_empty(folder: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
             raise
-
-
-@contextmanager
-def _clear_about_storage() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename2 or error.filename or "the project's folder"  # what is renamed to
-        if error.errno in NO_SPACE:
-            what, remedy = "no space is left on the disk (or a quota is used up)", "make room"
-        elif error.errno in NOT_ALLOWED:
-            what, remedy = f"not allowed here ({error.strerror})", "set the permissions right"
-        else:
-            raise
-        raise VariorumError(
-            f"{os.fspath(where)}: {what}; no result was touched. To go on, {remedy} and run the "
-            "same command again"
-        ) from error

@@ -35,7 +35,7 @@ VARYING = (RUN, CODE)
 """Files of a result that may differ between places: no manifest lists them."""
 
 SEAL = "sha256"
-"""In `run.json`: the SHA-256 of what may vary, so that damage to it is found all the same."""
+"""In `run.json`: the hashes of itself and `code.json`, so that damage to them is found as well."""
 
 KEY_LENGTH = 12
 
@@ -128,13 +128,14 @@ def readable_json(data: Any) -> str:
     return json.dumps(data, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def seal(run: Mapping[str, Any], code: Mapping[str, str]) -> str:
-    """The SHA-256 of what may vary: the contents of `run.json`, its seal left out, and `code.json`.
+def sealed(run: Mapping[str, Any], code_sha256: str) -> dict[str, Any]:
+    """The content of `run.json` with its seal: the hash of `code.json`, and of all else in itself.
 
-    The hash is over their readable JSON, as it is written.
+    A seal that `run` has is replaced.
     """
-    facts = {name: value for name, value in run.items() if name != SEAL}
-    return hashlib.sha256((readable_json(facts) + readable_json(dict(code))).encode()).hexdigest()
+    whole = {**run, SEAL: {CODE: code_sha256}}
+    own = hashlib.sha256(readable_json(whole).encode()).hexdigest()
+    return {**run, SEAL: {CODE: code_sha256, RUN: own}}
 
 
 def sha256_of(path: Path) -> str:
@@ -246,9 +247,7 @@ class Store:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             if Spec.from_data(manifest["spec"]).ref != ref or "files" not in manifest:
-                raise StoreError(
-                    f"{self._shown(path)} belongs to another spec: {self.remedy(ref)}"
-                )
+                raise StoreError(f"{self._shown(path)} belongs to another spec: {self.remedy(ref)}")
         except FileNotFoundError:
             raise StoreError(
                 f"{self._shown(path)} does not exist: there is no complete result {ref}; "
@@ -266,7 +265,7 @@ class Store:
         return path.relative_to(self.root).as_posix()
 
     def remedy(self, ref: Ref) -> str:
-        """What to do about a damaged result."""
+        """What to do about a damaged result, as the end of a message."""
         folder = self._shown(self.folder(ref))
         again = f"move {folder} away and run `snakemake --cores 4 {ref.stage}` to make it again"
         if not (self.root / f"{folder}.dvc").is_file():
@@ -314,13 +313,18 @@ class Store:
         manifest = manifest_of(spec, output, inputs)
         if adopted is not None:
             manifest["adopted"] = dict(adopted)
-        run = {**varying[RUN], SEAL: seal(varying[RUN], varying[CODE])}
-        for name, content in {**varying, RUN: run}.items():
-            (output / name).write_text(readable_json(content), encoding="utf-8")
+        (output / CODE).write_text(readable_json(varying[CODE]), encoding="utf-8")
+        run = sealed(varying[RUN], sha256_of(output / CODE))
+        (output / RUN).write_text(readable_json(run), encoding="utf-8")
         for name in (COPY, MANIFEST):
             (output / name).write_text(readable_json(manifest), encoding="utf-8")
         self._put_in_place(spec.ref, output)
         return self.open(spec.ref)
+
+    def is_whole(self, ref: Ref) -> bool:
+        """Whether every byte of a result is what its manifest lists."""
+        manifest = self.folder(ref) / MANIFEST
+        return manifest.is_file() and _holds_what_it_lists(self.folder(ref), manifest.read_bytes())
 
     def healable(self, ref: Ref) -> bool:
         """Whether nothing but a result's manifest seems to be missing."""
@@ -371,13 +375,13 @@ class Store:
             _sync(path)
         target = self.folder(ref)
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._clear(ref)
+        self.set_aside(ref)
         output.rename(target)
         _sync(target.parent)
         shutil.rmtree(self.scratch(ref), ignore_errors=True)
 
-    def _clear(self, ref: Ref) -> None:
-        """Move what lies in a result's place without a manifest aside; nothing is deleted."""
+    def set_aside(self, ref: Ref) -> None:
+        """Move what lies in a result's place, and is no result, away; nothing is deleted."""
         target = self.folder(ref)
         if not target.exists():
             return

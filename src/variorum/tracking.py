@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def track(root: Path) -> None:
     if not paths:
         return
     names = [path.relative_to(root).as_posix() for path in paths]
+    _clear_what_was_cut(store, new, paths)
     # Whatever links the cache is set to, what was made here stays a file of its own.
     done = _dvc(root, "add", "--no-relink", *names)
     if done.returncode:
@@ -53,6 +55,27 @@ def track(root: Path) -> None:
         )
     elif new:
         _say(f"DVC tracks {len(new)} new results")
+
+
+def _clear_what_was_cut(store: Store, new: list[Ref], paths: list[Path]) -> None:
+    """Delete what a kill or a full disk left of DVC's files, over which it would stumble."""
+    for pinned in filter(None, (_pinned(store, ref) for ref in new)):
+        if _listing(store.root, pinned) is None:
+            _object(store.root, pinned).unlink(missing_ok=True)
+    for file in (path.with_name(f"{path.name}.dvc") for path in paths):
+        if not _is_whole(file):
+            file.unlink(missing_ok=True)
+
+
+def track_what_was_left(store: Store) -> None:
+    """`track`, if a run that was killed could not.
+
+    Snakemake calls nothing at the end of a run that has nothing to do.
+    """
+    kept = (ref for stage in (*OWN_FILE, *BUNDLING) for ref in store.refs(stage))
+    here = (store.root / ".dvc").is_dir() and (store.root / ".git").exists()
+    if here and any(not store.folder(ref).with_name(f"{ref.key}.dvc").is_file() for ref in kept):
+        track(store.root)
 
 
 def _say(text: str) -> None:
@@ -67,26 +90,47 @@ def _is_new(store: Store, ref: Ref) -> bool:
     """
     if ref.stage not in (*OWN_FILE, *BUNDLING):
         return False
-    pinned = _pinned(store, ref)
-    return pinned is None or not _object(store.root, pinned).exists()
+    if cached(store, ref):
+        return False
+    try:
+        store.open(ref)
+    except StoreError as error:
+        _say(f"{error}; until then it is not handed to DVC")
+        return False
+    return True
 
 
 def cached(store: Store, ref: Ref) -> bool:
     """Whether a result's `.dvc` file is here and DVC's cache holds all that it pins."""
     pinned = _pinned(store, ref)
-    if pinned is None or not _object(store.root, pinned).is_file():
-        return False
-    listed = json.loads(_object(store.root, pinned).read_text(encoding="utf-8"))
-    return all(_object(store.root, entry["md5"]).exists() for entry in listed)
+    listing = None if pinned is None else _listing(store.root, pinned)
+    return listing is not None and all(_object(store.root, md5).exists() for md5 in listing)
+
+
+def _listing(root: Path, pinned: str) -> list[str] | None:
+    """The hashes of a folder's files, if DVC's cache holds its listing, and whole."""
+    try:
+        listed = json.loads(_object(root, pinned).read_text(encoding="utf-8"))
+        return [entry["md5"] for entry in listed]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _pinned(store: Store, ref: Ref) -> str | None:
-    """The hash in a result's `.dvc` file, if it has one."""
+    """The hash in a result's `.dvc` file, if it has one that is whole."""
     file = store.folder(ref).with_name(f"{ref.key}.dvc")
-    if not file.is_file():
+    if not _is_whole(file):
         return None
     found = re.search(r"^- md5: (\w+\.dir)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return found[1] if found else None
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether there is a `.dvc` file, not cut off: what it is about is its last line."""
+    if not file.is_file():
+        return False
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return bool(re.search(rf"^  path: '?{re.escape(file.stem)}'?$", text, re.MULTILINE))
 
 
 def _object(root: Path, digest: str) -> Path:
@@ -105,10 +149,11 @@ def _record(store: Store) -> None:
     for ref in store.refs():
         if str(ref) in told or not (store.folder(ref) / RUN).is_file():
             continue
-        result = store.open(ref)
-        code = {symbol: _digest(text) for symbol, text in result.code.items()}
-        sources |= {code[symbol]: text for symbol, text in result.code.items()}
-        facts[str(ref)] = {"run": result.run, "code": code}
+        with suppress(StoreError):  # a damaged result is named where it is needed
+            result = store.open(ref)
+            code = {symbol: _digest(text) for symbol, text in result.code.items()}
+            sources |= {code[symbol]: text for symbol, text in result.code.items()}
+            facts[str(ref)] = {"run": result.run, "code": code}
     if facts:
         text = readable_json({"results": facts, "sources": sources})
         name = f"{_digest(text)[:KEY_LENGTH]}.json"
@@ -117,7 +162,7 @@ def _record(store: Store) -> None:
 
 def _new_records(root: Path) -> list[Path]:
     records = sorted((root / RECORDS).glob("*.json"))
-    return [path for path in records if not path.with_name(f"{path.name}.dvc").is_file()]
+    return [path for path in records if not _is_whole(path.with_name(f"{path.name}.dvc"))]
 
 
 def _digest(text: str) -> str:
@@ -168,11 +213,12 @@ def bundled(store: Store) -> dict[Ref, Path]:
     return found
 
 
-def bring_back(store: Store, wanted: Iterable[Node]) -> None:
+def bring_back(store: Store, wanted: Iterable[Node], refused: frozenset[Ref] = frozenset()) -> None:
     """Put in place what `wanted` need and this machine holds: from bundles and DVC's cache.
 
     What stands below a result that is here, or comes back, is not needed for it. What travels in
-    the bundles of the wanted ones themselves is always put in place.
+    the bundles of the wanted ones themselves is always put in place. `refused` are not looked for
+    in DVC's cache.
     """
     wanted = list(wanted)
     in_bundles, pinned = bundled(store), []
@@ -184,8 +230,8 @@ def bring_back(store: Store, wanted: Iterable[Node]) -> None:
         seen.add(node.ref)
         if node.ref in in_bundles and _restored(store, node.ref, in_bundles[node.ref]):
             return
-        if cached(store, node.ref):
-            pinned.append(store.folder(node.ref))
+        if node.ref not in refused and cached(store, node.ref):
+            pinned.append(node.ref)
         else:
             for needed in node.upstream.values():
                 visit(needed)
@@ -193,7 +239,9 @@ def bring_back(store: Store, wanted: Iterable[Node]) -> None:
     for node in wanted:
         visit(node)
     if pinned:
-        _check_out(store.root, pinned)
+        damaged = _check_out(store, pinned)
+        if damaged:  # what stands below them is needed after all
+            bring_back(store, wanted, refused | damaged)
     for node in wanted:
         if node.ref.stage in BUNDLING and store.exists(node.ref):
             _unbundle(store, node.ref)
@@ -210,13 +258,37 @@ def _restored(store: Store, ref: Ref, copy: Path) -> bool:
     return True
 
 
-def _check_out(root: Path, folders: list[Path]) -> None:
-    """Have DVC put results in place from its cache; what it cannot is made again."""
-    names = [f"{folder.relative_to(root).as_posix()}.dvc" for folder in folders]
+def _check_out(store: Store, refs: list[Ref]) -> frozenset[Ref]:
+    """Have DVC put results in place from its cache; what it cannot is made again.
+
+    Gives those that lay there damaged.
+    """
+    names = [f"{store.folder(ref).relative_to(store.root).as_posix()}.dvc" for ref in refs]
     _say(f"takes {len(names)} of what is missing out of DVC's cache")
-    done = _dvc(root, "checkout", *names)
+    done = _dvc(store.root, "checkout", *names)
     if done.returncode:
         _say(f"DVC could not; what is missing will be made. It said:\n{done.stderr.strip()}")
+    damaged = [ref for ref in refs if store.folder(ref).exists() and not store.is_whole(ref)]
+    for ref in damaged:
+        _refuse(store, ref)
+    return frozenset(damaged)
+
+
+def _refuse(store: Store, ref: Ref) -> None:
+    """Set aside what came damaged out of DVC's cache, and delete there what is damaged."""
+    pinned = _pinned(store, ref)
+    for digest in (pinned and _listing(store.root, pinned)) or []:
+        file = _object(store.root, digest)
+        if file.is_file() and _md5(file) != digest:
+            file.unlink()
+    store.set_aside(ref)
+    _say(f"{ref} is damaged in DVC's cache: it is made again")
+
+
+def _md5(file: Path) -> str:
+    """What DVC calls a file in its cache."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "md5").hexdigest()
 
 
 def _dvc(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":

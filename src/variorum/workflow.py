@@ -16,12 +16,14 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from variorum.audit.explain import reason
+from variorum.audit.sides import Shelf
 from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import ablation_names, load_ablation, load_experiment
 from variorum.plan import REPORT, Node, Plan, plan_ablation, plan_experiment
 from variorum.runner import hand_over
 from variorum.store import MANIFEST, Ref, Store, StoreError
-from variorum.tracking import bring_back, put_back
+from variorum.tracking import bring_back, put_back, track_what_was_left
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,6 +133,17 @@ class Flow:
         """Parameter function: what people call the result."""
         return in_one_line(lambda wildcards: self.node(Ref(stage, wildcards.key)).label)
 
+    def why(self, stage: str) -> Callable[[Any], str]:
+        """Parameter function: why the result must be made, in a few words."""
+        return in_one_line(
+            lambda wildcards: reason(self.node(Ref(stage, wildcards.key)), self._shelf)
+        )
+
+    @cached_property
+    def _shelf(self) -> Shelf:
+        """What was finished before, each result read once."""
+        return Shelf(self.store)
+
     def results(self, stage: str) -> Callable[[Any], list[str]]:
         """Input function of a stage's target: all of its results in the current experiment."""
 
@@ -143,6 +156,13 @@ class Flow:
         return inputs
 
     def _manifests(self, nodes: Iterable[Node]) -> list[str]:
+        """Their manifests, none of them from the future.
+
+        Snakemake refuses an output that is older than an input: where a clock was ahead when the
+        input was made, say.
+        """
+        for node in nodes:
+            _not_after_now(self.store.folder(node.ref) / MANIFEST)
         return [self.manifest(node.ref) for node in nodes]
 
     # Pages: files at a fixed place that must belong to the current keys
@@ -185,12 +205,9 @@ class Flow:
         key_file = self.root / "scratch" / "pages" / f"{node.ref.stage}-{node.ref.key}"
         key_file.parent.mkdir(parents=True, exist_ok=True)
         key_file.write_text(f"{node.ref} {time.time_ns()}\n", encoding="utf-8")
-        now = time.time()
-        for page in (self.root / page for _, page in pages):
-            if page.exists() and page.stat().st_mtime >= now:  # a clock was ahead
-                os.utime(page, (now - 1, now - 1))
-        os.utime(key_file, (now, now))
-        return [self.manifest(node.ref), key_file.relative_to(self.root).as_posix()]
+        for _, page in pages:
+            _not_after_now(self.root / page)
+        return [*self._manifests([node]), key_file.relative_to(self.root).as_posix()]
 
     # Before anything runs
 
@@ -210,10 +227,15 @@ class Flow:
             return
         for lock in (marks / "locks").glob("*.lock"):
             lock.unlink(missing_ok=True)
-        for mark in (marks / "incomplete").rglob("*"):
-            if mark.is_file() and self._is_complete(mark, marks / "incomplete"):
+        folder, unfinished = marks / "incomplete", False
+        for mark in [path for path in folder.rglob("*") if path.is_file()]:
+            if self._is_complete(mark, folder):
                 mark.unlink(missing_ok=True)
+            else:
+                unfinished = True
         put_back(self.store)
+        if not (unfinished or self._offline):  # else the end of this run will do it
+            track_what_was_left(self.store)
         fcntl.flock(self._alive, fcntl.LOCK_SH)
 
     def _is_complete(self, mark: Path, folder: Path) -> bool:
@@ -228,6 +250,14 @@ class Flow:
         with suppress(StoreError):  # a damaged result is named when somebody needs it
             return self.store.exists(Ref(*output.parts[1:3]))
         return False
+
+
+def _not_after_now(path: Path) -> None:
+    """Take a file's time back to a second ago if it is later than that."""
+    moment = time.time() - 1
+    with suppress(FileNotFoundError):
+        if path.stat().st_mtime > moment:
+            os.utime(path, (moment, moment))
 
 
 def _same(page: Path, original: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Snakemake runs what is missing and nothing else, through kills, edits and changes of experiment.
+"""Snakemake runs what is missing and nothing else, through edits and changes of experiment.
 
 Everything here runs the real commands on an experiment that takes seconds.
 """
@@ -6,20 +6,17 @@ Everything here runs the real commands on an experiment that takes seconds.
 import os
 import re
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conftest import Project, add_micro_experiment, copy_project
-from variorum.store import MANIFEST, sha256_of
+from variorum.store import sha256_of
 
 REPORT = "results/finetune/report.html"
 NOTHING = "Nothing to be done"
-OFTEN = {"VARIORUM_CHECKPOINT_SECONDS": "0.1"}
 
 
 Done = subprocess.CompletedProcess[str]
@@ -75,30 +72,6 @@ def again(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, with all times made new."""
     shutil.copytree(finished.root, tmp_path / "again", symlinks=True, copy_function=shutil.copy)
     return Project(tmp_path / "again")
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
-def start(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
-    """Snakemake in a process group of its own, to be killed; it saves its state often."""
-    return subprocess.Popen(
-        ["snakemake", "--cores", "2", *arguments],
-        cwd=project.root,
-        env=project.environment(OFTEN),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def kill_group(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def test_after_a_run_nothing_is_to_be_done_whatever_the_times_say(again: Project) -> None:
@@ -212,76 +185,6 @@ def test_a_setting_means_the_same_in_the_file_and_on_the_command_line(again: Pro
     again.snakemake("--config", "title=Same", "--", REPORT)
     (again.root / "config/config.yaml").write_text("experiment: micro\ntitle: Same\n")
     assert NOTHING in said(again.snakemake("-n", REPORT))
-
-
-def test_killed_in_the_middle_of_pretraining_it_goes_on_to_the_same_weights(
-    finished: Project, tmp_path: Path
-) -> None:
-    project, reference = slow_project(tmp_path / "killed"), slow_project(tmp_path / "whole")
-    reference.snakemake("pretrain")
-    for kill in range(2):
-        seen = saved(project)
-        process = start(project, "pretrain")
-        wait_for(lambda seen=seen: saved(project) != seen)
-        kill_group(process)
-        assert not list(project.root.glob("results/pretrain/*/*")), f"visible after kill {kill}"
-    done = project.snakemake("pretrain")
-    assert stages(done) == ["make_pretrain"]
-    assert "goes on from step" in said(done)
-    assert weights(project) == weights(reference)
-    logs = [next(p.root.glob("results/pretrain/*/metrics.csv")) for p in (project, reference)]
-    assert logs[0].read_bytes() == logs[1].read_bytes()
-
-
-def saved(project: Project) -> dict[Path, int]:
-    """When the state of each training was last saved."""
-    states = project.root.glob("scratch/pretrain/*/state.safetensors")
-    return {path: path.stat().st_mtime_ns for path in states}
-
-
-def slow_project(folder: Path) -> Project:
-    """A micro experiment whose pretraining is long enough to be killed in, and all it has."""
-    project = copy_project(folder)
-    add_micro_experiment(project, domain=False)
-    path = project.root / "config/experiments/micro.yaml"
-    text = path.read_text().replace("max_steps: 30", "max_steps: 600")
-    path.write_text(text.replace("val_interval: 10", "val_interval: 100"))
-    return project
-
-
-def test_killed_right_after_publication_nothing_finished_runs_twice(tmp_path: Path) -> None:
-    project = slow_project(tmp_path / "project")
-    process = start(project, REPORT)
-    published = lambda: list(project.root.glob(f"results/pretrain/*/{MANIFEST}"))  # noqa: E731
-    wait_for(published)
-    kill_group(process)
-    made = published()[0].stat().st_mtime_ns
-    assert list((project.root / ".snakemake/incomplete").rglob("*")), "its mark must be left"
-    done = project.snakemake(REPORT)
-    assert "make_pretrain" not in stages(done)
-    assert published()[0].stat().st_mtime_ns == made
-    assert NOTHING in said(project.snakemake("-n", REPORT))
-
-
-def test_children_of_a_killed_snakemake_finish_and_are_waited_for(tmp_path: Path) -> None:
-    project = slow_project(tmp_path / "project")
-    process = start(project, "pretrain")
-    wait_for(lambda: list(project.root.glob("scratch/pretrain/*/state.safetensors")))
-    process.kill()  # Snakemake alone; its job goes on
-    process.wait()
-    done = project.snakemake("pretrain")
-    assert "waits for the process that is making it" in said(done)
-    assert len(weights(project)) == 1
-
-
-def test_a_second_snakemake_beside_a_living_one_leaves_its_locks(tmp_path: Path) -> None:
-    project = slow_project(tmp_path / "project")
-    process = start(project, "pretrain")
-    wait_for(lambda: list(project.root.glob("scratch/pretrain/*/state.safetensors")))
-    second = project.snakemake("pretrain", check=False)
-    assert second.returncode
-    assert "cannot be locked" in said(second)
-    assert process.wait(timeout=120) == 0
 
 
 def test_a_damaged_result_stops_with_its_name_and_a_remedy(again: Project) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from variorum.evaluation.verdicts import judge
 from variorum.report import figures, page
+from variorum.report.adoption import Adoption
 from variorum.report.tables import AblationTable, Run, ablation_table
 
 WORDS = ["The", "␣func", "tion", "␣re", "turns", "␣a", "␣list", "␣of", "␣sym", "bols", ".", "↵"]
@@ -179,6 +180,13 @@ def sample_report() -> page.ReportData:
                 "pretrain",
                 "ab12cd34ef56",
                 (("encode", "e1e1e1e1e1e1"), ("tokenizer", "70ce1235ab90")),
+                Adoption("pretrain/0123456789ab", None, ("steps 0 to 100 computed again",)),
+            ),
+            page.Provenance(
+                "finetune",
+                "0f1e2d3c4b5a",
+                (("model", "pretrain/ab12cd34ef56"), ("tokenizer", "70ce1235ab90")),
+                Adoption("finetune/ba9876543210", "only <names> changed"),
             ),
         ),
         settings={

@@ -185,3 +185,23 @@ def test_settings_are_written_as_in_yaml(page):
     assert "sampling.top_k null" in text
     assert "bias true" in text
     assert "seed 1" in text
+
+
+def test_adopted_results_are_marked_wherever_their_keys_stand_and_told_with_their_evidence(report):
+    page = render(report)
+    marked = re.compile(r"ab12cd34ef56</code><a class=.dagger.[^>]*>†</a>")
+    assert len(marked.findall(page)) == 4, "training, provenance, an upstream, adopted results"
+    assert "e0a1</code><a" not in page, "what was made under its key has no mark"
+    text = Outline(page).text
+    assert "pretrain ab12cd34ef56 † : adopted from pretrain/0123456789ab, proved" in text
+    assert "steps 0 to 100 computed again" in text
+
+
+def test_a_result_on_someones_word_is_told_beside_the_findings(report):
+    result = render(report).split('<section id="samples">')[0]
+    assert "On someone’s word" in result
+    assert "adopted from finetune/ba9876543210 on someone&#39;s word: only &lt;names&gt;" in result
+    told = (replace(row, adopted=None) for row in report.provenance)
+    without = render(replace(report, provenance=tuple(told)))
+    assert "†" not in without
+    assert "word:" not in without

@@ -3,6 +3,7 @@
 import csv
 import io
 import random
+from dataclasses import replace
 
 import pytest
 from sample_report import positions_table
@@ -102,3 +103,18 @@ def test_missing_and_repeated_runs_are_refused():
         ablation_table(2 * runs([1.0], [1.0]), **WORDS)
     with pytest.raises(VariorumError, match="baseline 'big'"):
         ablation_table(runs([1.0], [1.0]), **{**WORDS, "baseline": "big"})
+
+
+def test_adopted_runs_are_marked_and_told_once_and_others_leave_the_table_as_it_was():
+    given = runs([1.0, 1.1, 1.2], [0.9, 1.0, 1.05])
+    line = "pretrain/2: adopted from pretrain/1 on someone's word: it's so"
+    adopted = [replace(run, adopted=(line,)) if run.key == "a|b-2" else run for run in given]
+    before, after = (ablation_table(each, **WORDS) for each in (given, adopted))
+    changed = set(markdown(after).splitlines()) - set(markdown(before).splitlines())
+    assert sum(text.startswith("| a\\|b† |") for text in changed) == 1
+    assert any("2: `a|b-2`†".replace("|", "\\|") in text for text in changed)
+    assert f"- {line}" in changed
+    assert len(changed) == 4, "both lines of the variant, the footnote, and what it tells"
+    rows = {text: list(csv.reader(io.StringIO(csv_text(text)))) for text in (before, after)}
+    assert [row[:-1] for row in rows[after]] == rows[before]
+    assert [row[-1] for row in rows[after]] == ["adopted", "", line]

@@ -14,6 +14,7 @@ import torch
 from variorum.config import ModelSettings, TokenizerSettings, TrainingSettings
 from variorum.errors import Stopped, VariorumError
 from variorum.model.gpt import GPT
+from variorum.progress import Progress
 from variorum.tokenizer.kinds import characters
 from variorum.training import state
 from variorum.training.loop import Data, Host, Outcome, Training
@@ -99,12 +100,37 @@ def test_last_keeps_the_last_weights(tmp_path: Path, whole: tuple[GPT, Outcome])
     assert outcome.rows == whole[1].rows
 
 
-def test_how_often_val_is_looked_at_changes_no_weight(
+FINAL = ("final_weights_sha256", "final_states_sha256")
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize(
+    "changes",
+    [{"val_interval": 2}, {"val_interval": 50}, {"val_tokens": 64}, {"sample_tokens": 0}],
+    ids=str,
+)
+def test_how_often_it_evaluates_and_samples_changes_no_weight(
+    tmp_path: Path, whole: tuple[GPT, Outcome], changes: dict[str, int], dropout: float
+) -> None:
+    model = MODEL.model_copy(update={"dropout": dropout})
+    reference = whole[1] if not dropout else train(tmp_path / "reference", model=model)[1]
+    _, outcome = train(tmp_path / "changed", SETTINGS.model_copy(update=changes), model)
+    assert outcome.rows != reference.rows or outcome.samples != reference.samples
+    assert [outcome.summary[name] for name in FINAL] == [reference.summary[name] for name in FINAL]
+
+
+def test_how_often_it_saves_and_logs_changes_no_byte(
     tmp_path: Path, whole: tuple[GPT, Outcome]
 ) -> None:
-    settings = SETTINGS.model_copy(update={"val_interval": 2, "sample_tokens": 0})
-    _, outcome = train(tmp_path, settings)
-    assert outcome.summary["final_weights_sha256"] == whole[1].summary["final_weights_sha256"]
+    log = Progress("training", tmp_path / "log")
+    model, outcome = train(tmp_path, checkpoint_seconds=0, progress=log)
+    assert weights(model) == weights(whole[0])
+    assert (outcome.rows, outcome.samples, outcome.summary) == (
+        whole[1].rows,
+        whole[1].samples,
+        whole[1].summary,
+    )
+    assert "step 20: val" in (tmp_path / "log").read_text()
 
 
 def test_a_stopped_training_goes_on_to_the_same_bits(

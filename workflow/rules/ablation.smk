@@ -12,7 +12,8 @@ rule place_table:
     message:
         "table reports/{wildcards.ablation} from {params.folder}"
     shell:
-        "for page in {output}; do cp {params.folder}/$(basename $page) $page; done"
+        "for page in {output}; do"
+        " cp {params.folder}/$(basename $page) $page.new; mv $page.new $page; done"
 
 
 rule make_table:
@@ -29,8 +30,9 @@ rule make_table:
         gpu=0,
     params:
         label=flow.label("table"),
+        why=flow.why("table"),
     message:
-        "table {params.label} ({wildcards.key})"
+        "table {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run table/{wildcards.key} --log {log}"
 

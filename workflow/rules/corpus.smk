@@ -15,8 +15,9 @@ rule make_download:
         gpu=0,
     params:
         label=flow.label("download"),
+        why=flow.why("download"),
     message:
-        "download {params.label} ({wildcards.key})"
+        "download {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run download/{wildcards.key} --log {log}"
 
@@ -35,8 +36,9 @@ rule make_normalize:
         gpu=0,
     params:
         label=flow.label("normalize"),
+        why=flow.why("normalize"),
     message:
-        "normalize {params.label} ({wildcards.key})"
+        "normalize {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run normalize/{wildcards.key} --log {log}"
 
@@ -55,8 +57,9 @@ rule make_tokenizer:
         gpu=0,
     params:
         label=flow.label("tokenizer"),
+        why=flow.why("tokenizer"),
     message:
-        "tokenizer {params.label} ({wildcards.key})"
+        "tokenizer {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run tokenizer/{wildcards.key} --log {log}"
 
@@ -75,8 +78,9 @@ rule make_encode:
         gpu=0,
     params:
         label=flow.label("encode"),
+        why=flow.why("encode"),
     message:
-        "encode {params.label} ({wildcards.key})"
+        "encode {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run encode/{wildcards.key} --log {log}"
 

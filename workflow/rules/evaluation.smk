@@ -15,8 +15,9 @@ rule make_evaluate:
         gpu=0,
     params:
         label=flow.label("evaluate"),
+        why=flow.why("evaluate"),
     message:
-        "evaluate {params.label} ({wildcards.key})"
+        "evaluate {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run evaluate/{wildcards.key} --log {log}"
 
@@ -35,8 +36,9 @@ rule make_stress:
         gpu=0,
     params:
         label=flow.label("stress"),
+        why=flow.why("stress"),
     message:
-        "stress {params.label} ({wildcards.key})"
+        "stress {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run stress/{wildcards.key} --log {log}"
 

@@ -14,9 +14,8 @@ rule place_report:
     message:
         "page {output.report} from {params.folder}"
     shell:
-        "cp {params.folder}/report.html {output.report} && "
-        "cp {params.folder}/metrics.json {output.metrics} && "
-        "cp {params.folder}/curves.csv {output.curves}"
+        "for page in {output}; do"
+        " cp {params.folder}/$(basename $page) $page.new; mv $page.new $page; done"
 
 
 rule make_figures:
@@ -33,8 +32,9 @@ rule make_figures:
         gpu=0,
     params:
         label=flow.label("figures"),
+        why=flow.why("figures"),
     message:
-        "figures {params.label} ({wildcards.key})"
+        "figures {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run figures/{wildcards.key} --log {log}"
 
@@ -53,8 +53,9 @@ rule make_report:
         gpu=0,
     params:
         label=flow.label("report"),
+        why=flow.why("report"),
     message:
-        "report {params.label} ({wildcards.key})"
+        "report {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run report/{wildcards.key} --log {log}"
 

@@ -1,5 +1,7 @@
 """Models: pretrained on the base corpus, fine-tuned on the domain."""
 
+from variorum.workflow import training_processes, training_slots
+
 
 rule make_pretrain:
     input:
@@ -15,9 +17,10 @@ rule make_pretrain:
         gpu=0,
     params:
         label=flow.label("pretrain"),
+        why=flow.why("pretrain"),
         processes=training_processes,
     message:
-        "pretrain {params.label} ({wildcards.key})"
+        "pretrain {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run pretrain/{wildcards.key} --processes {params.processes} --log {log}"
 
@@ -36,9 +39,10 @@ rule make_finetune:
         gpu=0,
     params:
         label=flow.label("finetune"),
+        why=flow.why("finetune"),
         processes=training_processes,
     message:
-        "finetune {params.label} ({wildcards.key})"
+        "finetune {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run finetune/{wildcards.key} --processes {params.processes} --log {log}"
 

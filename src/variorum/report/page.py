@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from variorum.evaluation.verdicts import Case
 from variorum.report import numbers
+from variorum.report.adoption import MARK, Adoption
 
 TEMPLATES = Path(__file__).parent / "templates"
 PRETRAINED, FINETUNED = "pretrained", "fine-tuned"
@@ -140,6 +141,7 @@ class Provenance:
     stage: str
     key: str
     upstream: tuple[tuple[str, str], ...]
+    adopted: Adoption | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,19 @@ class ReportData:
     def corpora(self) -> tuple[Corpus, ...]:
         """The base corpus, and the domain's where there is one."""
         return (self.base,) if self.domain is None else (self.base, self.domain)
+
+    @property
+    def adopted(self) -> dict[str, Adoption]:
+        """Results that were adopted from older ones, by their keys and by stage and key."""
+        rows = [(row, row.adopted) for row in self.provenance if row.adopted is not None]
+        return {
+            name: adopted for row, adopted in rows for name in (row.key, f"{row.stage}/{row.key}")
+        }
+
+    @property
+    def on_word(self) -> tuple[Provenance, ...]:
+        """Those of them that no proof stands behind."""
+        return tuple(row for row in self.provenance if row.adopted and row.adopted.word)
 
     def score(self, model: str, corpus: str) -> Score | None:
         """The score of that model on that corpus's test part, if it was taken."""
@@ -197,6 +212,7 @@ def render(report: ReportData) -> str:
         flags=list(flags(report)),
         charts=[(corpus, bars(report, corpus)) for corpus in report.corpora],
         sections=setting_sections(report.settings),
+        mark=MARK,
     )
 
 

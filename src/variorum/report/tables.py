@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from variorum.errors import VariorumError
+from variorum.report.adoption import MARK
 from variorum.report.numbers import count, fixed, signed
 from variorum.report.statistics import CONFIDENCE, Estimate, estimate, paired_difference
 
@@ -21,13 +22,22 @@ CSV_DIGITS = 6
 
 @dataclass(frozen=True)
 class Run:
-    """One run of an ablation: a variant with one seed, what it scored, and where that stands."""
+    """One run of an ablation: a variant with one seed, what it scored, and where that stands.
+
+    adopted: what is to be said of those of its results that were adopted from older ones.
+    """
 
     variant: str
     seed: int
     value: float
     key: str
     parameters: int
+    adopted: tuple[str, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """Stands behind the run where it is shown, if something was adopted."""
+        return MARK if self.adopted else ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,11 @@ class Row:
     verdict: str
     runs: tuple[Run, ...]
 
+    @property
+    def mark(self) -> str:
+        """Stands behind the variant where it is shown, if something of it was adopted."""
+        return max((run.mark for run in self.runs), default="")
+
 
 @dataclass(frozen=True)
 class AblationTable:
@@ -52,6 +67,11 @@ class AblationTable:
     baseline: str
     command: str
     rows: tuple[Row, ...]
+
+    @property
+    def adopted(self) -> list[str]:
+        """What is to be said of results that were adopted from older ones, each once."""
+        return list(dict.fromkeys(line for row in self.rows for line in _adopted(row)))
 
 
 def ablation_table(
@@ -164,9 +184,16 @@ def markdown(table: AblationTable) -> str:
         "| --- | --- |",
     ]
     lines += [
-        _line([row.variant, ", ".join(f"{run.seed}: `{run.key}`" for run in row.runs)])
+        _line([row.variant, ", ".join(f"{run.seed}: `{run.key}`{run.mark}" for run in row.runs)])
         for row in table.rows
     ]
+    if table.adopted:
+        lines += [
+            "",
+            f"{MARK} An edit of code gave these runs new keys, under which older results serve:",
+            "",
+            *(f"- {line}" for line in table.adopted),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -177,7 +204,7 @@ def _line(cells: Sequence[str]) -> str:
 def _cells(row: Row) -> list[str]:
     difference = row.difference
     return [
-        row.variant,
+        f"{row.variant}{row.mark}",
         count(row.parameters),
         str(row.value.n),
         fixed(row.value.mean, DIGITS),
@@ -217,10 +244,13 @@ CSV_COLUMNS = (
 
 
 def csv_text(table: AblationTable) -> str:
-    """The table as CSV, one line a variant; empty where there is no such number."""
+    """The table as CSV, one line a variant; empty where there is no such number.
+
+    The column `adopted` is there only where something was.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    writer.writerow([*CSV_COLUMNS, *(["adopted"] if table.adopted else [])])
     for row in table.rows:
         value, difference = row.value, row.difference
         numbers = [value.mean, value.sd, value.low, value.high]
@@ -230,8 +260,13 @@ def csv_text(table: AblationTable) -> str:
             + ["" if number is None else _plain(number) for number in numbers]
             + [row.verdict, " ".join(f"{run.seed}:{run.key}" for run in row.runs)]
             + [table.metric, table.baseline, table.question, table.command]
+            + (["; ".join(_adopted(row))] if table.adopted else [])
         )
     return text.getvalue()
+
+
+def _adopted(row: Row) -> list[str]:
+    return list(dict.fromkeys(line for run in row.runs for line in run.adopted))
 
 
 def _plain(number: float) -> str:

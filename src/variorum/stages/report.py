@@ -10,6 +10,7 @@ from variorum.config import STAGES, ReportStage
 from variorum.evaluation.legible import token_label
 from variorum.evaluation.verdicts import Case
 from variorum.report import page
+from variorum.report.adoption import Adoption
 from variorum.report.page import FINETUNED, PRETRAINED, Corpus, ReportData, Role
 from variorum.store import Result
 from variorum.task import Task
@@ -187,16 +188,17 @@ def _samples(task: Task) -> tuple[page.Sample, ...]:
 
 def _provenance(task: Task) -> tuple[page.Provenance, ...]:
     """Every result that the page stands on, in the order of the flow."""
-    specs = {result.ref: result.spec.upstream for result in task.inputs.values()}
+    results = {result.ref: result for result in task.inputs.values()}
     order = list(STAGES)
     return tuple(
         page.Provenance(
             ref.stage,
             ref.key,
-            tuple((name, str(needed)) for name, needed in sorted(upstream.items())),
+            tuple((name, str(needed)) for name, needed in sorted(result.spec.upstream.items())),
+            Adoption.of(result.adopted),
         )
-        for ref, upstream in sorted(
-            specs.items(), key=lambda item: (order.index(item[0].stage), item[0].key)
+        for ref, result in sorted(
+            results.items(), key=lambda item: (order.index(item[0].stage), item[0].key)
         )
     )
 

@@ -2,6 +2,7 @@
 
 from variorum.config import TableStage
 from variorum.report import tables
+from variorum.report.adoption import Adoption
 from variorum.report.figures import ablation_intervals
 from variorum.report.tables import Run
 from variorum.task import Task
@@ -39,4 +40,9 @@ def _run(task: Task, variant: str, seed: int) -> Run:
         value=evaluation.json("metrics.json")["bits_per_byte"],
         key=str(model.ref),
         parameters=model.json("metrics.json")["parameters"],
+        adopted=tuple(
+            f"{result.ref}: {adoption}"
+            for result in (model, evaluation)
+            if (adoption := Adoption.of(result.adopted))
+        ),
     )

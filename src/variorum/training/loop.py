@@ -78,8 +78,14 @@ class Outcome:
 
 
 def _shared(tensor: Tensor) -> Tensor:
-    """The tensor in memory that forked processes see as well."""
-    tensor.share_memory_()  # type: ignore[no-untyped-call]
+    """The tensor in memory that forked processes see as well; `VariorumError` if there is none."""
+    try:
+        tensor.share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise VariorumError(
+            f"no shared memory is left for {tensor.nbytes:,} bytes ({error}); free some of "
+            "/dev/shm, or give the container more of it, and run the same command again"
+        ) from None
     return tensor
 
 
@@ -362,6 +368,8 @@ class Training:
     def _go_on(self) -> None:
         saved = state.read(self.host.state)
         if saved is None:
+            if self.host.state.is_file():
+                self.host.progress.say(f"{self.host.state.name} is damaged: begins from step 0")
             return
         (tensors, self._position), self._last_interval = saved
         self._shared.weights.copy_(tensors["weights"])

@@ -105,9 +105,9 @@ def _alarmed_by(workers: list[BaseProcess]) -> Iterator[None]:
 
 
 def _work(work: Callable[[Member], None], member: Member, leader: int) -> None:
-    """Body of a forked member: it leaves signals from the terminal to the leader."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    """Body of a forked member: it leaves signals to the leader, with whom it ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
     with suppress(VariorumError):  # the leader meets the same error, and says it
         work(member)

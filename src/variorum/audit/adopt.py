@@ -1,0 +1,531 @@
+"""Lets old results serve new keys, after an edit that changed nothing but the code's fingerprint.
+
+For each planned result that is missing, an old one is looked for that has the same settings and was
+made from the same bytes. Then it is proved that the present code makes the same of them (`replay`,
+`old_code`), or a person answers for it; only after that are the old files copied under the new
+keys, with the evidence in their manifests.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from variorum import machine
+from variorum.audit import old_code
+from variorum.audit.differences import Bytes, Library, Setting, causes
+from variorum.audit.platforms import platform_differences
+from variorum.audit.replay import TRAININGS, Evidence, evidence
+from variorum.audit.sides import Shelf, Side
+from variorum.audit.whole import PAGES
+from variorum.audit.words import in_short
+from variorum.components import PACKAGE
+from variorum.config import STAGES
+from variorum.errors import Stopped, VariorumError, clear_about_storage
+from variorum.experiments import (
+    ablation_names,
+    load_ablation,
+    load_experiment,
+    named_experiment,
+)
+from variorum.fingerprint import fingerprint
+from variorum.machine import Machine
+from variorum.plan import Node, Plan, plan_ablation, plan_experiment
+from variorum.progress import Progress
+from variorum.store import MANIFEST, Ref, Result, Store, StoreError, sha256_of
+from variorum.tracking import bring_back, bundled
+
+PROVED, BECAUSE = "proved", "because"
+
+SAME = "the code is the same, and so is every byte that it was made from"
+"""Proof enough: the same code makes the same of the same."""
+
+NORMAL_RUN = "a normal run makes new results beside the old ones"
+
+
+class RefusedError(VariorumError):
+    """An old result cannot serve the new key."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A planned result that is missing, and the old one whose files can serve it."""
+
+    node: Node
+    old: Result
+
+    @property
+    def same_code(self) -> bool:
+        """Whether only the names of what it was made from are others."""
+        return self.node.spec.code == self.old.spec.code
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What became of a call.
+
+    results: those that are there now, each with the label of what it serves.
+    left: planned results that no old one can serve, each with the reason.
+    """
+
+    results: tuple[tuple[Result, str], ...]
+    left: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """All of it for people."""
+        for result, label in self.results:
+            told = result.adopted or {}
+            how = f"on your word: {told['because']}" if told["how"] == BECAUSE else "proved"
+            yield f"{result.ref!s:<24} {label}  from {told['from']}, {how}"
+        yield from (f"not adopted: {line}" for line in self.left)
+        yield f"{len(self.results)} results adopted; the next run makes what is missing"
+
+
+def adopt(
+    root: Path,
+    references: Iterable[str] = (),
+    *,
+    because: str | None = None,
+    here: Machine | None = None,
+    package: Path = PACKAGE,
+) -> Adopted:
+    """Adopt old results for what `references` name and all that hangs on it.
+
+    By default that is the current experiment. `because` adopts on a person's word instead of
+    proofs. `package` is the folder of the package's source, which plans are made by. Raises
+    `VariorumError`, with nothing adopted, if nothing can be, if a setting differs, or if a proof
+    fails.
+    """
+    if because is not None and not (because := " ".join(because.split())):
+        raise VariorumError('--because: say why nothing changed, as in --because "renamed only"')
+    store = Store(root)
+    wanted = _wanted(store, list(references), package)
+    progress = Progress("adopt")
+    scratch = root / "scratch" / "adopt"
+    try:
+        with clear_about_storage(), store.locked(Ref("adopt", "all"), lambda: _wait(progress)):
+            shutil.rmtree(scratch, ignore_errors=True)
+            try:
+                adoption = _Adoption(store, wanted, scratch, here or Machine(), progress, package)
+                return adoption.run(because)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    except Stopped:
+        raise Stopped("stopped; nothing was adopted") from None
+
+
+def _wait(progress: Progress) -> None:
+    progress.say("waits for another one to end")
+
+
+# What is asked for
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Planned nodes in the order of the flow, pages apart.
+
+    required: those asked for, and what they are made from; the others hang on them.
+    exact: those asked for one by one, and not as part of a whole experiment or ablation.
+    """
+
+    nodes: dict[Ref, Node]
+    required: frozenset[Ref]
+    exact: frozenset[Ref]
+
+
+def _wanted(store: Store, references: Sequence[str | None], package: Path) -> _Wanted:
+    asked = [_named(store.root, reference, package) for reference in references or [None]]
+    bring_back(store, [plan.last for plan, _ in asked])
+    planned = [node for plan, _ in asked for node in plan]
+    named = set().union(*(refs or plan.nodes for plan, refs in asked))
+    results = [node for node in planned if node.ref.stage not in PAGES]
+    chosen = _closure(planned, _hanging(results, named))
+    return _Wanted(
+        {node.ref: node for node in results if node.ref in chosen},
+        frozenset(_closure(planned, named)),
+        frozenset().union(*(refs for _, refs in asked)),
+    )
+
+
+def _named(root: Path, reference: str | None, package: Path) -> tuple[Plan, set[Ref]]:
+    """The plan that a reference is about, and the nodes that it names; none for all of it."""
+    name, *run = (reference or "").split("/")
+    if name in ablation_names(root):
+        plan = plan_ablation(load_ablation(root, name), root, offline=True, package=package)
+        start = "/".join([*run, ""])
+        runs = {inner: node.ref for inner, node in plan.last.upstream.items()}
+        nodes = {ref for inner, ref in runs.items() if run and f"{inner}/".startswith(start)}
+        whole = not run
+    elif (root / f"config/experiments/{reference}.yaml").is_file() and reference not in STAGES:
+        plan = plan_experiment(named_experiment(root, name), root, offline=True, package=package)
+        nodes, whole = set[Ref](), True
+    else:
+        plan = plan_experiment(load_experiment(root), root, offline=True, package=package)
+        nodes = {node.ref for node in plan if reference and _is_named(node.ref, reference)}
+        whole = reference is None
+    if not nodes and not whole:
+        raise VariorumError(
+            f"{reference}: nothing is planned under that name; name a stage, a key that `variorum "
+            "config` shows, an experiment, an ablation, or a run of one (positions/rotary/1)"
+        )
+    return plan, nodes
+
+
+def _is_named(ref: Ref, reference: str) -> bool:
+    *stage, start = Path(reference).parts[-2:]
+    if not stage and start == ref.stage:
+        return True
+    return stage in ([], [ref.stage]) and ref.key.startswith(start)
+
+
+def _closure(nodes: list[Node], named: set[Ref]) -> set[Ref]:
+    """The named nodes and all that they are made from."""
+    found = set(named)
+    for node in reversed(nodes):
+        if node.ref in found:
+            found |= {needed.ref for needed in node.upstream.values()}
+    return found
+
+
+def _hanging(nodes: list[Node], named: set[Ref]) -> set[Ref]:
+    """The named nodes and all that is made from them."""
+    found = set(named)
+    for node in nodes:
+        if any(needed.ref in found for needed in node.upstream.values()):
+            found.add(node.ref)
+    return found
+
+
+# Which old result corresponds
+
+
+class _Search:
+    """Finds for each node an old result of equal settings that was made from the same bytes."""
+
+    def __init__(self, store: Store, nodes: Mapping[Ref, Node]) -> None:
+        self.store = store
+        self.shelf = Shelf(store)
+        self.matches: dict[Ref, Match] = {}
+        self.reasons: dict[Ref, str] = {}
+        self.differing: dict[Ref, str] = {}
+        """Of the reasons, those that the settings of the result's own forerunner are others."""
+        self._files: dict[Ref, Mapping[str, Any] | None] = {}
+        self._stages: dict[str, list[Result]] = {}
+        self._bundled = bundled(store)
+        for node in nodes.values():
+            self._files[node.ref] = self._look(node)
+
+    def at_hand(self, ref: Ref) -> Result | None:
+        """The result of that name, in its place or inside of a report that carries it."""
+        if side := self.shelf.finished(ref):
+            return side.result
+        folder = self._bundled.get(ref)
+        if folder is None:
+            return None
+        return Result(ref, folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+
+    def _look(self, node: Node) -> Mapping[str, Any] | None:
+        """The files that serve a node; None, with a reason noted, if there are none."""
+        if self._is_here(node.ref):
+            return dict(self.store.open(node.ref).manifest["files"])
+        lacking = [n for n in node.upstream.values() if self._files[n.ref] is None]
+        if lacking:
+            self.reasons[node.ref] = f"it is made from {lacking[0]}, which has to be made"
+            return None
+        fed = [
+            old for old in self._of_stage(node.ref.stage) if self._other_bytes(node, old) is None
+        ]
+        alike = [old for old in fed if _same_settings(node, old)]
+        if not alike:
+            self._explain(node, fed)
+            return None
+        old = max(alike, key=lambda old: _preference(node, old))
+        self.matches[node.ref] = Match(node, old)
+        return dict(old.manifest["files"])
+
+    def _is_here(self, ref: Ref) -> bool:
+        if not self.store.healable(ref):
+            return self.store.exists(ref)
+        with self.store.locked(ref):
+            return self.store.heal(ref)
+
+    def _of_stage(self, stage: str) -> list[Result]:
+        if stage not in self._stages:
+            refs = {*self.store.refs(stage), *(ref for ref in self._bundled if ref.stage == stage)}
+            found = (self.at_hand(ref) for ref in sorted(refs))
+            self._stages[stage] = [old for old in found if old is not None]
+        return self._stages[stage]
+
+    def _other_bytes(self, node: Node, old: Result) -> str | None:
+        """The first input of an old result that holds other bytes than the node's."""
+        inputs = old.manifest["inputs"]
+        if inputs.keys() != node.upstream.keys():
+            return "its inputs are others"
+        for name, needed in node.upstream.items():
+            files, kept = self._files[needed.ref] or {}, inputs[name]["files"]
+            if files != kept:
+                file = next(n for n in sorted({*files, *kept}) if files.get(n) != kept.get(n))
+                return f"it was made from another {name}: {file} differs"
+        return None
+
+    def _other_settings(self, node: Node, old: Result) -> str:
+        """How the settings of an old result differ, in a line."""
+        sides = Side(old.spec, self.shelf, None, old), self.shelf.planned(node)
+        told = [
+            in_short(cause.difference)
+            for cause in causes(*sides)
+            if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes, Library))
+        ]
+        return "; ".join(told) or "its settings are others"
+
+    def _explain(self, node: Node, fed: list[Result]) -> None:
+        """Note why no old result serves a node: what the nearest one lacks."""
+        same = [old for old in self._of_stage(node.ref.stage) if _same_settings(node, old)]
+        forerunners = [old for old in fed if old.run.get("label") == node.label]
+        if fed:
+            old = max(forerunners or fed, key=_age)
+            reason = f"{old.ref} has other settings: {self._other_settings(node, old)}"
+            if forerunners:
+                self.differing[node.ref] = reason
+        elif same:
+            old = max(same, key=lambda old: (old.run.get("label") == node.label, _age(old)))
+            reason = f"{old.ref} has its settings, but {self._other_bytes(node, old)}"
+        else:
+            reason = f"no old result of {node.ref.stage} has its settings and its input"
+        self.reasons[node.ref] = reason
+
+
+def _same_settings(node: Node, old: Result) -> bool:
+    spec = old.spec
+    return spec.settings == node.spec.settings and spec.libraries == node.spec.libraries
+
+
+def _age(old: Result) -> tuple[str, str]:
+    """Later ones are greater."""
+    adopted = old.run.get("adopted") or {}
+    return str(adopted.get("at") or old.run.get("begun", "")), old.ref.key
+
+
+def _preference(node: Node, old: Result) -> tuple[bool, bool, bool, tuple[str, str]]:
+    """Of several old results none that rests on a word, then one that the same code made.
+
+    Then one that was made rather than adopted, since git is likelier to have its code; the latest.
+    """
+    on_word = (old.adopted or {}).get("how") == BECAUSE
+    return not on_word, old.spec.code == node.spec.code, old.adopted is None, _age(old)
+
+
+# The adoption
+
+
+class _Adoption:
+    """One call, from the search to the last result that is put in place."""
+
+    def __init__(
+        self,
+        store: Store,
+        wanted: _Wanted,
+        scratch: Path,
+        here: Machine,
+        progress: Progress,
+        package: Path,
+    ) -> None:
+        self.store, self.wanted, self.scratch = store, wanted, scratch
+        self.here, self.progress, self.package = here, progress, package
+        self.search = _Search(store, wanted.nodes)
+        self.matches = self.search.matches
+
+    def run(self, because: str | None) -> Adopted:
+        """Prove everything, then adopt."""
+        left = self._left_out()
+        for match in self.matches.values():
+            _refuse_damaged(match.old)
+        proofs = self._proofs(because is None)
+        self._refuse_new_edits()
+        results = []
+        for ref, match in self.matches.items():
+            result = self._publish(match, _told(match.old, proofs.get(ref), because))
+            if result.adopted is not None:  # else it was made meanwhile
+                results.append((result, match.node.label))
+        return Adopted(tuple(results), left)
+
+    def _left_out(self) -> tuple[str, ...]:
+        """What cannot be adopted, and why.
+
+        Raises `RefusedError` if that was asked for by name, if it is a matter of settings, or if
+        it is all.
+        """
+        reasons, nodes = self.search.reasons, self.wanted.nodes
+        refused = [ref for ref in self.search.differing if ref in self.wanted.required]
+        refused += [ref for ref in reasons if ref in self.wanted.exact]
+        if not self.matches:
+            refused += reasons
+        if refused:
+            first = refused[0]
+            raise RefusedError(
+                f"{nodes[first]} cannot be adopted: {reasons[first]}. {self._advice()}"
+            )
+        if not self.matches:
+            raise VariorumError("nothing to adopt: all that is planned is here, pages apart")
+        return tuple(f"{nodes[ref]}: {reason}" for ref, reason in reasons.items())
+
+    def _advice(self) -> str:
+        ready = dict.fromkeys(ref.stage for ref in self.matches)
+        if not ready:
+            return f"Nothing was adopted; {NORMAL_RUN}"
+        return (
+            f"Nothing was adopted; {NORMAL_RUN}, or name what to adopt without it: "
+            f"{', '.join(ready)}"
+        )
+
+    # Proofs
+
+    def _proofs(self, edited_too: bool) -> dict[Ref, Evidence]:
+        """Evidence for every match; without `edited_too`, for those that take no computing.
+
+        Raises `RefusedError` at the first that is disproved.
+        """
+        found = {}
+        for ref, match in self.matches.items():
+            if match.same_code:
+                found[ref] = Evidence((SAME,))
+            elif edited_too:
+                self.progress.say(f"{match.node}: holds this code against {match.old.ref}")
+                found[ref] = self._replayed(match)
+        partly = [ref for ref in found if ref.stage in TRAININGS and not found[ref].complete]
+        if edited_too and (partly := [ref for ref in partly if not self.matches[ref].same_code]):
+            line = self._tiny()
+            found |= {ref: Evidence((*found[ref].lines, line)) for ref in partly}
+        return found
+
+    def _replayed(self, match: Match) -> Evidence:
+        node = match.node
+        inputs = {name: self._input(needed.ref) for name, needed in node.upstream.items()}
+        folder = self.scratch / str(node.ref)
+        progress = Progress(f"adopt {node.ref.stage} {node.label}")
+        try:
+            return evidence(self.store, node.spec, inputs, match.old, folder, self.here, progress)
+        except Stopped:
+            raise
+        except VariorumError as error:
+            raise _disproved(f"{node}: {error}{_elsewhere(match.old)}") from None
+
+    def _input(self, ref: Ref) -> Result:
+        return self.matches[ref].old if ref in self.matches else self.store.open(ref)
+
+    def _tiny(self) -> str:
+        """Have the tiny experiment made by the old code and by this one; gives the evidence."""
+        matches, folder = self.matches.values(), self.scratch / "tiny"
+        try:
+            tiny = old_code.OldCode(
+                self._codes(match.old for match in matches if not match.same_code),
+                {k: code for match in matches for k, code in self._codes([match.old]).items()},
+                self.search.at_hand,
+            ).compared(self.store, folder, self.progress, self.package)
+        except VariorumError as error:
+            raise _disproved(str(error)) from None
+        return (
+            f"the {old_code.EXPERIMENT} experiment by the old code and by this one: {tiny.results} "
+            f"results with {tiny.files} files are the same, byte for byte (sha256 over all: "
+            f"{tiny.sha256})"
+        )
+
+    def _codes(self, olds: Iterable[Result]) -> dict[tuple[str, old_code.Components], str]:
+        """The code that made these results and all that they are made from."""
+        found: dict[tuple[str, old_code.Components], str] = {}
+        waiting, seen = [old.spec for old in olds], set()
+        while waiting:
+            spec = waiting.pop(0)
+            if spec.ref in seen:
+                continue
+            seen.add(spec.ref)
+            parts = old_code.components_of(spec)
+            if parts is not None and found.setdefault((spec.stage, parts), spec.code) != spec.code:
+                raise VariorumError(
+                    f"the old results of {spec.stage} were made by different versions of the code "
+                    "(adopt them one after the other: variorum adopt --prove STAGE)"
+                )
+            above = (self.search.at_hand(ref) for ref in spec.upstream.values())
+            waiting += [old.spec for old in above if old is not None]
+        return found
+
+    def _refuse_new_edits(self) -> None:
+        """Raise `VariorumError` if the code was edited since the plan was made."""
+        for node in (match.node for match in self.matches.values()):
+            parts = old_code.components_of(node.spec) or ()
+            function = f"variorum.stages.{node.ref.stage}:run"
+            if fingerprint(function, parts, self.package).digest != node.spec.code:
+                raise VariorumError(
+                    f"the code of {node.ref.stage} was edited meanwhile; nothing was adopted. Run "
+                    "the same command again"
+                )
+
+    # Putting in place
+
+    def _publish(self, match: Match, adopted: Mapping[str, Any]) -> Result:
+        """Copy an old result's files under the new key, through the door of all results."""
+        node, store = match.node, self.store
+        waiting = f"{node} waits for the process that is making it"
+        with store.locked(node.ref, lambda: self.progress.say(waiting)):
+            output = store.scratch(node.ref) / "output"
+            shutil.rmtree(output, ignore_errors=True)
+            for name in match.old.manifest["files"]:
+                (output / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(match.old.folder / name, output / name)
+            inputs = {name: store.open(needed.ref) for name, needed in node.upstream.items()}
+            at = datetime.now(UTC).isoformat(timespec="seconds")
+            facts = machine.description()
+            note = {"at": at, "host": facts["host"], "command": facts["command"]}
+            run = {**match.old.run, "label": node.label, "adopted": note}
+            varying = {"run.json": run, "code.json": node.code.sources}
+            return store.publish(node.spec, output, inputs, varying, adopted)
+
+
+def _refuse_damaged(old: Result) -> None:
+    """Raise `StoreError` unless every byte of the old result is what its manifest says."""
+    for name, entry in old.manifest["files"].items():
+        path = old.folder / name
+        if not path.is_file() or sha256_of(path) != entry["sha256"]:
+            raise StoreError(
+                f"{old.ref} cannot be adopted: its {name} is missing or not what its manifest says;"
+                " `variorum verify` tells more"
+            )
+
+
+def _disproved(what: str) -> RefusedError:
+    return RefusedError(f"{what}. Nothing was adopted; {NORMAL_RUN}")
+
+
+def _elsewhere(old: Result) -> str:
+    """That an old result was made on another platform, where bits may differ for that alone."""
+    names = platform_differences(old.run, machine.description())
+    if not names:
+        return ""
+    return (
+        f" (it was made on another platform, where bits differ for that alone: {', '.join(names)})"
+    )
+
+
+def _told(old: Result, proof: Evidence | None, because: str | None) -> dict[str, Any]:
+    """What the manifest says of an adoption; from an adopted result it leads on to the original.
+
+    A word that an earlier adoption rests on stays, unless everything was computed again.
+    """
+    before = old.adopted or {}
+    if proof and proof.complete:
+        words, lines = list[str](), list(proof.lines)
+    else:
+        words = [before["because"]] if "because" in before else []
+        words += [because] if because else []
+        lines = [*before.get("evidence", ()), *(proof.lines if proof else ())]
+    return {
+        "from": before.get("from", str(old.ref)),
+        "manifest_sha256": before.get("manifest_sha256") or sha256_of(old.folder / MANIFEST),
+        "how": BECAUSE if words else PROVED,
+        **({"because": "; ".join(dict.fromkeys(words))} if words else {}),
+        "evidence": list(dict.fromkeys(lines)),
+    }

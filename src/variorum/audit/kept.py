@@ -1,0 +1,220 @@
+"""Kept results: pinned by a name in `config/kept.yaml`, which is committed.
+
+What is kept is never removed by `variorum gc`, and an ablation may name it as a variant, so that a
+model made by code that is no more stands beside those of today. Under a name lies one result for
+each seed, or one of a stage that has no seed.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from variorum.atomic import write_atomically
+from variorum.errors import VariorumError
+from variorum.experiments import (
+    KEPT,
+    ConfigError,
+    Layered,
+    ablation_names,
+    did_you_mean,
+    load_ablation,
+    read_kept,
+)
+from variorum.store import Ref, Result, Store, StoreError
+
+HEADER = (
+    "# Results that `variorum keep` pinned, by name and seed. `variorum gc` leaves them, and an\n"
+    "# ablation may name them: `variants: {before: {kept: NAME}}`. Commit this file.\n"
+)
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+REF = re.compile(r"[a-z]+/[0-9a-f]{12}")
+
+Kept = dict[str, dict[str, Ref]]
+"""By name: the result of each seed, or of a stage that has none."""
+
+
+def entries(root: Path) -> Kept:
+    """Everything that is kept. Raises `ConfigError` for what is no entry."""
+    layers = read_kept(root)
+    found: Kept = {}
+    for name, results in layers.values.items():
+        if not isinstance(results, dict):
+            raise _no_entry(layers, (name,), results)
+        for part, ref in results.items():
+            if not (isinstance(ref, str) and REF.fullmatch(ref)):
+                raise _no_entry(layers, (name, part), ref)
+        found[name] = {part: Ref.parse(ref) for part, ref in results.items()}
+    return found
+
+
+def _no_entry(layers: Layered, place: tuple[str, ...], value: object) -> ConfigError:
+    return ConfigError(
+        f"{layers.origin(place)}: {'.'.join(place)}: {value!r} should be a seed and its result, as "
+        "in `1: pretrain/0123456789ab`; `variorum keep` writes such lines"
+    )
+
+
+def pins(root: Path) -> dict[str, Ref]:
+    """Every kept result by a name of its own: `before/1`."""
+    return {
+        f"{name}/{part}": ref
+        for name, results in entries(root).items()
+        for part, ref in results.items()
+    }
+
+
+# Changing what is kept
+
+
+def keep(root: Path, name: str, references: Iterable[str] = ()) -> dict[str, Ref]:
+    """Keep results under a name, beside those that it has; gives all of them.
+
+    `references` are as every command takes them; by default the current model. A variant of an
+    ablation (`positions/rotary`) stands for its model of every seed. Raises `VariorumError` if a
+    result is not here, or does not fit those of that name.
+    """
+    if not NAME.fullmatch(name):
+        raise VariorumError(f"{name}: a name has letters, digits, _ and - alone; choose another")
+    store, kept = Store(root), entries(root)
+    own = kept.setdefault(name, {})
+    asked: list[str | None] = [*references] or [None]
+    for reference in asked:
+        for ref in _named(root, reference):
+            result = store.open(ref)
+            part = str(result.spec.settings.get("seed", ref.stage))
+            if own.get(part, ref) != ref:
+                raise VariorumError(
+                    f"{KEPT} keeps {own[part]} as {name}, {part}; keep {ref} under another name, "
+                    f"or first `variorum keep --drop {name}`"
+                )
+            _refuse_other_kind(store, name, own.values(), result)
+            own[part] = ref
+    _write(root, kept)
+    return own
+
+
+def drop(root: Path, name: str) -> dict[str, Ref]:
+    """Keep a name's results no longer; gives what they were."""
+    kept = entries(root)
+    if name not in kept:
+        raise VariorumError(_unknown(name, kept))
+    dropped = kept.pop(name)
+    _write(root, kept)
+    return dropped
+
+
+def lines(root: Path) -> Iterator[str]:
+    """What is kept, for people: name and seed, result, and whether it is here."""
+    store = Store(root)
+    found = pins(root)
+    width = max(map(len, found), default=0)
+    for name, ref in found.items():
+        here = store.exists(ref)
+        label = store.glance(ref).run.get("label", "") if here else "not here: `dvc pull` brings it"
+        yield f"{name:<{width}}  {ref!s:<24} {label}".rstrip()
+
+
+def _named(root: Path, reference: str | None) -> list[Ref]:
+    """The results that a reference names: one, or a variant's models."""
+    from variorum import library  # which plans, and plans know kept results
+    from variorum.plan import plan_ablation
+
+    name, _, variant = (reference or "").partition("/")
+    if not variant or "/" in variant or name not in ablation_names(root):
+        return [library.find(reference, root=root).ref]
+    loaded = load_ablation(root, name)
+    if variant not in loaded.variants:
+        known = list(loaded.variants)
+        raise VariorumError(
+            f"{reference}: no such variant;{did_you_mean(variant, known)} known are "
+            f"{', '.join(known)}"
+        )
+    runs = plan_ablation(loaded, root, offline=True).last.upstream
+    return [runs[f"{variant}/{seed}/model"].ref for seed in loaded.settings.seeds]
+
+
+def _refuse_other_kind(store: Store, name: str, own: Iterable[Ref], result: Result) -> None:
+    """Raise `VariorumError` if results of one name would differ in more than the seed."""
+    new = {**result.spec.settings, "seed": None}
+    if "seed" not in result.spec.settings:
+        return
+    for ref in own:
+        with_seed = store.glance(ref).spec.settings if store.exists(ref) else result.spec.settings
+        if ref.stage != result.ref.stage or {**with_seed, "seed": None} != new:
+            raise VariorumError(
+                f"{result.ref} differs from {ref}, which is kept as {name}, in more than the seed; "
+                "keep it under another name"
+            )
+
+
+def _write(root: Path, kept: Kept) -> None:
+    plain = {
+        name: {int(part) if part.isdecimal() else part: str(ref) for part, ref in results.items()}
+        for name, results in sorted(kept.items())
+    }
+    text = io.StringIO()
+    if plain:
+        yaml = YAML()
+        ordered = {name: dict(sorted(parts.items(), key=_order)) for name, parts in plain.items()}
+        yaml.dump(ordered, text)
+    write_atomically(root / KEPT, (HEADER + text.getvalue()).encode())
+
+
+def _order(part: tuple[int | str, str]) -> tuple[bool, int, str]:
+    seed, _ = part
+    return (False, seed, "") if isinstance(seed, int) else (True, 0, seed)
+
+
+# As a variant of an ablation
+
+
+def models(
+    root: Path, name: str, seeds: Iterable[int], stage: str, where: str
+) -> dict[int, Result]:
+    """The kept model of each seed. `where` is the place of the setting that asks for them.
+
+    Raises `ConfigError`, in one line, if one is not kept, is of another stage, or is not here.
+    """
+    kept, layers, store = entries(root), read_kept(root), Store(root)
+    if name not in kept:
+        raise ConfigError(f"{where}: {_unknown(name, kept)}")
+    found = {}
+    for seed in seeds:
+        ref = kept[name].get(str(seed))
+        at = layers.origin((name, str(seed)))
+        if ref is None:
+            raise ConfigError(
+                f"{where}: seed {seed} is not among those kept as {name} "
+                f"({', '.join(kept[name])}; {at}); keep it as well, or leave it out of seeds"
+            )
+        if ref.stage != stage:
+            raise ConfigError(
+                f"{where}: {name} keeps {ref} ({at}), and the ablation judges what {stage} makes; "
+                f"keep such a model, or set last_stage to {ref.stage}"
+            )
+        found[seed] = at_hand(store, ref, at)
+    return found
+
+
+def at_hand(store: Store, ref: Ref, where: str) -> Result:
+    """A result that something kept needs; raises `ConfigError` that names both if it is missing."""
+    try:
+        return store.glance(ref)
+    except StoreError as error:
+        if store.folder(ref).exists():
+            raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(
+            f"{where}: {ref} is kept, and is not here; fetch it with `dvc pull results/{ref}.dvc`"
+        ) from None
+
+
+def _unknown(name: str, kept: Mapping[str, object]) -> str:
+    known = ", ".join(kept) or "none"
+    return (
+        f"{KEPT} keeps nothing as {name};{did_you_mean(name, list(kept))} known are {known}. "
+        f"`variorum keep {name}` keeps the current model so"
+    )

@@ -1,0 +1,256 @@
+"""rerun: a stage computed again from the stored upstream, and compared with the stored result.
+
+On the platform that made a result the bytes must be the same. On another one (vector features of
+the processor, Python, or versions of libraries differ) sums of floats come out differently, and
+training multiplies that; then each stage has a rule of its own, which is said with the outcome.
+"""
+
+import csv
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from variorum import runner
+from variorum.audit.choice import Choice, holds_anything
+from variorum.audit.compare import Comparison, compare, relative
+from variorum.audit.platforms import platform_differences
+from variorum.audit.verify import none_of
+from variorum.errors import Stopped, VariorumError
+from variorum.machine import Machine
+from variorum.progress import Progress
+from variorum.store import Ref, Result, Spec, Store, StoreError, sha256_of
+from variorum.task import Task
+
+EXACT = ("download", "normalize", "tokenizer", "encode")
+"""Stages that give the same bytes on every platform: they sum no floats."""
+
+TRAINED = ("pretrain", "finetune")
+
+LOSS_TOLERANCE = 0.02
+"""On another platform: how far the chosen and the last loss on val may lie apart, relatively."""
+
+BITS_TOLERANCE = 0.001
+"""On another platform: how far the bits per byte of the same weights may lie apart, relatively."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """How a result came out when its stage ran again.
+
+    notes: what was different from the first time. rule: by which it was judged.
+    """
+
+    ref: Ref
+    label: str
+    seconds: float
+    comparison: Comparison
+    notes: tuple[str, ...]
+    rule: str
+    passed: bool
+
+    @property
+    def verdict(self) -> str:
+        """In a word: identical, within the rules of another platform, or different."""
+        if self.comparison.is_identical:
+            return "identical"
+        return "within tolerance" if self.passed else "different"
+
+    def lines(self) -> Iterator[str]:
+        """The outcome for people, the verdict first."""
+        found = self.comparison
+        files = f"{found.identical + len(found.differing) + len(found.missing)} files"
+        if not found.is_identical:
+            files = f"{found.identical} of {files} identical"
+        yield f"{self.ref}  {self.label}  {self.verdict} ({files}), {self.seconds:.1f} s"
+        yield from (f"  {note}" for note in self.notes)
+        if found.is_identical:
+            return
+        yield f"  {self.rule}"
+        yield from (f"  {name}: was not made again" for name in found.missing)
+        yield from (f"  {name}: the stored result has no such file" for name in found.extra)
+        for difference in found.differing:
+            yield from (f"  {difference.name}: {detail}" for detail in difference.details)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A result that was not made again, and why.
+
+    passed: whether nobody asked for just this one.
+    """
+
+    ref: Ref
+    reason: str
+    passed: bool = False
+    verdict = "not made again"
+
+    def lines(self) -> Iterator[str]:
+        """The reason for people."""
+        yield f"{self.ref}  was not made again: {self.reason}"
+
+
+def summary(outcomes: Sequence[Rerun | Refused]) -> str:
+    """How many results came out how, in a line."""
+    verdicts = Counter(outcome.verdict for outcome in outcomes)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    return f"{len(outcomes)} results: {counts}"
+
+
+def rerun_all(choice: Choice, here: Machine) -> Iterator[Rerun | Refused]:
+    """Run the chosen results again, one after the other, with the time left.
+
+    What is not here is passed over; raises `VariorumError` if nothing is.
+    """
+    store = choice.store
+    here_are = {ref: holds_anything(store.folder(ref)) for ref in choice.refs}
+    if not any(here_are.values()):
+        raise VariorumError(
+            f"nothing to run again: {none_of(choice.refs)} is here; make results with "
+            "`snakemake --cores 4`, or fetch them with `dvc pull`"
+        )
+    took = {ref: _seconds(store, ref) for ref in choice.refs}
+    progress = Progress("rerun")
+    with progress.counting(sum(took.values()), "seconds, as it took to make them,"):
+        for ref in choice.refs:
+            if not here_are[ref]:
+                yield Refused(ref, "it is not here", passed=not choice.named)
+                continue
+            try:
+                yield rerun(store, ref, here, Progress(f"rerun {ref}"))
+            except Stopped:
+                raise
+            except VariorumError as error:
+                yield Refused(ref, str(error))
+            progress.step(count=took[ref])
+
+
+def _seconds(store: Store, ref: Ref) -> int:
+    """How long a result took to make, at least one second; nothing if it is not here."""
+    with suppress(StoreError):
+        return max(1, round(float(store.glance(ref).run.get("seconds", 1))))
+    return 0
+
+
+def rerun(store: Store, ref: Ref, here: Machine, progress: Progress) -> Rerun:
+    """Compute a result again, beside the store, by the code as it is now, and compare.
+
+    Raises `VariorumError` if the result or one that it is made from is not here, or if its stage
+    no longer takes its settings.
+    """
+    stored = store.open(ref)
+    spec, label = stored.spec, stored.run.get("label", "")
+    notes = tuple(_not_as_before(stored, spec))
+    inputs = {name: _upstream(store, ref, upstream) for name, upstream in spec.upstream.items()}
+    scratch = store.root / "scratch"
+    scratch.mkdir(exist_ok=True)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="rerun-", dir=scratch) as folder:
+        output = Path(folder) / "output"
+        output.mkdir()
+        task = Task(spec, inputs, store.root, output, Path(folder), here, progress)
+        try:
+            run = runner.compute(store, task)
+        except Stopped:
+            raise Stopped(f"stopped while {ref} ran again; nothing of it is kept") from None
+        comparison = compare(stored.folder, output)
+        elsewhere = platform_differences(stored.run, run)
+        rule, passed = _judged(stored, output, comparison, elsewhere)
+        notes = (*notes, *_damaged(stored, output, comparison))
+    seconds = time.monotonic() - begun
+    return Rerun(ref, label, seconds, comparison, notes, rule, passed)
+
+
+def _not_as_before(stored: Result, spec: Spec) -> Iterator[str]:
+    """What the rerun tests beside the result: that it was rightly adopted, or the code of now."""
+    code = runner.current_code(spec)
+    if code is None:
+        raise VariorumError(
+            f"{spec.ref}: {spec.stage} no longer takes its settings, so it cannot be run again by "
+            "the code that is here; check out the code that made it"
+        )
+    if stored.adopted is not None:
+        yield f"it was adopted from {stored.adopted['from']}: this is the first time it is made"
+    if code.digest != spec.code:
+        yield "the code is another than the one that made it: this tests the code that is here"
+
+
+def _upstream(store: Store, ref: Ref, upstream: Ref) -> Result:
+    if not (store.folder(upstream)).exists():
+        raise VariorumError(
+            f"{ref} is made from {upstream}, which is not here; fetch it with `dvc pull` "
+            "(`snakemake -n` puts in place what came inside a report or table)"
+        )
+    return store.open(upstream)
+
+
+def _damaged(stored: Result, output: Path, comparison: Comparison) -> Iterator[str]:
+    """Files that came out as the manifest says, and are not so in the store."""
+    for difference in comparison.differing:
+        entry = stored.manifest["files"].get(difference.name)
+        if entry and sha256_of(output / difference.name) == entry["sha256"]:
+            yield f"{difference.name}: the stored file is damaged: the manifest has what came out"
+
+
+# The rules
+
+
+def _judged(
+    stored: Result, output: Path, comparison: Comparison, elsewhere: Mapping[str, tuple[str, str]]
+) -> tuple[str, bool]:
+    """The rule that the outcome falls under, and whether it passes."""
+    if not elsewhere:
+        where = "made on this platform" if stored.run else "where it was made is not known"
+        return f"{where}: every byte must be the same", comparison.is_identical
+    platform = "; ".join(f"{name} {old} → {new}" for name, (old, new) in elsewhere.items())
+    rule, passed = _judged_elsewhere(stored, output, comparison)
+    whole = not (comparison.missing or comparison.extra)
+    return f"made on another platform ({platform}): {rule}", passed and whole
+
+
+def _judged_elsewhere(stored: Result, output: Path, comparison: Comparison) -> tuple[str, bool]:
+    stage = stored.ref.stage
+    if stage in EXACT:
+        return f"{stage} gives the same bytes on all of them", comparison.is_identical
+    if comparison.missing or comparison.extra:
+        return "it must have the same files", False
+    try:
+        if stage in TRAINED:
+            return _within(LOSS_TOLERANCE, _losses(stored.folder), _losses(output))
+        if stage == "evaluate":
+            return _within(BITS_TOLERANCE, _bits(stored.folder), _bits(output))
+    except (KeyError, ValueError, IndexError):  # other code may write other files
+        return "its numbers cannot be compared", False
+    return "it must have the same files, whose content may differ", True
+
+
+def _within(
+    tolerance: float, old: Mapping[str, float], new: Mapping[str, float]
+) -> tuple[str, bool]:
+    shares = {name: relative(value, new[name]) for name, value in old.items()}
+    numbers = ", ".join(
+        f"{name} {value:.6g} → {new[name]:.6g} (relative {shares[name]:.2g})"
+        for name, value in old.items()
+    )
+    return f"must agree to {tolerance:.1%}: {numbers}", max(shares.values()) <= tolerance
+
+
+def _losses(folder: Path) -> dict[str, float]:
+    """The loss on val of the chosen weights, and that of the last ones."""
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    chosen = _json(folder / "metrics.json")["chosen_val_loss"]
+    return {"chosen loss": float(chosen), "last loss": float(last["val_loss"])}
+
+
+def _bits(folder: Path) -> dict[str, float]:
+    return {"bits per byte": float(_json(folder / "metrics.json")["bits_per_byte"])}
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

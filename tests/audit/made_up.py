@@ -1,0 +1,91 @@
+"""Results that nothing computed, under their real keys: many in no time, for tests of the shelves.
+
+The project that holds them has one experiment, `micro`, and no ablation.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import flow
+from conftest import Project, add_micro_experiment, copy_project
+from variorum import tracking
+from variorum.components import PACKAGE
+from variorum.experiments import load_experiment
+from variorum.plan import Node, Plan, plan_experiment
+from variorum.store import CODE, RUN, Store
+
+BEGUN = "2026-01-02T03:04:05+00:00"
+
+ABLATION = """
+title: Widths
+question: Does width matter?
+experiment: micro
+last_stage: pretrain
+corpus: base
+variants:
+  narrow: {model: {n_embd: 16}}
+  wide: {model: {n_embd: 32}}
+baseline: narrow
+seeds: [1, 2]
+"""
+
+
+def project(target: Path) -> Project:
+    """A project with one small experiment, committed on `main`, without results."""
+    made = copy_project(target)
+    add_micro_experiment(made)
+    for file in (target / "config/experiments").glob("*.yaml"):
+        if file.stem != "micro":
+            file.unlink()
+    shutil.rmtree(target / "config/ablations")
+    commit(made)
+    return made
+
+
+def commit(project: Project) -> None:
+    """Commit all that git does not ignore."""
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "State")
+
+
+def change(root: Path, **settings: Any) -> None:
+    """Set the current experiment to `micro` with these changes."""
+    lines = ["experiment: micro", *(f"{name}: {value}" for name, value in settings.items())]
+    (root / "config/config.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def branch(project: Project, name: str, **settings: Any) -> Plan:
+    """Commit a branch with another current experiment, and return to where it began.
+
+    Gives what that branch plans.
+    """
+    project.run("git", "switch", "--quiet", "--create", name)
+    change(project.root, **settings)
+    commit(project)
+    plan = flow.current(project.root)
+    project.run("git", "switch", "--quiet", "-")
+    return plan
+
+
+def planned_by(root: Path, package: Path = PACKAGE) -> Plan:
+    """The plan of the current experiment by another version of the package."""
+    return plan_experiment(load_experiment(root), root, package=package)
+
+
+def make(root: Path, nodes: Iterable[Node], *, begun: str = BEGUN) -> None:
+    """Publish a result for each node, its upstreams being there."""
+    store = Store(root)
+    for node in nodes:
+        if store.exists(node.ref):
+            continue
+        output = store.scratch(node.ref) / "output"
+        output.mkdir(parents=True)
+        (output / "content.txt").write_text(f"{node.label} {node.ref}\n" * 50, encoding="utf-8")
+        inputs = {name: store.open(ref) for name, ref in node.spec.upstream.items()}
+        if node.ref.stage in tracking.BUNDLING:
+            small = [r.ref for r in inputs.values() if r.ref.stage not in tracking.OWN_FILE]
+            tracking.bundle(store, small, output)
+        run = {"label": node.label, "begun": begun, "seconds": 12.34}
+        store.publish(node.spec, output, inputs, {RUN: run, CODE: {}})

@@ -1,0 +1,597 @@
+"""Disks that fill up, refuse, lie, or lose the half of a file: one clear line, and nothing lost."""
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import flow
+from conftest import Project
+from test_runner import failure, results_are_whole
+from variorum import cli, library, runner, tracking
+from variorum.atomic import write_atomically
+from variorum.errors import Stopped, VariorumError
+from variorum.machine import Machine
+from variorum.plan import Node
+from variorum.stages import normalize
+from variorum.store import CODE, COPY, MANIFEST, RUN, Ref, Store, StoreError
+from variorum.workflow import Flow
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The micro experiment, run to its report."""
+    return flow.finished_project(tmp_path_factory.mktemp("faults") / "project")
+
+
+@pytest.fixture
+def root(finished: Project, tmp_path: Path) -> Path:
+    """A copy of the finished project, to damage."""
+    shutil.copytree(finished.root, tmp_path / "project", symlinks=True)
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def node(micro: Project) -> Node:
+    """The next to be made, with all that it needs there, and its plan handed over."""
+    node = flow.before(micro.root, flow.current(micro.root), "normalize")
+    runner.hand_over(Store(micro.root), node.spec, node.label)
+    return node
+
+
+def halve(path: Path) -> None:
+    """Cut a file in the middle, as a disk that filled up, or a lost page, leaves it."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    """Leave nothing of a file but its name."""
+    path.write_bytes(b"")
+
+
+def zero(path: Path) -> None:
+    """Leave a file its size alone, as a power failure may."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+damages = pytest.mark.parametrize("damage", [halve, empty, zero])
+
+
+# Disks that are full, or that may not be written to
+
+
+def no_space(*args: object, **kwargs: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "pathlib.Path.write_text", "pathlib.Path.rename"])
+def test_a_full_disk_is_one_line_and_the_next_run_succeeds(
+    micro: Project, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "normalize")
+    runner.hand_over(Store(micro.root), node.spec, node.label)
+    with monkeypatch.context() as patch:
+        patch.setattr(call, no_space)
+        failure(micro.root, node, "no space is left .* make room and run the same command again")
+    assert flow.make(micro.root, node).ref == node.ref
+
+
+def test_a_full_disk_is_one_line_at_planning_too(
+    micro: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "normalize")
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(VariorumError, match="no space is left"):
+        runner.hand_over(Store(micro.root), node.spec, node.label)
+    assert not list(Store(micro.root).scratch(node.ref).iterdir())
+
+
+def test_a_full_disk_takes_the_log_and_not_the_reason(
+    micro: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "download")
+    runner.hand_over(Store(micro.root), node.spec, node.label)
+    monkeypatch.setattr("os.fsync", no_space)
+    failure(micro.root, node, "no space is left", log=Path("/dev/full"))
+    printed = capfd.readouterr().err
+    assert printed.count("its log ends here: No space left on device") == 1
+    assert "stopped: the project's folder: no space is left" in printed
+
+
+def test_a_training_on_a_full_disk_goes_on_from_its_last_state(
+    micro: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "pretrain")
+    store, saved = Store(micro.root), 0
+    runner.hand_over(store, node.spec, node.label)
+    often = Machine(checkpoint_seconds=0)
+
+    def write(path: Path, content: bytes) -> None:
+        nonlocal saved
+        saved += 1
+        if saved > 7:
+            no_space()
+        write_atomically(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("variorum.training.state.write_atomically", write)
+        with pytest.raises(VariorumError, match="no space is left"):
+            runner.run(store, node.ref, often)
+    assert not store.folder(node.ref).exists()
+    interrupted = runner.run(store, node.ref, often)
+    assert "goes on from step 7" in capfd.readouterr().err
+    assert interrupted.json("metrics.json")["steps"] == 30
+    assert not store.scratch(node.ref).exists()
+
+
+def limit_files(size: int) -> Callable[[], None]:
+    """No file may grow beyond `size`: for a process that is about to start."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def obey_permissions() -> None:
+    """Take away root's right to write everywhere, in a process that is about to start."""
+    drop, override = 24, 1  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE; others than root have neither
+    ctypes.CDLL(None).prctl(drop, override, 0, 0, 0)
+
+
+def run_command(
+    project: Project, node: Node, prepare: Callable[[], None]
+) -> subprocess.CompletedProcess[str]:
+    """`variorum run`, in a process that is prepared by a function."""
+    return subprocess.run(
+        ["variorum", "run", str(node.ref), "--log", f"logs/{node.ref}.log"],
+        cwd=project.root,
+        env=project.environment(),
+        preexec_fn=prepare,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_file_that_cannot_grow_ends_the_command_with_one_line(micro: Project) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "normalize")
+    runner.hand_over(Store(micro.root), node.spec, node.label)
+    before = flow.files_of(micro.root / "results")
+    done = run_command(micro, node, limit_files(4096))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("variorum: the project's folder: no space is")
+    assert "Traceback" not in done.stderr
+    assert "no space" in (micro.root / f"logs/{node.ref}.log").read_text()
+    assert flow.files_of(micro.root / "results") == before
+    flow.make(micro.root, node)
+    assert results_are_whole(micro.root)
+
+
+def test_results_that_cannot_be_written_to_end_the_command_with_one_line(micro: Project) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "normalize")
+    runner.hand_over(Store(micro.root), node.spec, node.label)
+    results = micro.root / "results"
+    before = flow.files_of(results)
+    results.chmod(0o555)
+    try:
+        done = run_command(micro, node, obey_permissions)
+    finally:
+        results.chmod(0o755)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "results/normalize: not allowed here (Permission denied)" in last
+    assert "Traceback" not in done.stderr
+    assert flow.files_of(results) == before
+    flow.make(micro.root, node)
+
+
+def test_a_read_only_file_system_is_named_with_the_place_that_was_to_be_written(
+    micro: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "normalize")
+
+    def rename(self: Path, target: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(self), None, str(target))
+
+    monkeypatch.setattr(Path, "rename", rename)
+    line = failure(micro.root, node, "not allowed here .Read-only file system.")
+    assert line.startswith(str(Store(micro.root).folder(node.ref)))
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """No file that this process writes grows beyond `size` bytes while the block runs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_whichever_stage_finds_the_disk_full_it_is_one_line_and_made_by_the_next_run(
+    micro: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for node in flow.current(micro.root):
+        runner.hand_over(Store(micro.root), node.spec, node.label)
+        with no_file_beyond(1000):
+            failure(micro.root, node, "no (space|shared memory) is left .* run the same command")
+        flow.make(micro.root, node)
+    assert results_are_whole(micro.root)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_full_disk_where_results_are_bundled_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = flow.current(root).last
+    shutil.rmtree(Store(root).folder(report.ref))
+    monkeypatch.setattr(shutil, "copyfile", no_space)
+    line = failure(root, report, r"could not be written .*No space left on device.* put that right")
+    assert "bundle" in line
+
+
+def test_a_full_disk_where_snakemake_plans_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = Flow(root, {}, dry_run=True)
+    monkeypatch.setattr(Path, "write_text", no_space)
+    monkeypatch.setattr(Path, "mkdir", no_space)
+    for ask in (planned.report, lambda: planned.start(root / ".snakemake")):
+        with pytest.raises(SystemExit) as end:
+            ask()
+        assert end.value.code == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("variorum: the project's folder: no space is left on the disk")
+
+
+def test_a_full_disk_where_results_are_handed_to_dvc_is_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = flow.files_of(root / "results")
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("os.fsync", no_space)
+    monkeypatch.setattr(sys, "argv", ["variorum", "track"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no space is left" in line
+    assert flow.files_of(root / "results") == before
+
+
+# Disks that are elsewhere, out of order, or not what is needed
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.EIO, "the disk does not work .Input/output error..*see to the disk"),
+        (errno.ESTALE, "the disk does not work .Stale file handle..*see to the disk"),
+        (errno.EDQUOT, "no space is left .*a quota is used up.*make room"),
+    ],
+)
+def test_a_disk_that_fails_is_named_with_the_file(
+    micro: Project, node: Node, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    def broken(task: runner.Task) -> None:
+        raise OSError(number, os.strerror(number), str(task.output / "train.jsonl"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(normalize, "run", broken)
+        line = failure(micro.root, node, message)
+    assert line.startswith(str(Store(micro.root).scratch(node.ref)))
+    assert flow.make(micro.root, node).ref == node.ref
+
+
+def test_a_disk_without_locks_is_refused(
+    micro: Project, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    failure(micro.root, node, "this disk has no locks .*move the project to one that has")
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_or_a_broken_link_where_results_belong_is_named(
+    micro: Project, node: Node, link: bool
+) -> None:
+    place = micro.root / "results/normalize"
+    if link:
+        place.symlink_to("nowhere")
+    else:
+        place.touch()
+    line = failure(micro.root, node, "a file or a broken link is in the way .* move it away")
+    assert line.startswith(str(place))
+    place.unlink()
+    assert flow.make(micro.root, node).ref == node.ref
+
+
+def test_results_may_be_a_link_to_another_place(micro: Project, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (micro.root / "results").symlink_to(tmp_path / "elsewhere")
+    flow.before(micro.root, flow.current(micro.root), "encode")
+    assert results_are_whole(micro.root)
+    assert len(list((tmp_path / "elsewhere").glob(f"*/*/{MANIFEST}"))) == 3
+
+
+def test_results_on_another_disk_than_scratch_are_refused_before_the_work(
+    micro: Project, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = Path.stat
+
+    def on_two_disks(self: Path, **options: bool) -> os.stat_result:
+        found = stat(self, **options)
+        if self != micro.root / "results":
+            return found
+        return os.stat_result((*found[:2], found.st_dev + 1, *found[3:]))
+
+    monkeypatch.setattr(Path, "stat", on_two_disks)
+    monkeypatch.setattr(normalize, "run", lambda task: pytest.fail("it began"))
+    failure(micro.root, node, "lie on different disks, .* put both on one")
+
+
+# Files that were cut, emptied, or lost
+
+
+@damages
+def test_a_damaged_manifest_is_refused_and_comes_back_from_its_copy(
+    root: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+) -> None:
+    store, node = Store(root), flow.current(root).of_stage("pretrain")[0]
+    before = flow.files_of(root / "results")
+    manifest = store.folder(node.ref) / MANIFEST
+    damage(manifest)
+    message = f"results/{node.ref}/manifest.json is cut off or not a manifest: delete it, and"
+    with pytest.raises(StoreError, match=message):
+        flow.make(root, node)
+    manifest.unlink()
+    monkeypatch.setattr("variorum.stages.pretrain.run", lambda task: pytest.fail("made again"))
+    flow.make(root, node)
+    assert flow.files_of(root / "results") == before
+
+
+@damages
+def test_a_damaged_copy_of_a_manifest_does_no_harm(
+    root: Path, damage: Callable[[Path], None]
+) -> None:
+    store, node = Store(root), flow.current(root).of_stage("tokenizer")[0]
+    folder = store.folder(node.ref)
+    made = listed(folder)
+    damage(folder / COPY)
+    assert store.exists(node.ref)
+    (folder / MANIFEST).unlink()
+    flow.make(root, node)
+    assert listed(folder) == made
+    assert listed(root / "scratch/aside" / str(node.ref)) == made, "nothing is deleted"
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """SHA-256 of what a result's manifest lists."""
+    others = {MANIFEST, COPY, RUN, CODE}
+    return {name: digest for name, digest in flow.files_of(folder).items() if name not in others}
+
+
+@damages
+@pytest.mark.parametrize("name", [RUN, CODE])
+def test_damaged_facts_about_a_run_take_nothing_with_them(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    damage: Callable[[Path], None],
+) -> None:
+    store, node = Store(root), flow.current(root).of_stage("finetune")[0]
+    damage(store.folder(node.ref) / name)
+    result = store.open(node.ref)
+    assert (result.run if name == RUN else result.code) == {}
+    assert set(library.runs(root=root)["key"]) >= {node.ref.key}
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["variorum", "ls"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    assert str(node.ref) in capsys.readouterr().out
+
+
+@damages
+def test_a_damaged_plan_is_refused_and_written_anew_by_the_next(
+    micro: Project, node: Node, damage: Callable[[Path], None]
+) -> None:
+    store = Store(micro.root)
+    spec = store.scratch(node.ref) / runner.SPEC
+    damage(spec)
+    message = rf"^scratch/{node.ref}/spec.json is cut off or not a plan; run the same `snakemake`"
+    with pytest.raises(StoreError, match=message):
+        runner.run(store, node.ref, Machine())
+    assert flow.make(micro.root, node).ref == node.ref
+
+
+def test_a_plan_in_anothers_place_is_refused(micro: Project, node: Node) -> None:
+    store, other = Store(micro.root), Ref(node.ref.stage, "f" * 12)
+    shutil.copytree(store.scratch(node.ref), store.scratch(other))
+    with pytest.raises(StoreError, match=f"{other}/spec.json is cut off or not a plan"):
+        runner.run(store, other, Machine())
+
+
+@damages
+def test_a_training_whose_state_is_damaged_says_so_and_begins_again(
+    root: Path, capfd: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    store, node = Store(root), flow.current(root).of_stage("finetune")[0]
+    made = listed(store.folder(node.ref))
+    state = stop_early(root, node)
+    damage(state)
+    runner.run(store, node.ref, Machine())
+    assert (
+        "finetune micro  state.safetensors is damaged: begins from step 0" in capfd.readouterr().err
+    )
+    assert listed(store.folder(node.ref)) == made
+
+
+def stop_early(root: Path, node: Node) -> Path:
+    """Delete a training's result and make it again up to step 4; gives the state's file."""
+    store = Store(root)
+    shutil.rmtree(store.folder(node.ref))
+    runner.hand_over(store, node.spec, node.label)
+    with pytest.raises(Stopped, match="stopped after step 4 of 10"):
+        runner.run(store, node.ref, Machine(stop_after=4))
+    return store.scratch(node.ref) / "state.safetensors"
+
+
+def test_what_a_kill_left_of_a_states_write_is_cleared_away(root: Path) -> None:
+    node = flow.current(root).of_stage("finetune")[0]
+    left = Store(root).scratch(node.ref) / "state.safetensors.4711.new"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    stop_early(root, node)
+    assert not left.exists()
+
+
+# What DVC keeps
+
+
+@pytest.fixture(scope="module")
+def stored(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The finished project, after DVC stored it."""
+    folder = tmp_path_factory.mktemp("stored") / "project"
+    shutil.copytree(finished.root, folder, symlinks=True)
+    tracking.track(folder)
+    return Project(folder)
+
+
+@pytest.fixture
+def kept(stored: Project, tmp_path: Path) -> Path:
+    """A copy of the project that DVC stored, to damage."""
+    shutil.copytree(stored.root, tmp_path / "kept", symlinks=True)
+    return tmp_path / "kept"
+
+
+def objects(root: Path, node: Node) -> dict[str, Path]:
+    """Where DVC's cache keeps a result's files, by name, and their listing under `listing`."""
+    pin = (root / f"results/{node.ref}.dvc").read_text()
+    cache = root / tracking.CACHE
+    digest = pin.split("md5: ")[1].split()[0]
+    listing = cache / digest[:2] / digest[2:]
+    files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text())}
+    found = {name: cache / digest[:2] / digest[2:] for name, digest in files.items()}
+    for path in (listing, *found.values()):
+        path.chmod(0o644)  # DVC protects them
+    return {"listing": listing, **found}
+
+
+@damages
+def test_a_damaged_dvc_file_is_written_anew(kept: Path, damage: Callable[[Path], None]) -> None:
+    node = flow.current(kept).of_stage("tokenizer")[0]
+    (record,) = kept.glob(f"{tracking.RECORDS}/*.dvc")
+    pins = {path: path.read_bytes() for path in (kept / f"results/{node.ref}.dvc", record)}
+    for path in pins:
+        damage(path)
+    tracking.track(kept)
+    assert {path: path.read_bytes() for path in pins} == pins
+
+
+@damages
+def test_a_damaged_listing_in_dvcs_cache_is_written_anew(
+    kept: Path, damage: Callable[[Path], None]
+) -> None:
+    node = flow.current(kept).of_stage("tokenizer")[0]
+    listing = objects(kept, node)["listing"]
+    whole = listing.read_bytes()
+    damage(listing)
+    tracking.track(kept)
+    assert listing.read_bytes() == whole
+
+
+@damages
+def test_what_lies_damaged_in_dvcs_cache_is_not_put_in_place_and_is_stored_anew(
+    kept: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
+) -> None:
+    store, node = Store(kept), flow.current(kept).of_stage("tokenizer")[0]
+    file = objects(kept, node)["tokenizer.json"]
+    whole = file.read_bytes()
+    for lost in (node, *node.upstream.values()):
+        shutil.rmtree(store.folder(lost.ref))
+    damage(file)
+    tracking.bring_back(store, [node])
+    assert f"{node.ref} is damaged in DVC's cache: it is made again" in capsys.readouterr().err
+    assert not store.exists(node.ref)
+    assert all(store.is_whole(needed.ref) for needed in node.upstream.values()), "they are needed"
+    flow.make(kept, node)
+    tracking.track(kept)
+    assert file.read_bytes() == whole
+
+
+def test_a_damaged_result_is_not_handed_to_dvc_and_keeps_no_other_from_it(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = flow.current(root)
+    (damaged,), (other, *_) = plan.of_stage("tokenizer"), plan.of_stage("encode")
+    halve(Store(root).open(damaged.ref).file("tokenizer.json"))
+    tracking.track(root)
+    assert "until then it is not handed to DVC" in capsys.readouterr().err
+    assert not (root / f"results/{damaged.ref}.dvc").exists()
+    assert (root / f"results/{other.ref}.dvc").is_file()
+
+
+# Locks of the dead, and clocks
+
+
+def test_locks_that_the_dead_left_are_no_locks(root: Path) -> None:
+    node = flow.current(root).of_stage("tokenizer")[0]
+    shutil.rmtree(Store(root).folder(node.ref))
+    left = [root / "scratch/locks" / str(node.ref).replace("/", "-")]
+    left += [root / f".snakemake/locks/0.{kind}.lock" for kind in ("input", "output")]
+    for lock in left:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.write_text("left by a process that is no more\n")
+    Flow(root, {}, dry_run=True).start(root / ".snakemake")
+    assert [lock.exists() for lock in left] == [True, False, False]
+    assert flow.make(root, node).ref == node.ref
+
+
+@pytest.mark.parametrize("seconds", [-(10**8), 10**8])
+def test_a_clock_that_was_set_makes_nothing_again_and_hides_no_stale_page(
+    root: Path, seconds: int
+) -> None:
+    moment = time.time() + seconds
+    report = flow.current(root).last
+    for name in ("report.html", "metrics.json", "curves.csv"):
+        shutil.copy(Store(root).folder(report.ref) / name, root / "results/finetune")
+    for path in (root / "results").rglob("*"):
+        os.utime(path, (moment, moment))
+    assert Flow(root, {}, dry_run=True).report() == []
+    page = root / "results/finetune/report.html"
+    page.write_text("of another experiment")
+    os.utime(page, (moment, moment))
+    needed = Flow(root, {}, dry_run=True).report()
+    assert max((root / name).stat().st_mtime for name in needed) > page.stat().st_mtime
+    assert all((root / name).stat().st_mtime <= time.time() for name in needed)
+
+
+def test_a_clock_that_was_set_back_keeps_no_training_from_going_on(
+    root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, node = Store(root), flow.current(root).of_stage("finetune")[0]
+    made = listed(store.folder(node.ref))
+    state = stop_early(root, node)
+    moment = time.time() + 10**8
+    for path in (state, *store.folder(node.upstream["model"].ref).iterdir()):
+        os.utime(path, (moment, moment))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    result = runner.run(store, node.ref, Machine(checkpoint_seconds=0))
+    assert "goes on from step 4" in capfd.readouterr().err
+    assert listed(store.folder(node.ref)) == made
+    assert result.run["seconds"] >= 0
