@@ -37,6 +37,7 @@ COMMANDS = (
     "sample",
     "why",
     "track",
+    "lock",
     "verify",
     "digest",
     "schema",

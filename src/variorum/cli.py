@@ -387,6 +387,36 @@ def track() -> None:
 
 
 @app.command()
+def lock(
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Only check that every address has an entry.")
+    ] = False,
+    accept: Annotated[
+        str | None, typer.Option(metavar="URL", help="Take what this address holds now.")
+    ] = None,
+) -> None:
+    """Note in config/sources.lock what each address without a checksum holds."""
+    from variorum import sources
+
+    root = find_project()
+    if locked and accept is not None:
+        raise VariorumError("--locked changes nothing, and --accept does; give one of them")
+    if accept is not None:
+        old, new = sources.accept(accept, root)
+        print(f"{accept}\n  was {old}\n  is  {new}")
+        if old == new:
+            print(f"{sources.LOCK} stays as it was")
+        else:
+            print(
+                f"{sources.LOCK} changed: commit it. Keys of all that is made from it change; old "
+                "results stay, and the old entry leads to them"
+            )
+        return
+    added = [] if locked else sources.resolve(root)
+    print(f"{sources.check(root)} addresses locked, {len(added)} of them new")
+
+
+@app.command()
 def digest(
     package: Annotated[str, typer.Argument(help="An installed package.")],
 ) -> None:

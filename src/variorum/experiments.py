@@ -166,6 +166,11 @@ def load_ablation(root: Path, name: str) -> LoadedAblation:
     return LoadedAblation(name, settings, variants, layers, kept)
 
 
+def experiment_names(root: Path) -> list[str]:
+    """Names of all experiments of the project, sorted."""
+    return sorted(file.stem for file in (root / "config/experiments").glob("*.yaml"))
+
+
 def ablation_names(root: Path) -> list[str]:
     """Names of all ablations of the project, sorted."""
     return sorted(file.stem for file in (root / "config/ablations").glob("*.yaml"))

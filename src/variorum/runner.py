@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from variorum import machine
+from variorum import machine, sources
 from variorum.atomic import write_atomically
 from variorum.config import STAGES, canonical, chosen_components, restored
 from variorum.errors import Stopped, VariorumError, clear_about_storage
@@ -115,7 +115,8 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
     Gives the facts for `run.json`.
     """
     begun, clock = datetime.now(UTC), time.monotonic()
-    import_module(f"variorum.stages.{task.spec.stage}").run(task)
+    with sources.remedies(store.root, task.spec.ref):
+        import_module(f"variorum.stages.{task.spec.stage}").run(task)
     if task.spec.stage in BUNDLING:
         carried = [i.ref for i in task.inputs.values() if i.ref.stage not in OWN_FILE]
         bundle(store, carried, task.output)
@@ -140,7 +141,12 @@ def current_code(spec: Spec) -> Fingerprint | None:
 
 
 def _planned_code(spec: Spec) -> Fingerprint:
-    """The fingerprint of the code as it is now, which must still be the planned one."""
+    """The fingerprint of the code as it is now, which must still be the planned one.
+
+    What runs is imported first, so that an edit after this look at it has no effect.
+    """
+    if spec.stage in STAGES:
+        import_module(f"variorum.stages.{spec.stage}")
     code = current_code(spec) or Fingerprint("", {})
     again = "run the same command again: it plans with what is here now"
     if code.digest != spec.code:

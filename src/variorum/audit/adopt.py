@@ -6,7 +6,6 @@ made from the same bytes. Then it is proved that the present code makes the same
 keys, with the evidence in their manifests.
 """
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,10 @@ from typing import Any
 
 from variorum import machine
 from variorum.audit import old_code
-from variorum.audit.differences import Bytes, Library, Setting, causes
+from variorum.audit.forerunners import BECAUSE, PROVED, Match, Search
 from variorum.audit.platforms import platform_differences
 from variorum.audit.replay import TRAININGS, Evidence, evidence
-from variorum.audit.sides import Shelf, Side
 from variorum.audit.whole import PAGES
-from variorum.audit.words import in_short
 from variorum.components import PACKAGE
 from variorum.config import STAGES
 from variorum.errors import Stopped, VariorumError, clear_about_storage
@@ -36,9 +33,7 @@ from variorum.machine import Machine
 from variorum.plan import Node, Plan, plan_ablation, plan_experiment
 from variorum.progress import Progress
 from variorum.store import MANIFEST, Ref, Result, Store, StoreError, sha256_of
-from variorum.tracking import bring_back, bundled
-
-PROVED, BECAUSE = "proved", "because"
+from variorum.tracking import bring_back
 
 SAME = "the code is the same, and so is every byte that it was made from"
 """Proof enough: the same code makes the same of the same."""
@@ -48,19 +43,6 @@ NORMAL_RUN = "a normal run makes new results beside the old ones"
 
 class RefusedError(VariorumError):
     """An old result cannot serve the new key."""
-
-
-@dataclass(frozen=True)
-class Match:
-    """A planned result that is missing, and the old one whose files can serve it."""
-
-    node: Node
-    old: Result
-
-    @property
-    def same_code(self) -> bool:
-        """Whether only the names of what it was made from are others."""
-        return self.node.spec.code == self.old.spec.code
 
 
 @dataclass(frozen=True)
@@ -200,125 +182,6 @@ def _hanging(nodes: list[Node], named: set[Ref]) -> set[Ref]:
     return found
 
 
-# Which old result corresponds
-
-
-class _Search:
-    """Finds for each node an old result of equal settings that was made from the same bytes."""
-
-    def __init__(self, store: Store, nodes: Mapping[Ref, Node]) -> None:
-        self.store = store
-        self.shelf = Shelf(store)
-        self.matches: dict[Ref, Match] = {}
-        self.reasons: dict[Ref, str] = {}
-        self.differing: dict[Ref, str] = {}
-        """Of the reasons, those that the settings of the result's own forerunner are others."""
-        self._files: dict[Ref, Mapping[str, Any] | None] = {}
-        self._stages: dict[str, list[Result]] = {}
-        self._bundled = bundled(store)
-        for node in nodes.values():
-            self._files[node.ref] = self._look(node)
-
-    def at_hand(self, ref: Ref) -> Result | None:
-        """The result of that name, in its place or inside of a report that carries it."""
-        if side := self.shelf.finished(ref):
-            return side.result
-        folder = self._bundled.get(ref)
-        if folder is None:
-            return None
-        return Result(ref, folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-
-    def _look(self, node: Node) -> Mapping[str, Any] | None:
-        """The files that serve a node; None, with a reason noted, if there are none."""
-        if self._is_here(node.ref):
-            return dict(self.store.open(node.ref).manifest["files"])
-        lacking = [n for n in node.upstream.values() if self._files[n.ref] is None]
-        if lacking:
-            self.reasons[node.ref] = f"it is made from {lacking[0]}, which has to be made"
-            return None
-        fed = [
-            old for old in self._of_stage(node.ref.stage) if self._other_bytes(node, old) is None
-        ]
-        alike = [old for old in fed if _same_settings(node, old)]
-        if not alike:
-            self._explain(node, fed)
-            return None
-        old = max(alike, key=lambda old: _preference(node, old))
-        self.matches[node.ref] = Match(node, old)
-        return dict(old.manifest["files"])
-
-    def _is_here(self, ref: Ref) -> bool:
-        if not self.store.healable(ref):
-            return self.store.exists(ref)
-        with self.store.locked(ref):
-            return self.store.heal(ref)
-
-    def _of_stage(self, stage: str) -> list[Result]:
-        if stage not in self._stages:
-            refs = {*self.store.refs(stage), *(ref for ref in self._bundled if ref.stage == stage)}
-            found = (self.at_hand(ref) for ref in sorted(refs))
-            self._stages[stage] = [old for old in found if old is not None]
-        return self._stages[stage]
-
-    def _other_bytes(self, node: Node, old: Result) -> str | None:
-        """The first input of an old result that holds other bytes than the node's."""
-        inputs = old.manifest["inputs"]
-        if inputs.keys() != node.upstream.keys():
-            return "its inputs are others"
-        for name, needed in node.upstream.items():
-            files, kept = self._files[needed.ref] or {}, inputs[name]["files"]
-            if files != kept:
-                file = next(n for n in sorted({*files, *kept}) if files.get(n) != kept.get(n))
-                return f"it was made from another {name}: {file} differs"
-        return None
-
-    def _other_settings(self, node: Node, old: Result) -> str:
-        """How the settings of an old result differ, in a line."""
-        sides = Side(old.spec, self.shelf, None, old), self.shelf.planned(node)
-        told = [
-            in_short(cause.difference)
-            for cause in causes(*sides)
-            if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes, Library))
-        ]
-        return "; ".join(told) or "its settings are others"
-
-    def _explain(self, node: Node, fed: list[Result]) -> None:
-        """Note why no old result serves a node: what the nearest one lacks."""
-        same = [old for old in self._of_stage(node.ref.stage) if _same_settings(node, old)]
-        forerunners = [old for old in fed if old.run.get("label") == node.label]
-        if fed:
-            old = max(forerunners or fed, key=_age)
-            reason = f"{old.ref} has other settings: {self._other_settings(node, old)}"
-            if forerunners:
-                self.differing[node.ref] = reason
-        elif same:
-            old = max(same, key=lambda old: (old.run.get("label") == node.label, _age(old)))
-            reason = f"{old.ref} has its settings, but {self._other_bytes(node, old)}"
-        else:
-            reason = f"no old result of {node.ref.stage} has its settings and its input"
-        self.reasons[node.ref] = reason
-
-
-def _same_settings(node: Node, old: Result) -> bool:
-    spec = old.spec
-    return spec.settings == node.spec.settings and spec.libraries == node.spec.libraries
-
-
-def _age(old: Result) -> tuple[str, str]:
-    """Later ones are greater."""
-    adopted = old.run.get("adopted") or {}
-    return str(adopted.get("at") or old.run.get("begun", "")), old.ref.key
-
-
-def _preference(node: Node, old: Result) -> tuple[bool, bool, bool, tuple[str, str]]:
-    """Of several old results none that rests on a word, then one that the same code made.
-
-    Then one that was made rather than adopted, since git is likelier to have its code; the latest.
-    """
-    on_word = (old.adopted or {}).get("how") == BECAUSE
-    return not on_word, old.spec.code == node.spec.code, old.adopted is None, _age(old)
-
-
 # The adoption
 
 
@@ -336,7 +199,7 @@ class _Adoption:
     ) -> None:
         self.store, self.wanted, self.scratch = store, wanted, scratch
         self.here, self.progress, self.package = here, progress, package
-        self.search = _Search(store, wanted.nodes)
+        self.search = Search(store, wanted.nodes)
         self.matches = self.search.matches
 
     def run(self, because: str | None) -> Adopted:

@@ -148,16 +148,20 @@ def plan(
 def _refuse_other_code(root: Path) -> None:
     """Raise `VariorumError` if the package that runs is not the project's: its keys are others."""
     own = root / "src/variorum"
-    if own.is_dir() and own != PACKAGE and _files(PACKAGE) != _files(own):
-        raise VariorumError(
-            f"{PACKAGE} is what runs, and it differs from src/variorum here, so that keys do; use "
-            "the environment of this project (`make setup` makes one)"
-        )
+    if not own.is_dir() or own == PACKAGE:
+        return
+    here, running = _files(own), _files(PACKAGE)
+    for name in sorted(here.keys() | running.keys()):
+        if here.get(name) != running.get(name):
+            raise VariorumError(
+                f"src/variorum/{name} differs from what runs, {PACKAGE / name}, so that keys may; "
+                "use the environment of this project (`make setup` makes one)"
+            )
 
 
-def _files(package: Path) -> dict[Path, bytes]:
+def _files(package: Path) -> dict[str, bytes]:
     found = (file for file in package.rglob("*") if file.is_file() and file.suffix != ".pyc")
-    return {file.relative_to(package): file.read_bytes() for file in found}
+    return {file.relative_to(package).as_posix(): file.read_bytes() for file in found}
 
 
 def _refuse_unknown(known: Needs) -> None:
