@@ -4,10 +4,10 @@
     python benchmarks/bookkeeping.py --share          # publishing's share of the default run
     python benchmarks/bookkeeping.py --cores          # --cores 4 beside --cores 2
 
-The first makes a copy of the project with an ablation of many runs whose results are there (published by the
-store, with small made-up files instead of models) and times what a user waits for, and planning by
-its parts. The second runs the default experiment and publishes its results once more. The third
-runs an ablation of four short trainings with both numbers of cores in turn.
+The first makes a copy of the project with an ablation of many runs whose results are there
+(published by the store, with small made-up files instead of models) and times what a user waits
+for, and planning by its parts. The second runs the default experiment and publishes its results
+once more. The third runs an ablation of four short trainings with both numbers of cores in turn.
 """
 
 import os

@@ -163,7 +163,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests counted (`record_property`), a line each: how many kills, sequences, edits."""
+    """Print what tests counted (`record_property`): how many kills, sequences, edits."""
     counted = [
         (report.nodeid.split("::")[-1], name, value)
         for outcome in ("passed", "failed")

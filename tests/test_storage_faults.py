@@ -503,6 +503,16 @@ def test_a_damaged_dvc_file_is_written_anew(kept: Path, damage: Callable[[Path],
     assert {path: path.read_bytes() for path in pins} == pins
 
 
+def test_what_a_kill_left_beside_a_file_of_a_result_is_not_handed_to_dvc(kept: Path) -> None:
+    node = flow.current(kept).of_stage("tokenizer")[0]
+    pin = kept / f"results/{node.ref}.dvc"
+    pinned = pin.read_bytes()
+    pin.unlink()
+    (Store(kept).folder(node.ref) / f"{MANIFEST}.4711.new").write_text("{")
+    tracking.track(kept)
+    assert pin.read_bytes() == pinned
+
+
 @some_damages
 def test_a_damaged_listing_in_dvcs_cache_is_written_anew(
     kept: Path, damage: Callable[[Path], None]

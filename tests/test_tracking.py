@@ -10,7 +10,8 @@ import flow
 from conftest import Project
 from variorum import tracking
 from variorum.config import STAGES
-from variorum.plan import Node, Plan
+from variorum.experiments import load_ablation
+from variorum.plan import Node, Plan, plan_ablation
 from variorum.store import MANIFEST, RUN, VARYING, Store, StoreError
 
 SMALL = {"evaluate", "stress", "figures"}
@@ -179,3 +180,20 @@ def listed(store: Store, node: Node) -> dict[str, str]:
     """The files of a result that its manifest lists."""
     found = flow.files_of(store.folder(node.ref))
     return {name: digest for name, digest in found.items() if Path(name).name not in VARYING}
+
+
+def test_a_table_whose_variants_are_equal_carries_their_results_once(micro: Project) -> None:
+    text = """
+title: Twice
+question: Do two spellings of one variant differ?
+experiment: micro
+variants: {one: {}, two: {pretrain: {max_steps: 30}}}
+baseline: one
+seeds: [1, 2]
+"""
+    (micro.root / "config/ablations/twice.yaml").write_text(text)
+    plan = plan_ablation(load_ablation(micro.root, "twice"), micro.root)
+    flow.finish(micro.root, plan)
+    carried = tracking.bundled(Store(micro.root))
+    assert sorted(carried) == sorted({node.ref for node in plan.of_stage("evaluate")})
+    assert len(carried) == 2

@@ -129,7 +129,7 @@ def ls(
     """List the results that are here: reference, size, age, time it took, label, who needs it."""
     import time
 
-    from variorum.audit import inventory
+    from variorum.audit.holdings import inventory
     from variorum.config import STAGES
 
     if stage is not None and stage not in STAGES:
@@ -159,7 +159,7 @@ def gc(
     """Remove results that no experiment and no ablation needs, on any branch, and nobody kept."""
     import time
 
-    from variorum.audit import removal
+    from variorum.audit.holdings import removal
 
     root = find_project()
 
@@ -202,7 +202,7 @@ def why(
     ] = None,
 ) -> None:
     """Explain why a result must be made, or how two differ: the setting, code or text behind it."""
-    from variorum.audit import explain
+    from variorum.audit.reasons import explain
 
     for line in explain.why(find_project(), result, other, _overrides(config or [])).lines():
         print(line)
@@ -226,7 +226,7 @@ def verify(
 ) -> None:
     """Hold results against their manifests, and those against each other up to the sources."""
     machine.use_one_thread()
-    from variorum.audit import choice
+    from variorum.audit.checks import choice
 
     chosen = choice.choose(find_project(), results or [], everything=everything)
     if again:
@@ -236,7 +236,7 @@ def verify(
 
 
 def _verify(chosen: Any) -> None:
-    from variorum.audit import verify
+    from variorum.audit.checks import verify
     from variorum.progress import Progress
 
     findings = verify.verify(chosen, Progress("verify"))
@@ -245,7 +245,7 @@ def _verify(chosen: Any) -> None:
 
 
 def _rerun(chosen: Any, here: machine.Machine) -> None:
-    from variorum.audit import rerun
+    from variorum.audit.checks import rerun
 
     outcomes = []
     for outcome in rerun.rerun_all(chosen, here):
@@ -343,7 +343,7 @@ def adopt(
         )
     _leave_at_once_on_signals(None)
     machine.use_one_thread()
-    from variorum.audit import adopt as adoption
+    from variorum.audit.adoption import adopt as adoption
     from variorum.machine import Machine
 
     root, here = find_project(), Machine(processes)
@@ -365,7 +365,7 @@ def keep(
     drop: Annotated[bool, typer.Option("--drop", help="Keep it no longer.")] = False,
 ) -> None:
     """Pin results by a name, against `gc` and for ablations to stand beside (`kept: NAME`)."""
-    from variorum.audit import kept
+    from variorum import kept
 
     root = find_project()
     if drop and (name is None or results):

@@ -11,6 +11,7 @@ Two kinds of metadata travel with a setting, both given to `setting()`:
   form omits a setting at its neutral value, so adding an option changes no key.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -642,9 +643,17 @@ def chosen_components(settings: Settings) -> list[tuple[str, str]]:
         value = getattr(settings, name)
         if folder := field_metadata(field).get("component"):
             found.add((str(folder), value))
-        elif isinstance(value, Settings):
-            found.update(chosen_components(value))
+        else:
+            found.update(*map(chosen_components, _settings_in(value)))
     return sorted(found)
+
+
+def _settings_in(value: Any) -> Iterator[Settings]:
+    if isinstance(value, Settings):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _settings_in(item)
 
 
 def restored(model: type[AnySettings], data: dict[str, Any]) -> AnySettings:

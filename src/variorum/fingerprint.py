@@ -51,6 +51,7 @@ OUTSIDE = frozenset(
         "variorum.errors",
         "variorum.experiments",
         "variorum.fingerprint",
+        "variorum.kept",
         "variorum.library",
         "variorum.machine",
         "variorum.plan",

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from variorum import config, machine, sources
-from variorum.audit import kept
+from variorum import config, kept, machine, sources
 from variorum.components import PACKAGE
 from variorum.config import (
     KEPT_AS,

@@ -118,8 +118,8 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
     with sources.remedies(store.root, task.spec.ref):
         import_module(f"variorum.stages.{task.spec.stage}").run(task)
     if task.spec.stage in BUNDLING:
-        carried = [i.ref for i in task.inputs.values() if i.ref.stage not in OWN_FILE]
-        bundle(store, carried, task.output)
+        inputs = dict.fromkeys(result.ref for result in task.inputs.values())
+        bundle(store, [ref for ref in inputs if ref.stage not in OWN_FILE], task.output)
     return {
         "begun": begun.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 2),

@@ -35,7 +35,7 @@ _IMPORTS = (ast.Import, ast.ImportFrom)
 def parsed(source: str) -> ast.Module:
     """The tree of a source text; raises `SyntaxError`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore")
         return ast.parse(source)
 
 

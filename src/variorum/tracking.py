@@ -245,8 +245,7 @@ def bring_back(store: Store, wanted: Iterable[Node], refused: frozenset[Ref] = f
     for node in wanted:
         if node.ref.stage in BUNDLING and store.exists(node.ref):
             _unbundle(store, node.ref)
-    if seen:
-        put_back(store)
+    put_back(store)
 
 
 def _restored(store: Store, ref: Ref, copy: Path) -> bool:

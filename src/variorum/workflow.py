@@ -16,8 +16,8 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from variorum.audit.explain import reason
-from variorum.audit.sides import Shelf
+from variorum.audit.reasons.explain import reason
+from variorum.audit.reasons.sides import Shelf
 from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import ablation_names, load_ablation, load_experiment
 from variorum.plan import REPORT, Node, Plan, plan_ablation, plan_experiment

@@ -13,7 +13,7 @@ import flow
 import variorum
 from conftest import MICRO, MICRO_DOMAIN, Project
 from variorum import cli, runner
-from variorum.audit.adopt import SAME, adopt
+from variorum.audit.adoption.adopt import SAME, adopt
 from variorum.errors import VariorumError
 from variorum.experiments import load_ablation, load_experiment, named_experiment
 from variorum.plan import Node, Plan, plan_ablation, plan_experiment
@@ -263,7 +263,7 @@ def test_a_training_of_one_interval_is_run_again_as_a_whole(here: Path) -> None:
 def test_a_training_that_kept_no_state_cannot_be_replayed(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("variorum.audit.replay.LAST_INTERVAL", "none.safetensors")
+    monkeypatch.setattr("variorum.audit.adoption.replay.LAST_INTERVAL", "none.safetensors")
     package = edit(here, SPLIT)
     message = (
         r"pretrain/\w+ cannot be replayed: its none.safetensors is missing, or this code cannot"
@@ -497,9 +497,9 @@ def test_an_edit_during_the_proof_is_noticed(here: Path, monkeypatch: pytest.Mon
     def evidence(*arguments: Any) -> Any:
         edit(here, ("corpus/normalize.py", "print(end='')", "print(end=str())"))
         monkeypatch.undo()
-        return variorum.audit.replay.evidence(*arguments)  # type: ignore[attr-defined]
+        return variorum.audit.adoption.replay.evidence(*arguments)  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("variorum.audit.adopt.evidence", evidence)
+    monkeypatch.setattr("variorum.audit.adoption.adopt.evidence", evidence)
     nothing_changes(
         here,
         lambda: adopt(here, package=package),

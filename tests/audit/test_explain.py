@@ -16,9 +16,16 @@ from hypothesis import strategies as st
 import flow
 from conftest import ROOT, Edit, Project
 from variorum import cli, machine
-from variorum.audit.differences import Edited, Meaning, Moved, Reached, Unseen, code_differences
-from variorum.audit.explain import reason, why
-from variorum.audit.sides import Likeness, Shelf, Side
+from variorum.audit.reasons.differences import (
+    Edited,
+    Meaning,
+    Moved,
+    Reached,
+    Unseen,
+    code_differences,
+)
+from variorum.audit.reasons.explain import reason, why
+from variorum.audit.reasons.sides import Likeness, Shelf, Side
 from variorum.components import PACKAGE
 from variorum.errors import VariorumError
 from variorum.experiments import load_ablation
@@ -598,7 +605,7 @@ def test_many_results_are_explained_with_each_manifest_and_each_pair_of_codes_re
 def test_the_command_answers_without_a_numerical_library(root: Path) -> None:
     write(root, model="{n_layer: 2}")
     code = (
-        "import sys; from pathlib import Path; from variorum.audit.explain import why\n"
+        "import sys; from pathlib import Path; from variorum.audit.reasons.explain import why\n"
         "print(*why(Path(sys.argv[1])).lines(), sep='\\n')\n"
         "heavy = {'torch', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 import flow
 from conftest import Project
-from variorum import cli, runner, tracking
-from variorum.audit import inventory, kept, removal
-from variorum.audit.needs import Needs
+from variorum import cli, kept, runner, tracking
+from variorum.audit.holdings import inventory, removal
+from variorum.audit.holdings.needs import Needs
 from variorum.errors import VariorumError
 from variorum.experiments import load_ablation
 from variorum.plan import Plan, plan_ablation

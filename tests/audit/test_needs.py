@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import flow
 from conftest import Project
-from variorum.audit import branches
-from variorum.audit.answer import Answer, ask
-from variorum.audit.needs import Needs, closure, needs
-from variorum.audit.stored import Vault
-from variorum.audit.trees import trees
+from variorum.audit.holdings import branches
+from variorum.audit.holdings.answer import Answer, ask
+from variorum.audit.holdings.needs import Needs, closure, needs
+from variorum.audit.holdings.stored import Vault
+from variorum.audit.holdings.trees import trees
 from variorum.errors import VariorumError
 from variorum.plan import Plan
 from variorum.store import Ref, Store

@@ -14,8 +14,8 @@ import torch
 import flow
 from conftest import Edit, Project
 from variorum import cli
-from variorum.audit.choice import choose
-from variorum.audit.rerun import (
+from variorum.audit.checks.choice import choose
+from variorum.audit.checks.rerun import (
     BITS_TOLERANCE,
     LOSS_TOLERANCE,
     Refused,

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import flow
 from conftest import Project
 from variorum import cli
-from variorum.audit.choice import Choice, choose
-from variorum.audit.verify import Findings, verify
+from variorum.audit.checks.choice import Choice, choose
+from variorum.audit.checks.verify import Findings, verify
 from variorum.corpus.sources import python_package
 from variorum.errors import VariorumError
 from variorum.experiments import load_ablation

@@ -227,6 +227,16 @@ def edited(text: str, place: int, edit: str, random: Random) -> str | None:
     return _text(tree) if LOUD[edit](tree.body[place], random) else None
 
 
+def with_every_definition_edited(text: str, random: Random) -> str:
+    """All of the `LOUD` edits in every function and class at once."""
+    tree = ast.parse(text)
+    for statement in tree.body:
+        if isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
+            for edit in LOUD.values():
+                edit(statement, random)
+    return _text(tree)
+
+
 def _effective(node: ast.AST, in_function: bool = False) -> Iterator[ast.AST]:
     """Every node below that counts: annotations in functions and idle texts do not."""
     yield node

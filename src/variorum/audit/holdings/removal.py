@@ -16,10 +16,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from variorum.audit.inventory import KEY, Row, age, megabytes, order, refs, row, size_of
-from variorum.audit.needs import Needs, closure, needs
-from variorum.audit.stored import Vault
-from variorum.audit.trees import has_git, trees
+from variorum.audit.holdings.inventory import KEY, Row, age, megabytes, order, refs, row, size_of
+from variorum.audit.holdings.needs import Needs, closure, needs
+from variorum.audit.holdings.stored import Vault
+from variorum.audit.holdings.trees import has_git, trees
 from variorum.components import PACKAGE
 from variorum.errors import VariorumError
 from variorum.runner import SPEC, handed_over

@@ -1,8 +1,8 @@
 """Whom each result serves: the experiments and ablations of one tree of files, and what is kept.
 
 A tree answers for itself. Keys depend on code, so another branch is asked by running its own
-package on its own files: `python -m variorum.audit.answer` prints, as JSON, the answer of the tree
-that it is run in. Nothing is downloaded, and no stage runs.
+package on its own files: `python -m variorum.audit.holdings.answer` prints, as JSON, the answer of
+the tree that it is run in. Nothing is downloaded, and no stage runs.
 """
 
 import json
@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from variorum.audit import kept
+from variorum import kept
 from variorum.config import FilesSource
 from variorum.errors import VariorumError
 from variorum.experiments import (
     LoadedExperiment,
     ablation_names,
+    experiment_names,
     load_ablation,
     load_experiment,
     named_experiment,
@@ -76,9 +77,9 @@ class Answer:
 def ask(root: Path) -> Answer:
     """The answer of the tree at `root`, planned with this very package."""
     collected = _Collected(root)
-    for file in sorted((root / "config/experiments").glob("*.yaml")):
+    for name in experiment_names(root):
         with collected.faults_noted():
-            collected.experiment(file.stem, named_experiment(root, file.stem))
+            collected.experiment(name, named_experiment(root, name))
     with collected.faults_noted():
         current = load_experiment(root)
         if current.overrides:

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 import flow
 from conftest import Edit, Project
-from variorum import cli
-from variorum.audit import kept
-from variorum.audit.kept import Kept
+from variorum import cli, kept
 from variorum.errors import VariorumError
 from variorum.experiments import KEPT, ConfigError, load_ablation
+from variorum.kept import Kept
 from variorum.plan import Plan, plan_ablation
 from variorum.store import Ref, Store
 

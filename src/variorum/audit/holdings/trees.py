@@ -16,8 +16,8 @@ from pathlib import Path
 from variorum.errors import VariorumError
 from variorum.store import Ref
 
-PLUMBING = "src/variorum/audit/answer.py"
-"""The module that a tree answers with; see `audit.answer`."""
+PLUMBING = "src/variorum/audit/holdings/answer.py"
+"""The module that a tree answers with; see `answer`."""
 
 EXPERIMENTS = "config/experiments"
 

@@ -23,9 +23,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from variorum import machine, sources
-from variorum.audit.choice import Choice, holds_anything, with_upstream
-from variorum.audit.manifests import DIGITS, NOT_LISTED, Copy, File, Manifest
-from variorum.audit.platforms import platform_differences
+from variorum.audit.checks.choice import Choice, holds_anything, with_upstream
+from variorum.audit.checks.manifests import DIGITS, NOT_LISTED, Copy, File, Manifest
+from variorum.audit.checks.platforms import platform_differences
 from variorum.config import (
     DownloadStage,
     PythonPackageSource,

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from variorum.audit.differences import Bytes, Library, Setting, causes
-from variorum.audit.sides import Shelf, Side
-from variorum.audit.words import in_short
+from variorum.audit.reasons.differences import Bytes, Library, Setting, causes
+from variorum.audit.reasons.sides import Shelf, Side
+from variorum.audit.reasons.words import in_short
 from variorum.plan import Node
 from variorum.store import MANIFEST, Ref, Result, Store
 from variorum.tracking import bundled

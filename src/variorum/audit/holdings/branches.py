@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from variorum import machine
 from variorum.atomic import write_atomically
-from variorum.audit.answer import Answer, Text
-from variorum.audit.trees import Tree, put_into, untracked
+from variorum.audit.holdings.answer import Answer, Text
+from variorum.audit.holdings.trees import Tree, put_into, untracked
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
 from variorum.sources import LOCK
@@ -181,7 +181,7 @@ def _run(target: Path) -> Answer:
     }
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "variorum.audit.answer"],
+            [sys.executable, "-m", "variorum.audit.holdings.answer"],
             cwd=target,
             env=environment,
             capture_output=True,

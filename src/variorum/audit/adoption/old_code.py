@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from variorum.audit import whole
-from variorum.audit.compare import compare
-from variorum.audit.replay import in_short
-from variorum.audit.trees import git
+from variorum.audit.adoption import whole
+from variorum.audit.adoption.replay import in_short
+from variorum.audit.checks.compare import compare
+from variorum.audit.holdings.trees import git
 from variorum.config import STAGES, FilesSource, chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment

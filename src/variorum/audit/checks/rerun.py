@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from variorum import runner
-from variorum.audit.choice import Choice, holds_anything
-from variorum.audit.compare import Comparison, compare, relative
-from variorum.audit.platforms import platform_differences
-from variorum.audit.verify import none_of
+from variorum.audit.checks.choice import Choice, holds_anything
+from variorum.audit.checks.compare import Comparison, compare, relative
+from variorum.audit.checks.platforms import platform_differences
+from variorum.audit.checks.verify import none_of
 from variorum.errors import Stopped, VariorumError
 from variorum.machine import Machine
 from variorum.progress import Progress

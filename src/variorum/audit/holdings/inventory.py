@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.needs import needs
-from variorum.audit.stored import Vault
-from variorum.audit.trees import has_git, trees
+from variorum.audit.holdings.needs import needs
+from variorum.audit.holdings.stored import Vault
+from variorum.audit.holdings.trees import has_git, trees
 from variorum.config import STAGES
 from variorum.errors import VariorumError
 from variorum.store import KEY_LENGTH, MANIFEST, Ref, Result, Store, StoreError

@@ -16,7 +16,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from variorum.audit.trees import Tree, blobs
+from variorum.audit.holdings.trees import Tree, blobs
 from variorum.errors import VariorumError
 from variorum.store import MANIFEST, Ref, Spec, Store, StoreError
 from variorum.tracking import BUNDLE, BUNDLING, OWN_FILE

@@ -12,11 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from variorum import library
-from variorum.audit import kept
-from variorum.audit.differences import Cause, causes
-from variorum.audit.sides import Shelf, Side, nearest
-from variorum.audit.words import in_brief, in_few, in_lines, several
+from variorum import kept, library
+from variorum.audit.reasons.differences import Cause, causes
+from variorum.audit.reasons.sides import Shelf, Side, nearest
+from variorum.audit.reasons.words import in_brief, in_few, in_lines, several
 from variorum.components import PACKAGE
 from variorum.config import STAGES
 from variorum.errors import VariorumError

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from variorum import machine
-from variorum.audit import old_code
-from variorum.audit.forerunners import BECAUSE, PROVED, Match, Search
-from variorum.audit.platforms import platform_differences
-from variorum.audit.replay import TRAININGS, Evidence, evidence
-from variorum.audit.whole import PAGES
+from variorum.audit.adoption import old_code
+from variorum.audit.adoption.forerunners import BECAUSE, PROVED, Match, Search
+from variorum.audit.adoption.replay import TRAININGS, Evidence, evidence
+from variorum.audit.adoption.whole import PAGES
+from variorum.audit.checks.platforms import platform_differences
 from variorum.components import PACKAGE
 from variorum.config import STAGES
 from variorum.errors import Stopped, VariorumError, clear_about_storage

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.compare import Comparison, compare
+from variorum.audit.checks.compare import Comparison, compare
 from variorum.errors import Stopped, VariorumError
 from variorum.machine import Machine
 from variorum.progress import Progress

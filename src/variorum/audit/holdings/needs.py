@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from variorum.audit.answer import Answer, ask
-from variorum.audit.branches import answers
-from variorum.audit.trees import Tree, is_checked_out
+from variorum.audit.holdings.answer import Answer, ask
+from variorum.audit.holdings.branches import answers
+from variorum.audit.holdings.trees import Tree, is_checked_out
 from variorum.errors import VariorumError
 from variorum.store import Ref, Store
 from variorum.tracking import BUNDLING, OWN_FILE

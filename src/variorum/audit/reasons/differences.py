@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from variorum.audit.sides import Side
+from variorum.audit.reasons.sides import Side
 from variorum.config import (
     STAGES,
     DownloadStage,
