@@ -26,6 +26,7 @@ from pathlib import Path
 
 from variorum.components import PACKAGE, module_name
 from variorum.syntax import (
+    ASSIGNING,
     DEFINING,
     FUNCTIONS,
     LOOSE,
@@ -37,7 +38,7 @@ from variorum.syntax import (
     effective,
     parsed,
     read,
-    source,
+    read_source,
     span,
 )
 
@@ -194,7 +195,7 @@ class Code:
             file = self.path(module)
             assert file is not None, module
             text = file.read_text(encoding="utf-8")
-            self._sources[module] = source(module, file.name == "__init__.py", text)
+            self._sources[module] = read_source(module, file.name == "__init__.py", text)
         return self._sources[module]
 
     def counts(self, symbol: Symbol) -> bool:
@@ -207,7 +208,7 @@ class Code:
         statements = text.of(symbol.name)
         if symbol.name in (WHOLE, LOOSE) or not statements:
             return symbol.name in text.imports  # it is passed on from elsewhere
-        return all(isinstance(each.node, (ast.Assign, ast.AnnAssign)) for each in statements)
+        return all(isinstance(each.node, ASSIGNING) for each in statements)
 
     def references(self, symbol: Symbol) -> set[Symbol]:
         """What a definition mentions, and what runs because its module is imported."""

@@ -28,7 +28,8 @@ Dotted = tuple[str, ...]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
-DEFINING = (*DEFINITIONS, ast.Assign, ast.AnnAssign, ast.AugAssign)
+ASSIGNING = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+DEFINING = (*DEFINITIONS, *ASSIGNING)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
 
@@ -243,7 +244,7 @@ class Source:
 
 
 @lru_cache(maxsize=512)
-def source(module: str, is_package: bool, text: str) -> Source:
+def read_source(module: str, is_package: bool, text: str) -> Source:
     """The module with this text, read once however often it is asked for."""
     return Source(module, is_package, text)
 

@@ -204,7 +204,7 @@ TRACES = {CHECKPOINT: half_saved, PUBLICATION: half_published, UNRECORDED: unrec
 SLOW = {CHECKPOINT: "checkpoint", PUBLICATION: "publication"}
 DELAYS = {
     ANYWHERE: (0.0, 4.0),
-    TRAINING: (0.0, 2.0),
+    TRAINING: (1.3, 2.0),
     CHECKPOINT: (0.0, 1.5),
     PUBLICATION: (0.0, 3.0),
     UNRECORDED: (0.0, 3.0),
