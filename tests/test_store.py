@@ -204,5 +204,5 @@ def test_a_restored_result_is_the_same_and_complete(store: Store, tmp_path: Path
     copy = tmp_path / "copy"
     shutil.copytree(store.folder(ref), copy)
     shutil.rmtree(store.folder(ref))
-    store.restore(ref, copy)
+    store.restore(ref, {file.name: file for file in copy.iterdir()})
     assert store.open(ref).file("train.jsonl").read_text() == "text\n"

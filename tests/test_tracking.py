@@ -144,7 +144,7 @@ def test_a_damaged_copy_in_a_bundle_is_not_put_in_place(
     shutil.rmtree(store.folder(lost.ref))
     tracking.bring_back(store, [plan.last])
     assert not store.folder(lost.ref).exists()
-    assert f"is a damaged copy of {lost.ref}" in capsys.readouterr().err
+    assert f"the copy of {lost.ref} is damaged" in capsys.readouterr().err
 
 
 def test_where_and_when_a_result_was_made_comes_back_from_the_records(

@@ -267,7 +267,8 @@ class Store:
     def remedy(self, ref: Ref) -> str:
         """What to do about a damaged result, as the end of a message."""
         folder = self._shown(self.folder(ref))
-        again = f"move {folder} away and run `snakemake --cores 4 {ref.stage}` to make it again"
+        target = f"{folder}/{MANIFEST}"
+        again = f"move {folder} away and run `snakemake --cores 4 {target}` to make it again"
         if not (self.root / f"{folder}.dvc").is_file():
             return again
         return f"restore it with `dvc checkout --force {folder}.dvc`, or {again}"
@@ -353,20 +354,23 @@ class Store:
             write_atomically(folder / MANIFEST, content)
         return whole
 
-    def restore(self, ref: Ref, copy: Path) -> Result:
+    def restore(self, ref: Ref, copy: Mapping[str, Path]) -> Result:
         """Put a copy of a result in its place, through the same door as a new one.
 
-        Raises `StoreError` if the copy is damaged.
+        `copy` tells for each file where its copy lies. Raises `StoreError` if one is damaged.
         """
         with self.locked(ref):
             if self.exists(ref):
                 return self.open(ref)
             output = self.scratch(ref) / "restored"
             shutil.rmtree(output, ignore_errors=True)
-            shutil.copytree(copy, output, copy_function=shutil.copyfile)
-            if not _holds_what_it_lists(output, (output / MANIFEST).read_bytes()):
+            for name, file in copy.items():
+                (output / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, output / name)
+            manifest = output / MANIFEST
+            if not (manifest.is_file() and _holds_what_it_lists(output, manifest.read_bytes())):
                 shutil.rmtree(output)
-                raise StoreError(f"{self._shown(copy)} is a damaged copy of {ref}")
+                raise StoreError(f"the copy of {ref} is damaged")
             self._put_in_place(ref, output)
         return self.open(ref)
 

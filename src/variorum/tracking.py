@@ -104,14 +104,16 @@ def cached(store: Store, ref: Ref) -> bool:
     """Whether a result's `.dvc` file is here and DVC's cache holds all that it pins."""
     pinned = _pinned(store, ref)
     listing = None if pinned is None else _listing(store.root, pinned)
-    return listing is not None and all(_object(store.root, md5).exists() for md5 in listing)
+    return listing is not None and all(
+        _object(store.root, md5).exists() for md5 in listing.values()
+    )
 
 
-def _listing(root: Path, pinned: str) -> list[str] | None:
-    """The hashes of a folder's files, if DVC's cache holds its listing, and whole."""
+def _listing(root: Path, pinned: str) -> dict[str, str] | None:
+    """The hash of each file of a folder, if DVC's cache holds its listing, and whole."""
     try:
         listed = json.loads(_object(root, pinned).read_text(encoding="utf-8"))
-        return [entry["md5"] for entry in listed]
+        return {entry["relpath"]: entry["md5"] for entry in listed}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -213,16 +215,16 @@ def bundled(store: Store) -> dict[Ref, Path]:
     return found
 
 
-def bring_back(store: Store, wanted: Iterable[Node], refused: frozenset[Ref] = frozenset()) -> None:
+def bring_back(store: Store, wanted: Iterable[Node]) -> None:
     """Put in place what `wanted` need and this machine holds: from bundles and DVC's cache.
 
     What stands below a result that is here, or comes back, is not needed for it. What travels in
-    the bundles of the wanted ones themselves is always put in place. `refused` are not looked for
-    in DVC's cache.
+    the bundles of the wanted ones themselves is always put in place.
     """
     wanted = list(wanted)
-    in_bundles, pinned = bundled(store), []
+    in_bundles = bundled(store)
     seen: set[Ref] = set()
+    taken: list[Ref] = []
 
     def visit(node: Node) -> None:
         if node.ref in seen or store.exists(node.ref):
@@ -230,58 +232,51 @@ def bring_back(store: Store, wanted: Iterable[Node], refused: frozenset[Ref] = f
         seen.add(node.ref)
         if node.ref in in_bundles and _restored(store, node.ref, in_bundles[node.ref]):
             return
-        if node.ref not in refused and cached(store, node.ref):
-            pinned.append(node.ref)
-        else:
-            for needed in node.upstream.values():
-                visit(needed)
+        if cached(store, node.ref) and _taken_from_cache(store, node.ref):
+            taken.append(node.ref)
+            return
+        for needed in node.upstream.values():
+            visit(needed)
 
     for node in wanted:
         visit(node)
-    if pinned:
-        damaged = _check_out(store, pinned)
-        if damaged:  # what stands below them is needed after all
-            bring_back(store, wanted, refused | damaged)
+    if taken:
+        _say(f"took {len(taken)} of what was missing out of DVC's cache")
     for node in wanted:
         if node.ref.stage in BUNDLING and store.exists(node.ref):
             _unbundle(store, node.ref)
     put_back(store)
 
 
-def _restored(store: Store, ref: Ref, copy: Path) -> bool:
+def _restored(store: Store, ref: Ref, folder: Path) -> bool:
+    """Whether the copy in a bundle could be put in place."""
+    files = (file for file in folder.rglob("*") if file.is_file())
     try:
-        store.restore(ref, copy)
+        store.restore(ref, {file.relative_to(folder).as_posix(): file for file in files})
     except StoreError as error:
-        _say(f"{error}; it is left where it is")
+        _say(f"{folder.relative_to(store.root)}: {error}; it is left where it is")
         return False
     return True
 
 
-def _check_out(store: Store, refs: list[Ref]) -> frozenset[Ref]:
-    """Have DVC put results in place from its cache; what it cannot is made again.
+def _taken_from_cache(store: Store, ref: Ref) -> bool:
+    """Whether DVC's copy of a result could be put in place; what is damaged of it is deleted.
 
-    Gives those that lay there damaged.
+    DVC's own checkout writes into the place itself, where a kill would leave a part, and waits for
+    no other DVC.
     """
-    names = [f"{store.folder(ref).relative_to(store.root).as_posix()}.dvc" for ref in refs]
-    _say(f"takes {len(names)} of what is missing out of DVC's cache")
-    done = _dvc(store.root, "checkout", *names)
-    if done.returncode:
-        _say(f"DVC could not; what is missing will be made. It said:\n{done.stderr.strip()}")
-    damaged = [ref for ref in refs if store.folder(ref).exists() and not store.is_whole(ref)]
-    for ref in damaged:
-        _refuse(store, ref)
-    return frozenset(damaged)
-
-
-def _refuse(store: Store, ref: Ref) -> None:
-    """Set aside what came damaged out of DVC's cache, and delete there what is damaged."""
     pinned = _pinned(store, ref)
-    for digest in (pinned and _listing(store.root, pinned)) or []:
-        file = _object(store.root, digest)
-        if file.is_file() and _md5(file) != digest:
-            file.unlink()
-    store.set_aside(ref)
-    _say(f"{ref} is damaged in DVC's cache: it is made again")
+    listing = (pinned and _listing(store.root, pinned)) or {}
+    files = {name: _object(store.root, md5) for name, md5 in listing.items()}
+    try:
+        store.restore(ref, files)
+    except StoreError:
+        for name, md5 in listing.items():
+            if files[name].is_file() and _md5(files[name]) != md5:
+                files[name].unlink()
+        _say(f"{ref} is damaged in DVC's cache: it is made again")
+        return False
+    return True
 
 
 def _md5(file: Path) -> str:

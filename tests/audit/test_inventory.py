@@ -1,6 +1,7 @@
 """What is there, and what goes: never what somebody needs, never what DVC has not stored."""
 
 import errno
+import hashlib
 import json
 import os
 import pty
@@ -623,11 +624,21 @@ def test_leftovers_in_scratch_go_and_what_can_be_gone_on_with_stays(
     kept = [Store(root).scratch(node.ref) / "state", root / "scratch/downloads/a/0123456789ab"]
     for folder in kept:
         folder.mkdir(parents=True)
+    stopped, dead = (root / f"scratch/pretrain/{digit * 12}" for digit in "ab")
+    for folder, name in ((stopped, "state.safetensors"), (dead, "spec.json")):
+        folder.mkdir(parents=True)
+        (folder / name).write_text("{}")
     plan = removal.plan(root, branches=False)
-    assert [(part.path.as_posix(), part.n_bytes) for part in plan.leftovers] == [
-        ("scratch/aside/encode/0123456789ab-", 4)
-    ]
+    assert leftovers(plan) == {"scratch/pretrain/" + 12 * "b"}
     removal.remove(root, plan)
+    assert not dead.exists()
+    plan = removal.plan(root, branches=False, unstored=True)
+    assert leftovers(plan) == {
+        "scratch/pretrain/" + 12 * "a",
+        "scratch/aside/encode/0123456789ab-",
+    }
+    removal.remove(root, plan)
+    assert not stopped.exists()
     assert not (root / "scratch/aside").exists()
     assert all(folder.is_dir() for folder in kept)
 
@@ -753,3 +764,22 @@ def test_without_a_terminal_gc_only_shows(root: Path, needed: Plan, wide: Plan) 
     assert done.stdout.splitlines()[-1].startswith(f"removed {len(only(wide, needed))} results")
     assert there(root) == set(needed.nodes)
     assert variorum(root, "--yes").stdout.startswith("nothing to remove: ")
+
+
+def leftovers(plan: removal.Removal) -> set[str]:
+    """Where the dead folders lie that would go."""
+    return {part.path.as_posix() for part in plan.leftovers}
+
+
+def test_what_dvc_holds_damaged_is_not_stored(project: Project, wide: Plan) -> None:
+    root = project.root
+    (pretrain,) = wide.of_stage("pretrain")
+    assert pretrain.ref in {row.ref for row in removal.plan(root).results}
+    content = (Store(root).folder(pretrain.ref) / "content.txt").read_bytes()
+    digest = hashlib.md5(content).hexdigest()
+    held = root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    held.chmod(0o644)
+    held.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    plan = removal.plan(root)
+    assert pretrain.ref not in {row.ref for row in plan.results}
+    assert any("neither in DVC's cache" in why for row, why in plan.left if row.ref == pretrain.ref)

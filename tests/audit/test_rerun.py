@@ -115,7 +115,7 @@ def test_results_that_are_not_here_are_passed_over_unless_they_were_asked_for(ro
     asked = again(root, "tokenizer", "pretrain")
     assert [outcome.passed for outcome in asked] == [True, False]
     with pytest.raises(
-        VariorumError, match=r"nothing to run again: pretrain/\w+ is here.*dvc pull"
+        VariorumError, match=r"nothing to run again: pretrain/\w+ is not here.*dvc pull"
     ):
         again(root, "pretrain")
 

@@ -111,7 +111,7 @@ def rerun_all(choice: Choice, here: Machine) -> Iterator[Rerun | Refused]:
     here_are = {ref: holds_anything(store.folder(ref)) for ref in choice.refs}
     if not any(here_are.values()):
         raise VariorumError(
-            f"nothing to run again: {none_of(choice.refs)} is here; make results with "
+            f"nothing to run again: {none_of(choice.refs)}; make results with "
             "`snakemake --cores 4`, or fetch them with `dvc pull`"
         )
     took = {ref: _seconds(store, ref) for ref in choice.refs}
@@ -161,7 +161,8 @@ def rerun(store: Store, ref: Ref, here: Machine, progress: Progress) -> Rerun:
         comparison = compare(stored.folder, output)
         elsewhere = platform_differences(stored.run, run)
         rule, passed = _judged(stored, output, comparison, elsewhere)
-        notes = (*notes, *_damaged(stored, output, comparison))
+        damaged = tuple(_damaged(stored, output, comparison))
+        notes, passed = (*notes, *damaged), passed and not damaged
     seconds = time.monotonic() - begun
     return Rerun(ref, label, seconds, comparison, notes, rule, passed)
 

@@ -105,7 +105,7 @@ def verify(choice: Choice, progress: Progress) -> Findings:
     audit = _Audit(choice.store, with_upstream(choice.store, choice.refs), progress)
     if not audit.own:
         raise VariorumError(
-            f"nothing to verify: {none_of(choice.refs)} is here; make results with "
+            f"nothing to verify: {none_of(choice.refs)}; make results with "
             "`snakemake --cores 4`, or fetch them with `dvc pull`"
         )
     audit.check()
@@ -405,8 +405,10 @@ def some(names: Iterable[object]) -> str:
 
 
 def none_of(refs: Sequence[Ref]) -> str:
-    """The beginning of a sentence that none of these is here."""
-    return f"none of {some(refs)}" if len(refs) > 1 else some(refs) or "no result"
+    """That none of these is here."""
+    if len(refs) == 1:
+        return f"{refs[0]} is not here"
+    return f"none of {some(refs)} is here" if refs else "no result is here"
 
 
 @cache

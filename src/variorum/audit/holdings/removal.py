@@ -26,6 +26,7 @@ from variorum.runner import SPEC, handed_over
 from variorum.store import Ref, Store, StoreError
 
 TRASH = "scratch/trash"
+STATES = "state.safetensors*"
 """What is being deleted lies here."""
 
 BEING_MADE = "a process is making it"
@@ -205,7 +206,7 @@ class _Decision:
         staying = sorted(left, key=lambda ref: (*order(ref), ref))
         return Removal(
             tuple(map(self._row, going)),
-            tuple(self._leftovers()),
+            tuple(self._leftovers(unstored)),
             tuple((self._row(ref), left[ref]) for ref in staying),
             len(self.here - unneeded),
             self.known.by_files,
@@ -231,13 +232,15 @@ class _Decision:
         moment = pin_of(self.store, ref).stat().st_mtime
         return Row(ref, "", 0, moment, None, (), damaged=ONLY_PINNED)
 
-    def _leftovers(self) -> Iterator[Leftover]:
+    def _leftovers(self, unstored: bool) -> Iterator[Leftover]:
+        """What dead stages left; what can be gone on with, or lay in the way, if `unstored`."""
         scratch = self.store.root / "scratch"
         for folder in _folders(scratch):
             ref = Ref(folder.parent.name, folder.name)
-            if ref not in self.known.serves and ref not in self.busy:
+            needed = ref in self.known.serves or ref in self.busy
+            if not needed and (unstored or not any(folder.glob(STATES))):
                 yield self._leftover(folder, _label(folder), ref)
-        for path in sorted(scratch.glob("aside/*/*")):
+        for path in sorted(scratch.glob("aside/*/*") if unstored else ()):
             yield self._leftover(path, "lay in the place of a result")
         for path in sorted((self.store.root / TRASH).glob("*")):
             yield self._leftover(path, "was being removed")

@@ -36,6 +36,7 @@ class Vault:
 
     def __init__(self, root: Path, trees: Iterable[Tree]) -> None:
         self._root = root
+        self._hashed: dict[str, bool] = {}
         self._pins: dict[Ref, set[str]] = {}
         for pins in {id(tree.pins): tree.pins for tree in trees}.values():
             for ref, blob in pins.items():
@@ -109,17 +110,16 @@ class Vault:
         return blobs(self._root, sorted(set().union(*self._pins.values())))
 
     def _is_whole(self, listing: Listing) -> bool:
-        """Whether DVC has every file, each of the size that the manifest gives it."""
+        """Whether DVC has every file that the manifest lists, and each of them undamaged."""
         manifest = self._json(listing.get(MANIFEST, ""))
         if not isinstance(manifest, dict) or not manifest["files"].keys() <= listing.keys():
             return False
-        sizes = {name: entry["bytes"] for name, entry in manifest["files"].items()}
-        return all(self._has(md5, sizes.get(name)) for name, md5 in listing.items())
+        return all(self._has(md5) for md5 in listing.values())
 
-    def _has(self, md5: str, size: int | None) -> bool:
-        return any(
-            file.is_file() and size in (None, file.stat().st_size) for file in self._files(md5)
-        )
+    def _has(self, md5: str) -> bool:
+        if md5 not in self._hashed:
+            self._hashed[md5] = any(_md5(file) == md5 for file in self._files(md5))
+        return self._hashed[md5]
 
     def _json(self, md5: str) -> Any:
         """A file of DVC's, parsed; None if there is no whole one."""
@@ -155,7 +155,10 @@ class Vault:
 
 def _md5(file: Path) -> str:
     """MD5 of a file, by which DVC knows it; "" if there is none."""
-    return hashlib.md5(file.read_bytes()).hexdigest() if file.is_file() else ""
+    if not file.is_file():
+        return ""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "md5").hexdigest()
 
 
 def _pinned(content: bytes) -> str:
