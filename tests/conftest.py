@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from variorum import cli
+
 ROOT = Path(__file__).parents[1]
+SHAKESPEARE = ROOT.parent / "shared/data/tinyshakespeare/input.txt"
 FOLDERS = ("workflow", "profiles", "config", "src")
 PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", ".dvcignore", ".gitignore")
 
@@ -136,6 +139,58 @@ def package_copy(tmp_path: Path) -> Path:
     target = tmp_path / "src" / "variorum"
     shutil.copytree(ROOT / "src/variorum", target, ignore=shutil.ignore_patterns("__pycache__"))
     return target
+
+
+def tiny_shakespeare() -> Path:
+    """TinyShakespeare as one file beside the project, or a skip: it is no part of the project."""
+    if not SHAKESPEARE.is_file():
+        pytest.skip(
+            "TinyShakespeare is not beside the project (as shared/data/tinyshakespeare/input.txt), "
+            "so what is known of it was left out"
+        )
+    return SHAKESPEARE
+
+
+def other_python(version: str) -> str:
+    """Another Python that runs, or a skip: the project installs only the one that it runs by."""
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-c", ""], check=False).returncode:
+        pytest.skip(f"there is no python{version} on PATH, so it was not held against this one")
+    return python
+
+
+Record = Callable[[str, object], None]
+"""Pytest's `record_property`: what is counted is printed in a table when all tests are over."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def variorum(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command in this process."""
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["variorum", *arguments])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.out + printed.err
+        return Said(code, printed.out, printed.err)
+
+    return run
 
 
 Edit = Callable[[str, str, str], None]

@@ -1,14 +1,27 @@
 """Runs plans in this process, stage by stage, as Snakemake's jobs do in theirs."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from conftest import Project, add_micro_experiment, copy_project
 from variorum import runner
-from variorum.experiments import load_experiment
+from variorum.experiments import load_ablation, load_experiment
 from variorum.machine import Machine
-from variorum.plan import Node, Plan, plan_experiment
-from variorum.store import Result, Store, sha256_of
+from variorum.plan import Node, Plan, plan_ablation, plan_experiment
+from variorum.store import Ref, Result, Store, sha256_of
+from variorum.workflow import REPORT_FILES, TABLE_FILES
+
+POSITIONS = """
+title: Position encodings
+question: Learned or rotary?
+experiment: micro
+variants:
+  learned: {model: {positions: learned}}
+  rotary: {model: {positions: rotary}}
+baseline: learned
+seeds: [1, 2]
+"""
 
 
 def current(root: Path, **overrides: Any) -> Plan:
@@ -44,6 +57,30 @@ def finished_project(target: Path) -> Project:
     add_micro_experiment(project)
     finish(project.root, current(project.root))
     return project
+
+
+def finished_ablation(target: Path) -> Project:
+    """The micro experiment and the ablation `positions` of it, to the end, with pages in place."""
+    project = finished_project(target)
+    (target / "config/ablations/positions.yaml").write_text(POSITIONS, encoding="utf-8")
+    ablation = plan_ablation(load_ablation(target, "positions"), target)
+    finish(target, ablation)
+    _place(target, current(target).last.ref, target / "results/finetune", REPORT_FILES)
+    _place(target, ablation.last.ref, target / "reports/positions", TABLE_FILES)
+    return project
+
+
+def _place(root: Path, ref: Ref, folder: Path, names: tuple[str, ...]) -> None:
+    """Put the pages of a report or table where Snakemake does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(Store(root).folder(ref) / name, folder / name)
+
+
+def copied(project: Project, target: Path) -> Path:
+    """A copy of a project, to change; without its repositories, and its code is the installed."""
+    shutil.copytree(project.root, target, ignore=shutil.ignore_patterns("src", ".git", ".dvc"))
+    return target
 
 
 def files_of(folder: Path) -> dict[str, str]:

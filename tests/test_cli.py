@@ -4,28 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
 from pathlib import Path
 
 import pytest
 
 import flow
-from conftest import ROOT, Project, add_micro_experiment, copy_project
+from conftest import ROOT, Command, Project, Said, add_micro_experiment, copy_project
 from variorum import cli, schemas
 from variorum.store import Store
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command printed and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Said]
 
 COMMANDS = (
     "run",
@@ -42,24 +29,6 @@ COMMANDS = (
     "digest",
     "schema",
 )
-
-
-@pytest.fixture
-def variorum(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command in this process."""
-
-    def run(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["variorum", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.out + printed.err
-        return Said(code, printed.out, printed.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -269,6 +238,25 @@ def test_run_of_a_finished_result_says_nothing(variorum: Command, here: Path) ->
     assert variorum("run", str(ref)) == Said(0, "", "")
 
 
+def test_a_command_that_swallows_the_interrupt_ends_soon_all_the_same() -> None:
+    code = (
+        "import os, signal, time\n"
+        "from contextlib import suppress\n"
+        "from variorum import cli\n"
+        "cli.SECONDS_TO_CLEAR = 1\n"
+        "cli._interrupt_on_signals()\n"
+        "with suppress(KeyboardInterrupt):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+        "time.sleep(60)\n"
+    )
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == cli.INTERRUPTED
+    assert done.stderr == f"variorum: {cli.STOPPED}\n"
+    assert time.monotonic() - begun < 30
+
+
 # sample
 
 
@@ -297,7 +285,7 @@ def test_sample_takes_any_reference_and_greedy_ignores_the_seed(
     [
         (["--top-p", "0"], "top_p: 0.0: "),
         (["-t", "inf"], "temperature: inf: "),
-        (["-m", "zzz"], "zzz: no result is called that; `variorum ls` shows what is"),
+        (["-m", "zzz"], "zzz: no result, stage, experiment or ablation is called that; `variorum"),
         (["-m", "report"], "results/report/"),
         (["-m", "tokenizer"], "is no model; name a result of finetune or pretrain"),
     ],

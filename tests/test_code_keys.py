@@ -22,7 +22,7 @@ import pytest
 from pydantic import BaseModel
 
 import flow
-from conftest import add_micro_experiment, copy_project
+from conftest import Record, add_micro_experiment, copy_project
 from oracles import edits, reach
 from variorum import config, machine, runner
 from variorum.components import PACKAGE, module_name
@@ -207,7 +207,7 @@ def test_components_are_found_wherever_in_the_settings_they_are_chosen() -> None
 
 
 def test_every_function_that_ran_is_in_the_key(
-    plans: list[Plan], evidence: dict[Ref, reach.Evidence], record_property: Any
+    plans: list[Plan], evidence: dict[Ref, reach.Evidence], record_property: Record
 ) -> None:
     ran: set[tuple[Way, str]] = set()
     for node in chain.from_iterable(plans):
@@ -402,7 +402,7 @@ def carry_out(
 
 
 def test_an_edit_changes_just_the_stages_that_reach_it(
-    package: Path, before: dict[Way, str], bounds: Bounds, record_property: Any
+    package: Path, before: dict[Way, str], bounds: Bounds, record_property: Record
 ) -> None:
     random = Random(20)
     chosen = [edit for edit in possible_edits() if part_of(edit) != "the rest"]
@@ -413,7 +413,7 @@ def test_an_edit_changes_just_the_stages_that_reach_it(
 
 
 def test_edits_of_every_function_and_class_outside_change_no_key(
-    ways: list[Way], tmp_path: Path, before: dict[Way, str], record_property: Any
+    ways: list[Way], tmp_path: Path, before: dict[Way, str], record_property: Record
 ) -> None:
     copy, random, edited = tmp_path / "variorum", Random(22), 0
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -431,7 +431,7 @@ def test_edits_of_every_function_and_class_outside_change_no_key(
 @pytest.mark.long
 @pytest.mark.parametrize("part", ["components", "science", "stages", "constants outside"])
 def test_every_edit_of_every_definition_changes_just_the_stages_that_reach_it(
-    part: str, package: Path, before: dict[Way, str], bounds: Bounds, record_property: Any
+    part: str, package: Path, before: dict[Way, str], bounds: Bounds, record_property: Record
 ) -> None:
     chosen = [edit for edit in possible_edits() if part_of(edit) == part]
     counts = carry_out(chosen, package, before, bounds, Random(21))
@@ -446,7 +446,7 @@ def part_of(edit: Edit) -> str:
     return "components" if "/" in folder else "stages" if folder == "stages" else "science"
 
 
-def tell(counts: Counts, record_property: Any) -> None:
+def tell(counts: Counts, record_property: Record) -> None:
     record_property("edits of code", counts.edits)
     record_property("keys that had to change, and did", counts.changed)
     record_property("keys that had to stay, and did", counts.kept)

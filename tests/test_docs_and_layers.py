@@ -17,7 +17,19 @@ FLOORS = (
     ("store", "syntax", "fingerprint", "machine", "progress", "task"),
     ("corpus", "tokenizer", "model", "generation", "training", "evaluation"),
     ("report",),
-    ("plan", "runner", "sources", "tracking", "workflow", "library", "kept", "stages", "audit"),
+    (
+        "plan",
+        "runner",
+        "sources",
+        "dvc_cache",
+        "tracking",
+        "workflow",
+        "references",
+        "library",
+        "kept",
+        "stages",
+        "audit",
+    ),
     ("cli",),
 )
 FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}

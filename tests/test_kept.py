@@ -1,7 +1,9 @@
 """What is kept by a name: written, listed, refused, and judged as a variant of an ablation."""
 
+import multiprocessing
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,28 @@ def test_what_is_dropped_is_kept_no_longer_and_the_others_are(here: Path) -> Non
     kept.drop(here, "two")
     assert kept.entries(here) == {}
     assert (here / KEPT).read_text() == kept.HEADER
+
+
+def test_two_processes_that_change_the_file_at_once_both_succeed(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = kept._write
+
+    def slowly(root: Path, entries: Kept) -> None:
+        time.sleep(0.5)
+        write(root, entries)
+
+    kept.keep(here, "old", ["seeds/wide/2"])
+    monkeypatch.setattr(kept, "_write", slowly)
+    forking = multiprocessing.get_context("fork")
+    calls = [(kept.keep, (here, "new", ["seeds/wide/1"])), (kept.drop, (here, "old"))]
+    processes = [forking.Process(target=function, args=given) for function, given in calls]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert kept.pins(here) == {"new/1": model(here, "wide/1")}
 
 
 def test_the_file_does_not_depend_on_the_order_of_calls(here: Path) -> None:

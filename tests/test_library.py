@@ -13,32 +13,17 @@ import flow
 import variorum
 from conftest import Project
 from variorum import library
-from variorum.config import SamplingSettings
+from variorum.config import TRAININGS, SamplingSettings
 from variorum.errors import VariorumError
-from variorum.experiments import load_ablation
-from variorum.plan import plan_ablation
 from variorum.store import Ref, Store
 
-ABLATION = """
-title: Position encodings
-question: Learned or rotary?
-experiment: micro
-variants:
-  learned: {model: {positions: learned}}
-  rotary: {model: {positions: rotary}}
-baseline: learned
-seeds: [1, 2]
-"""
+UNKNOWN = "no result, stage, experiment or ablation is called that"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment and an ablation of it, run to the end."""
-    project = flow.finished_project(tmp_path_factory.mktemp("library") / "project")
-    (project.root / "config/ablations/positions.yaml").write_text(ABLATION)
-    ablation = load_ablation(project.root, "positions")
-    flow.finish(project.root, plan_ablation(ablation, project.root))
-    return project
+    return flow.finished_ablation(tmp_path_factory.mktemp("library") / "project")
 
 
 @pytest.fixture
@@ -96,7 +81,7 @@ def test_a_stage_a_key_its_beginning_and_a_path_name_the_same_result(
 
 
 def test_a_key_is_not_known_by_its_middle(here: Path) -> None:
-    with pytest.raises(VariorumError, match="no result is called that"):
+    with pytest.raises(VariorumError, match=UNKNOWN):
         variorum.open(ref_of(here, "pretrain").key[2:10])
 
 
@@ -105,6 +90,20 @@ def test_a_run_of_an_ablation_is_a_name(here: Path) -> None:
     assert learned.ref == ref_of(here, "pretrain"), "the ablation shares the experiment's model"
     assert rotary.model.settings.positions == "rotary"
     assert variorum.open("positions/rotary/2").ref != rotary.ref
+
+
+def test_an_experiment_and_a_kept_result_are_names_too(changed: Path) -> None:
+    model = ref_of(changed, "pretrain")
+    (changed / "config/kept.yaml").write_text(f"before: {{1: {model}}}\n")
+    assert variorum.open("before/1").ref == model
+    assert variorum.open("micro").ref == ref_of(changed, "finetune")
+
+
+def test_a_result_that_is_planned_and_not_made_is_known_by_its_key(changed: Path) -> None:
+    run = variorum.open("positions/rotary/2").ref
+    shutil.rmtree(Store(changed).folder(run))
+    with pytest.raises(VariorumError, match=rf"there is no complete result {run}; make it with"):
+        variorum.open(run.key[:9])
 
 
 def test_results_that_are_no_models_are_found_and_not_opened_as_models(here: Path) -> None:
@@ -116,14 +115,18 @@ def test_results_that_are_no_models_are_found_and_not_opened_as_models(here: Pat
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("normalize", r"normalize names 2 results \(normalize/\w+, normalize/\w+\); give one"),
+        ("normalize", r"names 2 results \(normalize/\w+, base; normalize/\w+, domain\)"),
         ("evaluate", r"evaluate names 4 results"),
-        ("", r" names \d\d results \(\S+, \S+, \S+, \S+, \S+, \.\.\.\); give one of them"),
-        ("pretrain/", r"pretrain/ names 4 results"),
-        ("zzz", "zzz: no result is called that; `variorum ls` shows what is"),
-        ("pretrain/zzz", "pretrain/zzz: no result is called that"),
-        ("table/positions", "table/positions: no result is called that"),
-        ("texts", "texts: no result is called that"),
+        ("positions/rotary", r"rotary names 2 results \(.*, positions/rotary/1; "),
+        ("positions", r"positions names 4 results \(.*\); give one of them"),
+        ("", "^a reference must not be empty; leave it out, or name a result"),
+        (" ", "^a reference must not be empty"),
+        ("pretrain/", f"pretrain/: {UNKNOWN}"),
+        ("zzz", f"zzz: {UNKNOWN}; `variorum ls` shows what is here"),
+        ("pretrain/zzz", f"pretrain/zzz: {UNKNOWN}"),
+        ("table/positions", f"table/positions: {UNKNOWN}"),
+        ("texts", f"texts: {UNKNOWN}"),
+        ("positions/rotry", r"no such variant; did you mean `rotary`\? known are learned, rotary"),
         ("positions/rotary/3", r"no such run; known are positions/learned/1, .*/rotary/2"),
         ("positions/absolute/1", "no such run; known are positions/learned/1"),
     ],
@@ -205,7 +208,7 @@ def test_runs_has_one_row_for_every_model(here: Path) -> None:
     table = variorum.runs()
     assert isinstance(table, pd.DataFrame)
     assert list(table["stage"]) == ["pretrain"] * 4 + ["finetune"]
-    assert set(table["key"]) == {r.key for s in library.MODELS for r in Store(here).refs(s)}
+    assert set(table["key"]) == {r.key for s in TRAININGS for r in Store(here).refs(s)}
     assert set(table["label"]) == {
         "micro",
         "positions/learned/2",
@@ -267,7 +270,7 @@ def test_without_a_domain_nothing_is_finetuned_and_the_report_says_so(changed: P
     assert "fine-tuned model" not in page
     assert flow.files_of(changed / "results/pretrain") == shared, "the model is the same"
     assert variorum.open().ref == plan.of_stage("pretrain")[0].ref
-    with pytest.raises(VariorumError, match="finetune: no result is called that"):
+    with pytest.raises(VariorumError, match="finetune: the current experiment makes none; name a"):
         variorum.open("finetune")
 
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flow
-from conftest import Project
-from variorum import cli, sources
+from conftest import ROOT, Command, Project
+from variorum import sources
 from variorum.config import FilesSource, UrlSource
 from variorum.corpus.fetching import context_of
 from variorum.corpus.sources import url
@@ -31,18 +31,6 @@ from variorum.store import Store
 from variorum.workflow import Flow
 
 TEXT = "".join(f"Line {i} of a text on a server.\n" for i in range(400)).encode()
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Said]
 
 
 @dataclass
@@ -146,7 +134,7 @@ def test_offline_an_unlocked_address_is_an_error_and_the_server_is_not_asked(
     with pytest.raises(VariorumError, match=unlocked):
         plan_experiment(load_experiment(from_server), from_server, offline=True)
     assert not server.asked
-    assert not lock(from_server).exists()
+    assert lock(from_server).read_text() == sources.HEADER
     pinned_by(from_server)
     plan_experiment(load_experiment(from_server), from_server, offline=True)
 
@@ -154,7 +142,7 @@ def test_offline_an_unlocked_address_is_an_error_and_the_server_is_not_asked(
 def test_a_checksum_in_the_settings_needs_no_lock(micro: Project) -> None:
     source = UrlSource(url="http://127.0.0.1:1/a.txt", sha256="0" * 64)
     assert sources.pinned(source, micro.root) == source
-    assert not lock(micro.root).exists()
+    assert lock(micro.root).read_text() == sources.HEADER
 
 
 def test_an_address_that_gives_nothing_is_refused_and_not_locked(
@@ -163,7 +151,7 @@ def test_an_address_that_gives_nothing_is_refused_and_not_locked(
     monkeypatch.setattr(_Handler, "do_GET", lambda self: self.send_error(404))
     with pytest.raises(VariorumError, match="the server answered 404"):
         flow.current(from_server)
-    assert not lock(from_server).exists()
+    assert lock(from_server).read_text() == sources.HEADER
 
 
 @pytest.mark.parametrize("name", ["text.txt?a=1: b #c", "%22text%22", "käse.txt", "- x: [1"])
@@ -218,6 +206,16 @@ def test_a_fault_of_the_locks_syntax_is_named_with_its_line(from_server: Path) -
     lock(from_server).write_text(f"{GOOD}a: [b\n{GOOD}")
     with pytest.raises(VariorumError, match=r"config/sources.lock:\d: cannot be read"):
         flow.current(from_server)
+
+
+def test_the_lock_is_there_before_anything_is_locked() -> None:
+    assert lock(ROOT).read_text() == sources.written(sources.entries(ROOT)), "DVC looks for it"
+
+
+def test_without_a_lock_one_is_made(from_server: Path) -> None:
+    lock(from_server).unlink()
+    sha256 = pinned_by(from_server)
+    assert [entry.sha256 for entry in sources.entries(from_server).values()] == [sha256]
 
 
 def test_an_empty_lock_is_no_damage(from_server: Path) -> None:
@@ -371,29 +369,17 @@ def test_only_what_is_locked_can_be_accepted_anew(
     with pytest.raises(VariorumError, match=message):
         sources.accept(server.address, from_server)
     assert not server.asked
-    assert not lock(from_server).exists()
+    assert lock(from_server).read_text() == sources.HEADER
 
 
 # The command, and what only checks
 
 
 @pytest.fixture
-def variorum(
-    from_server: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
+def variorum(from_server: Path, variorum: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run the command in this process, inside the project."""
-
-    def run(*arguments: str) -> Said:
-        monkeypatch.chdir(from_server)
-        monkeypatch.setattr(sys, "argv", ["variorum", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Said(code, *capsys.readouterr())
-
-    return run
+    monkeypatch.chdir(from_server)
+    return variorum
 
 
 @pytest.fixture
@@ -439,7 +425,7 @@ def test_lock_locked_names_each_missing_entry_and_asks_nobody(
         assert line.startswith(f"variorum: {expected}")
         assert "run `variorum lock`" in line
     assert not server.asked
-    assert not lock(from_server).exists()
+    assert lock(from_server).read_text() == sources.HEADER
 
 
 def test_checking_and_accepting_at_once_makes_no_sense(variorum: Command) -> None:
@@ -465,7 +451,7 @@ def test_where_the_environment_forbids_it_no_entry_is_added_or_changed(
         said = variorum(*arguments)
         assert (said.code, "VARIORUM_LOCKED is set" in said.err) == (1, True)
     assert not server.asked
-    assert not lock(from_server).exists()
+    assert lock(from_server).read_text() == sources.HEADER
     monkeypatch.setenv("VARIORUM_LOCKED", "0")
     sha256 = pinned_by(from_server)
     monkeypatch.setenv("VARIORUM_LOCKED", value)
@@ -527,11 +513,11 @@ def test_commands_that_only_look_stay_off_the_network(
         url = load_experiment(from_server).settings.corpus.base.source
         assert isinstance(url, UrlSource)
         sources._write(from_server, {url.url: ENTRY})
-    before = lock(from_server).read_bytes() if locked else None
+    before = lock(from_server).read_bytes()
     said = variorum(*arguments)
     assert "Traceback" not in said.err
     assert not no_network
-    assert (lock(from_server).read_bytes() if lock(from_server).exists() else None) == before
+    assert lock(from_server).read_bytes() == before
 
 
 def test_a_dry_run_plans_everything_without_a_network(

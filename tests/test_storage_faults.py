@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -482,7 +483,7 @@ def kept(stored: Project, tmp_path: Path) -> Path:
 def objects(root: Path, node: Node) -> dict[str, Path]:
     """Where DVC's cache keeps a result's files, by name, and their listing under `listing`."""
     pin = (root / f"results/{node.ref}.dvc").read_text()
-    cache = root / tracking.CACHE
+    cache = root / ".dvc/cache/files/md5"
     digest = pin.split("md5: ")[1].split()[0]
     listing = cache / digest[:2] / digest[2:]
     files = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text())}
@@ -538,7 +539,8 @@ def test_what_lies_damaged_in_dvcs_cache_is_not_put_in_place_and_is_stored_anew(
     tracking.bring_back(store, [node])
     assert f"{node.ref} is damaged in DVC's cache: it is made again" in capsys.readouterr().err
     assert not store.exists(node.ref)
-    assert all(store.is_whole(needed.ref) for needed in node.upstream.values()), "they are needed"
+    upstream = [store.open(needed.ref) for needed in node.upstream.values()]
+    assert not any(result.damaged_file() for result in upstream), "they are needed"
     flow.make(kept, node)
     tracking.track(kept)
     assert file.read_bytes() == whole
@@ -570,6 +572,21 @@ def test_locks_that_the_dead_left_are_no_locks(root: Path) -> None:
     Flow(root, {}, dry_run=True).start(root / ".snakemake")
     assert [lock.exists() for lock in left] == [True, False, False]
     assert flow.make(root, node).ref == node.ref
+
+
+def test_one_that_only_asks_whether_a_snakemake_runs_keeps_none_from_clearing(root: Path) -> None:
+    left = root / ".snakemake/locks/0.input.lock"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.touch()
+    start = Flow(root, {}, dry_run=True).start
+    begun = threading.Thread(target=start, args=[root / ".snakemake"])
+    with (root / ".snakemake/variorum.lock").open("a") as asking:
+        fcntl.flock(asking, fcntl.LOCK_EX)
+        begun.start()
+        time.sleep(0.5)
+        assert begun.is_alive(), "it waits"
+    begun.join(60)
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("seconds", [-(10**8), 10**8])

@@ -18,6 +18,7 @@ from variorum.store import (
     Store,
     StoreError,
     canonical_json,
+    manifest_digest,
     sealed,
     sha256_of,
 )
@@ -206,3 +207,20 @@ def test_a_restored_result_is_the_same_and_complete(store: Store, tmp_path: Path
     shutil.rmtree(store.folder(ref))
     store.restore(ref, {file.name: file for file in copy.iterdir()})
     assert store.open(ref).file("train.jsonl").read_text() == "text\n"
+
+
+@given(st.dictionaries(st.text(), plain, max_size=3))
+def test_a_manifest_is_noted_by_the_hash_of_its_file_unless_it_was_adopted(
+    tmp_path_factory: pytest.TempPathFactory, settings: dict[str, object]
+) -> None:
+    store = Store(tmp_path_factory.mktemp("store"))
+    digests = []
+    for adopted in (None, {"from": "normalize/" + "0" * 12, "how": "proved"}):
+        output = store.scratch(Ref("normalize", "output"))
+        output.mkdir(parents=True)
+        spec = Spec("normalize", settings, {}, "c0de")
+        result = store.publish(spec, output, {}, {"run.json": {}, "code.json": {}}, adopted)
+        digests.append((manifest_digest(result.manifest), sha256_of(result.folder / MANIFEST)))
+        shutil.rmtree(result.folder)
+    (made, of_made), (adopted_one, of_adopted) = digests
+    assert made == of_made == adopted_one != of_adopted

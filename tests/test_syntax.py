@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, other_python
 from variorum.syntax import LOOSE, Source, parsed, read
 
 # Where the trees, or the texts, of 3.11, 3.12 and 3.13 differ
@@ -55,9 +54,7 @@ print(json.dumps(said))
 
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_other_pythons_write_the_same(version: str) -> None:
-    python = shutil.which(f"python{version}")
-    if python is None or subprocess.run([python, "-c", ""], check=False).returncode:
-        pytest.skip(f"there is no python{version} here to compare with")
+    python = other_python(version)
     texts = TRICKY + [file.read_text("utf-8") for file in (ROOT / "tests").glob("*.py")]
     said = [
         subprocess.run(

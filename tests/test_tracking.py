@@ -10,6 +10,7 @@ import flow
 from conftest import Project
 from variorum import tracking
 from variorum.config import STAGES
+from variorum.errors import VariorumError
 from variorum.experiments import load_ablation
 from variorum.plan import Node, Plan, plan_ablation
 from variorum.store import MANIFEST, RUN, VARYING, Store, StoreError
@@ -174,6 +175,31 @@ def test_a_deleted_result_is_taken_out_of_dvcs_cache_and_what_it_stands_on_is_no
     assert listed(store, plan.last) == before
     assert all(store.exists(node.ref) for node in small(plan)), "out of its bundle"
     assert not store.exists(plan.of_stage("encode")[0].ref)
+
+
+def test_dvcs_cache_is_where_its_settings_say(
+    root: Path, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Project(root).run("dvc", "config", "--local", "cache.dir", str(tmp_path / "elsewhere"))
+    tracking.track(root)
+    assert not (root / ".dvc/cache").exists()
+    store = Store(root)
+    before = listed(store, plan.last)
+    shutil.rmtree(store.folder(plan.last.ref))
+    capsys.readouterr()
+    tracking.bring_back(store, [plan.last])
+    assert "took 1 of what was missing out of DVC's cache" in capsys.readouterr().err
+    assert listed(store, plan.last) == before
+    tracking.track(root)
+    assert "new results" not in capsys.readouterr().err, "all of it is stored already"
+
+
+def test_damaged_settings_of_dvc_are_named(root: Path, plan: Plan) -> None:
+    tracking.track(root)
+    shutil.rmtree(Store(root).folder(plan.last.ref))
+    (root / ".dvc/config").write_text("[cache\n")
+    with pytest.raises(VariorumError, match=r"\.dvc/config.*mend it"):
+        tracking.bring_back(Store(root), [plan.last])
 
 
 def listed(store: Store, node: Node) -> dict[str, str]:

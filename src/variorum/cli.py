@@ -27,11 +27,16 @@ app = typer.Typer(
 INTERRUPTED = 128 + signal.SIGINT
 """Exit status of what was asked to stop, as shells give it."""
 
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+SECONDS_TO_CLEAR = 10
+"""How long a command may take to clear away what it began, once it is asked to stop."""
+
 STOPPED = "stopped; nothing was lost, and the same command goes on"
 
 REFERENCE = (
-    "A result: nothing (the current fine-tuned model), a stage, "
-    "`positions/rotary/1`, the beginning of a key, or a path."
+    "nothing (the current experiment), a stage, an experiment, an ablation, a variant of one "
+    "(`positions/rotary`) or a run (`positions/rotary/1`), a kept result (`before/1`), the "
+    "beginning of a key, or a path."
 )
 
 
@@ -75,7 +80,7 @@ def run(
     )
 
 
-def _leave_at_once_on_signals(log: Path | None) -> None:
+def _leave_at_once_on_signals(log: Path | None, signals: Iterable[int] = STOPPING) -> None:
     """End on Ctrl-C and SIGTERM with one line; a training has a gentler way while it takes steps.
 
     A stage may be killed anywhere, so no exception has to make its way out of foreign code, some
@@ -89,8 +94,25 @@ def _leave_at_once_on_signals(log: Path | None) -> None:
                 file.write(f"{STOPPED}\n")
         os._exit(INTERRUPTED)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in signals:
         signal.signal(number, leave)
+
+
+def _interrupt_on_signals() -> None:
+    """Raise `KeyboardInterrupt` on Ctrl-C and SIGTERM; end soon, should it come to nothing.
+
+    For what has processes and folders of its own to clear away.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in STOPPING:
+            signal.signal(each, signal.SIG_IGN)
+        _leave_at_once_on_signals(None, [signal.SIGALRM])
+        signal.alarm(SECONDS_TO_CLEAR)
+        raise KeyboardInterrupt
+
+    for number in STOPPING:
+        signal.signal(number, interrupt)
 
 
 @app.command()
@@ -186,11 +208,7 @@ def gc(
 def why(
     result: Annotated[
         str | None,
-        typer.Argument(
-            help="A result, finished or not: nothing (the current experiment), a stage, an "
-            "experiment, `positions/rotary/1`, `positions/rotary`, the beginning of a key, or a "
-            "path."
-        ),
+        typer.Argument(help=f"A result, finished or not: {REFERENCE}"),
     ] = None,
     other: Annotated[
         str | None,
@@ -213,8 +231,7 @@ def verify(
     results: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Results, named as everywhere, with what they stand on. "
-            "None: those of the current experiment, with its pages."
+            help=f"Results, with what they stand on: {REFERENCE} With none, also the pages."
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every result that is here.")] = False,
@@ -266,7 +283,9 @@ def _say(lines: Iterable[str]) -> None:
 @app.command()
 def sample(
     prompt: Annotated[str, typer.Argument(help="What the text begins with.")] = "",
-    model: Annotated[str | None, typer.Option("--model", "-m", help=REFERENCE)] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help=f"A model: {REFERENCE}")
+    ] = None,
     temperature: Annotated[float, typer.Option("--temperature", "-t", min=0.0)] = 0.8,
     top_k: Annotated[int | None, typer.Option(min=1)] = None,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
@@ -323,9 +342,8 @@ def adopt(
     results: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What is planned and missing: a stage, a key, an experiment, an ablation, or a "
-            "run of one; with it goes what it is made from and what hangs on it. Nothing: the "
-            "current experiment."
+            help="What is planned and missing, with what it is made from and what hangs on it: "
+            f"{REFERENCE}"
         ),
     ] = None,
     prove: Annotated[
@@ -346,6 +364,7 @@ def adopt(
     from variorum.audit.adoption import adopt as adoption
     from variorum.machine import Machine
 
+    _interrupt_on_signals()
     root, here = find_project(), Machine(processes)
     for line in adoption.adopt(root, results or [], because=because, here=here).lines():
         print(line)
@@ -359,7 +378,7 @@ def keep(
     results: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"{REFERENCE} `positions/rotary` keeps a variant's model of each seed."
+            help=f"Models or other results: {REFERENCE} A variant is its model of each seed."
         ),
     ] = None,
     drop: Annotated[bool, typer.Option("--drop", help="Keep it no longer.")] = False,

@@ -610,6 +610,9 @@ STAGES: dict[str, type[Settings]] = {
 }
 """Every stage, in the order of the flow, and the settings it is given."""
 
+TRAININGS = ("pretrain", "finetune")
+"""The stages that train a model, in the order of the flow."""
+
 
 # --- canonical form -------------------------------------------------------------------------
 

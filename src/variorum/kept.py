@@ -14,15 +14,7 @@ from ruamel.yaml import YAML
 
 from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
-from variorum.experiments import (
-    KEPT,
-    ConfigError,
-    Layered,
-    ablation_names,
-    did_you_mean,
-    load_ablation,
-    read_kept,
-)
+from variorum.experiments import KEPT, ConfigError, Layered, did_you_mean, read_kept
 from variorum.store import Ref, Result, Store, StoreError
 
 HEADER = (
@@ -32,6 +24,9 @@ HEADER = (
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 REF = re.compile(r"[a-z]+/[0-9a-f]{12}")
+
+CHANGES = Ref("kept", "lock")
+"""Held from reading the file to writing it: only one process at a time may change it."""
 
 Kept = dict[str, dict[str, Ref]]
 """By name: the result of each seed, or of a stage that has none."""
@@ -73,17 +68,21 @@ def pins(root: Path) -> dict[str, Ref]:
 def keep(root: Path, name: str, references: Iterable[str] = ()) -> dict[str, Ref]:
     """Keep results under a name, beside those that it has; gives all of them.
 
-    `references` are as every command takes them; by default the current model. A variant of an
-    ablation (`positions/rotary`) stands for its model of every seed. Raises `VariorumError` if a
+    By default that is the current model. A variant of an ablation (`positions/rotary`) stands for
+    its model of every seed. Raises `VariorumError` if a
     result is not here, or does not fit those of that name.
     """
     if not NAME.fullmatch(name):
         raise VariorumError(f"{name}: a name has letters, digits, _ and - alone; choose another")
-    store, kept = Store(root), entries(root)
-    own = kept.setdefault(name, {})
-    asked: list[str | None] = [*references] or [None]
-    for reference in asked:
-        for ref in _named(root, reference):
+    from variorum.references import References  # which plans, and plans know kept results
+
+    store, known = Store(root), References(root)
+    asked = [known.named(reference) for reference in references] or [known.named(None)]
+    refs = [ref for each in asked for ref in (each.refs if each.runs else [each.one()])]
+    with store.locked(CHANGES):
+        kept = entries(root)
+        own = kept.setdefault(name, {})
+        for ref in refs:
             result = store.open(ref)
             part = str(result.spec.settings.get("seed", ref.stage))
             if own.get(part, ref) != ref:
@@ -93,17 +92,18 @@ def keep(root: Path, name: str, references: Iterable[str] = ()) -> dict[str, Ref
                 )
             _refuse_other_kind(store, name, own.values(), result)
             own[part] = ref
-    _write(root, kept)
+        _write(root, kept)
     return own
 
 
 def drop(root: Path, name: str) -> dict[str, Ref]:
     """Keep a name's results no longer; gives what they were."""
-    kept = entries(root)
-    if name not in kept:
-        raise VariorumError(_unknown(name, kept))
-    dropped = kept.pop(name)
-    _write(root, kept)
+    with Store(root).locked(CHANGES):
+        kept = entries(root)
+        if name not in kept:
+            raise VariorumError(_unknown(name, kept))
+        dropped = kept.pop(name)
+        _write(root, kept)
     return dropped
 
 
@@ -116,25 +116,6 @@ def lines(root: Path) -> Iterator[str]:
         here = store.exists(ref)
         label = store.glance(ref).run.get("label", "") if here else "not here: `dvc pull` brings it"
         yield f"{name:<{width}}  {ref!s:<24} {label}".rstrip()
-
-
-def _named(root: Path, reference: str | None) -> list[Ref]:
-    """The results that a reference names: one, or a variant's models."""
-    from variorum import library  # which plans, and plans know kept results
-    from variorum.plan import plan_ablation
-
-    name, _, variant = (reference or "").partition("/")
-    if not variant or "/" in variant or name not in ablation_names(root):
-        return [library.find(reference, root=root).ref]
-    loaded = load_ablation(root, name)
-    if variant not in loaded.variants:
-        known = list(loaded.variants)
-        raise VariorumError(
-            f"{reference}: no such variant;{did_you_mean(variant, known)} known are "
-            f"{', '.join(known)}"
-        )
-    runs = plan_ablation(loaded, root, offline=True).last.upstream
-    return [runs[f"{variant}/{seed}/model"].ref for seed in loaded.settings.seeds]
 
 
 def _refuse_other_kind(store: Store, name: str, own: Iterable[Ref], result: Result) -> None:

@@ -1,8 +1,7 @@
 """Two ways in for people: `variorum.open()` gives a model, `variorum.runs()` a table of all.
 
-Every command takes the same references: nothing (the current fine-tuned model, or the pretrained
-one without a domain), a stage (`pretrain`), a run of an ablation (`positions/rotary/1`), the
-beginning of a key, or a path.
+A model is named as everywhere (`references`); nothing names the current fine-tuned one, or the
+pretrained one without a domain.
 """
 
 from __future__ import annotations
@@ -15,21 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from variorum.config import AnySettings, SamplingSettings
+from variorum.config import TRAININGS, AnySettings, SamplingSettings
 from variorum.errors import VariorumError
 from variorum.experiments import ablation_names, load_ablation, load_experiment
 from variorum.plan import Node, plan_ablation, plan_experiment
 from variorum.project import find_project
+from variorum.references import References, at
 from variorum.report.adoption import Adoption
-from variorum.store import MANIFEST, Ref, Result, Store
+from variorum.store import Ref, Result, Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from variorum.model.gpt import GPT
     from variorum.tokenizer.base import Tokenizer
-
-MODELS = ("finetune", "pretrain")
 
 
 @dataclass(frozen=True)
@@ -72,10 +70,9 @@ def open(reference: str | Path | None = None, *, root: Path | None = None) -> Op
     from variorum.tokenizer.files import load as load_tokenizer
 
     result = find(reference, root=root)
-    if result.ref.stage not in MODELS:
-        raise VariorumError(
-            f"{result.ref} is no model; name a result of {' or '.join(MODELS)} (`variorum ls`)"
-        )
+    if result.ref.stage not in TRAININGS:
+        stages = " or ".join(reversed(TRAININGS))
+        raise VariorumError(f"{result.ref} is no model; name a result of {stages} (`variorum ls`)")
     model = files.load(result.folder)
     tokenizer = load_tokenizer(result.file("tokenizer.json"))
     return Opened(result.ref, result.folder, model, tokenizer)
@@ -83,68 +80,8 @@ def open(reference: str | Path | None = None, *, root: Path | None = None) -> Op
 
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:
     """The result that `reference` names."""
-    store, ref = locate(reference, root=root)
-    return store.open(ref)
-
-
-def locate(reference: str | Path | None = None, *, root: Path | None = None) -> tuple[Store, Ref]:
-    """The name of the result that `reference` names, which may be missing or damaged."""
-    if reference is not None and (Path(reference) / MANIFEST).is_file():
-        return _at(Path(reference).resolve())
-    store = Store(find_project(root))
-    return store, _ref(None if reference is None else str(reference), store)
-
-
-def _at(folder: Path) -> tuple[Store, Ref]:
-    """The result in `folder`, of whichever project it is part."""
-    ref = Ref(folder.parent.name, folder.name)
-    store = Store(Path(*folder.parts[:-3]))
-    if store.folder(ref) != folder:
-        raise VariorumError(f"{folder}: a result lies in results/STAGE/KEY of a project; name one")
-    return store, ref
-
-
-def _ref(reference: str | None, store: Store) -> Ref:
-    plan = None
-    if reference is None or reference in _stages():
-        plan = plan_experiment(load_experiment(store.root), store.root, offline=True)
-    if reference is None:
-        assert plan is not None
-        return next(nodes[-1].ref for stage in MODELS if (nodes := plan.of_stage(stage)))
-    if plan is not None:
-        return _only(reference, [node.ref for node in plan.of_stage(reference)])
-    if reference.split("/")[0] in ablation_names(store.root) and reference.count("/") == 2:
-        return _run_of_ablation(reference, store)
-    stage, _, start = reference.rpartition("/")
-    return _only(reference, [ref for ref in store.refs(stage or None) if ref.key.startswith(start)])
-
-
-def _stages() -> tuple[str, ...]:
-    from variorum.config import STAGES
-
-    return tuple(STAGES)
-
-
-def _run_of_ablation(reference: str, store: Store) -> Ref:
-    """The model of `ablation/variant/seed`."""
-    name = reference.split("/")[0]
-    plan = plan_ablation(load_ablation(store.root, name), store.root, offline=True)
-    evaluation = plan.last.upstream.get(reference.removeprefix(f"{name}/"))
-    if evaluation is None:
-        raise VariorumError(
-            f"{reference}: no such run; known are "
-            + ", ".join(f"{name}/{run}" for run in plan.last.upstream if run.count("/") == 1)
-        )
-    return evaluation.upstream["model"].ref
-
-
-def _only(reference: str, found: list[Ref]) -> Ref:
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise VariorumError(f"{reference}: no result is called that; `variorum ls` shows what is")
-    names = ", ".join([*(str(ref) for ref in found[:5]), *(["..."] if len(found) > 5 else [])])
-    raise VariorumError(f"{reference} names {len(found)} results ({names}); give one of them")
+    named = at(reference) or References(find_project(root)).named(reference)
+    return named.store.open(named.one())
 
 
 def checked(model: type[AnySettings], **values: Any) -> AnySettings:
@@ -165,7 +102,7 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
     labels = _labels(store)
     scores = _scores(store)
     rows = []
-    for stage in reversed(MODELS):
+    for stage in TRAININGS:
         for ref in store.refs(stage):
             result = store.open(ref)
             run, adoption = result.run, Adoption.of(result.adopted)

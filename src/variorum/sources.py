@@ -294,8 +294,8 @@ def remedies(root: Path, ref: Ref) -> Iterator[None]:
 def _with_remedies(error: VariorumError, root: Path, ref: Ref) -> VariorumError:
     from variorum.corpus.sources.url import ChecksumError
 
-    stored = f"results/{ref}.dvc"
-    pull = f"`dvc pull {stored}`" if (root / stored).is_file() else ""
+    stored = Store(root).pin(ref)
+    pull = f"`dvc pull {stored.relative_to(root)}`" if stored.is_file() else ""
     if not isinstance(error, ChecksumError):
         return VariorumError(f"{error} Or bring what was stored: {pull}.") if pull else error
     entry = entries(root).get(error.url)

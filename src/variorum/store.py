@@ -190,6 +190,10 @@ class Result:
         """Size of its files."""
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
+    def damaged_file(self) -> str | None:
+        """One of its files that is missing or not, byte for byte, what the manifest lists."""
+        return _damaged_file(self.folder, self.manifest["files"])
+
     def _varying(self, name: str) -> dict[str, Any]:
         try:
             facts = json.loads((self.folder / name).read_text(encoding="utf-8"))
@@ -207,6 +211,10 @@ class Store:
     def folder(self, ref: Ref) -> Path:
         """Where the result lies, or would."""
         return self.root / "results" / ref.stage / ref.key
+
+    def pin(self, ref: Ref) -> Path:
+        """Where the `.dvc` file of the result lies, or would."""
+        return self.folder(ref).with_name(f"{ref.key}.dvc")
 
     def scratch(self, ref: Ref) -> Path:
         """Where the stage that makes it works; survives a kill."""
@@ -269,9 +277,10 @@ class Store:
         folder = self._shown(self.folder(ref))
         target = f"{folder}/{MANIFEST}"
         again = f"move {folder} away and run `snakemake --cores 4 {target}` to make it again"
-        if not (self.root / f"{folder}.dvc").is_file():
+        if not self.pin(ref).is_file():
             return again
-        return f"restore it with `dvc checkout --force {folder}.dvc`, or {again}"
+        pin = self._shown(self.pin(ref))
+        return f"restore it with `dvc checkout --force {pin}`, or {again}"
 
     def refs(self, stage: str | None = None) -> Iterator[Ref]:
         """Every result that has a manifest, sorted."""
@@ -321,11 +330,6 @@ class Store:
             (output / name).write_text(readable_json(manifest), encoding="utf-8")
         self._put_in_place(spec.ref, output)
         return self.open(spec.ref)
-
-    def is_whole(self, ref: Ref) -> bool:
-        """Whether every byte of a result is what its manifest lists."""
-        manifest = self.folder(ref) / MANIFEST
-        return manifest.is_file() and _holds_what_it_lists(self.folder(ref), manifest.read_bytes())
 
     def healable(self, ref: Ref) -> bool:
         """Whether nothing but a result's manifest seems to be missing."""
@@ -407,10 +411,14 @@ def _holds_what_it_lists(folder: Path, manifest: bytes) -> bool:
         files = json.loads(manifest)["files"]
     except (ValueError, KeyError, TypeError):
         return False
-    return all(
-        (folder / name).is_file() and sha256_of(folder / name) == entry["sha256"]
-        for name, entry in files.items()
-    )
+    return _damaged_file(folder, files) is None
+
+
+def _damaged_file(folder: Path, files: Mapping[str, Any]) -> str | None:
+    for name, entry in files.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != entry["sha256"]:
+            return name
+    return None
 
 
 def listed(output: Path) -> list[Path]:
@@ -438,12 +446,22 @@ def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[
         "inputs": {
             name: {
                 "result": str(result.ref),
-                "manifest_sha256": sha256_of(result.folder / MANIFEST),
+                "manifest_sha256": manifest_digest(result.manifest),
                 "files": dict(result.manifest["files"]),
             }
             for name, result in sorted(inputs.items())
         },
     }
+
+
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """The SHA-256 by which a result's manifest is noted in what is made from it.
+
+    It leaves out how the result was adopted: one that its spec makes later serves as well. Of one
+    that was not adopted it is the hash of the file.
+    """
+    made = {name: part for name, part in manifest.items() if name != "adopted"}
+    return hashlib.sha256(readable_json(made).encode()).hexdigest()
 
 
 def _sync(path: Path) -> None:

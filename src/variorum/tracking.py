@@ -12,7 +12,6 @@ in records: one file for all results of a run, named by its content, so that no 
 
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -22,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from variorum.atomic import write_atomically
+from variorum.config import TRAININGS
+from variorum.dvc_cache import DvcCache, md5_of, pinned_by
 from variorum.plan import Node
 from variorum.store import CODE, KEY_LENGTH, MANIFEST, RUN, Ref, Store, StoreError, readable_json
 
-OWN_FILE = ("download", "normalize", "tokenizer", "encode", "pretrain", "finetune")
+OWN_FILE = ("download", "normalize", "tokenizer", "encode", *TRAININGS)
 BUNDLING = ("report", "table")
 BUNDLE = "bundle"
 RECORDS = "results/records"
-CACHE = ".dvc/cache/files/md5"
 
 
 def track(root: Path) -> None:
@@ -39,13 +39,14 @@ def track(root: Path) -> None:
         if any(True for _ in store.refs()):
             _say("no git and DVC repository here: results stay untracked")
         return
-    new = [ref for ref in store.refs() if _is_new(store, ref)]
+    cache = DvcCache(root)
+    new = [ref for ref in store.refs() if _is_new(store, ref, cache)]
     _record(store)
     paths = [*(store.folder(ref) for ref in new), *_new_records(root)]
     if not paths:
         return
     names = [path.relative_to(root).as_posix() for path in paths]
-    _clear_what_was_cut(store, new, paths)
+    _clear_what_was_cut([store.pin(ref) for ref in new], paths, cache)
     # Whatever links the cache is set to, what was made here stays a file of its own.
     done = _dvc(root, "add", "--no-relink", *names)
     if done.returncode:
@@ -57,13 +58,13 @@ def track(root: Path) -> None:
         _say(f"DVC tracks {len(new)} new results")
 
 
-def _clear_what_was_cut(store: Store, new: list[Ref], paths: list[Path]) -> None:
+def _clear_what_was_cut(pins: list[Path], paths: list[Path], cache: DvcCache) -> None:
     """Delete what a kill or a full disk left of DVC's files, over which it would stumble."""
-    for pinned in filter(None, (_pinned(store, ref) for ref in new)):
-        if _listing(store.root, pinned) is None:
-            _object(store.root, pinned).unlink(missing_ok=True)
+    for md5 in filter(None, map(pinned_by, pins)):
+        if cache.listing(md5) is None:
+            cache.path(md5).unlink(missing_ok=True)
     for file in (path.with_name(f"{path.name}.dvc") for path in paths):
-        if not _is_whole(file):
+        if pinned_by(file) is None:
             file.unlink(missing_ok=True)
 
 
@@ -74,7 +75,7 @@ def track_what_was_left(store: Store) -> None:
     """
     kept = (ref for stage in (*OWN_FILE, *BUNDLING) for ref in store.refs(stage))
     here = (store.root / ".dvc").is_dir() and (store.root / ".git").exists()
-    if here and any(not store.folder(ref).with_name(f"{ref.key}.dvc").is_file() for ref in kept):
+    if here and any(not store.pin(ref).is_file() for ref in kept):
         track(store.root)
 
 
@@ -82,7 +83,7 @@ def _say(text: str) -> None:
     print(f"variorum: {text}", file=sys.stderr)
 
 
-def _is_new(store: Store, ref: Ref) -> bool:
+def _is_new(store: Store, ref: Ref, cache: DvcCache) -> bool:
     """Whether DVC has yet to store these bytes.
 
     A `.dvc` file that came with git may pin a result that was made here as well; its hash is the
@@ -90,7 +91,7 @@ def _is_new(store: Store, ref: Ref) -> bool:
     """
     if ref.stage not in (*OWN_FILE, *BUNDLING):
         return False
-    if cached(store, ref):
+    if _cached(store, ref, cache) is not None:
         return False
     try:
         store.open(ref)
@@ -100,44 +101,14 @@ def _is_new(store: Store, ref: Ref) -> bool:
     return True
 
 
-def cached(store: Store, ref: Ref) -> bool:
-    """Whether a result's `.dvc` file is here and DVC's cache holds all that it pins."""
-    pinned = _pinned(store, ref)
-    listing = None if pinned is None else _listing(store.root, pinned)
-    return listing is not None and all(
-        _object(store.root, md5).exists() for md5 in listing.values()
-    )
-
-
-def _listing(root: Path, pinned: str) -> dict[str, str] | None:
-    """The hash of each file of a folder, if DVC's cache holds its listing, and whole."""
-    try:
-        listed = json.loads(_object(root, pinned).read_text(encoding="utf-8"))
-        return {entry["relpath"]: entry["md5"] for entry in listed}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+def _cached(store: Store, ref: Ref, cache: DvcCache) -> dict[str, Path] | None:
+    """The files that a result's `.dvc` file pins, by name; None unless DVC's cache has them all."""
+    md5 = pinned_by(store.pin(ref))
+    listing = None if md5 is None else cache.listing(md5)
+    if listing is None:
         return None
-
-
-def _pinned(store: Store, ref: Ref) -> str | None:
-    """The hash in a result's `.dvc` file, if it has one that is whole."""
-    file = store.folder(ref).with_name(f"{ref.key}.dvc")
-    if not _is_whole(file):
-        return None
-    found = re.search(r"^- md5: (\w+\.dir)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else None
-
-
-def _is_whole(file: Path) -> bool:
-    """Whether there is a `.dvc` file, not cut off: what it is about is its last line."""
-    if not file.is_file():
-        return False
-    text = file.read_text(encoding="utf-8", errors="replace")
-    return bool(re.search(rf"^  path: '?{re.escape(file.stem)}'?$", text, re.MULTILINE))
-
-
-def _object(root: Path, digest: str) -> Path:
-    """Where DVC's cache keeps the bytes of a hash."""
-    return root / CACHE / digest[:2] / digest[2:]
+    files = {name: cache.path(md5) for name, md5 in listing.items()}
+    return files if all(file.exists() for file in files.values()) else None
 
 
 # Records: where and when results were made, and by which source
@@ -164,7 +135,7 @@ def _record(store: Store) -> None:
 
 def _new_records(root: Path) -> list[Path]:
     records = sorted((root / RECORDS).glob("*.json"))
-    return [path for path in records if not _is_whole(path.with_name(f"{path.name}.dvc"))]
+    return [path for path in records if pinned_by(path.with_name(f"{path.name}.dvc")) is None]
 
 
 def _digest(text: str) -> str:
@@ -180,6 +151,11 @@ def _records(root: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
         except (ValueError, KeyError, TypeError):
             file = path.relative_to(root)
             _say(f"{file} is cut off; restore it with `dvc checkout --force {file}.dvc`")
+
+
+def has_record(store: Store, ref: Ref) -> bool:
+    """Whether `put_back` would have what it needs for a result."""
+    return any(str(ref) in results for _, results in _records(store.root))
 
 
 def put_back(store: Store) -> None:
@@ -225,6 +201,7 @@ def bring_back(store: Store, wanted: Iterable[Node]) -> None:
     in_bundles = bundled(store)
     seen: set[Ref] = set()
     taken: list[Ref] = []
+    cache = DvcCache(store.root)
 
     def visit(node: Node) -> None:
         if node.ref in seen or store.exists(node.ref):
@@ -232,7 +209,7 @@ def bring_back(store: Store, wanted: Iterable[Node]) -> None:
         seen.add(node.ref)
         if node.ref in in_bundles and _restored(store, node.ref, in_bundles[node.ref]):
             return
-        if cached(store, node.ref) and _taken_from_cache(store, node.ref):
+        if (files := _cached(store, node.ref, cache)) and _taken(store, node.ref, files):
             taken.append(node.ref)
             return
         for needed in node.upstream.values():
@@ -259,30 +236,21 @@ def _restored(store: Store, ref: Ref, folder: Path) -> bool:
     return True
 
 
-def _taken_from_cache(store: Store, ref: Ref) -> bool:
+def _taken(store: Store, ref: Ref, files: dict[str, Path]) -> bool:
     """Whether DVC's copy of a result could be put in place; what is damaged of it is deleted.
 
     DVC's own checkout writes into the place itself, where a kill would leave a part, and waits for
     no other DVC.
     """
-    pinned = _pinned(store, ref)
-    listing = (pinned and _listing(store.root, pinned)) or {}
-    files = {name: _object(store.root, md5) for name, md5 in listing.items()}
     try:
         store.restore(ref, files)
     except StoreError:
-        for name, md5 in listing.items():
-            if files[name].is_file() and _md5(files[name]) != md5:
-                files[name].unlink()
+        for file in files.values():
+            if file.is_file() and md5_of(file) != file.parent.name + file.name:
+                file.unlink()
         _say(f"{ref} is damaged in DVC's cache: it is made again")
         return False
     return True
-
-
-def _md5(file: Path) -> str:
-    """What DVC calls a file in its cache."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "md5").hexdigest()
 
 
 def _dvc(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":

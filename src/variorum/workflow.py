@@ -220,10 +220,7 @@ class Flow:
         """
         marks.mkdir(exist_ok=True)
         self._alive = (marks / "variorum.lock").open("a")  # held until this process ends
-        try:
-            fcntl.flock(self._alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(self._alive, fcntl.LOCK_SH)  # waits for one that is just clearing
+        if not self._is_alone():
             return
         for lock in (marks / "locks").glob("*.lock"):
             lock.unlink(missing_ok=True)
@@ -237,6 +234,18 @@ class Flow:
         if not (unfinished or self._offline):  # else the end of this run will do it
             track_what_was_left(self.store)
         fcntl.flock(self._alive, fcntl.LOCK_SH)
+
+    def _is_alone(self) -> bool:
+        """Whether no other Snakemake runs here; until this one goes on, others then wait for it.
+
+        It asks twice, as `variorum gc` holds the lock for a moment to ask the same.
+        """
+        for _ in range(2):
+            with suppress(BlockingIOError):
+                fcntl.flock(self._alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            fcntl.flock(self._alive, fcntl.LOCK_SH)  # waits for one that is just clearing
+        return False
 
     def _is_complete(self, mark: Path, folder: Path) -> bool:
         """Whether Snakemake's mark, whose name encodes an output, is of a finished result."""

@@ -14,7 +14,7 @@ from variorum import tracking
 from variorum.components import PACKAGE
 from variorum.experiments import load_experiment
 from variorum.plan import Node, Plan, plan_experiment
-from variorum.store import CODE, RUN, Store
+from variorum.store import CODE, MANIFEST, RUN, Ref, Spec, Store, sha256_of
 
 BEGUN = "2026-01-02T03:04:05+00:00"
 
@@ -89,3 +89,18 @@ def make(root: Path, nodes: Iterable[Node], *, begun: str = BEGUN) -> None:
             tracking.bundle(store, small, output)
         run = {"label": node.label, "begun": begun, "seconds": 12.34}
         store.publish(node.spec, output, inputs, {RUN: run, CODE: {}})
+
+
+def adopted(root: Path, old: Ref, **note: str) -> Ref:
+    """An old result's files under a key of other code, with a note that they were adopted."""
+    store = Store(root)
+    result = store.open(old)
+    spec = Spec(old.stage, result.spec.settings, result.spec.upstream, "0" * 64)
+    output = store.scratch(spec.ref) / "output"
+    for name in result.manifest["files"]:
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(result.file(name), output / name)
+    inputs = {name: store.open(ref) for name, ref in spec.upstream.items()}
+    told = {"from": str(old), "manifest_sha256": sha256_of(result.folder / MANIFEST), **note}
+    store.publish(spec, output, inputs, {RUN: result.run, CODE: {}}, told)
+    return spec.ref

@@ -1,8 +1,13 @@
 """Old results serve new keys when an edit changed nothing: proved, or on a person's word."""
 
+import csv
 import json
+import os
 import re
 import shutil
+import signal
+import struct
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +19,10 @@ import variorum
 from conftest import MICRO, MICRO_DOMAIN, Project
 from variorum import cli, runner
 from variorum.audit.adoption.adopt import SAME, adopt
-from variorum.errors import VariorumError
+from variorum.errors import Stopped, VariorumError
 from variorum.experiments import load_ablation, load_experiment, named_experiment
 from variorum.plan import Node, Plan, plan_ablation, plan_experiment
-from variorum.store import MANIFEST, Ref, Result, Store, sha256_of
+from variorum.store import COPY, MANIFEST, Ref, Result, Store, readable_json, sha256_of
 from variorum.training.loop import Training
 
 ABLATION = """
@@ -260,6 +265,43 @@ def test_a_training_of_one_interval_is_run_again_as_a_whole(here: Path) -> None:
     ]
 
 
+def test_a_model_chosen_before_the_last_interval_is_held_against_the_log(here: Path) -> None:
+    file = here / "config/config.yaml"
+    fast = "{learning_rate: 1.0, warmup_steps: 1, max_steps: 7, val_interval: 2}"
+    file.write_text(f"experiment: tiny\npretrain: {fast}\n")
+    flow.before(here, flow.current(here), "figures")
+    old = Store(here).open(flow.current(here).of_stage("pretrain")[0].ref)
+    rows = list(csv.DictReader(old.file("metrics.csv").open()))
+    (row,) = [row for row in rows if row["step"] == str(old.json("metrics.json")["chosen_step"])]
+    assert int(row["step"]) <= 6, "the planted rate must make the last interval worse"
+    package = edit(here, SPLIT)
+    shutil.copytree(old.folder, here / "untouched")
+    plant_another_model(old)
+    nothing_changes(
+        here,
+        lambda: adopt(here, ["pretrain"], package=package),
+        r"the weights in model.safetensors are not those that metrics.csv notes at step "
+        rf"{row['step']}, where they were chosen. Nothing was adopted",
+    )
+
+    shutil.copytree(here / "untouched", old.folder, dirs_exist_ok=True)
+    adopted = adopt(here, ["pretrain"], package=package)
+    (trained,) = (result for result, _ in adopted.results if result.ref.stage == "pretrain")
+    line = told(trained)["evidence"][1]
+    assert f"which was chosen before, at step {row['step']}, and carried over: its weights" in line
+    assert line.endswith(f"have the sha256 that metrics.csv notes there, {row['weights_sha256']})")
+
+
+def plant_another_model(result: Result) -> None:
+    """Change one weight, and what the manifest says of the file with it."""
+    path = result.file("model.safetensors")
+    path.write_bytes(path.read_bytes()[:-4] + struct.pack("<f", 0.5))
+    for name in (MANIFEST, COPY):
+        manifest = json.loads((result.folder / name).read_text())
+        manifest["files"][path.name]["sha256"] = sha256_of(path)
+        (result.folder / name).write_text(readable_json(manifest))
+
+
 def test_a_training_that_kept_no_state_cannot_be_replayed(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,8 +485,9 @@ def test_one_run_of_an_ablation_is_adopted_with_its_evaluation(here: Path) -> No
     [
         ([], "nothing to adopt: all that is planned is here, pages apart"),
         (["pretrain", "report"], "nothing to adopt: all that is planned is here"),
-        (["pretrian"], "pretrian: nothing is planned under that name; name a stage"),
-        (["widths/wide/9"], "widths/wide/9: nothing is planned under that name"),
+        (["pretrian"], r"pretrian: no result, .* is called that; did you mean `pretrain`\?"),
+        (["widths/wide/9"], "widths/wide/9: no such run; known are widths/narrow/1"),
+        ([""], "a reference must not be empty"),
     ],
 )
 def test_what_leaves_nothing_to_adopt_is_one_line(
@@ -475,7 +518,8 @@ def test_an_adoption_that_is_stopped_leaves_whole_results_and_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "publish", stop_at_the_third)
-        with pytest.raises(KeyboardInterrupt):
+        message = "^stopped; 2 of 9 results were adopted; the same command goes on$"
+        with pytest.raises(Stopped, match=message):
             adopt(here, because="names alone changed", package=package)
     store, new = Store(here), [node.ref for node in planned(here) if node.ref.stage != "report"]
     before = {ref: told(store.open(ref)) for ref in new if store.exists(ref) and is_new(here, ref)}
@@ -485,6 +529,33 @@ def test_an_adoption_that_is_stopped_leaves_whole_results_and_goes_on(
     assert len(adopted.results) == 7
     assert all(told(store.open(ref)) == adoption for ref, adoption in before.items())
     assert missing(here, planned(here)) == {"report"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_proof_that_is_asked_to_stop_leaves_no_process_and_no_folder(
+    here: Path, number: int
+) -> None:
+    edit(here, SPLIT)
+    environment = {"PYTHONPATH": str(here / "src"), "PYTHONSAFEPATH": "1"}
+    before = flow.files_of(here / "results")
+    with subprocess.Popen(
+        ["variorum", "adopt", "--prove"],
+        cwd=here,
+        env=Project(here).environment(environment),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any("tiny by the new code" in line for line in process.stderr)
+        process.send_signal(number)
+        last = process.stderr.read().splitlines()[-1]
+        assert process.wait(20) == cli.INTERRUPTED
+    assert last == "variorum: stopped; nothing was adopted"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert not (here / "scratch/adopt").exists()
+    assert flow.files_of(here / "results") == before
 
 
 def is_new(root: Path, ref: Ref) -> bool:

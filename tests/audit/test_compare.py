@@ -214,14 +214,14 @@ def test_json_is_called_the_same_exactly_if_python_finds_the_values_the_same(
 
 
 def spelled(value: Any) -> str:
-    """One spelling for values that are the same; the sign of zero does not count."""
+    """One spelling for values that are the same."""
     if isinstance(value, dict):
         return (
             "".join(f"{name!r}: {spelled(inner)}\n" for name, inner in sorted(value.items())) + "}"
         )
     if isinstance(value, list):
         return "".join(f"{spelled(inner)}\n" for inner in value) + "]"
-    return repr(0.0 if isinstance(value, float) and value == 0 else value)
+    return repr(value)
 
 
 # Tables
@@ -293,7 +293,7 @@ def test_tensors_that_come_and_go_are_said(folders: tuple[Path, Path]) -> None:
         (
             torch.tensor([2**62, 5]),
             torch.tensor([2**62 + 1, 5]),
-            "1 of 2 elements differ, by up to 0, relative 0",
+            "1 of 2 elements differ, by up to 1, relative 2.17e-19",
         ),
         (
             torch.tensor([True]),
@@ -308,9 +308,59 @@ def test_other_shapes_kinds_and_what_is_not_finite_are_said(
     assert tensors(folders, {"w": old}, {"w": new}) == [f"tensor w: {line}"]
 
 
-def test_zeros_of_another_sign_are_the_same_content(folders: tuple[Path, Path]) -> None:
-    (line,) = tensors(folders, {"w": torch.tensor([0.0])}, {"w": torch.tensor([-0.0])})
-    assert line.startswith("the same content, written differently")
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_zeros_of_another_sign_are_told_in_words(
+    folders: tuple[Path, Path], kind: torch.dtype
+) -> None:
+    zeros = [torch.tensor([[zero, 1.0, -2.0, 0.0]], dtype=kind) for zero in (0.0, -0.0)]
+    scalars = [torch.tensor(zero, dtype=kind) for zero in (0.0, -0.0)]
+    both = [{"s": s, "w": w} for s, w in zip(scalars, zeros, strict=True)]
+    assert tensors(folders, *both) == [
+        "tensor s: 1 of 1 elements differ only in the sign of zero",
+        "tensor w: 1 of 4 elements differ only in the sign of zero",
+    ]
+    zeros[1][0, 1] = 2.0
+    assert tensors(folders, {"w": zeros[0]}, {"w": zeros[1]}) == [
+        "tensor w: 1 of 4 elements differ, by up to 1, relative 0.5, "
+        "1 of 4 elements differ only in the sign of zero"
+    ]
+
+
+def test_another_nan_is_told_in_words(folders: tuple[Path, Path]) -> None:
+    old = torch.tensor([0x7FC00000, 0x3F800000], dtype=torch.int32).view(torch.float32)
+    new = torch.tensor([0x7FC00001, 0x3F800000], dtype=torch.int32).view(torch.float32)
+    assert tensors(folders, {"w": old}, {"w": new}) == [
+        "tensor w: 1 of 2 elements differ only in which NaN it is"
+    ]
+
+
+def test_zeros_of_another_sign_are_told_in_json_and_tables(folders: tuple[Path, Path]) -> None:
+    assert said(folders, "a.json", '{"a": 0.0, "b": 1}', '{"a": -0.0, "b": 1}') == [
+        "a: 0.0 → -0.0, only in the sign of zero"
+    ]
+    assert said(folders, "a.jsonl", "[0.0]\n", "[-0.0]\n") == [
+        "line 1[0]: 0.0 → -0.0, only in the sign of zero"
+    ]
+    assert said(folders, "a.csv", "a,b\n0.0,1\n", "a,b\n-0.0,1\n") == [
+        "column a: row 1: '0.0' → '-0.0'; 1 only in the sign of zero"
+    ]
+    assert said(folders, "a.csv", "a\n0.0\n1.0\n", "a\n-0.0\n2.0\n") == [
+        "column a: row 1: '0.0' → '-0.0', and 1 more rows; largest difference 1, relative 0.5; "
+        "1 only in the sign of zero"
+    ]
+
+
+def test_whole_numbers_that_no_float_tells_apart_are_told_apart(
+    folders: tuple[Path, Path],
+) -> None:
+    old, new = str(2**62), str(2**62 + 1)
+    assert said(folders, "a.json", old, new) == [
+        f"the value: {old} → {new} (by 1, relative 2.17e-19)"
+    ]
+    assert said(folders, "a.csv", f"a\n{old}\n", f"a\n{new}\n") == [
+        f"column a: row 1: '{old}' → '{new}'; largest difference 1, relative 2.17e-19"
+    ]
+    assert relative(0, 0.0) == relative(0.0, -0.0) == 0
 
 
 def test_notes_beside_the_tensors_are_compared_as_json(folders: tuple[Path, Path]) -> None:

@@ -58,10 +58,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def root(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the finished project, to change, as the working directory."""
-    unused = shutil.ignore_patterns(".git", ".dvc", "src")
-    shutil.copytree(finished.root, tmp_path / "again", ignore=unused)
-    monkeypatch.chdir(tmp_path / "again")
-    return tmp_path / "again"
+    copy = flow.copied(finished, tmp_path / "again")
+    monkeypatch.chdir(copy)
+    return copy
 
 
 @pytest.fixture

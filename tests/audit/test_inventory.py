@@ -23,12 +23,18 @@ from hypothesis import strategies as st
 import flow
 from conftest import Project
 from variorum import cli, kept, runner, tracking
+from variorum.audit.adoption import adopt
+from variorum.audit.checks import rerun
 from variorum.audit.holdings import inventory, removal
 from variorum.audit.holdings.needs import Needs
-from variorum.errors import VariorumError
+from variorum.dvc_cache import DvcCache
+from variorum.errors import Stopped, VariorumError
 from variorum.experiments import load_ablation
+from variorum.machine import Machine
 from variorum.plan import Plan, plan_ablation
+from variorum.progress import Progress
 from variorum.store import CODE, COPY, MANIFEST, RUN, Ref, Store
+from variorum.task import Task
 
 GC = ("variorum", "gc")
 
@@ -397,7 +403,7 @@ def test_added_to_dvc_is_not_enough_before_it_is_committed(project: Project) -> 
 def cached_file(root: Path, file: Path) -> Path:
     """Where DVC's cache keeps a file of a result."""
     digest = subprocess.run(["md5sum", file], capture_output=True, text=True, check=True).stdout
-    cached = root / tracking.CACHE / digest[:2] / digest[2:32]
+    cached = DvcCache(root).path(digest[:32])
     assert cached.is_file()
     return cached
 
@@ -433,6 +439,16 @@ def test_a_remote_on_this_machine_stores_as_well(
     plan = removal.plan(project.root)
     assert not plan
     assert set(left(plan)) == only(wide, needed)
+
+
+def test_a_cache_in_another_place_stores_as_well(
+    project: Project, needed: Plan, wide: Plan, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(project.root / ".dvc/cache", elsewhere)
+    assert not removal.plan(project.root)
+    project.run("dvc", "config", "--local", "cache.dir", str(elsewhere))
+    assert going(removal.plan(project.root)) == only(wide, needed)
 
 
 def test_what_differs_from_what_dvc_has_is_not_stored(root: Path, wide: Plan) -> None:
@@ -558,6 +574,23 @@ def test_a_result_that_a_process_takes_meanwhile_stays(
     assert (root / f"results/{ref}.dvc").exists()
 
 
+def test_what_stands_below_a_result_that_a_process_takes_meanwhile_stays(
+    root: Path, needed: Plan, wide: Plan
+) -> None:
+    store, plan = Store(root), removal.plan(root)
+    (pretrain,), (finetune,) = wide.of_stage("pretrain"), wide.of_stage("finetune")
+    with held(lock_of(root, finetune.ref)):
+        removed = removal.remove(root, plan)
+    assert going(removed) == only(wide, needed) - {finetune.ref, pretrain.ref}
+    shutil.rmtree(store.folder(finetune.ref))
+    runner.hand_over(store, finetune.spec, finetune.label)
+    plan = removal.plan(root, branches=False)
+    assert going(plan) == {finetune.ref, pretrain.ref}
+    with held(lock_of(root, finetune.ref)):
+        assert not going(removal.remove(root, plan)), "it is being made from what was to go"
+    assert going(removal.remove(root, plan)) == {finetune.ref, pretrain.ref}
+
+
 # Removing
 
 
@@ -641,6 +674,72 @@ def test_leftovers_in_scratch_go_and_what_can_be_gone_on_with_stays(
     assert not stopped.exists()
     assert not (root / "scratch/aside").exists()
     assert all(folder.is_dir() for folder in kept)
+
+
+def test_while_a_branch_cannot_be_planned_what_can_be_gone_on_with_stays(project: Project) -> None:
+    root = project.root
+    project.run("git", "switch", "--quiet", "--create", "broken")
+    (root / "config/experiments/micro.yaml").write_text("title: [\n")
+    made_up.commit(project)
+    project.run("git", "switch", "--quiet", "main")
+    stopped = root / f"scratch/pretrain/{'a' * 12}/state.safetensors"
+    aside = root / "scratch/aside/encode/0123456789ab/notes.txt"
+    for file in (stopped, aside):
+        file.parent.mkdir(parents=True)
+        file.write_text("mine")
+    assert not removal.plan(root, unstored=True).leftovers
+    assert leftovers(removal.plan(root, unstored=True, ignored=["broken"])) == {
+        str(file.parent.relative_to(root)) for file in (stopped, aside)
+    }
+
+
+def left_in_scratch_is_seen(root: Path, folder: Path, spare: Path, what: str) -> None:
+    """Hold that a folder is let be while its process lives; keep a copy as if it was killed."""
+    (folder / "state.safetensors").write_text("half")
+    assert not removal.plan(root).leftovers, f"{what} still runs"
+    shutil.copytree(folder, spare)
+
+
+def what_the_dead_left_goes(root: Path, folder: Path, spare: Path) -> None:
+    assert not folder.exists()
+    shutil.copytree(spare, folder)
+    plan = removal.plan(root)
+    assert leftovers(plan) == {str(folder.relative_to(root))}
+    removal.remove(root, plan)
+    assert not folder.exists()
+
+
+def test_what_a_killed_rerun_left_goes(
+    root: Path, needed: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (node,) = needed.of_stage("pretrain")
+    places, spare = [], tmp_path / "spare"
+
+    def computed(store: Store, task: Task) -> None:
+        left_in_scratch_is_seen(root, task.scratch, spare, "the rerun")
+        places.append(task.scratch)
+        raise Stopped("stopped")
+
+    monkeypatch.setattr(runner, "compute", computed)
+    with pytest.raises(Stopped):
+        rerun.rerun(Store(root), node.ref, Machine(), Progress("rerun"))
+    what_the_dead_left_goes(root, places[0], spare)
+
+
+def test_what_a_killed_adoption_left_goes(
+    root: Path, needed: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, spare = root / "scratch/adopt", tmp_path / "spare"
+
+    def adopted(adoption: adopt._Adoption, because: str | None) -> None:
+        folder.mkdir(parents=True)
+        left_in_scratch_is_seen(root, folder, spare, "the adoption")
+        raise VariorumError("nothing to adopt")
+
+    monkeypatch.setattr(adopt._Adoption, "run", adopted)
+    with pytest.raises(VariorumError, match="nothing to adopt"):
+        adopt.adopt(root, because="a word")
+    what_the_dead_left_goes(root, folder, spare)
 
 
 class FakeVault:

@@ -16,7 +16,7 @@ from variorum.audit.holdings import branches
 from variorum.audit.holdings.answer import Answer, ask
 from variorum.audit.holdings.needs import Needs, closure, needs
 from variorum.audit.holdings.stored import Vault
-from variorum.audit.holdings.trees import trees
+from variorum.audit.holdings.trees import put_into, trees
 from variorum.errors import VariorumError
 from variorum.plan import Plan
 from variorum.store import Ref, Store
@@ -191,6 +191,18 @@ def test_a_branch_is_planned_by_its_own_code_and_remembered(
         known(root)
 
 
+def test_that_code_of_branches_runs_is_said_when_it_does(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_up.branch(project, "feature", seed=2)
+    known(project.root, "feature")
+    assert "code" not in capsys.readouterr().err
+    known(project.root)
+    assert "runs the code of other branches, to plan them: feature\n" in capsys.readouterr().err
+    known(project.root)
+    assert "code" not in capsys.readouterr().err, "the answer is remembered"
+
+
 def test_a_branch_finds_untracked_texts_as_if_it_was_checked_out(project: Project) -> None:
     root = project.root
     (root / ".gitignore").write_text((root / ".gitignore").read_text() + "/texts/\n")
@@ -245,6 +257,16 @@ def test_entries_of_the_lock_that_are_not_committed_count_for_a_branch(project: 
     assert served(known(root), "micro@feature") == set(plan.nodes) - ours
     (root / "config/sources.lock").unlink()
     assert not served(known(root), "micro@feature"), "an answer is not remembered past its lock"
+
+
+def test_what_git_does_not_have_is_not_put_anywhere(
+    project: Project, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(VariorumError, match=r"git could not give its files: .*HEAD:nowhere"):
+        put_into(project.root, "HEAD:nowhere", tmp_path / "nowhere")
+    put_into(project.root, "HEAD:config", tmp_path / "config", "config.yaml")
+    assert [file.name for file in (tmp_path / "config").iterdir()] == ["config.yaml"]
+    assert capfd.readouterr().err == ""
 
 
 # Branches that cannot be planned

@@ -1,6 +1,7 @@
 """A stage made again gives the same bytes, or it is said which file differs, where, by how much."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import made_up
 import pytest
 import torch
 
@@ -15,17 +17,11 @@ import flow
 from conftest import Edit, Project
 from variorum import cli
 from variorum.audit.checks.choice import choose
-from variorum.audit.checks.rerun import (
-    BITS_TOLERANCE,
-    LOSS_TOLERANCE,
-    Refused,
-    Rerun,
-    rerun_all,
-    summary,
-)
+from variorum.audit.checks.rerun import Refused, Rerun, rerun_all, summary
+from variorum.audit.checks.rules import LOSS_TOLERANCE, NUMBER_TOLERANCE
 from variorum.errors import Stopped, VariorumError
 from variorum.machine import Machine
-from variorum.stages import evaluate, stress, tokenizer
+from variorum.stages import evaluate, figures, report, stress, table, tokenizer
 from variorum.store import CODE, RUN, Ref, Spec, Store, readable_json, sealed, sha256_of
 from variorum.task import Task
 from variorum.tracking import BUNDLE
@@ -34,16 +30,14 @@ from variorum.training.schedules import cosine
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The micro experiment, run to its report."""
-    return flow.finished_project(tmp_path_factory.mktemp("rerun") / "project")
+    """The micro experiment and an ablation of it, run to the end, with their pages in place."""
+    return flow.finished_ablation(tmp_path_factory.mktemp("rerun") / "project")
 
 
 @pytest.fixture
 def root(finished: Project, tmp_path: Path) -> Path:
-    """A copy of the finished project, to change; its code is the installed one."""
-    unused = shutil.ignore_patterns("src", ".git", ".dvc")
-    shutil.copytree(finished.root, tmp_path / "project", ignore=unused)
-    return tmp_path / "project"
+    """A copy of the finished project, to change."""
+    return flow.copied(finished, tmp_path / "project")
 
 
 def again(root: Path, *references: str) -> list[Rerun | Refused]:
@@ -84,10 +78,13 @@ def details(outcome: Rerun) -> dict[str, tuple[str, ...]]:
     return {each.name: each.details for each in outcome.comparison.differing}
 
 
-def made_elsewhere(folder: Path) -> None:
-    """Make a result look as if another NumPy had a part in it."""
+def made_elsewhere(folder: Path, library: str | None = None) -> None:
+    """Make a result look as if another processor, or another version of a library, made it."""
     run = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    run["libraries"]["numpy"] = "1.0"
+    if library is None:
+        run["processor"] = "A Processor (avx9)"
+    else:
+        run["libraries"][library] = "1.0"
     (folder / RUN).write_text(readable_json(sealed(run, sha256_of(folder / CODE))))
 
 
@@ -225,18 +222,10 @@ def test_an_edited_constant_is_found_in_the_numbers(
 
 
 def test_an_adopted_result_is_made_for_the_first_time(root: Path) -> None:
-    store = Store(root)
-    old = store.open(ref_of(root, "tokenizer"))
-    spec = Spec("tokenizer", old.spec.settings, old.spec.upstream, "0" * 64)
-    output = store.scratch(spec.ref) / "output"
-    output.mkdir(parents=True)
-    shutil.copyfile(old.file("tokenizer.json"), output / "tokenizer.json")
-    inputs = {name: store.open(ref) for name, ref in spec.upstream.items()}
-    adopted = {"from": str(old.ref), "manifest_sha256": "0" * 64}
-    store.publish(spec, output, inputs, {RUN: old.run, CODE: {}}, adopted)
-    outcome = one(root, str(spec.ref))
+    old = ref_of(root, "tokenizer")
+    outcome = one(root, str(made_up.adopted(root, old)))
     assert outcome.verdict == "identical"
-    assert outcome.notes[0].startswith(f"it was adopted from {old.ref}: ")
+    assert outcome.notes[0].startswith(f"it was adopted from {old}: ")
     assert outcome.notes[1].startswith("the code is another than the one that made it")
 
 
@@ -263,11 +252,11 @@ def test_elsewhere_bits_per_byte_may_differ_within_the_tolerance(
     root: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     score = evaluate.score
-    factor = 1 + share * BITS_TOLERANCE
+    factor = 1 + share * NUMBER_TOLERANCE
     monkeypatch.setattr(evaluate, "score", lambda *a, **k: factor * score(*a, **k))
     reference = key_of(root, "evaluate")
     assert not one(root, reference).passed, "here every byte counts"
-    made_elsewhere(folder_of(root, "evaluate"))
+    made_elsewhere(folder_of(root, "evaluate"), "numpy")
     outcome = one(root, reference)
     assert outcome.passed == (share < 1)
     assert outcome.verdict == ("within tolerance" if share < 1 else "different")
@@ -304,14 +293,123 @@ def test_elsewhere_a_tokenizer_must_be_the_same_all_the_same(
     assert outcome.rule.endswith("tokenizer gives the same bytes on all of them")
 
 
-def test_elsewhere_answers_to_a_stress_test_may_differ(
+def test_another_version_of_a_library_that_the_stage_does_not_use_loosens_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stress, "samples", lambda *a: [])
+    score = evaluate.score
+    monkeypatch.setattr(evaluate, "score", lambda *a, **k: 1.0001 * score(*a, **k))
+    for library in ("pandas", "matplotlib", "jinja2", "scipy"):
+        made_elsewhere(folder_of(root, "evaluate"), library)
+    outcome = one(root, key_of(root, "evaluate"))
+    assert not outcome.passed
+    assert outcome.rule == "made on this platform: every byte must be the same"
+
+
+def edited(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
+    """Changes the text of one file of an output, which must then be another."""
+
+    def edit(output: Path) -> None:
+        text = (output / name).read_text(encoding="utf-8")
+        assert change(text) != text
+        (output / name).write_text(change(text), encoding="utf-8")
+
+    return edit
+
+
+def of_cases(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
+    """Changes one case of a stress test: how much harder text is once the window slid."""
+
+    def edit(text: str) -> str:
+        cases = json.loads(text)
+        change(next(case for case in cases if case["name"] == "overflow-loss"))
+        return json.dumps(cases)
+
+    return edited("cases.json", edit)
+
+
+def measured(factor: float, **others: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda case: case.update(measured=factor * case["measured"], **others)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (of_cases(measured(1.0001)), ""),
+        (of_cases(measured(1.01)), "overflow-loss"),
+        (of_cases(measured(1.01, excerpt="another text, drawn otherwise")), ""),
+        (of_cases(lambda case: case.update(passed=not case["passed"])), "overflow-loss"),
+        (of_cases(lambda case: case.update(threshold=9.0)), "overflow-loss"),
+        (of_cases(lambda case: case.update(measured=None)), "overflow-loss"),
+        (of_cases(lambda case: case.update(name="a")), "a, overflow-loss"),
+        (edited("samples.json", lambda text: text.replace('"text": "', '"text": "a')), ""),
+        (edited("samples.json", lambda text: text.replace('"the ', '"a ')), "prompts"),
+        (edited("samples.json", lambda text: "[]"), "prompts"),
+    ],
+)
+def test_elsewhere_a_stress_test_must_come_to_the_same_verdicts_by_the_same_measures(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None],
+    fault: str,
+) -> None:
+    monkeypatch.setattr(stress, "run", changed_output(stress, change))
     made_elsewhere(folder_of(root, "stress"))
     outcome = one(root, key_of(root, "stress"))
-    assert (outcome.passed, outcome.verdict) == (True, "within tolerance")
-    assert set(details(outcome)) == {"samples.json"}
+    assert outcome.passed == (not fault)
+    assert "each with the same verdict, and what is measured of the same text" in outcome.rule
+    assert f"; not so: {fault}" in outcome.rule if fault else "not so" not in outcome.rule
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "fault"),
+    [
+        (figures, edited("curves.svg", lambda text: text.replace("0", "1")), ""),
+        (report, edited("curves.csv", lambda text: scaled(text, 1.0001)), ""),
+        (report, edited("curves.csv", lambda text: scaled(text, 1.01)), "curves.csv"),
+        (report, edited("curves.csv", lambda text: text.rsplit("\n", 2)[0]), "curves.csv"),
+        (report, edited("metrics.json", lambda text: scaled(text, 1.0001)), ""),
+        (report, edited("metrics.json", lambda text: scaled(text, 1.01)), "metrics.json"),
+        (report, edited("metrics.json", lambda text: text.replace("base", "b")), "metrics.json"),
+        (report, edited("report.html", lambda text: text.replace("bits", "bats")), "report.html"),
+        (table, edited("intervals.svg", lambda text: text.replace("0", "1")), ""),
+        (table, edited("table.csv", lambda text: scaled(text, 1.0001)), ""),
+        (table, edited("table.csv", lambda text: scaled(text, 1.01)), "table.csv"),
+        (table, edited("table.csv", lambda text: text.replace("mean", "median")), "table.csv"),
+        (table, edited("table.md", lambda text: scaled(text, 1.01)), "table.md"),
+    ],
+)
+def test_elsewhere_tables_and_pages_may_differ_in_fractions_within_the_tolerance(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: Any,
+    change: Callable[[Path], None],
+    fault: str,
+) -> None:
+    name = stage.__name__.split(".")[-1]
+    ref = next(Store(root).refs(name))
+    monkeypatch.setattr(stage, "run", changed_output(stage, change))
+    made_elsewhere(Store(root).folder(ref))
+    outcome = one(root, str(ref))
+    assert not outcome.comparison.is_identical
+    assert outcome.passed == (not fault)
+    assert "in fractions alone, which must agree to 0.1%" in outcome.rule
+    assert f"; not so: {fault}" in outcome.rule if fault else "not so" not in outcome.rule
+
+
+def scaled(text: str, factor: float) -> str:
+    """A text with every number that has a point multiplied."""
+    return re.sub(r"(?<![\w.])\d+\.\d+(?!\w)", lambda found: str(factor * float(found[0])), text)
+
+
+def test_elsewhere_what_a_page_carries_must_be_the_same_all_the_same(root: Path) -> None:
+    inner = next(folder_of(root, "report").glob(f"{BUNDLE}/evaluate/*/metrics.json"))
+    other = re.sub(r"(\.\d{6})\d", r"\g<1>0", inner.read_text())  # of the same length
+    assert other != inner.read_text()
+    inner.write_text(other)
+    made_elsewhere(folder_of(root, "report"))
+    outcome = one(root, "report")
+    assert not outcome.passed
+    assert f"not so: {BUNDLE}/evaluate/" in outcome.rule
 
 
 def test_without_a_word_on_where_it_was_made_every_byte_counts(

@@ -1,6 +1,7 @@
 """Whatever is not as it was published is found and named; what is no damage is only said."""
 
 import hashlib
+import itertools
 import json
 import shutil
 import sys
@@ -9,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import made_up
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import flow
-from conftest import Project
-from variorum import cli
+from conftest import Project, Record
+from variorum import cli, tracking
 from variorum.audit.checks.choice import Choice, choose
 from variorum.audit.checks.verify import Findings, verify
 from variorum.corpus.sources import python_package
@@ -38,47 +40,18 @@ from variorum.store import (
     sha256_of,
 )
 from variorum.tracking import BUNDLE
-from variorum.workflow import REPORT_FILES, TABLE_FILES
-
-ABLATION = """
-title: Position encodings
-question: Learned or rotary?
-experiment: micro
-last_stage: pretrain
-variants:
-  learned: {model: {positions: learned}}
-  rotary: {model: {positions: rotary}}
-baseline: learned
-seeds: [1, 2]
-"""
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment and an ablation of it, run to the end, with their pages in place."""
-    project = flow.finished_project(tmp_path_factory.mktemp("verify") / "project")
-    root = project.root
-    (root / "config/ablations/micro.yaml").write_text(ABLATION)
-    ablation = plan_ablation(load_ablation(root, "micro"), root)
-    flow.finish(root, ablation)
-    place(root, flow.current(root).last.ref, root / "results/finetune", REPORT_FILES)
-    place(root, ablation.last.ref, root / "reports/micro", TABLE_FILES)
-    return project
-
-
-def place(root: Path, ref: Ref, folder: Path, names: tuple[str, ...]) -> None:
-    """Put the pages of a report or table where Snakemake does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        shutil.copyfile(Store(root).folder(ref) / name, folder / name)
+    return flow.finished_ablation(tmp_path_factory.mktemp("verify") / "project")
 
 
 @pytest.fixture
 def root(finished: Project, tmp_path: Path) -> Path:
-    """A copy of the finished project, to change; its code is the installed one."""
-    unused = shutil.ignore_patterns("src", ".git", ".dvc")
-    shutil.copytree(finished.root, tmp_path / "project", ignore=unused)
-    return tmp_path / "project"
+    """A copy of the finished project, to change."""
+    return flow.copied(finished, tmp_path / "project")
 
 
 def check(root: Path, *references: str, everything: bool = False) -> Findings:
@@ -209,12 +182,19 @@ def test_a_flipped_bit_in_any_file_of_any_result_is_named(
 
 
 @pytest.mark.long
-@settings(quick, max_examples=2000)
-@given(st.data())
 def test_many_flipped_bits_in_any_file_of_any_result_are_named(
-    finished: Project, data: st.DataObject
+    finished: Project, record_property: Record
 ) -> None:
-    assert_a_flipped_bit_is_named(finished.root, data)
+    named_ones = itertools.count()
+
+    @settings(quick, max_examples=2000)
+    @given(st.data())
+    def flip(data: st.DataObject) -> None:
+        assert_a_flipped_bit_is_named(finished.root, data)
+        next(named_ones)
+
+    flip()
+    record_property("bits that were flipped, and named", next(named_ones))
 
 
 @pytest.mark.parametrize("name", [MANIFEST, COPY, RUN])
@@ -426,7 +406,12 @@ def test_a_named_result_is_checked_with_all_it_stands_on_and_nothing_else(root: 
     assert set(named(findings)) == {shown(root, folder_of(root, "download") / "documents.jsonl")}
     table = check(root, str(next(Store(root).refs("table")))[:-4])
     assert set(named(table)) == set(named(findings))
-    assert check(root, "micro/rotary/2", str(folder_of(root, "encode"))).results == 5
+    assert check(root, "positions/rotary/2", str(folder_of(root, "encode"))).results == 5
+    assert check(root, "positions/rotary").results == 6, "the models of both seeds"
+    assert check(root, "normalize").results == 4, "both corpora's, and what they are made from"
+    ablation = plan_ablation(load_ablation(root, "positions"), root)
+    assert check(root, "positions").results == len(ablation.nodes)
+    assert check(root, "micro").results == len(flow.current(root).nodes)
 
 
 def test_without_any_result_here_there_is_an_error(root: Path) -> None:
@@ -537,6 +522,31 @@ def test_an_edited_run_is_named_unless_it_was_sealed_so(root: Path) -> None:
     assert check(root).damage == ()
 
 
+def test_a_record_is_promised_only_where_one_brings_a_spoilt_run_back(root: Path) -> None:
+    inner = next(folder_of(root, "report").glob(f"{BUNDLE}/evaluate/*"))
+    folder = folder_of(root, "evaluate")
+    carried, own = (spoilt_remedy(root, place) for place in (inner, folder))
+    assert carried == own
+    assert own.endswith("no number needs them, and nothing here brings back what they said")
+    tracking._record(Store(root))
+    assert spoilt_remedy(root, inner) == carried, "none is put back into a report"
+    assert spoilt_remedy(root, folder).endswith("put back by the next `snakemake`")
+    whole = (folder / RUN).read_bytes()
+    for name in (RUN, CODE):
+        (folder / name).unlink()
+    tracking.put_back(Store(root))
+    assert (folder / RUN).read_bytes() == whole
+
+
+def spoilt_remedy(root: Path, folder: Path) -> str:
+    """What is said to do about a `run.json` that was edited; it is not left so."""
+    whole = (folder / RUN).read_bytes()
+    rewrite(folder / RUN, lambda run: run.update(host="another"))
+    (damage,) = check(root, everything=True).damage
+    (folder / RUN).write_bytes(whole)
+    return damage.remedy
+
+
 def test_a_missing_code_is_named_and_results_may_lack_both(root: Path) -> None:
     folder = folder_of(root, "pretrain")
     (folder / CODE).unlink()
@@ -570,17 +580,24 @@ def test_a_result_from_before_there_were_seals_is_said(root: Path) -> None:
 
 
 def test_libraries_that_changed_are_one_warning_each_over_all_results(root: Path) -> None:
-    for stage in ("pretrain", "finetune", "tokenizer"):
+    for stage in ("pretrain", "finetune", "encode"):
         rewrite_run(folder_of(root, stage), lambda run: run["libraries"].update(numpy="1.0"))
-    rewrite_run(folder_of(root, "report"), lambda run: run["libraries"].update(scipy=None))
+    rewrite_run(folder_of(root, "report"), lambda run: run["libraries"].update(pandas=None))
     findings = check(root)
     assert findings.damage == ()
-    here = json.loads((folder_of(root, "encode") / RUN).read_text())["libraries"]
+    here = json.loads((folder_of(root, "download") / RUN).read_text())["libraries"]
     end = "of 17 results were made; made again here, their bits may differ"
     assert findings.warnings == (
         f"numpy: {here['numpy']} here, 1.0 where 3 {end}",
-        f"scipy: {here['scipy']} here, none where 1 {end}",
+        f"pandas: {here['pandas']} here, none where 1 {end}",
     )
+
+
+def test_libraries_that_a_stage_does_not_use_are_not_warned_of(root: Path) -> None:
+    changed = {"numpy": "1.0", "torch": "1.0", "scipy": "1.0"}
+    for stage in ("download", "tokenizer", "report"):
+        rewrite_run(folder_of(root, stage), lambda run: run["libraries"].update(changed))
+    assert check(root).warnings == ()
 
 
 def test_another_python_and_processor_are_warned_of(root: Path) -> None:
@@ -603,7 +620,7 @@ def test_another_patch_of_python_is_no_other_platform(root: Path) -> None:
 # Pages
 
 
-@pytest.mark.parametrize("page", ["results/finetune/curves.csv", "reports/micro/table.md"])
+@pytest.mark.parametrize("page", ["results/finetune/curves.csv", "reports/positions/table.md"])
 def test_a_page_that_is_not_its_results_is_named(root: Path, page: str) -> None:
     flip(root / page, 99)
     findings = check(root)
@@ -632,32 +649,23 @@ def test_pages_of_results_that_are_not_here_are_left_alone(root: Path) -> None:
     for stage in ("report", "table"):
         shutil.rmtree(root / "results" / stage)
     flip(root / "results/finetune/report.html", 9)
-    flip(root / "reports/micro/table.md", 9)
+    flip(root / "reports/positions/table.md", 9)
     assert check(root).damage == ()
 
 
 # Adopted results
 
 
-def adopt(root: Path, adopted: dict[str, Any]) -> Ref:
+def adopt(root: Path, **adopted: str) -> Ref:
     """The tokenizer's files under a key of other code."""
-    store = Store(root)
-    old = store.open(ref_of(root, "tokenizer"))
-    spec = Spec("tokenizer", old.spec.settings, old.spec.upstream, "0" * 64)
-    output = store.scratch(spec.ref) / "output"
-    output.mkdir(parents=True)
-    shutil.copyfile(old.file("tokenizer.json"), output / "tokenizer.json")
-    inputs = {name: store.open(ref) for name, ref in spec.upstream.items()}
-    note = {"from": str(old.ref), "manifest_sha256": sha256_of(old.folder / MANIFEST), **adopted}
-    store.publish(spec, output, inputs, {RUN: old.run, CODE: {}}, note)
-    return spec.ref
+    return made_up.adopted(root, ref_of(root, "tokenizer"), **adopted)
 
 
 def test_an_adopted_result_is_said_to_be_so_and_checked_with_the_one_it_is_from(
     root: Path,
 ) -> None:
     old = ref_of(root, "tokenizer")
-    proved = adopt(root, {"how": "proved"})
+    proved = adopt(root, how="proved")
     findings = check(root, proved.key)
     assert findings.damage == ()
     assert findings.notes == (f"{proved} was adopted from {old}, not made",)
@@ -667,16 +675,50 @@ def test_an_adopted_result_is_said_to_be_so_and_checked_with_the_one_it_is_from(
 
 
 def test_a_word_that_a_result_was_adopted_on_is_told(root: Path) -> None:
-    ref = adopt(root, {"how": "because", "because": "only names changed"})
+    ref = adopt(root, how="because", because="only names changed")
     (note,) = check(root, ref.key).notes
     assert note.endswith("not made, on a person's word: only names changed")
 
 
 def test_an_adopted_result_of_other_files_is_named(root: Path) -> None:
-    ref = adopt(root, {"manifest_sha256": "0" * 64})
+    ref = adopt(root, manifest_sha256="0" * 64)
     found = named(check(root, ref.key))
     assert set(found) == {f"results/{ref}/{MANIFEST}"}
     assert "is of other files than tokenizer/" in found[f"results/{ref}/{MANIFEST}"]
+
+
+def made_from(store: Store, tokenizer: Ref) -> Ref:
+    """A result that nothing computed, which stands on this one."""
+    spec = Spec("encode", {}, {"tokenizer": tokenizer}, "0" * 64)
+    output = store.scratch(spec.ref) / "output"
+    output.mkdir(parents=True)
+    inputs = {"tokenizer": store.open(tokenizer)}
+    return store.publish(spec, output, inputs, {RUN: {}, CODE: {}}).ref
+
+
+def test_a_result_that_is_made_anew_serves_what_was_made_from_the_adopted_one(root: Path) -> None:
+    """Its manifest differs from the adopted one in how it came alone."""
+    store = Store(root)
+    ref = adopt(root, how="proved")
+    below = made_from(store, ref)
+    assert check(root, below.key).damage == ()
+    rewrite_both(store.folder(ref), lambda data: data.pop("adopted"))  # as a run would make it
+    assert check(root, below.key).damage == ()
+    path = store.folder(ref) / "tokenizer.json"
+    path.write_text(path.read_text() + " ")
+    digest = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    rewrite_both(store.folder(ref), lambda data: data["files"].update({path.name: digest}))
+    assert "is not the one that" in named(check(root, below.key))[f"results/{ref}/{MANIFEST}"]
+
+
+def test_what_noted_the_whole_manifest_of_an_adopted_result_is_sound(root: Path) -> None:
+    """As the first results did that were made from an adopted one."""
+    store, ref = Store(root), adopt(root, how="proved")
+    below = made_from(store, ref)
+    whole = sha256_of(store.folder(ref) / MANIFEST)
+    note = {"manifest_sha256": whole}
+    rewrite_both(store.folder(below), lambda data: data["inputs"]["tokenizer"].update(note))
+    assert check(root, below.key).damage == ()
 
 
 # The command

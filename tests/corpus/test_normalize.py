@@ -1,17 +1,16 @@
 import unicodedata
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import tiny_shakespeare
 from variorum.config import NormalizeSettings
 from variorum.corpus.documents import Document
 from variorum.corpus.normalize import Normalizer
 from variorum.errors import VariorumError
 
-SHAKESPEARE = Path(__file__).parents[2] / "../shared/data/tinyshakespeare/input.txt"
 SETTINGS = st.builds(
     NormalizeSettings,
     repair_encoding=st.booleans(),
@@ -145,7 +144,5 @@ def test_nothing_left_is_an_error_that_names_the_reason():
 
 
 def test_tinyshakespeare_is_left_as_it_is():
-    if not SHAKESPEARE.exists():
-        pytest.skip("the shared copy of TinyShakespeare is absent")
-    text = SHAKESPEARE.read_bytes().decode("utf-8")
+    text = tiny_shakespeare().read_bytes().decode("utf-8")
     assert clean(text) == text

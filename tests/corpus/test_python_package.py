@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT, other_python
 from variorum.config import PythonPackageSource
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import python_package
 from variorum.corpus.sources.python_package import paragraphs
 from variorum.errors import VariorumError
 
-ROOT = Path(__file__).parents[2]
 SENTENCE = "This sentence is long enough to be a paragraph of prose, is it not."
 LATER = "That one stands at another place, and it is long enough as well."
 
@@ -184,15 +184,6 @@ def test_what_does_not_read_like_running_text_is_no_prose(text):
     assert list(paragraphs(text)) == []
 
 
-def interpreter(name: str) -> str:
-    """A Python that runs, or a skip that says why."""
-    try:
-        subprocess.run([name, "-c", ""], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip(f"{name} is not on PATH, so equality across Python versions is not tested")
-    return name
-
-
 @pytest.fixture(scope="session")
 def checksums_here() -> dict[str, str]:
     return checksums(sys.executable)
@@ -211,9 +202,9 @@ def checksums(python: str) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-OTHERS = [f"python3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor]
+OTHERS = [f"3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor]
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_every_python_makes_the_same_text(name, checksums_here):
-    assert checksums(interpreter(name)) == checksums_here
+@pytest.mark.parametrize("version", OTHERS)
+def test_every_python_makes_the_same_text(version, checksums_here):
+    assert checksums(other_python(version)) == checksums_here

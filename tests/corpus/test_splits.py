@@ -1,16 +1,15 @@
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import tiny_shakespeare
 from variorum.config import SplitSettings
 from variorum.corpus.documents import Document
 from variorum.corpus.splits import assign, by_position, side
 from variorum.errors import VariorumError
 
-SHAKESPEARE = Path(__file__).parents[2] / "../shared/data/tinyshakespeare/input.txt"
 MANY = [Document(f"{n}", f"group {n // 3}", f"text {n}") for n in range(3000)]
 BY_POSITION = SplitSettings(by="position")
 
@@ -90,9 +89,7 @@ def test_parts_know_where_they_come_from():
 
 
 def test_test_is_the_validation_part_of_nanogpt():
-    if not SHAKESPEARE.exists():
-        pytest.skip("the shared copy of TinyShakespeare is absent")
-    text = SHAKESPEARE.read_bytes().decode("utf-8")
+    text = tiny_shakespeare().read_bytes().decode("utf-8")
     parts = by_position(Document("d", "g", text), BY_POSITION)
     assert parts["test"].text == text[int(len(text) * 0.9) :]
     assert len(parts["test"].text) == 111_540

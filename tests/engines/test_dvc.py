@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from conftest import Project, add_micro_experiment, copy_project
+from variorum.sources import LOCK, Entry, written
 from variorum.store import MANIFEST, sha256_of
 from variorum.tracking import OWN_FILE
 
@@ -56,6 +57,16 @@ def test_a_second_repro_is_up_to_date(again: Project) -> None:
     done = again.run("dvc", "repro")
     assert "up to date" in done.stdout
     assert "Data and pipelines are up to date" in again.run("dvc", "status").stdout
+
+
+def test_a_source_that_was_locked_anew_has_snakemake_asked_once(again: Project) -> None:
+    made = manifests(again)
+    other = {"https://example.org/text.txt": Entry("0" * 64, 3)}
+    (again.root / LOCK).write_text(written(other))
+    assert LOCK in again.run("dvc", "status").stdout
+    again.run("dvc", "repro")
+    assert "Data and pipelines are up to date" in again.run("dvc", "status").stdout
+    assert manifests(again) == made, "no result stands on that address"
 
 
 def test_each_result_of_corpus_and_training_has_a_file_of_its_own(stored: Project) -> None:

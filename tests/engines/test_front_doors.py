@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 )
 
 import flow
-from conftest import Project, add_micro_experiment, copy_project
+from conftest import Project, Record, add_micro_experiment, copy_project
 from variorum.store import MANIFEST, VARYING, Ref, Store
 
 REPORT = "results/finetune/report.html"
@@ -344,7 +344,7 @@ def test_short_sequences_keep_the_promises(stored: Path, tmp_path: Path) -> None
 
 @pytest.mark.long
 def test_many_sequences_keep_the_promises(
-    stored: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+    stored: Path, tmp_path: Path, record_property: Record
 ) -> None:
     counts = play(stored, tmp_path / "play", sequences=SEQUENCES, steps=15)
     assert counts["sequences"] >= SEQUENCES

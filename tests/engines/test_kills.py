@@ -20,7 +20,7 @@ import pytest
 from test_snakemake import NOTHING, REPORT, Done, every_file, said
 
 import flow
-from conftest import Project, add_micro_experiment, copy_project
+from conftest import Project, Record, add_micro_experiment, copy_project
 from variorum import cli, runner
 from variorum.errors import Stopped
 from variorum.machine import Machine
@@ -368,7 +368,7 @@ def test_killed_in_every_way_it_ends_with_the_same_bytes(trained: Project, tmp_p
 
 @pytest.mark.long
 def test_killed_many_times_it_ends_with_the_same_bytes_up_to_the_page(
-    tmp_path: Path, record_property: Callable[[str, object], None]
+    tmp_path: Path, record_property: Record
 ) -> None:
     whole, wanted = set_up(tmp_path / "whole"), Counter(dict.fromkeys(KINDS, 5))
     whole.snakemake(REPORT)

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers, trainers
 
 import variorum
+from conftest import tiny_shakespeare
 from oracles import bpe as oracle
 from variorum.config import TokenizerSettings
 from variorum.errors import VariorumError
 from variorum.tokenizer.base import END_OF_TEXT
 from variorum.tokenizer.kinds import bpe
 
-SHAKESPEARE = Path(__file__).parents[2] / "../shared/data/tinyshakespeare/input.txt"
 SECONDS = 20  # generous for a busy machine; quadratic time would take many minutes
 MIXED = "Don't panic: l'été, naïve – 漢字 12³ 😀😀\tend\r\n\n   done "
 
@@ -86,9 +86,7 @@ def test_a_generated_text_gives_the_merges_of_the_peer(vocab_size: int) -> None:
 
 
 def test_tiny_shakespeare_gives_the_merges_of_the_peer() -> None:
-    if not SHAKESPEARE.exists():
-        pytest.skip(f"{SHAKESPEARE} is not here: get TinyShakespeare to compare on it")
-    text = SHAKESPEARE.read_text(encoding="utf-8")
+    text = tiny_shakespeare().read_text(encoding="utf-8")
     model = bpe.train([text], settings(4096)).document()["model"]
     vocabulary, merges = peer_training(iter([text]), 4095)
     assert model["merges"] == merges

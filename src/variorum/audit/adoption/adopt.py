@@ -16,29 +16,31 @@ from typing import Any
 from variorum import machine
 from variorum.audit.adoption import old_code
 from variorum.audit.adoption.forerunners import BECAUSE, PROVED, Match, Search
-from variorum.audit.adoption.replay import TRAININGS, Evidence, evidence
+from variorum.audit.adoption.replay import Evidence, evidence
 from variorum.audit.adoption.whole import PAGES
 from variorum.audit.checks.platforms import platform_differences
 from variorum.components import PACKAGE
-from variorum.config import STAGES
+from variorum.config import TRAININGS
 from variorum.errors import Stopped, VariorumError, clear_about_storage
-from variorum.experiments import (
-    ablation_names,
-    load_ablation,
-    load_experiment,
-    named_experiment,
-)
 from variorum.fingerprint import fingerprint
 from variorum.machine import Machine
-from variorum.plan import Node, Plan, plan_ablation, plan_experiment
+from variorum.plan import Node, Plan
 from variorum.progress import Progress
-from variorum.store import MANIFEST, Ref, Result, Store, StoreError, sha256_of
+from variorum.references import References
+from variorum.store import Ref, Result, Store, StoreError, manifest_digest
 from variorum.tracking import bring_back
 
 SAME = "the code is the same, and so is every byte that it was made from"
 """Proof enough: the same code makes the same of the same."""
 
 NORMAL_RUN = "a normal run makes new results beside the old ones"
+NOTHING = "nothing was adopted"
+
+SCRATCH = "scratch/adopt"
+"""Where proofs are computed."""
+
+TURN = Ref("adopt", "all")
+"""The lock of whoever adopts."""
 
 
 class RefusedError(VariorumError):
@@ -79,24 +81,25 @@ def adopt(
     By default that is the current experiment. `because` adopts on a person's word instead of
     proofs. `package` is the folder of the package's source, which plans are made by. Raises
     `VariorumError`, with nothing adopted, if nothing can be, if a setting differs, or if a proof
-    fails.
+    fails; and `Stopped`, that tells how far it came, if it is interrupted.
     """
     if because is not None and not (because := " ".join(because.split())):
         raise VariorumError('--because: say why nothing changed, as in --because "renamed only"')
-    store = Store(root)
-    wanted = _wanted(store, list(references), package)
+    store, adoption = Store(root), None
     progress = Progress("adopt")
-    scratch = root / "scratch" / "adopt"
+    scratch = root / SCRATCH
     try:
-        with clear_about_storage(), store.locked(Ref("adopt", "all"), lambda: _wait(progress)):
+        wanted = _wanted(store, list(references), package)
+        with clear_about_storage(), store.locked(TURN, lambda: _wait(progress)):
             shutil.rmtree(scratch, ignore_errors=True)
             try:
                 adoption = _Adoption(store, wanted, scratch, here or Machine(), progress, package)
                 return adoption.run(because)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-    except Stopped:
-        raise Stopped("stopped; nothing was adopted") from None
+    except (KeyboardInterrupt, Stopped):
+        far = adoption.how_far() if adoption else NOTHING
+        raise Stopped(f"stopped; {far}") from None
 
 
 def _wait(progress: Progress) -> None:
@@ -120,7 +123,8 @@ class _Wanted:
 
 
 def _wanted(store: Store, references: Sequence[str | None], package: Path) -> _Wanted:
-    asked = [_named(store.root, reference, package) for reference in references or [None]]
+    known = References(store.root, package=package)
+    asked = [_asked(known, reference) for reference in references or [None]]
     bring_back(store, [plan.last for plan, _ in asked])
     planned = [node for plan, _ in asked for node in plan]
     named = set().union(*(refs or plan.nodes for plan, refs in asked))
@@ -133,35 +137,19 @@ def _wanted(store: Store, references: Sequence[str | None], package: Path) -> _W
     )
 
 
-def _named(root: Path, reference: str | None, package: Path) -> tuple[Plan, set[Ref]]:
+def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
     """The plan that a reference is about, and the nodes that it names; none for all of it."""
-    name, *run = (reference or "").split("/")
-    if name in ablation_names(root):
-        plan = plan_ablation(load_ablation(root, name), root, offline=True, package=package)
-        start = "/".join([*run, ""])
-        runs = {inner: node.ref for inner, node in plan.last.upstream.items()}
-        nodes = {ref for inner, ref in runs.items() if run and f"{inner}/".startswith(start)}
-        whole = not run
-    elif (root / f"config/experiments/{reference}.yaml").is_file() and reference not in STAGES:
-        plan = plan_experiment(named_experiment(root, name), root, offline=True, package=package)
-        nodes, whole = set[Ref](), True
-    else:
-        plan = plan_experiment(load_experiment(root), root, offline=True, package=package)
-        nodes = {node.ref for node in plan if reference and _is_named(node.ref, reference)}
-        whole = reference is None
-    if not nodes and not whole:
+    named = known.named(reference)
+    plan = named.plan or known.current
+    if named.whole:
+        return plan, set()
+    refs = {*named.refs, *(run.ref for run in named.runs.values())} & plan.nodes.keys()
+    if not refs:
         raise VariorumError(
-            f"{reference}: nothing is planned under that name; name a stage, a key that `variorum "
-            "config` shows, an experiment, an ablation, or a run of one (positions/rotary/1)"
+            f"{reference}: the current experiment makes no such result; name one that `variorum "
+            "config` shows as missing, or an experiment, an ablation, or a run of one"
         )
-    return plan, nodes
-
-
-def _is_named(ref: Ref, reference: str) -> bool:
-    *stage, start = Path(reference).parts[-2:]
-    if not stage and start == ref.stage:
-        return True
-    return stage in ([], [ref.stage]) and ref.key.startswith(start)
+    return plan, refs
 
 
 def _closure(nodes: list[Node], named: set[Ref]) -> set[Ref]:
@@ -215,6 +203,13 @@ class _Adoption:
             if result.adopted is not None:  # else it was made meanwhile
                 results.append((result, match.node.label))
         return Adopted(tuple(results), left)
+
+    def how_far(self) -> str:
+        """How many of the results are in place."""
+        number = sum(map(self.store.exists, self.matches))
+        if not number:
+            return NOTHING
+        return f"{number} of {len(self.matches)} results were adopted; the same command goes on"
 
     def _left_out(self) -> tuple[str, ...]:
         """What cannot be adopted, and why.
@@ -275,7 +270,7 @@ class _Adoption:
         except Stopped:
             raise
         except VariorumError as error:
-            raise _disproved(f"{node}: {error}{_elsewhere(match.old)}") from None
+            raise _disproved(f"{node}: {error}{_elsewhere(match)}") from None
 
     def _input(self, ref: Ref) -> Result:
         return self.matches[ref].old if ref in self.matches else self.store.open(ref)
@@ -350,22 +345,21 @@ class _Adoption:
 
 def _refuse_damaged(old: Result) -> None:
     """Raise `StoreError` unless every byte of the old result is what its manifest says."""
-    for name, entry in old.manifest["files"].items():
-        path = old.folder / name
-        if not path.is_file() or sha256_of(path) != entry["sha256"]:
-            raise StoreError(
-                f"{old.ref} cannot be adopted: its {name} is missing or not what its manifest says;"
-                " `variorum verify` tells more"
-            )
+    if name := old.damaged_file():
+        raise StoreError(
+            f"{old.ref} cannot be adopted: its {name} is missing or not what its manifest says; "
+            "`variorum verify` tells more"
+        )
 
 
 def _disproved(what: str) -> RefusedError:
     return RefusedError(f"{what}. Nothing was adopted; {NORMAL_RUN}")
 
 
-def _elsewhere(old: Result) -> str:
+def _elsewhere(match: Match) -> str:
     """That an old result was made on another platform, where bits may differ for that alone."""
-    names = platform_differences(old.run, machine.description())
+    used = match.node.code.libraries
+    names = platform_differences(match.old.run, machine.description(), used)
     if not names:
         return ""
     return (
@@ -387,7 +381,7 @@ def _told(old: Result, proof: Evidence | None, because: str | None) -> dict[str,
         lines = [*before.get("evidence", ()), *(proof.lines if proof else ())]
     return {
         "from": before.get("from", str(old.ref)),
-        "manifest_sha256": before.get("manifest_sha256") or sha256_of(old.folder / MANIFEST),
+        "manifest_sha256": before.get("manifest_sha256") or manifest_digest(old.manifest),
         "how": BECAUSE if words else PROVED,
         **({"because": "; ".join(dict.fromkeys(words))} if words else {}),
         "evidence": list(dict.fromkeys(lines)),

@@ -6,22 +6,19 @@ the new code does.
 """
 
 import hashlib
-import io
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from variorum.audit.adoption import whole
-from variorum.audit.adoption.replay import in_short
 from variorum.audit.checks.compare import compare
-from variorum.audit.holdings.trees import git
+from variorum.audit.holdings.trees import git, put_into, running
 from variorum.config import STAGES, FilesSource, chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment
@@ -122,7 +119,9 @@ def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Pa
         raise VariorumError(f"the old code is not at hand, as no git keeps it: {remedy}") from None
     with progress.counting(len(commits), "commits looked through for the old code"):
         for commit in commits:
-            old = _exported(top, f"{commit}:{below}", folder / commit / package.name)
+            old = folder / commit / package.name
+            with suppress(VariorumError):  # a commit that removed the package holds no such tree
+                put_into(top, f"{commit}:{below}", old)
             if _is_of(old, codes):
                 progress.say(f"the old code is that of commit {commit[:12]}")
                 return old.parent
@@ -132,17 +131,6 @@ def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Pa
         f"none of the {len(commits)} commits of the code has what made the old results, so the "
         f"{EXPERIMENT} experiment cannot be compared: {remedy}"
     )
-
-
-def _exported(top: Path, tree: str, target: Path) -> Path:
-    """Write a tree of the repository at `top` into a new folder."""
-    command = ["git", "archive", "--format=tar", tree]
-    archive = subprocess.run(command, cwd=top, capture_output=True, check=False)
-    target.mkdir(parents=True)
-    if not archive.returncode:  # a commit that removed the package holds no such tree
-        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-            tar.extractall(target, filter="data")
-    return target
 
 
 def _is_of(package: Path, codes: Codes) -> bool:
@@ -210,16 +198,10 @@ def _texts(root: Path) -> Iterator[str]:
 
 def _started(project: Path, source: Path, code: str) -> "subprocess.Popen[str]":
     """Begin to run the experiment by the package below `source`."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(source),
-        "PYTHONSAFEPATH": "1",  # that package alone, nothing that lies beside the script
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
     return subprocess.Popen(
         [sys.executable, str(Path(whole.__file__)), str(project), EXPERIMENT, code],
         cwd=project,
-        env=environment,
+        env=running(source),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -262,7 +244,7 @@ def _held_together(old: Mapping[str, Result], new: Mapping[str, Result]) -> Comp
         if not found.is_identical:
             raise VariorumError(
                 f"the {EXPERIMENT} experiment differs between the old code and the new, first in "
-                f"{name}: {in_short(found)}"
+                f"{name}: {found.in_short()}"
             )
         total += found.identical
         for file, entry in sorted(new[name].manifest["files"].items()):

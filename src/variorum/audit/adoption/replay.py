@@ -1,12 +1,14 @@
 """Does this code make what an old result holds? Part of a training is enough to tell.
 
 A training is begun anew up to its first look at val, and its end is run again from the state that
-the result keeps: the weights' hashes, the log and every file at the end must be the same. Any other
-stage is computed again as a whole. The functions give the evidence, in lines for people, which are
-equal wherever they were found; they raise `DisprovedError` for what differs.
+the result keeps: the weights' hashes, the log and every file at the end must be the same. A model
+that was chosen before that end is held against the hash that the log notes of it. Any other stage
+is computed again as a whole. The functions give the evidence, in lines for people, which are equal
+wherever they were found; they raise `DisprovedError` for what differs.
 """
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -14,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.checks.compare import Comparison, compare
+from variorum.audit.checks.compare import LOG, compare
+from variorum.config import TRAININGS
 from variorum.errors import Stopped, VariorumError
 from variorum.machine import Machine
 from variorum.progress import Progress
@@ -22,8 +25,6 @@ from variorum.runner import compute
 from variorum.store import Result, Spec, Store
 from variorum.task import Task
 
-TRAININGS = ("pretrain", "finetune")
-LOG = "metrics.csv"
 STATE = "state.safetensors"
 LAST_INTERVAL = "last_interval.safetensors"
 
@@ -57,15 +58,6 @@ def evidence(
     return again.training() if spec.stage in TRAININGS else again.whole()
 
 
-def in_short(comparison: Comparison) -> str:
-    """One file that differs between two makings of a result, a log first, and in what."""
-    if comparison.differing:
-        told = min(comparison.differing, key=lambda each: (each.name != LOG, each.name))
-        return f"{told.name}: {told.details[0]}"
-    alone = [f"{name} is missing" for name in comparison.missing]
-    return [*alone, *(f"{name} is new" for name in comparison.extra)][0]
-
-
 class _Again:
     """One stage run again, beside an old result of it."""
 
@@ -95,7 +87,7 @@ class _Again:
         """Says that every file of the old result came out the same; raises `DisprovedError`."""
         found = compare(self.old.folder, self.task.scratch / part / "output")
         if not found.is_identical:
-            raise self._disproved(in_short(found))
+            raise self._disproved(found.in_short())
         return f"{found.identical} files are the same, byte for byte"
 
     def _disproved(self, what: str) -> DisprovedError:
@@ -146,7 +138,9 @@ class _Again:
             )
         (tensors, position), _ = saved
         begun = position.step
-        tensors["best"] = self._best(begun, tensors["weights"])
+        tensors["best"], carried = tensors["weights"].clone(), ""
+        if self.old.json("metrics.json")["chosen_step"] <= begun:
+            tensors["best"], carried = self._carried_over()
         state.write(self.task.scratch / "last" / STATE, state.State(tensors, position))
         self._run("last", self.task.machine)
         output = self.task.scratch / "last" / "output"
@@ -154,18 +148,32 @@ class _Again:
         digest = self.old.manifest["files"]["model.safetensors"]["sha256"]
         return (
             f"steps {begun} to {steps} computed again from {LAST_INTERVAL}: "
-            f"{self._same_files('last')} (model.safetensors: sha256 {digest})"
+            f"{self._same_files('last')} (model.safetensors: sha256 {digest}{carried})"
         )
 
-    def _best(self, step: int, weights: Any) -> Any:
-        """The flat weights that had been chosen by `step`; any, where later ones were chosen."""
+    def _carried_over(self) -> tuple[Any, str]:
+        """The flat weights of the old model, chosen before the last interval, and the evidence.
+
+        The replay writes them as they are, so that its model.safetensors proves nothing. They must
+        have the hash that the log notes of the chosen step.
+        """
         from variorum.model import files
         from variorum.training import flat
 
-        if self.old.json("metrics.json")["chosen_step"] > step:
-            return weights.clone()
         model = files.load(self.old.folder)
-        return flat.gather(flat.Layout.of(model), model)
+        weights = flat.gather(flat.Layout.of(model), model)
+        step = self.old.json("metrics.json")["chosen_step"]
+        noted = [r["weights_sha256"] for r in _log(self.old.folder) if int(r["step"]) == step]
+        digest = hashlib.sha256(weights.numpy().tobytes()).hexdigest()
+        if noted != [digest]:
+            raise self._disproved(
+                f"the weights in model.safetensors are not those that {LOG} notes at step {step}, "
+                "where they were chosen"
+            )
+        return weights, (
+            f", which was chosen before, at step {step}, and carried over: its weights have the "
+            f"sha256 that {LOG} notes there, {digest}"
+        )
 
 
 def _log(folder: Path) -> list[dict[str, str]]:

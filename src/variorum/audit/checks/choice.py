@@ -7,11 +7,11 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from variorum import library
 from variorum.config import STAGES
 from variorum.errors import VariorumError
 from variorum.experiments import ablation_names, load_ablation, load_experiment
 from variorum.plan import REPORT, Plan, plan_ablation, plan_experiment
+from variorum.references import References
 from variorum.store import COPY, KEY_LENGTH, MANIFEST, Ref, Spec, Store
 from variorum.workflow import REPORT_FILES, TABLE_FILES
 
@@ -31,7 +31,7 @@ class Choice:
 
 
 def choose(root: Path, references: Sequence[str], *, everything: bool = False) -> Choice:
-    """The results that references name, as `library.find` takes them.
+    """The results that `references` name; of an experiment or ablation, all that it plans.
 
     Without any, those of the current experiment with its pages; with `everything`, all that are
     here. Raises `VariorumError` for references of several projects.
@@ -48,11 +48,13 @@ def choose(root: Path, references: Sequence[str], *, everything: bool = False) -
 
 
 def _named(root: Path, references: Sequence[str]) -> Choice:
-    located = [library.locate(reference, root=root) for reference in references]
-    stores = {store for store, _ in located}
+    known = References(root)
+    named = [known.named(reference) for reference in references]
+    stores = {each.store for each in named}
     if len(stores) > 1:
         raise VariorumError("these results lie in several projects; give those of one at a time")
-    return Choice(stores.pop(), tuple(ref for _, ref in located), named=True)
+    refs = dict.fromkeys(ref for each in named for ref in each.all)
+    return Choice(stores.pop(), tuple(refs), named=not any(each.whole for each in named))
 
 
 def _all(store: Store) -> list[Ref]:

@@ -2,6 +2,8 @@
 
 Bytes decide. What is said about files that differ depends on their kind: tensors by name, columns
 and rows, values by their place in JSON, the first line of a text, the first byte of anything else.
+Numbers that are equal and have other bits, zeros of another sign and NaNs of another kind, are told
+in words.
 """
 
 import csv
@@ -11,7 +13,9 @@ import json
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +25,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TEXTS = (".svg", ".html", ".md", ".txt")
+LOG = "metrics.csv"
 MOST_DETAILS = 5
 MOST_CHARACTERS = 40
 BLOCK = 1 << 20
 
 SAME_CONTENT = "the same content, written differently"
+ZERO_SIGN = "only in the sign of zero"
+NAN_BITS = "only in which NaN it is"
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,14 @@ class Comparison:
     def is_identical(self) -> bool:
         """Whether both hold the same files with the same bytes."""
         return not (self.differing or self.missing or self.extra)
+
+    def in_short(self) -> str:
+        """One file that is not the same, a log of training first, and in what; "" if none."""
+        if self.differing:
+            told = min(self.differing, key=lambda each: (each.name != LOG, each.name))
+            return f"{told.name}: {told.details[0]}"
+        alone = [f"{name} is missing" for name in self.missing]
+        return next(iter([*alone, *(f"{name} is new" for name in self.extra)]), "")
 
 
 def compare(old: Path, new: Path) -> Comparison:
@@ -208,9 +223,9 @@ def _changes(old: Any, new: Any, place: str) -> Iterator[str]:
 
 
 def _same(old: Any, new: Any) -> bool:
-    """Whether two values are one: NaN is NaN, and 1, 1.0 and true are three."""
+    """Whether two values are one: NaN is NaN; 1, 1.0 and true are three, 0.0 and -0.0 are two."""
     if isinstance(old, float) and isinstance(new, float):
-        return old == new or (math.isnan(old) and math.isnan(new))
+        return repr(old) == repr(new)
     return type(old) is type(new) and old == new
 
 
@@ -219,8 +234,18 @@ def _changed_value(old: Any, new: Any) -> str:
         return _changed_text(old, new)
     shown = f"{_shown(old)} → {_shown(new)}"
     if _is_number(old) and _is_number(new) and old != new:
-        return f"{shown} (by {abs(float(old) - float(new)):.3g}, relative {relative(old, new):.3g})"
+        return f"{shown} (by {_apart(old, new):.3g}, relative {relative(old, new):.3g})"
+    if isinstance(old, float) and isinstance(new, float) and old == new:
+        return f"{shown}, {ZERO_SIGN}"
     return shown
+
+
+def _apart(old: float, new: float) -> float:
+    """How far two finite numbers lie apart; never 0 for whole numbers that no float tells apart."""
+    try:
+        return float(abs(Fraction(old) - Fraction(new)))
+    except OverflowError:
+        return math.inf
 
 
 def _shown(value: Any) -> str:
@@ -238,13 +263,13 @@ def _is_number(value: Any) -> bool:
 def relative(old: float, new: float) -> float:
     """The difference of two numbers in relation to the larger one; infinite if one is not finite.
 
-    A number does not differ from itself, and NaN not from NaN.
+    A number does not differ from itself, NaN not from NaN, and zero not from zero of another sign.
     """
-    if _same(old, new):
+    if old == new or (math.isnan(old) and math.isnan(new)):
         return 0.0
     if not (math.isfinite(old) and math.isfinite(new)):
         return math.inf
-    return abs(old - new) / max(abs(old), abs(new))
+    return float(abs(Fraction(old) - Fraction(new)) / max(abs(Fraction(old)), abs(Fraction(new))))
 
 
 # Tables
@@ -280,29 +305,33 @@ def _of_columns(name: str, old: list[str], new: list[str]) -> Iterator[str]:
     count = f", and {len(differing) - 1:,} more rows" if len(differing) > 1 else ""
     numbers = [(_number(a), _number(b)) for _, a, b in differing]
     finite = [(a, b) for a, b in numbers if a is not None and b is not None]
+    apart = [(a, b) for a, b in finite if a != b]
     line = f"column {name}: row {row:,}: {_changed_text(a, b)}{count}"
-    if finite:
+    if apart:
         line += (
-            f"; largest difference {max(abs(a - b) for a, b in finite):.3g}, "
-            f"relative {max(relative(a, b) for a, b in finite):.3g}"
+            f"; largest difference {max(_apart(a, b) for a, b in apart):.3g}, "
+            f"relative {max(relative(a, b) for a, b in apart):.3g}"
         )
+    if len(finite) > len(apart):
+        line += f"; {len(finite) - len(apart):,} {ZERO_SIGN}"
     yield line
 
 
 def _same_cell(old: str, new: str) -> bool:
+    """Whether two cells hold the same text, or the same number in two spellings."""
     if old == new:
         return True
     a, b = _number(old), _number(new)
-    return a is not None and a == b
+    return a is not None and b is not None and a == b and math.copysign(1, a) == math.copysign(1, b)
 
 
 def _number(text: str) -> float | None:
-    """A finite number, if the text is one."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    """A finite number, if the text is one; whole ones exactly."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            value: float = kind(text)
+            return value if _is_number(value) else None
+    return None
 
 
 # Tensors
@@ -341,25 +370,49 @@ def _json_or_text(text: str) -> Any:
 
 def _of_tensor(old: "Tensor", new: "Tensor") -> str | None:
     """How two tensors differ; None if their values are the same."""
-    import torch
-
     kinds = [str(tensor.dtype).removeprefix("torch.") for tensor in (old, new)]
     changed = f"{kinds[0]} → {kinds[1]}" if kinds[0] != kinds[1] else ""
     if old.shape != new.shape:
         shapes = f"shape {tuple(old.shape)} → {tuple(new.shape)}"
         return ", ".join(filter(None, [changed, shapes]))
-    differs = (old != new) & ~(old.isnan() & new.isnan())
-    count = int(differs.sum())
-    if not count:
-        return changed or None
-    a, b = old[differs].double(), new[differs].double()
+    nans = old.isnan() & new.isnan()
+    differs = (old != new) & ~nans
+    parts = [changed]
+    if count := int(differs.sum()):
+        parts.append(f"{count:,} of {old.numel():,} elements differ")
+        parts += _how_far(old[differs], new[differs])
+    if not changed:
+        others = _other_bits(old, new) & ~differs
+        parts += [
+            f"{number:,} of {old.numel():,} elements differ {how}"
+            for how, these in ((ZERO_SIGN, others & ~nans), (NAN_BITS, others & nans))
+            if (number := int(these.sum()))
+        ]
+    return ", ".join(filter(None, parts)) or None
+
+
+def _how_far(old: "Tensor", new: "Tensor") -> Iterator[str]:
+    """How far elements lie apart that all differ."""
+    import torch
+
+    if not (old.is_floating_point() or new.is_floating_point()):  # no float tells all of them apart
+        pairs = list(zip(old.tolist(), new.tolist(), strict=True))
+        largest_apart = max(abs(a - b) for a, b in pairs)
+        yield f"by up to {largest_apart:.3g}, relative {max(relative(a, b) for a, b in pairs):.3g}"
+        return
+    a, b = old.double(), new.double()
     numbers = a.isfinite() & b.isfinite()
     apart = (a - b).abs()[numbers]
-    largest = torch.maximum(a.abs(), b.abs())[numbers]
-    parts = [changed, f"{count:,} of {old.numel():,} elements differ"]
     if len(apart):
-        relative = float((apart / largest).max())
-        parts.append(f"by up to {float(apart.max()):.3g}, relative {relative:.3g}")
-    if odd := count - len(apart):
-        parts.append(f"{odd:,} of them not finite")
-    return ", ".join(filter(None, parts))
+        largest = torch.maximum(a.abs(), b.abs())[numbers]
+        yield f"by up to {float(apart.max()):.3g}, relative {float((apart / largest).max()):.3g}"
+    if odd := len(a) - len(apart):
+        yield f"{odd:,} of them not finite"
+
+
+def _other_bits(old: "Tensor", new: "Tensor") -> "Tensor":
+    """Where two tensors of one kind and shape do not hold the same bytes."""
+    import torch
+
+    a, b = (tensor.reshape(-1, 1).contiguous().view(torch.uint8) for tensor in (old, new))
+    return (a != b).any(dim=1).reshape(old.shape)

@@ -2,7 +2,7 @@
 
 A manifest cannot hash itself. What holds it is its key, which is the hash of its spec; its copy
 `.manifest.json`; the one way in which manifests are written; and the manifests of what was made
-from the result, which note its hash.
+from the result, which note its hash (`store.manifest_digest`).
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from variorum.store import (
     Ref,
     Spec,
     canonical_json,
+    manifest_digest,
     readable_json,
 )
 from variorum.tracking import BUNDLE, BUNDLING
@@ -51,10 +52,15 @@ class Input:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest that can be read; `fault` says what is wrong with it by itself."""
+    """A manifest that can be read; `fault` says what is wrong with it by itself.
+
+    sha256: of the file. noted_as: hashes by which other results may note it; the earliest noted
+    that of the file also where it tells of an adoption.
+    """
 
     name: str
     sha256: str
+    noted_as: frozenset[str]
     spec: Spec
     files: Mapping[str, File]
     inputs: Mapping[str, Input]
@@ -147,7 +153,8 @@ def read(ref: Ref, name: str, content: bytes) -> Manifest | str:
     elif written != content:
         fault = "is not written as manifests are"
     digest = hashlib.sha256(content).hexdigest()
-    return Manifest(name, digest, spec, files, inputs, adopted, fault)
+    noted_as = frozenset({manifest_digest(data), digest})
+    return Manifest(name, digest, noted_as, spec, files, inputs, adopted, fault)
 
 
 def _input(entry: Mapping[str, Any]) -> Input:

@@ -1,21 +1,22 @@
 """Platforms: what of the machine that made a result decides its bits, out of `run.json`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 FEATURES = "vector features"
 
 
 def platform_differences(
-    run: Mapping[str, Any], here: Mapping[str, Any]
+    run: Mapping[str, Any], here: Mapping[str, Any], libraries: Collection[str]
 ) -> dict[str, tuple[str, str]]:
     """What decides bits and differs between two `run.json`: name, and both values.
 
     That are Python's minor version, the vector features of the processor, which of its kernels
-    PyTorch takes, and versions of libraries. What one of them does not tell is left out.
+    PyTorch takes, and the versions of `libraries`: those that the code in question uses, as
+    `Fingerprint.libraries` names them. What one of the two does not tell is left out.
     """
-    old, new = _platform(run), _platform(here)
+    old, new = _platform(run, libraries), _platform(here, libraries)
     differing = {
         name: (old[name], new[name]) for name in old if name in new and old[name] != new[name]
     }
@@ -26,7 +27,7 @@ def platform_differences(
     return differing
 
 
-def _platform(run: Mapping[str, Any]) -> dict[str, str]:
+def _platform(run: Mapping[str, Any], libraries: Collection[str]) -> dict[str, str]:
     facts = {}
     if "python" in run:
         facts["Python"] = ".".join(str(run["python"]).split(".")[:2])
@@ -35,7 +36,8 @@ def _platform(run: Mapping[str, Any]) -> dict[str, str]:
         facts[FEATURES] = features[1] if features else str(run["processor"])
     if "cpu_capability" in run:
         facts["PyTorch's kernels"] = str(run["cpu_capability"])
-    libraries = run.get("libraries")
-    if isinstance(libraries, dict):
-        facts |= {name: str(version or "none") for name, version in libraries.items()}
+    versions = run.get("libraries")
+    if isinstance(versions, dict):
+        used = sorted(name for name in libraries if name in versions)
+        facts |= {name: str(versions[name] or "none") for name in used}
     return facts

@@ -1,42 +1,36 @@
 """rerun: a stage computed again from the stored upstream, and compared with the stored result.
 
-On the platform that made a result the bytes must be the same. On another one (vector features of
-the processor, Python, or versions of libraries differ) sums of floats come out differently, and
-training multiplies that; then each stage has a rule of its own, which is said with the outcome.
+On the platform that made a result the bytes must be the same; on another one each stage has a rule
+of its own (`rules`), which is said with the outcome.
 """
 
-import csv
-import json
+import fcntl
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from variorum import runner
 from variorum.audit.checks.choice import Choice, holds_anything
-from variorum.audit.checks.compare import Comparison, compare, relative
+from variorum.audit.checks.compare import Comparison, compare
 from variorum.audit.checks.platforms import platform_differences
+from variorum.audit.checks.rules import judged
 from variorum.audit.checks.verify import none_of
 from variorum.errors import Stopped, VariorumError
+from variorum.fingerprint import Fingerprint
 from variorum.machine import Machine
 from variorum.progress import Progress
 from variorum.store import Ref, Result, Spec, Store, StoreError, sha256_of
 from variorum.task import Task
 
-EXACT = ("download", "normalize", "tokenizer", "encode")
-"""Stages that give the same bytes on every platform: they sum no floats."""
+RERUNS = "rerun-"
+"""Folders of scratch where stages run again begin with this."""
 
-TRAINED = ("pretrain", "finetune")
-
-LOSS_TOLERANCE = 0.02
-"""On another platform: how far the chosen and the last loss on val may lie apart, relatively."""
-
-BITS_TOLERANCE = 0.001
-"""On another platform: how far the bits per byte of the same weights may lie apart, relatively."""
+IN_USE = "in-use"
+"""A file in such a folder, on which its process holds a lock."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +139,13 @@ def rerun(store: Store, ref: Ref, here: Machine, progress: Progress) -> Rerun:
     """
     stored = store.open(ref)
     spec, label = stored.spec, stored.run.get("label", "")
-    notes = tuple(_not_as_before(stored, spec))
+    code = _current_code(spec)
+    notes = tuple(_not_as_before(stored, code))
     inputs = {name: _upstream(store, ref, upstream) for name, upstream in spec.upstream.items()}
     scratch = store.root / "scratch"
     scratch.mkdir(exist_ok=True)
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="rerun-", dir=scratch) as folder:
+    with tempfile.TemporaryDirectory(prefix=RERUNS, dir=scratch) as folder, _in_use(folder):
         output = Path(folder) / "output"
         output.mkdir()
         task = Task(spec, inputs, store.root, output, Path(folder), here, progress)
@@ -159,25 +154,37 @@ def rerun(store: Store, ref: Ref, here: Machine, progress: Progress) -> Rerun:
         except Stopped:
             raise Stopped(f"stopped while {ref} ran again; nothing of it is kept") from None
         comparison = compare(stored.folder, output)
-        elsewhere = platform_differences(stored.run, run)
-        rule, passed = _judged(stored, output, comparison, elsewhere)
+        elsewhere = platform_differences(stored.run, run, code.libraries)
+        rule, passed = judged(stored, output, comparison, elsewhere)
         damaged = tuple(_damaged(stored, output, comparison))
         notes, passed = (*notes, *damaged), passed and not damaged
     seconds = time.monotonic() - begun
     return Rerun(ref, label, seconds, comparison, notes, rule, passed)
 
 
-def _not_as_before(stored: Result, spec: Spec) -> Iterator[str]:
-    """What the rerun tests beside the result: that it was rightly adopted, or the code of now."""
+@contextmanager
+def _in_use(folder: str) -> Iterator[None]:
+    """Hold a lock in a folder: `variorum gc` deletes the folders of the dead."""
+    with Path(folder, IN_USE).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _current_code(spec: Spec) -> Fingerprint:
     code = runner.current_code(spec)
     if code is None:
         raise VariorumError(
             f"{spec.ref}: {spec.stage} no longer takes its settings, so it cannot be run again by "
             "the code that is here; check out the code that made it"
         )
+    return code
+
+
+def _not_as_before(stored: Result, code: Fingerprint) -> Iterator[str]:
+    """What the rerun tests beside the result: that it was rightly adopted, or the code of now."""
     if stored.adopted is not None:
         yield f"it was adopted from {stored.adopted['from']}: this is the first time it is made"
-    if code.digest != spec.code:
+    if code.digest != stored.spec.code:
         yield "the code is another than the one that made it: this tests the code that is here"
 
 
@@ -196,62 +203,3 @@ def _damaged(stored: Result, output: Path, comparison: Comparison) -> Iterator[s
         entry = stored.manifest["files"].get(difference.name)
         if entry and sha256_of(output / difference.name) == entry["sha256"]:
             yield f"{difference.name}: the stored file is damaged: the manifest has what came out"
-
-
-# The rules
-
-
-def _judged(
-    stored: Result, output: Path, comparison: Comparison, elsewhere: Mapping[str, tuple[str, str]]
-) -> tuple[str, bool]:
-    """The rule that the outcome falls under, and whether it passes."""
-    if not elsewhere:
-        where = "made on this platform" if stored.run else "where it was made is not known"
-        return f"{where}: every byte must be the same", comparison.is_identical
-    platform = "; ".join(f"{name} {old} → {new}" for name, (old, new) in elsewhere.items())
-    rule, passed = _judged_elsewhere(stored, output, comparison)
-    whole = not (comparison.missing or comparison.extra)
-    return f"made on another platform ({platform}): {rule}", passed and whole
-
-
-def _judged_elsewhere(stored: Result, output: Path, comparison: Comparison) -> tuple[str, bool]:
-    stage = stored.ref.stage
-    if stage in EXACT:
-        return f"{stage} gives the same bytes on all of them", comparison.is_identical
-    if comparison.missing or comparison.extra:
-        return "it must have the same files", False
-    try:
-        if stage in TRAINED:
-            return _within(LOSS_TOLERANCE, _losses(stored.folder), _losses(output))
-        if stage == "evaluate":
-            return _within(BITS_TOLERANCE, _bits(stored.folder), _bits(output))
-    except (KeyError, ValueError, IndexError):  # other code may write other files
-        return "its numbers cannot be compared", False
-    return "it must have the same files, whose content may differ", True
-
-
-def _within(
-    tolerance: float, old: Mapping[str, float], new: Mapping[str, float]
-) -> tuple[str, bool]:
-    shares = {name: relative(value, new[name]) for name, value in old.items()}
-    numbers = ", ".join(
-        f"{name} {value:.6g} → {new[name]:.6g} (relative {shares[name]:.2g})"
-        for name, value in old.items()
-    )
-    return f"must agree to {tolerance:.1%}: {numbers}", max(shares.values()) <= tolerance
-
-
-def _losses(folder: Path) -> dict[str, float]:
-    """The loss on val of the chosen weights, and that of the last ones."""
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        last = list(csv.DictReader(file))[-1]
-    chosen = _json(folder / "metrics.json")["chosen_val_loss"]
-    return {"chosen loss": float(chosen), "last loss": float(last["val_loss"])}
-
-
-def _bits(folder: Path) -> dict[str, float]:
-    return {"bits per byte": float(_json(folder / "metrics.json")["bits_per_byte"])}
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from variorum import machine, sources
+from variorum import machine, runner, sources
 from variorum.audit.checks.choice import Choice, holds_anything, with_upstream
 from variorum.audit.checks.manifests import DIGITS, NOT_LISTED, Copy, File, Manifest
 from variorum.audit.checks.platforms import platform_differences
@@ -51,6 +51,7 @@ from variorum.store import (
     sealed,
     sha256_of,
 )
+from variorum.tracking import has_record
 
 SHOWN = 5
 """How many names a line shows before it only counts."""
@@ -150,7 +151,7 @@ class _Audit:
         self.changed: list[str] = []
         self.out_of_place: list[str] = []
         self.unsealed = 0
-        self.runs: list[Mapping[str, Any]] = []
+        self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
 
     def check(self) -> None:
         """Look at every result, in its own place and where it is carried."""
@@ -210,7 +211,7 @@ class _Audit:
         return (
             bool(manifest.fault),
             len(list(self._faults(copy, manifest))),
-            (copy.ref, manifest.sha256) not in self.vouched,
+            not any((copy.ref, digest) in self.vouched for digest in manifest.noted_as),
         )
 
     def _faults(self, copy: Copy, manifest: Manifest) -> Iterator[Damage]:
@@ -224,7 +225,7 @@ class _Audit:
                 self.absent[entry.ref] = None
                 continue
             readable = [m for m in self.manifests[upstream.folder] if isinstance(m, Manifest)]
-            noted = [m for m in readable if m.sha256 == entry.manifest_sha256]
+            noted = [m for m in readable if entry.manifest_sha256 in m.noted_as]
             if not noted:
                 fault = (
                     f"is not the one that {copy.ref} was made from (SHA-256 "
@@ -244,7 +245,7 @@ class _Audit:
         if origin is None:
             return True
         readable = [m for m in self.manifests[origin.folder] if isinstance(m, Manifest)]
-        noted = [m for m in readable if m.sha256 == adopted["manifest_sha256"]]
+        noted = [m for m in readable if adopted["manifest_sha256"] in m.noted_as]
         return bool(noted) and noted[0].files == manifest.files
 
     # What no manifest lists
@@ -253,7 +254,7 @@ class _Audit:
         run, code = (self._varying(copy, name) for name in (RUN, CODE))
         sound = run is not None and self._has_whole_seal(copy, run)
         if run is not None and sound and copy.folder == self.store.folder(copy.ref):
-            self.runs.append(run)
+            self.runs.append((manifest.spec, run))
         if code is not None and _fingerprint_of((copy.folder / CODE).read_bytes()) not in (
             None,
             manifest.spec.code,
@@ -261,8 +262,12 @@ class _Audit:
             self._spoilt(copy, CODE, "holds other code than its key stands on")
 
     def _spoilt(self, copy: Copy, name: str, fault: str) -> None:
-        remedy = f"delete {RUN} and {CODE}: a record of them is put back by the next `snakemake`"
-        self._found(self._damage(copy, name, fault, remedy))
+        in_place = copy.folder == self.store.folder(copy.ref)
+        if in_place and has_record(self.store, copy.ref):
+            then = "a record of them is put back by the next `snakemake`"
+        else:
+            then = "no number needs them, and nothing here brings back what they said"
+        self._found(self._damage(copy, name, fault, f"delete {RUN} and {CODE}: {then}"))
 
     def _varying(self, copy: Copy, name: str) -> Mapping[str, Any] | None:
         if name not in copy.files:
@@ -364,16 +369,24 @@ class _Audit:
     def warnings(self) -> Iterator[str]:
         """How the platforms that the results were made on differ from this one, a line a fact."""
         here = machine.description()
+        specs = {spec.code: spec for spec, _ in self.runs}
+        used = {code: _libraries(spec) for code, spec in specs.items()}
         found = Counter(
             (name, *values)
-            for run in self.runs
-            for name, values in platform_differences(run, here).items()
+            for spec, run in self.runs
+            for name, values in platform_differences(run, here, used[spec.code]).items()
         )
         for (name, old, new), count in sorted(found.items()):
             yield (
                 f"{name}: {new} here, {old} where {count} of {len(self.runs)} results were made; "
                 "made again here, their bits may differ"
             )
+
+
+def _libraries(spec: Spec) -> frozenset[str]:
+    """The libraries that would make a result again; none if its stage takes it no more."""
+    code = runner.current_code(spec)
+    return code.libraries if code else frozenset()
 
 
 def _hashed(folders: Sequence[Path], progress: Progress) -> dict[Path, dict[str, File]]:

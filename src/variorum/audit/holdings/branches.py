@@ -27,7 +27,7 @@ from tqdm import tqdm
 from variorum import machine
 from variorum.atomic import write_atomically
 from variorum.audit.holdings.answer import Answer, Text
-from variorum.audit.holdings.trees import Tree, put_into, untracked
+from variorum.audit.holdings.trees import WITHOUT_RESULTS, Tree, put_into, running, untracked
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
 from variorum.sources import LOCK
@@ -55,22 +55,31 @@ def answers(root: Path, trees: Iterable[Tree]) -> dict[str, Answer]:
         memories = {content: folder / project.memory_of(content) for content in by_content}
         _forget_others(folder, set(memories.values()))
 
+        def remembered(content: str) -> Answer | None:
+            return _remembered(project, by_content[content], memories[content])
+
         def ask(content: str) -> Answer:
             return _ask(project, by_content[content], memories[content])
 
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            known = dict(zip(by_content, pool.map(remembered, by_content), strict=True))
+            new = [content for content, answer in known.items() if answer is None]
+            if new:
+                _say_asked(by_content[content] for content in new)
             said = tqdm(
-                pool.map(ask, by_content),
-                "planning other branches",
-                len(by_content),
-                leave=False,
-                disable=None,
+                pool.map(ask, new), "planning other branches", len(new), leave=False, disable=None
             )
-            return dict(zip(by_content, said, strict=True))
+            asked = dict(zip(new, said, strict=True))
+        return {content: answer or asked[content] for content, answer in known.items()}
 
 
 def _say_waiting() -> None:
     print("variorum: waits for another one that plans the branches", file=sys.stderr)
+
+
+def _say_asked(trees: Iterable[Tree]) -> None:
+    names = ", ".join(tree.names[0] for tree in trees)
+    print(f"variorum: runs the code of other branches, to plan them: {names}", file=sys.stderr)
 
 
 def _forget_others(folder: Path, memories: set[Path]) -> None:
@@ -146,8 +155,8 @@ def _lock_of(root: Path) -> dict[Any, Any]:
 # Asking
 
 
-def _ask(project: _Project, tree: Tree, memory: Path) -> Answer:
-    """What a tree says, remembered or new."""
+def _remembered(project: _Project, tree: Tree, memory: Path) -> Answer | None:
+    """What a tree is known to say; None if it has to be asked."""
     if not tree.can_answer:
         return Answer(faults=("its code is older than this command",))
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # never asked, or cut off
@@ -155,9 +164,14 @@ def _ask(project: _Project, tree: Tree, memory: Path) -> Answer:
         answer, texts = Answer.from_data(known["answer"]), _Texts(**known["texts"])
         if texts.are_still_here(project.root):
             return texts.checked(project.root, answer)
+    return None
+
+
+def _ask(project: _Project, tree: Tree, memory: Path) -> Answer:
+    """What a tree says now, to be remembered."""
     target = memory.with_suffix("")
     try:
-        put_into(project.root, tree, target)
+        put_into(project.root, tree.id, target, *WITHOUT_RESULTS)
         project.lend(target)
         answer = _run(target)
         texts = _Texts.of(answer.texts, project.root, target)
@@ -173,17 +187,11 @@ def _ask(project: _Project, tree: Tree, memory: Path) -> Answer:
 
 def _run(target: Path) -> Answer:
     """The answer of the package that lies in `target`."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(target / "src"),
-        "PYTHONSAFEPATH": "1",  # no module that happens to lie beside its package
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
     try:
         done = subprocess.run(
             [sys.executable, "-m", "variorum.audit.holdings.answer"],
             cwd=target,
-            env=environment,
+            env=running(target / "src"),
             capture_output=True,
             text=True,
             errors="replace",

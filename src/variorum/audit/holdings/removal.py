@@ -12,10 +12,14 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from variorum.audit.adoption.adopt import SCRATCH as ADOPTIONS
+from variorum.audit.adoption.adopt import TURN as ADOPTING
+from variorum.audit.checks.rerun import IN_USE, RERUNS
 from variorum.audit.holdings.inventory import KEY, Row, age, megabytes, order, refs, row, size_of
 from variorum.audit.holdings.needs import Needs, closure, needs
 from variorum.audit.holdings.stored import Vault
@@ -26,8 +30,10 @@ from variorum.runner import SPEC, handed_over
 from variorum.store import Ref, Store, StoreError
 
 TRASH = "scratch/trash"
-STATES = "state.safetensors*"
 """What is being deleted lies here."""
+
+STATES = "state.safetensors*"
+"""What a training that was stopped goes on from."""
 
 BEING_MADE = "a process is making it"
 STANDS_BELOW = "what is left alone stands on it"
@@ -38,7 +44,7 @@ ONLY_PINNED = "only its .dvc file is here"
 class Leftover:
     """A file or folder in scratch that is of no use any more, and what it is.
 
-    ref: the result that it was to become, if it was.
+    ref: the result that it was to become, or whose turn it was, if it has a lock.
     """
 
     path: Path
@@ -229,12 +235,16 @@ class _Decision:
         if self.store.folder(ref).is_dir():
             found = row(self.store, ref)
             return replace(found, n_bytes=size_of(self.store.folder(ref)))
-        moment = pin_of(self.store, ref).stat().st_mtime
+        moment = self.store.pin(ref).stat().st_mtime
         return Row(ref, "", 0, moment, None, (), damaged=ONLY_PINNED)
 
     def _leftovers(self, unstored: bool) -> Iterator[Leftover]:
-        """What dead stages left; what can be gone on with, or lay in the way, if `unstored`."""
+        """What dead processes left; what can be gone on with, or lay in the way, if `unstored`.
+
+        A branch that cannot be planned might want to go on with it.
+        """
         scratch = self.store.root / "scratch"
+        unstored = unstored and not self.known.by_files
         for folder in _folders(scratch):
             ref = Ref(folder.parent.name, folder.name)
             needed = ref in self.known.serves or ref in self.busy
@@ -244,14 +254,15 @@ class _Decision:
             yield self._leftover(path, "lay in the place of a result")
         for path in sorted((self.store.root / TRASH).glob("*")):
             yield self._leftover(path, "was being removed")
+        for path in sorted(scratch.glob(f"{RERUNS}*")):
+            if not _is_held(path / IN_USE):
+                yield self._leftover(path, "left by `variorum verify --rerun`")
+        adoptions = self.store.root / ADOPTIONS
+        if adoptions.is_dir() and ADOPTING not in self.busy:
+            yield self._leftover(adoptions, "left by `variorum adopt`", ADOPTING)
 
     def _leftover(self, path: Path, what: str, ref: Ref | None = None) -> Leftover:
         return Leftover(path.relative_to(self.store.root), size_of(path), what, ref)
-
-
-def pin_of(store: Store, ref: Ref) -> Path:
-    """The `.dvc` file of a result."""
-    return store.folder(ref).with_name(f"{ref.key}.dvc")
 
 
 def _pinned_here(root: Path) -> set[Ref]:
@@ -284,11 +295,10 @@ def _unfinished(store: Store) -> set[Ref]:
 
 
 def _locked(store: Store) -> Iterator[Ref]:
-    """Results that a process holds the lock of."""
+    """Results, and turns at other work, that a process holds the lock of."""
     for path in store.root.glob("scratch/locks/*"):
-        ref = Ref(*path.name.rpartition("-")[::2])
-        if KEY.fullmatch(ref.key) and _is_held(path):
-            yield ref
+        if _is_held(path):
+            yield Ref(*path.name.rpartition("-")[::2])
 
 
 def _snakemake_runs(root: Path) -> bool:
@@ -297,10 +307,11 @@ def _snakemake_runs(root: Path) -> bool:
 
 
 def _is_held(lock: Path) -> bool:
+    """Whether a process holds a lock. To see that, it is taken for a moment, if it is free."""
     try:
         with lock.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except BlockingIOError:
         return True
@@ -315,7 +326,7 @@ class _BusyError(Exception):
 
 
 def remove(root: Path, chosen: Removal) -> Removal:
-    """Remove what was chosen; what a process has begun to make meanwhile stays.
+    """Remove what was chosen; what a process has begun to make meanwhile stays, with all below.
 
     Gives what was removed. Raises `VariorumError` if the disk refuses.
     """
@@ -324,8 +335,12 @@ def remove(root: Path, chosen: Removal) -> Removal:
         (root / TRASH).mkdir(parents=True, exist_ok=True)
         trash = Path(tempfile.mkdtemp(dir=root / TRASH))
         # What others stand on goes last, so that whatever remains of a chain is its beginning.
-        rows = tqdm(chosen.results[::-1], "removing", leave=False, disable=None)
-        results = [row for row in rows if _remove(store, row.ref, trash)]
+        results, stays = [], set[Ref]()
+        for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):
+            if row.ref not in stays and _remove(store, row.ref, trash):
+                results.append(row)
+            else:
+                stays |= closure([row.ref], partial(_upstream_here, store))
         parts = [part for part in chosen.leftovers if _remove_leftover(store, part, trash)]
         asides = root / "scratch/aside"
         for folder in (trash, trash.parent, *asides.glob("*"), asides):
@@ -339,16 +354,27 @@ def remove(root: Path, chosen: Removal) -> Removal:
     return replace(chosen, results=tuple(reversed(results)), leftovers=tuple(parts))
 
 
+def _upstream_here(store: Store, ref: Ref) -> Collection[Ref] | None:
+    """What a result was made from, or is being made from."""
+    with suppress(StoreError):
+        return store.glance(ref).spec.upstream.values()
+    with suppress(StoreError):
+        return handed_over(store, ref)[0].upstream.values()
+    return None
+
+
 def _remove(store: Store, ref: Ref, trash: Path) -> bool:
     with suppress(_BusyError), store.locked(ref, _refuse):
         if store.folder(ref).exists():
             _delete(store.folder(ref), trash / f"{ref.stage}-{ref.key}")
-        pin_of(store, ref).unlink(missing_ok=True)
+        store.pin(ref).unlink(missing_ok=True)
         return True
     return False
 
 
 def _remove_leftover(store: Store, part: Leftover, trash: Path) -> bool:
+    if _is_held(store.root / part.path / IN_USE):
+        return False
     lock = store.locked(part.ref, _refuse) if part.ref else nullcontext()
     with suppress(_BusyError, FileNotFoundError), lock:
         _delete(store.root / part.path, trash / "-".join(part.path.parts))

@@ -1,10 +1,12 @@
 """The states of the project that git has names for.
 
 Every branch, tag, remote-tracking branch, stash and experiment of DVC is one, and a detached HEAD.
+Their files can be had in a folder of their own, and their package run from there.
 """
 
 import hashlib
 import io
+import os
 import re
 import subprocess
 import tarfile
@@ -143,20 +145,38 @@ def untracked(root: Path) -> list[str]:
     return [name for name in listed.split("\0") if name]
 
 
-def put_into(root: Path, tree: Tree, target: Path) -> None:
-    """Write the files of a tree into a new folder, its results apart.
+def put_into(root: Path, tree: str, target: Path, *paths: str) -> None:
+    """Write the files of a tree, or those that `paths` choose, into a new folder.
 
     Raises `VariorumError` if git does not have them all.
     """
     target.mkdir(parents=True)
-    command = ["git", "archive", "--format=tar", tree.id, "--", *WITHOUT_RESULTS]
-    try:
-        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE) as archive:
-            assert archive.stdout is not None
+    command = ["git", "archive", "--format=tar", tree, "--", *paths]
+    with subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as archive:
+        assert archive.stdout is not None
+        assert archive.stderr is not None
+        try:
             with tarfile.open(fileobj=archive.stdout, mode="r|") as tar:
                 tar.extractall(target, filter="tar")
-    except tarfile.TarError as error:
-        raise VariorumError(f"git could not give its files: {error}") from None
+        except tarfile.TarError as error:
+            archive.stdout.close()
+            said = archive.stderr.read().decode(errors="replace").strip()
+            raise VariorumError(f"git could not give its files: {said or error}") from None
+
+
+def running(source: Path) -> dict[str, str]:
+    """The environment of a process that runs the package below `source`, and no other.
+
+    No module is found that happens to lie beside the script.
+    """
+    return {
+        **os.environ,
+        "PYTHONPATH": str(source),
+        "PYTHONSAFEPATH": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def blobs(root: Path, objects: Iterable[str]) -> dict[str, bytes]:

@@ -251,7 +251,7 @@ def _shared_inputs(step: Step) -> dict[str, tuple[Ref, Ref]]:
 
 def _absent(step: Step, ref: Ref) -> Absent:
     store = step.new.shelf.store
-    return Absent(ref, store.folder(ref).with_name(f"{ref.key}.dvc").is_file())
+    return Absent(ref, store.pin(ref).is_file())
 
 
 def _own(step: Step, guide: Iterable[Node], documents: bool) -> list[Difference]:

@@ -12,22 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from variorum import kept, library
 from variorum.audit.reasons.differences import Cause, causes
 from variorum.audit.reasons.sides import Shelf, Side, nearest
-from variorum.audit.reasons.words import in_brief, in_few, in_lines, several
+from variorum.audit.reasons.words import in_brief, in_few, in_lines
 from variorum.components import PACKAGE
-from variorum.config import STAGES
 from variorum.errors import VariorumError
-from variorum.experiments import (
-    ablation_names,
-    did_you_mean,
-    load_ablation,
-    load_experiment,
-    named_experiment,
-)
-from variorum.plan import Node, Plan, plan_ablation, plan_experiment
-from variorum.store import MANIFEST, Ref, Store
+from variorum.plan import Node, Plan
+from variorum.references import Named, References
 from variorum.tracking import put_back
 
 
@@ -45,8 +36,8 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Named:
-    """What a reference names.
+class Subject:
+    """What is asked about.
 
     nodes: for an experiment or a run, all that it consists of, so that a result of another stage
     can be compared with its like. baseline: for a run of an ablation, what it is judged against.
@@ -73,18 +64,18 @@ def why(
     project = _Project(root, overrides or {}, package)
     with suppress(OSError):  # without it no diff of pulled results can be shown
         put_back(project.shelf.store)
-    one = project.named(first)
+    one = project.subject(first)
     if second is None:
         return _alone(project, one)
-    return _compared(project, *_of_one_stage(one, project.named(second)))
+    return _compared(project, *_of_one_stage(one, project.subject(second)))
 
 
-def _alone(project: "_Project", named: Named) -> Explanation:
-    side = named.side
+def _alone(project: "_Project", subject: Subject) -> Explanation:
+    side = subject.side
     if not side.result:
-        return _yet_to_be_made(project, named)
-    if named.baseline and named.baseline.ref != side.ref:
-        return _compared(project, named.baseline, side)
+        return _yet_to_be_made(project, subject)
+    if subject.baseline and subject.baseline.ref != side.ref:
+        return _compared(project, subject.baseline, side)
     if side.node and side.ref in project.current.nodes:
         return Explanation(
             f"{side} is finished, and it is what the current settings and code make: nothing "
@@ -106,15 +97,15 @@ def _advice(side: Side) -> str:
     return f" `variorum why {other.ref} {side.ref}` compares it with the one most like it."
 
 
-def _yet_to_be_made(project: "_Project", named: Named) -> Explanation:
-    side, shelf = named.side, named.side.shelf
+def _yet_to_be_made(project: "_Project", subject: Subject) -> Explanation:
+    side, shelf = subject.side, subject.side.shelf
     if shelf.was_made(side.ref):
         return Explanation(f"{side} was made, but {_how_gone(side)}")
     like = shelf.most_like(side)
     if like:
         return _compared(project, like, side)
     nothing = f"{side} is yet to be made, and nothing like it is here.{_to_pull(side)}"
-    for node in reversed(named.nodes):
+    for node in reversed(subject.nodes):
         planned = shelf.planned(node)
         if not planned.result and (like := shelf.most_like(planned)):
             found = _compared(project, like, planned)
@@ -132,7 +123,7 @@ def _to_pull(side: Side) -> str:
 def _how_gone(side: Side) -> str:
     folder = side.shelf.store.folder(side.ref)
     shown = folder.relative_to(side.shelf.store.root).as_posix()
-    if folder.with_name(f"{side.ref.key}.dvc").is_file():
+    if side.shelf.store.pin(side.ref).is_file():
         return f"its files are gone: `dvc pull {shown}.dvc` brings them back."
     return f"its files are gone from {shown}: the next run makes it again."
 
@@ -153,7 +144,7 @@ def _with_state(side: Side) -> str:
     return f"{side} (adopted from {adopted['from']}{word})"
 
 
-def _of_one_stage(one: Named, other: Named) -> tuple[Side, Side]:
+def _of_one_stage(one: Subject, other: Subject) -> tuple[Side, Side]:
     """The two sides, after an experiment or a run was taken at the other's stage."""
     if one.side.ref.stage == other.side.ref.stage:
         return one.side, other.side
@@ -170,20 +161,13 @@ class _Project:
     """What references can name: results that are here, and what is planned."""
 
     def __init__(self, root: Path, overrides: dict[str, Any], package: Path) -> None:
-        self.root = root
-        self.overrides = overrides
-        self.package = package
-        self.shelf = Shelf(Store(root))
+        self.references = References(root, overrides, package)
+        self.shelf = Shelf(self.references.store)
 
-    @cached_property
+    @property
     def current(self) -> Plan:
         """The plan of the current experiment."""
-        return plan_experiment(
-            load_experiment(self.root, self.overrides),
-            self.root,
-            offline=True,
-            package=self.package,
-        )
+        return self.references.current
 
     @cached_property
     def guide(self) -> list[Node]:
@@ -192,105 +176,31 @@ class _Project:
             return list(self.current)
         return []
 
-    def ablation(self, name: str) -> Plan:
-        """The plan of an ablation."""
-        return plan_ablation(
-            load_ablation(self.root, name), self.root, offline=True, package=self.package
-        )
+    def subject(self, reference: str | None) -> Subject:
+        """What a reference names; raises `VariorumError` if that is nothing, or several results.
 
-    def named(self, reference: str | None) -> Named:
-        """What a reference names; raises `VariorumError` if that is nothing, or several results."""
-        if reference is None:
-            return self._of_plan(self.current)
-        if (Path(reference) / MANIFEST).is_file():
-            return self._at(Path(reference))
-        first, *rest = reference.split("/")
-        if reference in STAGES:
-            return self._of_stage(reference)
-        if not rest and (self.root / f"config/experiments/{reference}.yaml").is_file():
-            loaded = named_experiment(self.root, reference)
-            return self._of_plan(
-                plan_experiment(loaded, self.root, offline=True, package=self.package)
-            )
-        if reference in (pins := kept.pins(self.root)):
-            return Named(self._side(pins[reference]))
-        if first in ablation_names(self.root) and len(rest) <= 2:
-            return self._of_ablation(first, rest)
-        return self._of_key(reference.removeprefix("results/").rstrip("/"), reference)
+        A variant stands for its first run, an experiment or ablation for what it ends with.
+        """
+        named = self.references.named(reference)
+        plan = named.plan
+        if plan and named.whole:
+            return Subject(self.shelf.planned(plan.last), tuple(plan))
+        if plan and named.runs:
+            run, last = next(iter(named.runs.items()))
+            baseline = f"{plan.last.spec.settings['baseline']}/{run.rpartition('/')[2]}"
+            models = [plan.last.upstream[each].upstream["model"] for each in (run, baseline)]
+            model, judged_against = map(self.shelf.planned, models)
+            return Subject(model, tuple(_reachable(last)), judged_against)
+        return Subject(self._side(named))
 
-    def _of_plan(self, plan: Plan) -> Named:
-        return Named(self.shelf.planned(plan.last), tuple(plan))
-
-    def _at(self, folder: Path) -> Named:
-        """The result in a folder, of whichever project."""
-        store, ref = library.locate(folder)
-        if store.root == self.root:
-            return Named(self._side(ref))
-        return Named(Shelf(store).here(ref))
-
-    def _side(self, ref: Ref) -> Side:
-        """A result that is here, with its node if it is part of the current plan."""
-        for node in self.guide:
-            if node.ref == ref:
-                return self.shelf.planned(node)
-        return self.shelf.here(ref)
-
-    def _of_stage(self, stage: str) -> Named:
-        nodes = self.current.of_stage(stage)
-        if not nodes:
-            raise VariorumError(f"{stage}: the current experiment makes none; name a result")
-        return Named(self.shelf.planned(_only(stage, nodes)))
-
-    def _of_ablation(self, name: str, rest: list[str]) -> Named:
-        """`ablation`, its table; `ablation/variant/seed`, a model; without the seed, the first."""
-        loaded = load_ablation(self.root, name)
-        plan = plan_ablation(loaded, self.root, offline=True, package=self.package)
-        if not rest:
-            return self._of_plan(plan)
-        variant, seed = rest[0], rest[1] if rest[1:] else str(loaded.settings.seeds[0])
-        last = plan.last.upstream.get(f"{variant}/{seed}")
-        if last is None:
-            known = [f"{name}/{run}" for run in plan.last.upstream if run.count("/") == 1]
-            raise VariorumError(
-                f"{'/'.join([name, *rest])}: no such run; known are {several(known)}"
-            )
-        baseline = plan.last.upstream[f"{loaded.settings.baseline}/{seed}"]
-        return Named(
-            self.shelf.planned(last.upstream["model"]),
-            tuple(_reachable(last)),
-            self.shelf.planned(baseline.upstream["model"]),
-        )
-
-    def _of_key(self, name: str, reference: str) -> Named:
-        """A result by the beginning of its key, finished or planned."""
-        stage, _, start = name.rpartition("/")
-        here = [ref for ref in self.shelf.store.refs(stage or None) if ref.key.startswith(start)]
-        planned = {node.ref: node for node in self._planned_as(stage, start, self.guide)}
-        if not here and not planned:
-            plans = (self.ablation(name) for name in ablation_names(self.root))
-            nodes = (node for plan in plans for node in plan)
-            planned = {node.ref: node for node in self._planned_as(stage, start, nodes)}
-        found = sorted({*here, *planned})
-        if not found or not start:
-            raise VariorumError(f"{reference}: {self._unknown(reference)}")
-        if len(found) > 1:
-            names = several([str(ref) for ref in found])
-            raise VariorumError(f"{reference} names {len(found)} results ({names}); give one")
-        ref = found[0]
-        return Named(self.shelf.planned(planned[ref]) if ref in planned else self._side(ref))
-
-    def _planned_as(self, stage: str, start: str, nodes: Any) -> Iterator[Node]:
-        for node in nodes:
-            if stage in ("", node.ref.stage) and node.ref.key.startswith(start):
-                yield node
-
-    def _unknown(self, reference: str) -> str:
-        experiments = [path.stem for path in (self.root / "config/experiments").glob("*.yaml")]
-        names = [*STAGES, *experiments, *ablation_names(self.root)]
-        return (
-            "no result, stage, experiment or ablation is called that;"
-            f"{did_you_mean(reference, names)} `variorum ls` shows what is here"
-        )
+    def _side(self, named: Named) -> Side:
+        """One result, with its node if it is planned."""
+        ref = named.one()
+        if named.store.root != self.shelf.store.root:
+            return Shelf(named.store).here(ref)
+        nodes = named.plan or self.guide
+        node = next((node for node in nodes if node.ref == ref), None)
+        return self.shelf.planned(node) if node else self.shelf.here(ref)
 
 
 def _reachable(last: Node) -> list[Node]:
@@ -299,13 +209,6 @@ def _reachable(last: Node) -> list[Node]:
     for node in last.upstream.values():
         found |= {inner.ref: inner for inner in _reachable(node)}
     return list(found.values())
-
-
-def _only(reference: str, nodes: list[Node]) -> Node:
-    if len(nodes) == 1:
-        return nodes[0]
-    names = several([f"{node.ref}, {node.label}" for node in nodes], between="; ")
-    raise VariorumError(f"{reference} names {len(nodes)} results ({names}); give one of them")
 
 
 # In a few words, for Snakemake

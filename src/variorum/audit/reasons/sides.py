@@ -117,8 +117,7 @@ class Shelf:
 
     def was_made(self, ref: Ref) -> bool:
         """Whether there is a trace of a result: DVC's file, or a result that was made from it."""
-        pinned = self.store.folder(ref).with_name(f"{ref.key}.dvc")
-        return pinned.is_file() or ref in self._used
+        return self.store.pin(ref).is_file() or ref in self._used
 
     def pinned(self, stage: str) -> int:
         """How many results of a stage are not here, though DVC may bring them."""

@@ -66,10 +66,10 @@ def in_brief(ref: Ref) -> str:
     return f"{ref.key[: KEY_LENGTH // 2]}…"
 
 
-def several(names: Sequence[str], between: str = ", ") -> str:
+def several(names: Sequence[str]) -> str:
     """Names, of many only some."""
     more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return between.join([*names[:SHOWN], *more])
+    return ", ".join([*names[:SHOWN], *more])
 
 
 def in_short(difference: Difference) -> str:

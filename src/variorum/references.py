@@ -1,0 +1,175 @@
+"""What people call results. Every command takes the same references, and here they are understood.
+
+A reference is nothing (the current experiment), a stage of it, an experiment, an ablation, a
+variant of one (`positions/rotary`) or a run of that (`positions/rotary/1`), a kept result
+(`before/1`), the beginning of a key (`81bc02`, `pretrain/81bc02`), or the path of a result.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from variorum import kept
+from variorum.components import PACKAGE
+from variorum.config import STAGES, TRAININGS
+from variorum.errors import VariorumError
+from variorum.experiments import (
+    ablation_names,
+    did_you_mean,
+    experiment_names,
+    load_ablation,
+    load_experiment,
+    named_experiment,
+)
+from variorum.plan import Node, Plan, plan_ablation, plan_experiment
+from variorum.store import MANIFEST, Ref, Store
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a reference names; the results may not be here.
+
+    refs: the results; of a whole experiment or ablation, and of runs, the models.
+    plan: what they are part of, if they were found in one.
+    whole: whether the reference names all of the plan.
+    runs: of an ablation, a variant or a run: each run's evaluation, by `variant/seed`.
+    """
+
+    reference: str
+    store: Store
+    refs: tuple[Ref, ...]
+    plan: Plan | None = None
+    whole: bool = False
+    runs: Mapping[str, Node] = field(default_factory=dict)
+
+    @property
+    def all(self) -> Iterable[Ref]:
+        """All of a whole experiment or ablation; else the results themselves."""
+        return self.plan.nodes if self.whole and self.plan else self.refs
+
+    def one(self) -> Ref:
+        """The result; raises `VariorumError` if the reference names several."""
+        if len(self.refs) == 1:
+            return self.refs[0]
+        planned = self.plan.nodes if self.plan else {}
+        labels = {ref: f", {planned[ref].label}" for ref in self.refs if ref in planned}
+        names = [f"{ref}{labels.get(ref, '')}" for ref in self.refs]
+        raise VariorumError(
+            f"{self.reference} names {len(names)} results ({_some(names, '; ')}); give one of them"
+        )
+
+
+def at(path: str | Path | None) -> Named | None:
+    """The result in a folder, of whichever project it is part; None if that holds no manifest."""
+    if path is None or not (Path(path) / MANIFEST).is_file():
+        return None
+    folder = Path(path).resolve()
+    ref, store = Ref(folder.parent.name, folder.name), Store(Path(*folder.parts[:-3]))
+    if store.folder(ref) != folder:
+        raise VariorumError(f"{folder}: a result lies in results/STAGE/KEY of a project; name one")
+    return Named(str(path), store, (ref,))
+
+
+class References:
+    """What references name in the project at `root`.
+
+    `overrides` are settings of the current experiment from a command line, `package` is the folder
+    of the code that is planned with.
+    """
+
+    def __init__(
+        self, root: Path, overrides: Mapping[str, Any] | None = None, package: Path = PACKAGE
+    ) -> None:
+        self.root, self.overrides, self.package = root, overrides, package
+        self.store = Store(root)
+
+    @cached_property
+    def current(self) -> Plan:
+        """The plan of the current experiment."""
+        loaded = load_experiment(self.root, self.overrides)
+        return plan_experiment(loaded, self.root, offline=True, package=self.package)
+
+    def named(self, reference: str | Path | None) -> Named:
+        """What a reference names; raises `VariorumError` if that is nothing."""
+        if reference is None:
+            return self._of_experiment("the current experiment", self.current)
+        text = str(reference)
+        if not text.strip():
+            raise VariorumError("a reference must not be empty; leave it out, or name a result")
+        if found := at(text):
+            return found
+        if text in STAGES:
+            return self._of_stage(text)
+        if text in experiment_names(self.root):
+            loaded = named_experiment(self.root, text)
+            plan = plan_experiment(loaded, self.root, offline=True, package=self.package)
+            return self._of_experiment(text, plan)
+        if "/" in text and (pinned := kept.pins(self.root).get(text)):
+            return Named(text, self.store, (pinned,))
+        name, *run = text.split("/")
+        if name in ablation_names(self.root) and len(run) <= 2:
+            return self._of_ablation(text, name, run)
+        return self._of_key(text)
+
+    def _of_experiment(self, text: str, plan: Plan) -> Named:
+        trained = [plan.of_stage(stage) for stage in reversed(TRAININGS)]
+        model = next(nodes[-1].ref for nodes in trained if nodes)
+        return Named(text, self.store, (model,), plan, whole=True)
+
+    def _of_stage(self, stage: str) -> Named:
+        refs = tuple(node.ref for node in self.current.of_stage(stage))
+        if not refs:
+            raise VariorumError(f"{stage}: the current experiment makes none; name a result")
+        return Named(stage, self.store, refs, self.current)
+
+    def _of_ablation(self, text: str, name: str, run: Sequence[str]) -> Named:
+        plan, start = self._ablation(name), "/".join([*run, ""])
+        every = {each: node for each, node in plan.last.upstream.items() if each.count("/") == 1}
+        runs = {each: node for each, node in every.items() if f"{each}/".startswith(start)}
+        if not runs and len(run) == 1:
+            known = list(dict.fromkeys(each.split("/")[0] for each in every))
+            hint = did_you_mean(run[0], known)
+            raise VariorumError(f"{text}: no such variant;{hint} known are {_some(known)}")
+        if not runs:
+            known = [f"{name}/{each}" for each in every]
+            raise VariorumError(f"{text}: no such run; known are {_some(known)}")
+        models = dict.fromkeys(node.upstream["model"].ref for node in runs.values())
+        return Named(text, self.store, tuple(models), plan, not run, runs)
+
+    def _ablation(self, name: str) -> Plan:
+        loaded = load_ablation(self.root, name)
+        return plan_ablation(loaded, self.root, offline=True, package=self.package)
+
+    def _of_key(self, text: str) -> Named:
+        """A result by the beginning of its key: a finished one, else one that is planned."""
+        within = text.removeprefix("./").removeprefix("results/").rstrip("/")
+        stage, _, start = within.rpartition("/")
+        for refs, plan in self._known() if start else ():
+            found = [r for r in refs if stage in ("", r.stage) and r.key.startswith(start)]
+            if found:
+                named = Named(text, self.store, tuple(found), plan)
+                named.one()
+                return named
+        names = [*STAGES, *experiment_names(self.root), *ablation_names(self.root)]
+        raise VariorumError(
+            f"{text}: no result, stage, experiment or ablation is called that;"
+            f"{did_you_mean(text, names)} `variorum ls` shows what is here"
+        )
+
+    def _known(self) -> Iterator[tuple[Iterable[Ref], Plan | None]]:
+        """What is here, then what is planned, as far as that can be now."""
+        yield self.store.refs(), None
+        for name in (None, *ablation_names(self.root)):
+            with suppress(VariorumError):
+                plan = self.current if name is None else self._ablation(name)
+                yield plan.nodes, plan
+
+
+def _some(names: Sequence[str], between: str = ", ") -> str:
+    """Names, of many only some."""
+    return between.join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
