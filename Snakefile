@@ -21,7 +21,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 workdir: workflow.basedir
 
 
-flow = Flow(Path(workflow.basedir), config, dry_run=workflow.dryrun)
+flow = Flow(Path(workflow.basedir), config, dry_run=workflow.output_settings.dryrun)
 flow.start(Path(workflow.basedir) / ".snakemake")
 
 

@@ -532,6 +532,22 @@ def test_a_dry_run_plans_everything_without_a_network(
     assert not server.asked
 
 
+def test_snakemakes_dry_run_says_unlocked_and_asks_nothing(
+    from_server: Path, server: Server
+) -> None:
+    project = Project(from_server)
+    done = project.snakemake("--dry-run", check=False)
+    assert done.returncode
+    assert (
+        f"unlocked: {sources.LOCK} has no entry for {server.address}" in done.stdout + done.stderr
+    )
+    assert not server.asked
+    sources.resolve(from_server)
+    before = list(server.asked)
+    assert "make_download" in project.snakemake("--dry-run").stdout
+    assert server.asked == before
+
+
 def test_the_sockets_of_these_tests_do_refuse(no_network: list[str], server: Server) -> None:
     with pytest.raises(VariorumError, match="cannot be reached"):
         url.download(server.address, None, context_of(Path("nowhere"), print))
