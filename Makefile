@@ -22,6 +22,7 @@ $(READY): requirements.lock pyproject.toml
 
 report: $(READY)
 	snakemake --cores 4 results/finetune/report.html
+	@echo "The page: results/finetune/report.html"
 
 test: $(READY)
 	pytest -m "not long" --numprocesses 2 --dist loadfile

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from variorum import cli
 
@@ -16,6 +17,12 @@ ROOT = Path(__file__).parents[1]
 SHAKESPEARE = ROOT.parent / "shared/data/tinyshakespeare/input.txt"
 FOLDERS = ("workflow", "profiles", "config", "src")
 PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", ".dvcignore", ".gitignore")
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 # Tests compute as stages do: one thread a process.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from typing import Any
 
@@ -30,6 +31,7 @@ from variorum.experiments import (
     named_experiment,
     provenance,
 )
+from variorum.plan import plan_experiment
 
 NAMES = [path.stem for path in sorted((ROOT / "config/experiments").glob("*.yaml"))]
 
@@ -250,6 +252,25 @@ def test_the_chosen_components_are_found_wherever_they_stand() -> None:
         ("training/optimizers", "adamw"),
         ("training/schedules", "cosine"),
     } == set(chosen_components(settings))
+
+
+def test_numbers_that_a_tool_hands_over_as_text_lead_to_the_same_keys(micro: Project) -> None:
+    """Snakemake does so with nested settings; the report's key holds the command they are in."""
+    keys = []
+    for steps, rate in ((15, 1e-3), ("15", "1e-3"), ("15", "0.001"), (15.0, 0.001)):
+        changes = {"pretrain": {"max_steps": steps, "learning_rate": rate}}
+        loaded = load_experiment(micro.root, changes)
+        assert loaded.overrides == {"pretrain": {"max_steps": 15, "learning_rate": 0.001}}
+        keys.append(list(plan_experiment(loaded, micro.root, offline=True).nodes))
+    assert keys[1:] == keys[:-1]
+
+
+def test_a_list_that_is_too_short_is_said_in_plain_words(micro: Project) -> None:
+    text = (ROOT / "config/ablations/positions.yaml").read_text()
+    short = re.sub(r"^seeds: .*$", "seeds: [1]", text, flags=re.MULTILINE)
+    (micro.root / "config/ablations/positions.yaml").write_text(short)
+    with pytest.raises(ConfigError, match=r"seeds: \[1\] should have at least 2 entries"):
+        load_ablation(micro.root, "positions")
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -167,6 +167,7 @@ def test_what_is_written_is_read_again_whatever_it_is_called(
         ("new", ["seeds/wid"], "seeds/wid: no such variant; did you mean `wide`. known are"),
         ("new", ["seeds/wide/3"], "seeds/wide/3: no such run"),
         ("new", ["report"], "report/.* does not exist"),
+        ("new", ["seeds"], "seeds names an ablation; keep its variants one by one, .* seeds/"),
     ],
 )
 def test_what_does_not_fit_is_one_line_and_changes_nothing(

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ from conftest import Project
 from variorum import library
 from variorum.config import TRAININGS, SamplingSettings
 from variorum.errors import VariorumError
+from variorum.references import References
 from variorum.store import Ref, Store
 
 UNKNOWN = "no result, stage, experiment or ablation is called that"
@@ -96,6 +98,7 @@ def test_an_experiment_and_a_kept_result_are_names_too(changed: Path) -> None:
     model = ref_of(changed, "pretrain")
     (changed / "config/kept.yaml").write_text(f"before: {{1: {model}}}\n")
     assert variorum.open("before/1").ref == model
+    assert variorum.open("before").ref == model
     assert variorum.open("micro").ref == ref_of(changed, "finetune")
 
 
@@ -104,6 +107,25 @@ def test_a_result_that_is_planned_and_not_made_is_known_by_its_key(changed: Path
     shutil.rmtree(Store(changed).folder(run))
     with pytest.raises(VariorumError, match=rf"there is no complete result {run}; make it with"):
         variorum.open(run.key[:9])
+
+
+def test_a_beginning_that_a_finished_and_a_planned_result_share_names_both(changed: Path) -> None:
+    """Which one is meant cannot be told, so that it must not be guessed."""
+    plan = References(changed).current
+    planned = [node.ref for node in plan if not Store(changed).exists(node.ref)]
+    assert not planned
+    report = plan.last.ref
+    shutil.rmtree(Store(changed).folder(report))
+    like = replace(ref_of(changed, "pretrain"), key=report.key[:6] + "000000")
+    shutil.copytree(Store(changed).folder(ref_of(changed, "pretrain")), Store(changed).folder(like))
+    with pytest.raises(VariorumError, match=f"{report.key[:6]} names 2 results"):
+        References(changed).named(report.key[:6])
+
+
+def test_what_cannot_be_planned_is_said_where_nothing_is_found(changed: Path) -> None:
+    (changed / "config/config.yaml").write_text("experiment: micro\nmodel: {n_layer: many}\n")
+    with pytest.raises(VariorumError, match=rf"zzz: {UNKNOWN}.*could be planned: config/config"):
+        References(changed).named("zzz")
 
 
 def test_results_that_are_no_models_are_found_and_not_opened_as_models(here: Path) -> None:
@@ -120,6 +142,7 @@ def test_results_that_are_no_models_are_found_and_not_opened_as_models(here: Pat
         ("positions/rotary", r"rotary names 2 results \(.*, positions/rotary/1; "),
         ("positions", r"positions names 4 results \(.*\); give one of them"),
         ("", "^a reference must not be empty; leave it out, or name a result"),
+        ("seed=7", "^seed=7 is a setting and no result; give it as `--config 'seed=7'`"),
         (" ", "^a reference must not be empty"),
         ("pretrain/", f"pretrain/: {UNKNOWN}"),
         ("zzz", f"zzz: {UNKNOWN}; `variorum ls` shows what is here"),
@@ -141,7 +164,7 @@ def test_a_name_of_none_or_several_results_is_refused(
 
 def test_a_run_that_was_not_made_yet_says_how_to_get_it(changed: Path) -> None:
     shutil.rmtree(changed / "results/pretrain")
-    with pytest.raises(VariorumError, match=r"make it with snakemake, or fetch it with `dvc pull`"):
+    with pytest.raises(VariorumError, match=r"make it with `snakemake .*`, or fetch it with `dvc"):
         variorum.open("positions/rotary/1")
     with pytest.raises(VariorumError, match=r"results/pretrain/\w+/manifest.json does not exist"):
         variorum.open("pretrain")

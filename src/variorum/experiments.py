@@ -137,7 +137,18 @@ def named_experiment(root: Path, name: str, changes: Layered | None = None) -> L
     changes = changes or NOWHERE
     layers = _merge(_read(root, file), changes)
     settings = _validate(Experiment, layers, file)
-    return LoadedExperiment(name, settings, changes.values, layers)
+    taken = _as_taken(changes.values, settings.model_dump(mode="json"))
+    return LoadedExperiment(name, settings, taken, layers)
+
+
+def _as_taken(values: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Raw settings as the checked ones have them: Snakemake hands over nested numbers as text."""
+    return {
+        name: _as_taken(value, taken[name])
+        if isinstance(value, Mapping) and isinstance(taken[name], Mapping)
+        else taken[name]
+        for name, value in values.items()
+    }
 
 
 def load_ablation(root: Path, name: str) -> LoadedAblation:
@@ -324,6 +335,10 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
         own = message if not prefix else f"{prefix}.{message}"
         culprit = layers.origin((*place, *message.split(":")[0].split(".")))
         return f"{file if culprit == DEFAULT else culprit}: {own}"
+    if kind == "too_short":
+        return (
+            f"{where}: {name}: {found!r} should have at least {fault['ctx']['min_length']} entries"
+        )
     wanted = _PLAIN_WORDS.get(kind, message.replace("Input should", "should"))
     return f"{where}: {name}: {found!r} {wanted}"
 

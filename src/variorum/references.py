@@ -1,12 +1,11 @@
 """What people call results. Every command takes the same references, and here they are understood.
 
 A reference is nothing (the current experiment), a stage of it, an experiment, an ablation, a
-variant of one (`positions/rotary`) or a run of that (`positions/rotary/1`), a kept result
-(`before/1`), the beginning of a key (`81bc02`, `pretrain/81bc02`), or the path of a result.
+variant of one (`positions/rotary`) or a run of that (`positions/rotary/1`), kept results (`before`,
+`before/1`), the beginning of a key (`81bc02`, `pretrain/81bc02`), or the path of a result.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +100,10 @@ class References:
         text = str(reference)
         if not text.strip():
             raise VariorumError("a reference must not be empty; leave it out, or name a result")
+        if "=" in text and not Path(text).exists():
+            raise VariorumError(
+                f"{text} is a setting and no result; give it as `--config '{text}'`"
+            )
         if found := at(text):
             return found
         if text in STAGES:
@@ -109,8 +112,9 @@ class References:
             loaded = named_experiment(self.root, text)
             plan = plan_experiment(loaded, self.root, offline=True, package=self.package)
             return self._of_experiment(text, plan)
-        if "/" in text and (pinned := kept.pins(self.root).get(text)):
-            return Named(text, self.store, (pinned,))
+        pins = kept.pins(self.root).items()
+        if pinned := tuple(ref for name, ref in pins if f"{name}/".startswith(f"{text}/")):
+            return Named(text, self.store, pinned)
         name, *run = text.split("/")
         if name in ablation_names(self.root) and len(run) <= 2:
             return self._of_ablation(text, name, run)
@@ -146,10 +150,14 @@ class References:
         return plan_ablation(loaded, self.root, offline=True, package=self.package)
 
     def _of_key(self, text: str) -> Named:
-        """A result by the beginning of its key: a finished one, else one that is planned."""
+        """A result by the beginning of its key, finished or planned.
+
+        Plans of ablations are made only if it is neither here nor in the current one.
+        """
         within = text.removeprefix("./").removeprefix("results/").rstrip("/")
         stage, _, start = within.rpartition("/")
-        for refs, plan in self._known() if start else ():
+        faults: list[str] = []
+        for refs, plan in self._known(faults) if start else ():
             found = [r for r in refs if stage in ("", r.stage) and r.key.startswith(start)]
             if found:
                 named = Named(text, self.store, tuple(found), plan)
@@ -159,15 +167,24 @@ class References:
         raise VariorumError(
             f"{text}: no result, stage, experiment or ablation is called that;"
             f"{did_you_mean(text, names)} `variorum ls` shows what is here"
+            + "".join(f"; not everything could be planned: {fault}" for fault in faults[:1])
         )
 
-    def _known(self) -> Iterator[tuple[Iterable[Ref], Plan | None]]:
-        """What is here, then what is planned, as far as that can be now."""
-        yield self.store.refs(), None
-        for name in (None, *ablation_names(self.root)):
-            with suppress(VariorumError):
-                plan = self.current if name is None else self._ablation(name)
+    def _known(self, faults: list[str]) -> Iterator[tuple[Iterable[Ref], Plan | None]]:
+        """What is here or planned now, then what each ablation plans; `faults` say what cannot."""
+        here = list(self.store.refs())
+        try:
+            current = self.current
+            yield dict.fromkeys([*here, *current.nodes]), current
+        except VariorumError as fault:
+            faults.append(str(fault))
+            yield here, None
+        for name in ablation_names(self.root):
+            try:
+                plan = self._ablation(name)
                 yield plan.nodes, plan
+            except VariorumError as fault:
+                faults.append(str(fault))
 
 
 def _some(names: Sequence[str], between: str = ", ") -> str:

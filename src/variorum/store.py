@@ -257,9 +257,10 @@ class Store:
             if Spec.from_data(manifest["spec"]).ref != ref or "files" not in manifest:
                 raise StoreError(f"{self._shown(path)} belongs to another spec: {self.remedy(ref)}")
         except FileNotFoundError:
+            shown = self._shown(path)
             raise StoreError(
-                f"{self._shown(path)} does not exist: there is no complete result {ref}; "
-                "make it with snakemake, or fetch it with `dvc pull`"
+                f"{shown} does not exist: there is no complete result {ref}; make it with "
+                f"`snakemake --cores 4 {shown}`, or fetch it with `dvc pull`"
             ) from None
         except (ValueError, KeyError, TypeError):
             by_copy = "delete it, and the next run restores it from the copy beside it, or "

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -589,6 +590,21 @@ def test_what_stands_below_a_result_that_a_process_takes_meanwhile_stays(
     with held(lock_of(root, finetune.ref)):
         assert not going(removal.remove(root, plan)), "it is being made from what was to go"
     assert going(removal.remove(root, plan)) == {finetune.ref, pretrain.ref}
+
+
+def test_what_a_new_result_is_being_made_from_stays(root: Path, needed: Plan, wide: Plan) -> None:
+    store, plan = Store(root), removal.plan(root)
+    (pretrain,), (finetune,) = wide.of_stage("pretrain"), wide.of_stage("finetune")
+    new = replace(finetune.spec, settings={**finetune.spec.settings, "seed": 77})
+    runner.hand_over(store, new, "planned after the removal was")
+    with held(lock_of(root, new.ref)):
+        removed = removal.remove(root, plan)
+    assert pretrain.ref in going(plan)
+    assert pretrain.ref not in going(removed)
+    assert store.exists(pretrain.ref)
+    with held(root / ".snakemake/variorum.lock", "shared"):
+        assert pretrain.ref not in going(removal.remove(root, plan)), "Snakemake is about to"
+    assert pretrain.ref in going(removal.remove(root, plan))
 
 
 # Removing

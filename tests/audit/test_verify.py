@@ -594,10 +594,18 @@ def test_libraries_that_changed_are_one_warning_each_over_all_results(root: Path
 
 
 def test_libraries_that_a_stage_does_not_use_are_not_warned_of(root: Path) -> None:
-    changed = {"numpy": "1.0", "torch": "1.0", "scipy": "1.0"}
+    changed = {"torch": "1.0", "scipy": "1.0"}
     for stage in ("download", "tokenizer", "report"):
         rewrite_run(folder_of(root, stage), lambda run: run["libraries"].update(changed))
+    for stage in ("download", "tokenizer"):
+        rewrite_run(folder_of(root, stage), lambda run: run["libraries"].update(numpy="1.0"))
     assert check(root).warnings == ()
+
+
+def test_numpy_is_warned_of_where_a_stage_uses_it_through_another_library(root: Path) -> None:
+    rewrite_run(folder_of(root, "report"), lambda run: run["libraries"].update(numpy="1.0"))
+    (warning,) = check(root).warnings
+    assert "1.0 where 1 of 17 results were made" in warning
 
 
 def test_another_python_and_processor_are_warned_of(root: Path) -> None:

@@ -19,6 +19,7 @@ from variorum.audit.adoption.forerunners import BECAUSE, PROVED, Match, Search
 from variorum.audit.adoption.replay import Evidence, evidence
 from variorum.audit.adoption.whole import PAGES
 from variorum.audit.checks.platforms import platform_differences
+from variorum.audit.scratch import ADOPTING, ADOPTIONS
 from variorum.components import PACKAGE
 from variorum.config import TRAININGS
 from variorum.errors import Stopped, VariorumError, clear_about_storage
@@ -35,12 +36,6 @@ SAME = "the code is the same, and so is every byte that it was made from"
 
 NORMAL_RUN = "a normal run makes new results beside the old ones"
 NOTHING = "nothing was adopted"
-
-SCRATCH = "scratch/adopt"
-"""Where proofs are computed."""
-
-TURN = Ref("adopt", "all")
-"""The lock of whoever adopts."""
 
 
 class RefusedError(VariorumError):
@@ -87,10 +82,10 @@ def adopt(
         raise VariorumError('--because: say why nothing changed, as in --because "renamed only"')
     store, adoption = Store(root), None
     progress = Progress("adopt")
-    scratch = root / SCRATCH
+    scratch = root / ADOPTIONS
     try:
         wanted = _wanted(store, list(references), package)
-        with clear_about_storage(), store.locked(TURN, lambda: _wait(progress)):
+        with clear_about_storage(), store.locked(ADOPTING, lambda: _wait(progress)):
             shutil.rmtree(scratch, ignore_errors=True)
             try:
                 adoption = _Adoption(store, wanted, scratch, here or Machine(), progress, package)
@@ -209,7 +204,8 @@ class _Adoption:
         number = sum(map(self.store.exists, self.matches))
         if not number:
             return NOTHING
-        return f"{number} of {len(self.matches)} results were adopted; the same command goes on"
+        far = f"{number} of {len(self.matches)} results were adopted"
+        return far if number == len(self.matches) else f"{far}; the same command goes on"
 
     def _left_out(self) -> tuple[str, ...]:
         """What cannot be adopted, and why.

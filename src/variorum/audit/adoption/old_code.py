@@ -18,7 +18,7 @@ from pathlib import Path
 
 from variorum.audit.adoption import whole
 from variorum.audit.checks.compare import compare
-from variorum.audit.holdings.trees import git, put_into, running
+from variorum.audit.git import git, put_into, running
 from variorum.config import STAGES, FilesSource, chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment
@@ -151,12 +151,11 @@ def _made(
     root: Path, runs: Mapping[str, Path], folder: Path, progress: Progress
 ) -> dict[str, dict[str, Result]]:
     """The experiment as the code in each of these folders makes it, side by side."""
+    processes: dict[str, subprocess.Popen[str]] = {}
     with ThreadPoolExecutor(len(runs)) as pool:
-        processes = {
-            code: _started(_project(root, folder / code), source, code)
-            for code, source in runs.items()
-        }
         try:
+            for code, source in runs.items():
+                processes[code] = _started(_project(root, folder / code), source, code)
             waiting = {
                 code: pool.submit(_finished, process, code, progress)
                 for code, process in processes.items()

@@ -6,6 +6,9 @@ from typing import Any
 
 FEATURES = "vector features"
 
+BUILT_ON_NUMPY = frozenset({"matplotlib", "pandas", "scipy", "seaborn"})
+"""Libraries that compute with NumPy, so that it decides bits wherever they do."""
+
 
 def platform_differences(
     run: Mapping[str, Any], here: Mapping[str, Any], libraries: Collection[str]
@@ -38,6 +41,7 @@ def _platform(run: Mapping[str, Any], libraries: Collection[str]) -> dict[str, s
         facts["PyTorch's kernels"] = str(run["cpu_capability"])
     versions = run.get("libraries")
     if isinstance(versions, dict):
-        used = sorted(name for name in libraries if name in versions)
+        below = {"numpy"} if BUILT_ON_NUMPY.intersection(libraries) else set()
+        used = sorted(name for name in {*libraries, *below} if name in versions)
         facts |= {name: str(versions[name] or "none") for name in used}
     return facts

@@ -4,12 +4,11 @@ On the platform that made a result the bytes must be the same; on another one ea
 of its own (`rules`), which is said with the outcome.
 """
 
-import fcntl
-import tempfile
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +18,13 @@ from variorum.audit.checks.compare import Comparison, compare
 from variorum.audit.checks.platforms import platform_differences
 from variorum.audit.checks.rules import judged
 from variorum.audit.checks.verify import none_of
-from variorum.errors import Stopped, VariorumError
+from variorum.audit.scratch import RERUNNING, RERUNS
+from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.fingerprint import Fingerprint
 from variorum.machine import Machine
 from variorum.progress import Progress
 from variorum.store import Ref, Result, Spec, Store, StoreError, sha256_of
 from variorum.task import Task
-
-RERUNS = "rerun-"
-"""Folders of scratch where stages run again begin with this."""
-
-IN_USE = "in-use"
-"""A file in such a folder, on which its process holds a lock."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +98,7 @@ def rerun_all(choice: Choice, here: Machine) -> Iterator[Rerun | Refused]:
     store = choice.store
     here_are = {ref: holds_anything(store.folder(ref)) for ref in choice.refs}
     if not any(here_are.values()):
-        raise VariorumError(
-            f"nothing to run again: {none_of(choice.refs)}; make results with "
-            "`snakemake --cores 4`, or fetch them with `dvc pull`"
-        )
+        raise VariorumError(f"nothing to run again: {none_of(choice.refs)}")
     took = {ref: _seconds(store, ref) for ref in choice.refs}
     progress = Progress("rerun")
     with progress.counting(sum(took.values()), "seconds, as it took to make them,"):
@@ -142,32 +133,27 @@ def rerun(store: Store, ref: Ref, here: Machine, progress: Progress) -> Rerun:
     code = _current_code(spec)
     notes = tuple(_not_as_before(stored, code))
     inputs = {name: _upstream(store, ref, upstream) for name, upstream in spec.upstream.items()}
-    scratch = store.root / "scratch"
-    scratch.mkdir(exist_ok=True)
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix=RERUNS, dir=scratch) as folder, _in_use(folder):
-        output = Path(folder) / "output"
-        output.mkdir()
-        task = Task(spec, inputs, store.root, output, Path(folder), here, progress)
+    folder = store.root / RERUNS
+    waiting = "waits for another one to end"
+    with clear_about_storage(), store.locked(RERUNNING, lambda: progress.say(waiting)):
+        begun = time.monotonic()
+        shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+        output = folder / "output"
+        output.mkdir(parents=True)
+        task = Task(spec, inputs, store.root, output, folder, here, progress)
         try:
             run = runner.compute(store, task)
+            comparison = compare(stored.folder, output)
+            elsewhere = platform_differences(stored.run, run, code.libraries)
+            rule, passed = judged(stored, output, comparison, elsewhere)
+            damaged = tuple(_damaged(stored, output, comparison))
         except Stopped:
             raise Stopped(f"stopped while {ref} ran again; nothing of it is kept") from None
-        comparison = compare(stored.folder, output)
-        elsewhere = platform_differences(stored.run, run, code.libraries)
-        rule, passed = judged(stored, output, comparison, elsewhere)
-        damaged = tuple(_damaged(stored, output, comparison))
-        notes, passed = (*notes, *damaged), passed and not damaged
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     seconds = time.monotonic() - begun
+    notes, passed = (*notes, *damaged), passed and not damaged
     return Rerun(ref, label, seconds, comparison, notes, rule, passed)
-
-
-@contextmanager
-def _in_use(folder: str) -> Iterator[None]:
-    """Hold a lock in a folder: `variorum gc` deletes the folders of the dead."""
-    with Path(folder, IN_USE).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _current_code(spec: Spec) -> Fingerprint:

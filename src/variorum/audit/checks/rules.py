@@ -7,6 +7,7 @@ out differently, and training multiplies that; then each stage has a rule of its
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ NUMBER_TOLERANCE = 0.001
 
 PICTURES = (".svg",)
 
-FRACTION = re.compile(r"(?<![\w.])\d+(?:\.\d+(?:[eE][-+]?\d+)?|[eE][-+]?\d+)(?!\w)")
+FRACTION = re.compile(r"(?<![\w.])\d+\.\d+(?:[eE][-+]?\d+)?(?!\w|\.\d)")
 """A number that was computed, without its sign. Whole numbers are counts and names."""
 
 
@@ -113,6 +114,8 @@ def _other_cases(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterat
 def _agree(old: float | None, new: float | None) -> bool:
     if old is None or new is None:
         return old is new
+    if not (math.isfinite(old) and math.isfinite(new)):
+        return False
     return relative(old, new) <= NUMBER_TOLERANCE
 
 

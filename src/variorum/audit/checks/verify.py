@@ -105,10 +105,7 @@ def verify(choice: Choice, progress: Progress) -> Findings:
     begun = time.monotonic()
     audit = _Audit(choice.store, with_upstream(choice.store, choice.refs), progress)
     if not audit.own:
-        raise VariorumError(
-            f"nothing to verify: {none_of(choice.refs)}; make results with "
-            "`snakemake --cores 4`, or fetch them with `dvc pull`"
-        )
+        raise VariorumError(f"nothing to verify: {none_of(choice.refs)}")
     audit.check()
     audit.check_pages(choice.pages)
     files = [file for copy in audit.own.values() for file in copy.files.values()]
@@ -384,9 +381,9 @@ class _Audit:
 
 
 def _libraries(spec: Spec) -> frozenset[str]:
-    """The libraries that would make a result again; none if its stage takes it no more."""
+    """The libraries that would make a result again; all if its stage takes it no more."""
     code = runner.current_code(spec)
-    return code.libraries if code else frozenset()
+    return code.libraries if code else frozenset(machine.LIBRARIES)
 
 
 def _hashed(folders: Sequence[Path], progress: Progress) -> dict[Path, dict[str, File]]:
@@ -418,10 +415,15 @@ def some(names: Iterable[object]) -> str:
 
 
 def none_of(refs: Sequence[Ref]) -> str:
-    """That none of these is here."""
+    """That none of these is here, and how to get it."""
     if len(refs) == 1:
-        return f"{refs[0]} is not here"
-    return f"none of {some(refs)} is here" if refs else "no result is here"
+        target = f"results/{refs[0]}/{MANIFEST}"
+        return (
+            f"{refs[0]} is not here; make it with `snakemake --cores 4 {target}`, or fetch it with "
+            "`dvc pull`"
+        )
+    found = f"none of {some(refs)} is here" if refs else "no result is here"
+    return f"{found}; make results with `snakemake --cores 4`, or fetch them with `dvc pull`"
 
 
 @cache

@@ -6,7 +6,7 @@ name.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -44,17 +44,16 @@ class Needs:
 
 @dataclass(frozen=True)
 class _Branch:
-    """A state of the project in git under the names that count, and what it says."""
+    """A state of the project in git, with the names that count alone, and what it says."""
 
     tree: Tree
-    names: list[str]
     answer: Answer
 
     @property
     def name(self) -> str:
         """The name to show."""
-        others = len(self.names) - 1
-        return f"{self.names[0]}+{others}" if others else self.names[0]
+        first, *others = self.tree.names
+        return f"{first}+{len(others)}" if others else first
 
     @property
     def why_not(self) -> str:
@@ -79,7 +78,7 @@ def needs(
         serves.add(branch.answer, f"@{branch.name}")
         if branch.why_not or not branch.tree.has_experiments:
             serves.add_with_small(f".dvc@{branch.name}", branch.tree.pins, Store(root))
-    doubtful = {", ".join(branch.names): branch for branch in branches if branch.why_not}
+    doubtful = {", ".join(branch.tree.names): branch for branch in branches if branch.why_not}
     return Needs(
         {ref: tuple(names) for ref, names in serves.names.items()},
         here.faults,
@@ -99,14 +98,14 @@ def _asked(root: Path, found: Collection[Tree], ignored: Collection[str]) -> Ite
                 f"--ignore {pattern}: there is no such branch or tag; known are {', '.join(known)}"
             )
     counting = [
-        (tree, names)
+        replace(tree, names=names)
         for tree in found
-        if (names := [n for n in tree.names if not any(fnmatchcase(n, p) for p in ignored)])
+        if (names := tuple(n for n in tree.names if not any(fnmatchcase(n, p) for p in ignored)))
         and not is_checked_out(root, tree)
     ]
-    said = answers(root, [tree for tree, _ in counting if tree.has_experiments])
-    for tree, names in counting:
-        yield _Branch(tree, names, said.get(tree.content, Answer()))
+    said = answers(root, [tree for tree in counting if tree.has_experiments])
+    for tree in counting:
+        yield _Branch(tree, said.get(tree.content, Answer()))
 
 
 class _Serves:

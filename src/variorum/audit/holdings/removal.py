@@ -17,13 +17,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from variorum.audit.adoption.adopt import SCRATCH as ADOPTIONS
-from variorum.audit.adoption.adopt import TURN as ADOPTING
-from variorum.audit.checks.rerun import IN_USE, RERUNS
 from variorum.audit.holdings.inventory import KEY, Row, age, megabytes, order, refs, row, size_of
 from variorum.audit.holdings.needs import Needs, closure, needs
 from variorum.audit.holdings.stored import Vault
 from variorum.audit.holdings.trees import has_git, trees
+from variorum.audit.scratch import ADOPTING, ADOPTIONS, RERUNNING, RERUNS
 from variorum.components import PACKAGE
 from variorum.errors import VariorumError
 from variorum.runner import SPEC, handed_over
@@ -35,6 +33,7 @@ TRASH = "scratch/trash"
 STATES = "state.safetensors*"
 """What a training that was stopped goes on from."""
 
+UNSTORED = "--unstored"
 BEING_MADE = "a process is making it"
 STANDS_BELOW = "what is left alone stands on it"
 ONLY_PINNED = "only its .dvc file is here"
@@ -84,10 +83,18 @@ class Removal:
     def lines(self, now: float) -> Iterator[str]:
         """What people are shown."""
         for branch, why in self.doubtful.items():
-            yield f"{branch} cannot be planned ({why}): all that its .dvc files name is needed"
+            yield (
+                f"{branch} cannot be planned ({why}): all that its .dvc files name is needed, and "
+                "trainings that were stopped keep their state, as does what lay in results' places"
+            )
         if self.left:
             yield "left alone, though nobody needs them:"
             yield from (f"  {_line(row, now)}  {reason}" for row, reason in self.left)
+            if any(UNSTORED in reason for _, reason in self.left):
+                yield (
+                    "  (`variorum track`, and a commit of results/*/*.dvc, have DVC store results; "
+                    f"{UNSTORED} removes them for good)"
+                )
         if self:
             others = f" or on {self.n_branches} other branches and tags" if self.n_branches else ""
             yield f"to be removed, as no experiment, ablation or kept name here{others} needs it:"
@@ -193,8 +200,7 @@ class _Decision:
         self.store, self.vault, self.known = store, vault, known
         self.here = set(refs(store))
         self.unfinished = _unfinished(store)
-        planned = self.unfinished if _snakemake_runs(store.root) else set()
-        self.busy = closure({*planned, *_locked(store)}, self._upstream)
+        self.busy = closure(_at_work(store, self.unfinished), self._upstream)
 
     def _upstream(self, ref: Ref) -> Collection[Ref] | None:
         if ref in self.unfinished:
@@ -225,7 +231,7 @@ class _Decision:
             return BEING_MADE if ref in self.unfinished else "a running process needs it"
         lack = self.vault.lacks(ref) if ref in self.here else self.vault.lacks_pin(ref)
         if lack and not unstored:
-            return f"{lack} (--unstored)"
+            return f"{lack} ({UNSTORED})"
         if lack and self.known.by_files:
             branch = next(iter(self.known.by_files))
             return f"{lack}, and {branch}, which cannot be planned, might need it (--ignore)"
@@ -241,7 +247,7 @@ class _Decision:
     def _leftovers(self, unstored: bool) -> Iterator[Leftover]:
         """What dead processes left; what can be gone on with, or lay in the way, if `unstored`.
 
-        A branch that cannot be planned might want to go on with it.
+        Not while a branch that cannot be planned might want it.
         """
         scratch = self.store.root / "scratch"
         unstored = unstored and not self.known.by_files
@@ -254,12 +260,12 @@ class _Decision:
             yield self._leftover(path, "lay in the place of a result")
         for path in sorted((self.store.root / TRASH).glob("*")):
             yield self._leftover(path, "was being removed")
-        for path in sorted(scratch.glob(f"{RERUNS}*")):
-            if not _is_held(path / IN_USE):
-                yield self._leftover(path, "left by `variorum verify --rerun`")
-        adoptions = self.store.root / ADOPTIONS
-        if adoptions.is_dir() and ADOPTING not in self.busy:
-            yield self._leftover(adoptions, "left by `variorum adopt`", ADOPTING)
+        for name, lock, command in (
+            (ADOPTIONS, ADOPTING, "adopt"),
+            (RERUNS, RERUNNING, "verify --rerun"),
+        ):
+            if (self.store.root / name).is_dir() and lock not in self.busy:
+                yield self._leftover(self.store.root / name, f"left by `variorum {command}`", lock)
 
     def _leftover(self, path: Path, what: str, ref: Ref | None = None) -> Leftover:
         return Leftover(path.relative_to(self.store.root), size_of(path), what, ref)
@@ -294,6 +300,11 @@ def _unfinished(store: Store) -> set[Ref]:
     return {Ref(*path.parts[-3:-1]) for path in specs}
 
 
+def _at_work(store: Store, unfinished: set[Ref]) -> set[Ref]:
+    """What processes make or are about to make, and what else they hold the lock of."""
+    return {*_locked(store), *(unfinished if _snakemake_runs(store.root) else ())}
+
+
 def _locked(store: Store) -> Iterator[Ref]:
     """Results, and turns at other work, that a process holds the lock of."""
     for path in store.root.glob("scratch/locks/*"):
@@ -311,7 +322,7 @@ def _is_held(lock: Path) -> bool:
     try:
         with lock.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return False
     except BlockingIOError:
         return True
@@ -326,21 +337,23 @@ class _BusyError(Exception):
 
 
 def remove(root: Path, chosen: Removal) -> Removal:
-    """Remove what was chosen; what a process has begun to make meanwhile stays, with all below.
+    """Remove what was chosen; what processes make now stays, with all that it is made from.
 
-    Gives what was removed. Raises `VariorumError` if the disk refuses.
+    That is looked up once, as this begins. Gives what was removed. Raises `VariorumError` if the
+    disk refuses.
     """
     store = Store(root)
     try:
         (root / TRASH).mkdir(parents=True, exist_ok=True)
         trash = Path(tempfile.mkdtemp(dir=root / TRASH))
         # What others stand on goes last, so that whatever remains of a chain is its beginning.
-        results, stays = [], set[Ref]()
+        upstream = partial(_upstream_here, store)
+        results, stays = [], closure(_at_work(store, _unfinished(store)), upstream)
         for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):
             if row.ref not in stays and _remove(store, row.ref, trash):
                 results.append(row)
             else:
-                stays |= closure([row.ref], partial(_upstream_here, store))
+                stays |= closure([row.ref], upstream)
         parts = [part for part in chosen.leftovers if _remove_leftover(store, part, trash)]
         asides = root / "scratch/aside"
         for folder in (trash, trash.parent, *asides.glob("*"), asides):
@@ -373,8 +386,6 @@ def _remove(store: Store, ref: Ref, trash: Path) -> bool:
 
 
 def _remove_leftover(store: Store, part: Leftover, trash: Path) -> bool:
-    if _is_held(store.root / part.path / IN_USE):
-        return False
     lock = store.locked(part.ref, _refuse) if part.ref else nullcontext()
     with suppress(_BusyError, FileNotFoundError), lock:
         _delete(store.root / part.path, trash / "-".join(part.path.parts))

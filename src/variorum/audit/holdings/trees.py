@@ -1,21 +1,18 @@
 """The states of the project that git has names for.
 
 Every branch, tag, remote-tracking branch, stash and experiment of DVC is one, and a detached HEAD.
-Their files can be had in a folder of their own, and their package run from there.
 """
 
 import hashlib
 import io
-import os
 import re
 import subprocess
-import tarfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from variorum.errors import VariorumError
+from variorum.audit.git import git
 from variorum.store import Ref
 
 PLUMBING = "src/variorum/audit/holdings/answer.py"
@@ -51,30 +48,6 @@ class Tree:
 def has_git(root: Path) -> bool:
     """Whether the project is a git repository of its own."""
     return (root / ".git").exists()
-
-
-def git(root: Path, *arguments: str, given: str = "") -> str:
-    """What a git command prints; raises `VariorumError` if it fails."""
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=root,
-            input=given,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            check=False,
-        )
-    except FileNotFoundError:
-        raise VariorumError(
-            "git is not installed, so other branches cannot be seen; install it"
-        ) from None
-    if done.returncode:
-        raise VariorumError(
-            f"`git {arguments[0]}` failed, so other branches cannot be seen; mend what it says: "
-            + " ".join(done.stderr.split())
-        )
-    return done.stdout
 
 
 def trees(root: Path) -> list[Tree]:
@@ -143,40 +116,6 @@ def untracked(root: Path) -> list[str]:
     options = ("--others", "--directory", "--no-empty-directory", "-z")
     listed = git(root, "ls-files", *options, "--", *WITHOUT_RESULTS)
     return [name for name in listed.split("\0") if name]
-
-
-def put_into(root: Path, tree: str, target: Path, *paths: str) -> None:
-    """Write the files of a tree, or those that `paths` choose, into a new folder.
-
-    Raises `VariorumError` if git does not have them all.
-    """
-    target.mkdir(parents=True)
-    command = ["git", "archive", "--format=tar", tree, "--", *paths]
-    with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as archive:
-        assert archive.stdout is not None
-        assert archive.stderr is not None
-        try:
-            with tarfile.open(fileobj=archive.stdout, mode="r|") as tar:
-                tar.extractall(target, filter="tar")
-        except tarfile.TarError as error:
-            archive.stdout.close()
-            said = archive.stderr.read().decode(errors="replace").strip()
-            raise VariorumError(f"git could not give its files: {said or error}") from None
-
-
-def running(source: Path) -> dict[str, str]:
-    """The environment of a process that runs the package below `source`, and no other.
-
-    No module is found that happens to lie beside the script.
-    """
-    return {
-        **os.environ,
-        "PYTHONPATH": str(source),
-        "PYTHONSAFEPATH": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
 
 
 def blobs(root: Path, objects: Iterable[str]) -> dict[str, bytes]:
