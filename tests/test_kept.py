@@ -4,6 +4,7 @@ import multiprocessing
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from variorum.errors import VariorumError
 from variorum.experiments import KEPT, ConfigError, load_ablation
 from variorum.kept import Kept
 from variorum.plan import Plan, plan_ablation
+from variorum.references import References
 from variorum.store import Ref, Store
 
 SEEDS = """
@@ -77,29 +79,34 @@ def ask_for_kept(root: Path, text: str = BEFORE) -> None:
 # Keeping
 
 
+def keep(root: Path, name: str, references: Iterable[str] = ()) -> dict[str, Ref]:
+    """As the command does."""
+    return kept.keep(root, name, References(root).to_keep(references))
+
+
 def test_nothing_keeps_the_current_finetuned_model(here: Path) -> None:
     ref = flow.current(here).of_stage("finetune")[0].ref
-    assert kept.keep(here, "mine") == {"1": ref}
+    assert keep(here, "mine") == {"1": ref}
     assert kept.entries(here) == {"mine": {"1": ref}}
     assert list(kept.lines(here)) == [f"mine/1  {ref}    micro"]
 
 
 def test_a_variant_is_kept_with_all_of_its_seeds_and_a_run_alone(here: Path) -> None:
     refs = {seed: model(here, f"wide/{seed}") for seed in "12"}
-    assert kept.keep(here, "all", ["seeds/wide"]) == refs
-    assert kept.keep(here, "one", ["seeds/wide/2"]) == {"2": refs["2"]}
-    assert kept.keep(here, "one", ["seeds/wide/1"]) == refs, "beside what the name has"
+    assert keep(here, "all", ["seeds/wide"]) == refs
+    assert keep(here, "one", ["seeds/wide/2"]) == {"2": refs["2"]}
+    assert keep(here, "one", ["seeds/wide/1"]) == refs, "beside what the name has"
     assert kept.pins(here) == {f"{name}/{s}": refs[s] for name in ("all", "one") for s in "12"}
 
 
 def test_a_result_that_has_no_seed_is_kept_by_its_stage(here: Path) -> None:
     ref = flow.current(here).of_stage("tokenizer")[0].ref
-    assert kept.keep(here, "tokens", [str(ref)]) == {"tokenizer": ref}
+    assert keep(here, "tokens", [str(ref)]) == {"tokenizer": ref}
 
 
 def test_what_is_dropped_is_kept_no_longer_and_the_others_are(here: Path) -> None:
-    kept.keep(here, "one", ["seeds/wide/1"])
-    kept.keep(here, "two", ["seeds/wide/2"])
+    keep(here, "one", ["seeds/wide/1"])
+    keep(here, "two", ["seeds/wide/2"])
     kept.drop(here, "one")
     assert kept.pins(here) == {"two/2": model(here, "wide/2")}
     kept.drop(here, "two")
@@ -116,10 +123,10 @@ def test_two_processes_that_change_the_file_at_once_both_succeed(
         time.sleep(0.5)
         write(root, entries)
 
-    kept.keep(here, "old", ["seeds/wide/2"])
+    keep(here, "old", ["seeds/wide/2"])
     monkeypatch.setattr(kept, "_write", slowly)
     forking = multiprocessing.get_context("fork")
-    calls = [(kept.keep, (here, "new", ["seeds/wide/1"])), (kept.drop, (here, "old"))]
+    calls = [(keep, (here, "new", ["seeds/wide/1"])), (kept.drop, (here, "old"))]
     processes = [forking.Process(target=function, args=given) for function, given in calls]
     for process in processes:
         process.start()
@@ -134,7 +141,7 @@ def test_the_file_does_not_depend_on_the_order_of_calls(here: Path) -> None:
     written = set()
     for order in (calls[:3], calls[2::-1]):
         for name, reference in order:
-            kept.keep(here, name, [reference])
+            keep(here, name, [reference])
         written.add((here / KEPT).read_text())
         (here / KEPT).unlink()
     (text,) = written
@@ -173,10 +180,10 @@ def test_what_is_written_is_read_again_whatever_it_is_called(
 def test_what_does_not_fit_is_one_line_and_changes_nothing(
     here: Path, name: str, references: list[str], message: str
 ) -> None:
-    kept.keep(here, "old", ["seeds/narrow/1"])
+    keep(here, "old", ["seeds/narrow/1"])
     before = (here / KEPT).read_text()
     with pytest.raises(VariorumError, match=message) as error:
-        kept.keep(here, name, references)
+        keep(here, name, references)
     assert "\n" not in str(error.value)
     assert (here / KEPT).read_text() == before
 
@@ -224,7 +231,7 @@ def test_the_command_keeps_lists_and_drops(
 def test_kept_models_of_other_code_are_judged_beside_those_of_todays(
     here: Path, package_copy: Path, edit: Edit
 ) -> None:
-    kept.keep(here, "old", ["seeds/narrow"])
+    keep(here, "old", ["seeds/narrow"])
     ask_for_kept(here)
     same = ablation(here, "before").last.upstream
     assert same["before/1"] is same["after/1"], "the same code: the same runs"
@@ -244,7 +251,7 @@ def test_kept_models_of_other_code_are_judged_beside_those_of_todays(
 def test_a_kept_model_is_judged_on_text_that_its_own_tokenizer_encodes(
     here: Path, package_copy: Path, edit: Edit
 ) -> None:
-    kept.keep(here, "old", ["seeds/narrow"])
+    keep(here, "old", ["seeds/narrow"])
     ask_for_kept(here)
     edit("tokenizer/kinds/characters.py", "\n\n\n", "\n\n\nprint('edited')\n\n\n")
     run = ablation(here, "before", package_copy).last.upstream
@@ -256,7 +263,7 @@ def test_a_kept_model_is_judged_on_text_that_its_own_tokenizer_encodes(
 
 
 def test_an_ablation_with_kept_models_runs_to_its_table(here: Path) -> None:
-    kept.keep(here, "old", ["seeds/wide"])
+    keep(here, "old", ["seeds/wide"])
     ask_for_kept(here, BEFORE.replace("after: {}", "after: {pretrain: {max_steps: 20}}"))
     plan = ablation(here, "before")
     published = flow.files_of(here / "results/pretrain")
@@ -270,14 +277,14 @@ def test_an_ablation_with_kept_models_runs_to_its_table(here: Path) -> None:
 
 
 def test_models_of_the_finetuned_kind_are_judged_too(here: Path) -> None:
-    kept.keep(here, "old")
+    keep(here, "old")
     text = BEFORE.replace("seeds: [1, 2]", "seeds: [1, 2]\nlast_stage: finetune\ncorpus: domain")
     ask_for_kept(here, text)
     with pytest.raises(ConfigError, match="seed 2 is not among those kept as old"):
         ablation(here, "before")
     second = flow.current(here, seed=2)
     flow.before(here, second, "figures")
-    kept.keep(here, "old", [str(second.of_stage("finetune")[0].ref)])
+    keep(here, "old", [str(second.of_stage("finetune")[0].ref)])
     run = ablation(here, "before").last.upstream["before/2"]
     assert run.upstream["model"].ref == second.of_stage("finetune")[0].ref
     assert run.upstream["text"].label == "domain"
@@ -314,7 +321,7 @@ def test_models_of_the_finetuned_kind_are_judged_too(here: Path) -> None:
 def test_a_kept_variant_that_cannot_be_is_one_line_with_its_place(
     here: Path, old: str, new: str, message: str
 ) -> None:
-    kept.keep(here, "old", ["seeds/narrow"])
+    keep(here, "old", ["seeds/narrow"])
     ask_for_kept(here, BEFORE.replace(old, new))
     with pytest.raises(ConfigError, match=message) as error:
         ablation(here, "before")
@@ -322,7 +329,7 @@ def test_a_kept_variant_that_cannot_be_is_one_line_with_its_place(
 
 
 def test_a_kept_model_that_is_not_here_is_named_with_how_to_fetch_it(here: Path) -> None:
-    kept.keep(here, "old", ["seeds/narrow"])
+    keep(here, "old", ["seeds/narrow"])
     ask_for_kept(here)
     ref = model(here, "narrow/2")
     shutil.rmtree(Store(here).folder(ref))

@@ -385,6 +385,7 @@ def keep(
 ) -> None:
     """Pin results by a name, against `gc` and for ablations to stand beside (`kept: NAME`)."""
     from variorum import kept
+    from variorum.references import References
 
     root = find_project()
     if drop and (name is None or results):
@@ -392,7 +393,7 @@ def keep(
     if drop:
         kept.drop(root, str(name))
     elif name is not None:
-        kept.keep(root, name, results or [])
+        kept.keep(root, name, References(root).to_keep(results or []))
     for line in kept.lines(root):
         print(line)
 

@@ -9,7 +9,6 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 
@@ -17,9 +16,6 @@ from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
 from variorum.experiments import KEPT, ConfigError, Layered, did_you_mean, read_kept
 from variorum.store import Ref, Result, Store, StoreError
-
-if TYPE_CHECKING:
-    from variorum.references import Named
 
 HEADER = (
     "# Results that `variorum keep` pinned, by name and seed. `variorum gc` leaves them, and an\n"
@@ -69,20 +65,14 @@ def pins(root: Path) -> dict[str, Ref]:
 # Changing what is kept
 
 
-def keep(root: Path, name: str, references: Iterable[str] = ()) -> dict[str, Ref]:
+def keep(root: Path, name: str, refs: Iterable[Ref]) -> dict[str, Ref]:
     """Keep results under a name, beside those that it has; gives all of them.
 
-    By default that is the current model. A variant of an ablation (`positions/rotary`) stands for
-    its model of every seed. Raises `VariorumError` if a result is not here, or does not fit those
-    of that name.
+    Raises `VariorumError` if one is not here, or does not fit those of that name.
     """
     if not NAME.fullmatch(name):
         raise VariorumError(f"{name}: a name has letters, digits, _ and - alone; choose another")
-    from variorum.references import References  # which plans, and plans know kept results
-
-    store, known = Store(root), References(root)
-    asked = [known.named(reference) for reference in references] or [known.named(None)]
-    refs = [ref for each in asked for ref in _models_of(each)]
+    store = Store(root)
     with store.locked(CHANGES):
         kept = entries(root)
         own = kept.setdefault(name, {})
@@ -98,16 +88,6 @@ def keep(root: Path, name: str, references: Iterable[str] = ()) -> dict[str, Ref
             own[part] = ref
         _write(root, kept)
     return own
-
-
-def _models_of(named: "Named") -> Iterable[Ref]:
-    """A variant's models, or the one result that is named."""
-    if named.whole and named.runs:
-        raise VariorumError(
-            f"{named.reference} names an ablation; keep its variants one by one, each under a name "
-            f"of its own, as {named.reference}/{next(iter(named.runs)).split('/')[0]}"
-        )
-    return named.refs if named.runs else [named.one()]
 
 
 def drop(root: Path, name: str) -> dict[str, Ref]:

@@ -120,6 +120,21 @@ class References:
             return self._of_ablation(text, name, run)
         return self._of_key(text)
 
+    def to_keep(self, references: Iterable[str]) -> list[Ref]:
+        """What is pinned where these are kept: a variant's models, or the one result of a name.
+
+        Without any, the current model.
+        """
+        asked = [self.named(reference) for reference in references] or [self.named(None)]
+        for each in asked:
+            if each.whole and each.runs:
+                variant = next(iter(each.runs)).split("/")[0]
+                raise VariorumError(
+                    f"{each.reference} names an ablation; keep its variants one by one, each under "
+                    f"a name of its own, as {each.reference}/{variant}"
+                )
+        return [ref for each in asked for ref in (each.refs if each.runs else [each.one()])]
+
     def _of_experiment(self, text: str, plan: Plan) -> Named:
         trained = [plan.of_stage(stage) for stage in reversed(TRAININGS)]
         model = next(nodes[-1].ref for nodes in trained if nodes)

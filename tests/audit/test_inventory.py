@@ -303,7 +303,7 @@ def test_what_is_kept_stays_with_all_that_it_stands_on(
     (finetune,), (pretrain,) = wide.of_stage("finetune"), wide.of_stage("pretrain")
     if place == "on a branch":
         project.run("git", "switch", "--quiet", "--create", "feature")
-    kept.keep(root, "before", [finetune.ref.key])
+    kept.keep(root, "before", [finetune.ref])
     if place == "on a branch":
         made_up.commit(project)
         project.run("git", "switch", "--quiet", "main")
@@ -327,7 +327,7 @@ def test_a_branch_whose_ablation_names_what_is_kept_is_planned(
     other = flow.current(root)
     made_up.make(root, other)
     made_up.change(root)
-    kept.keep(root, "before", [pretrain.ref.key, other.of_stage("pretrain")[0].ref.key])
+    kept.keep(root, "before", [pretrain.ref, other.of_stage("pretrain")[0].ref])
     (root / "config/ablations").mkdir()
     text = made_up.ABLATION.replace("{model: {n_embd: 32}}", "{kept: before}")
     (root / "config/ablations/widths.yaml").write_text(text)
