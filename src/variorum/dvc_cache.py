@@ -86,10 +86,7 @@ class DvcCache:
             try:
                 config = Config(str(self._root / ".dvc"))
             except ConfigError as error:
-                raise VariorumError(
-                    f"DVC's settings cannot be read ({error}); mend .dvc/config or "
-                    ".dvc/config.local"
-                ) from None
+                raise VariorumError(f".dvc/config or .dvc/config.local: {error}; mend it") from None
             cache = Path(config["cache"].get("dir") or cache)
             remote = config["remote"].get(config["core"].get("remote"), {}).get("url")
         places = [cache]
