@@ -27,6 +27,7 @@ settings.load_profile("any machine")
 # Tests compute as stages do: one thread a process.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"  # Hugging Face's libraries ask no network
 
 MICRO_DOMAIN = """  domain:
     source: {kind: files, path: texts/domain}

@@ -1,10 +1,16 @@
 """The command: what it prints, and that whatever a user can mend is one line and exit status 1."""
 
+import fcntl
+import inspect
 import os
+import re
+import select
 import shutil
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +18,10 @@ import pytest
 import flow
 from conftest import ROOT, Command, Project, Said, add_micro_experiment, copy_project
 from variorum import cli, schemas
+from variorum.config import SamplingSettings
 from variorum.store import Store
+
+CTRL_C, CTRL_D = "\x03", "\x04"
 
 COMMANDS = (
     "run",
@@ -22,6 +31,7 @@ COMMANDS = (
     "adopt",
     "keep",
     "sample",
+    "model",
     "why",
     "track",
     "lock",
@@ -105,6 +115,8 @@ def test_wrong_usage_ends_with_status_2(variorum: Command, arguments: list[str])
         ["run", "pretrain/0"],
         ["keep"],
         ["adopt", "--prove"],
+        ["model", "describe"],
+        ["model", "export", "finetune", "there"],
     ],
 )
 def test_outside_a_project_every_command_says_so(
@@ -265,7 +277,13 @@ def test_sample_writes_the_prompt_and_its_continuation(variorum: Command, here: 
     assert said.code == 0
     assert said.out.startswith("the ")
     assert said.err.startswith(f"{flow.current(here).of_stage('finetune')[0].ref}: ")
-    assert said.err.endswith(" parameters\n")
+    model, how = said.err.splitlines()
+    assert model.endswith(" parameters")
+    assert re.fullmatch(
+        r"20 tokens: max_tokens reached; valid_utf8 took away \d+\.\d\d % of the probability, "
+        r"\d+\.\d\d % at most; window cuts: 1 \(half-window\)",
+        how,
+    )
     assert said == variorum("sample", "the ", "-n", "20", "--seed", "3", "--no-cache")
     assert said.out != variorum("sample", "the ", "-n", "20", "--seed", "4").out
 
@@ -283,17 +301,47 @@ def test_sample_takes_any_reference_and_greedy_ignores_the_seed(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--top-p", "0"], "top_p: 0.0: "),
-        (["-t", "inf"], "temperature: inf: "),
+        (["--top-p", "0"], "sampling: top_p: 0.0 should be greater than 0"),
+        (["-t", "inf"], "temperature: inf should be a finite number"),
+        (["--stop", ""], "stop.0: '' "),
         (["-m", "zzz"], "zzz: no result, stage, experiment or ablation is called that; `variorum"),
         (["-m", "report"], "results/report/"),
-        (["-m", "tokenizer"], "is no model; name a result of finetune or pretrain"),
+        (["-m", "tokenizer"], "is no model; name a result of finetune or imported or pretrain"),
     ],
 )
 def test_wrong_options_of_sample_are_one_line(
     variorum: Command, here: Path, arguments: list[str], message: str
 ) -> None:
     refused(variorum("sample", "the ", *arguments), message)
+
+
+def test_sample_has_the_defaults_of_the_settings() -> None:
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(cli.sample).parameters.items()
+    }
+    defaults["max_tokens"] = defaults.pop("tokens")
+    for name, field in SamplingSettings.model_fields.items():
+        assert (defaults[name] or None) == (field.default or None), name
+
+
+def test_sample_ends_before_a_stop_string_and_says_so(variorum: Command, here: Path) -> None:
+    whole = variorum("sample", "the ", "-n", "40", "--seed", "3").out[len("the ") : -1]
+    stop = whole[5:7]
+    said = variorum("sample", "the ", "-n", "40", "--seed", "3", "--stop", "§§", "--stop", stop)
+    assert said.out == f"the {whole[: whole.index(stop)]}\n"
+    assert " tokens: a stop string came; " in said.err
+
+
+def test_sample_writes_whole_characters_unless_it_is_told_not_to(
+    variorum: Command, here: Path
+) -> None:
+    hot = ("sample", "the ", "-t", "50", "--top-p", "1", "-n", "60")
+    whole, free = variorum(*hot), variorum(*hot, "--any-bytes")
+    assert "\ufffd" not in whole.out
+    assert "\ufffd" in free.out
+    assert "valid_utf8 took away" in whole.err
+    assert "valid_utf8" not in free.err
 
 
 def start(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
@@ -335,7 +383,146 @@ def test_interactive_sample_answers_each_line_of_its_input(trained: Project) -> 
     assert lines[2].startswith("sun \ufffd")
 
 
+class Terminal:
+    """`variorum sample -i` at a terminal, with somebody who types and reads."""
+
+    def __init__(self, project: Project, *arguments: str) -> None:
+        self._side, other = os.openpty()
+        self.process = subprocess.Popen(
+            ["variorum", "sample", "-i", *arguments],
+            cwd=project.root,
+            env=project.environment({"TERM": "dumb"}),
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C signals
+        )
+        os.close(other)
+        self._unread = ""
+
+    def types(self, keys: str) -> None:
+        """Press these keys."""
+        os.write(self._side, keys.encode())
+
+    def interrupts(self) -> None:
+        """Press Ctrl-C, as slowly as a person: Python sees it while it waits for the next key."""
+        time.sleep(0.5)
+        self.types(CTRL_C)
+
+    def reads(self, pattern: str) -> str:
+        """What has appeared, up to the end of the first match."""
+        end = time.monotonic() + 60
+        while (match := re.search(pattern, self._unread)) is None:
+            assert time.monotonic() < end, f"no {pattern} in {self._unread[-2000:]}"
+            if select.select([self._side], [], [], 1)[0]:
+                self._unread += os.read(self._side, 1 << 16).decode(errors="replace")
+        read, self._unread = self._unread[: match.end()], self._unread[match.end() :]
+        return read
+
+    def close(self) -> None:
+        """End it, however it is."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._side)
+
+
+@pytest.fixture
+def terminal(trained: Project) -> Iterator[Callable[..., Terminal]]:
+    """Open a terminal with a conversation in it, at its first prompt."""
+    opened = []
+
+    def start(*arguments: str) -> Terminal:
+        opened.append(Terminal(trained, *arguments))
+        opened[-1].reads("prompt> ")
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+def test_ctrl_c_ends_a_text_then_a_line_then_the_conversation(
+    terminal: Callable[..., Terminal],
+) -> None:
+    talk = terminal("-n", "200000", "--greedy")
+    talk.types("the sun \n")
+    talk.reads("the sun .{200}")
+    talk.interrupts()
+    said = talk.reads("prompt> ")
+    assert re.search(r"\d+ tokens: stopped; ", said)
+    talk.types("/max_tokens 3\n")
+    talk.reads("/max_tokens 3\r\nprompt> ")
+    talk.types("the \n")
+    talk.reads("3 tokens: max_tokens reached[^>]*prompt> ")
+    talk.types("half a line")
+    talk.reads("half a line")
+    talk.interrupts()
+    talk.reads("prompt> ")
+    talk.types("the \n")
+    talk.reads("3 tokens: max_tokens reached[^>]*prompt> ")
+    talk.interrupts()
+    assert talk.process.wait(30) == 0
+
+
+def test_settings_change_in_a_conversation_and_wrong_ones_are_one_line(
+    terminal: Callable[..., Terminal],
+) -> None:
+    talk = terminal("-n", "5")
+    for typed, answer in (
+        ("/temperature 0.5", "/temperature 0.5"),
+        ("/top_k 40", "/top_k 40"),
+        ("/top_k null", "/top_k null"),
+        ("/seed 3", "/seed 3"),
+        ("/seed", "/seed 3"),
+        ('/stop ["\\n", END]', '/stop ["\\n", "END"]'),
+        ("/top_p 2", "variorum: sampling: top_p: 2 should be less than or equal to 1"),
+        ("/temp 1", "variorum: sampling: temp: unknown setting; did you mean `temperature`?"),
+        ("/min_p [", "variorum: /min_p [: the value is not valid YAML; put text in quotes"),
+    ):
+        talk.types(f"{typed}\n")
+        said = talk.reads("prompt> ").replace("\r", "")
+        assert said == f"{typed}\n{answer}\nprompt> "
+    talk.types("/show\n")
+    said = talk.reads("prompt> ")
+    assert "/temperature 0.5\r\n/top_k null\r\n/top_p 0.95" in said
+    assert '/stop ["\\n", "END"]' in said
+    talk.types("/help\n")
+    assert "Ctrl-C ends a text" in talk.reads("prompt> ")
+    talk.types("//slash\n")
+    talk.reads("//slash\r\n/slash[^>]*prompt> ")
+    talk.types(CTRL_D)
+    assert talk.process.wait(30) == 0
+
+
 def test_a_prompt_that_is_no_text_is_taken_all_the_same(variorum: Command, here: Path) -> None:
     said = variorum("sample", os.fsdecode(b"the \xff"), "-n", "3")
     assert said.code == 0
     assert said.out.startswith("the ?")
+
+
+# Models
+
+
+def test_a_model_is_described_before_and_after_it_is_made(variorum: Command, here: Path) -> None:
+    planned = variorum("model", "describe", "--config", "tokenizer={kind: bpe, vocab_size: 400}")
+    assert planned.code == 0
+    assert planned.out.startswith("experiment micro, as planned\nlayer ")
+    assert "vocabulary                              400 tokens\n" in planned.out
+    made = variorum("model", "describe", "finetune")
+    assert made.out.startswith("finetune/")
+    assert "finetune, 10 steps with adamw" in made.out
+    refused(variorum("model", "describe", "finetune", "--config", "seed=2"), "give one of them")
+    refused(variorum("model", "describe", "encode"), "names 2 results")
+
+
+def test_a_model_is_exported_once_into_a_folder(
+    variorum: Command, here: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "for others"
+    said = variorum("model", "export", "pretrain", str(folder))
+    assert said.code == 0
+    assert re.fullmatch(rf"pretrain/\w+: 5 files in {re.escape(str(folder))}\n", said.out)
+    assert len(list(folder.iterdir())) == 5
+    refused(variorum("model", "export", "pretrain", str(folder)), "is not empty; name a new folder")
+    refused(variorum("model", "export", "tokenizer", str(tmp_path / "x")), "is no model")

@@ -20,14 +20,19 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 import flow
+import peers
+from apis import TOKEN, arxiv_answer, genius_answer
 from conftest import Record, add_micro_experiment, copy_project
+from loopback import served
 from oracles import edits, reach
 from variorum import config, machine, runner
 from variorum.components import PACKAGE, module_name
 from variorum.config import STAGES, chosen_components, restored
-from variorum.corpus.sources import python_package
+from variorum.corpus.fetching import FetchContext
+from variorum.corpus.sources import arxiv, genius, python_package
 from variorum.errors import VariorumError
 from variorum.experiments import LoadedExperiment, load_ablation, load_experiment, named_experiment
 from variorum.fingerprint import MEANINGS, OUTSIDE, OUTSIDE_FOLDER, Code, fingerprint
@@ -55,11 +60,45 @@ pretrain: {{batch_size: 4, max_steps: 4, warmup_steps: 1, val_interval: 2, val_t
 finetune: {{batch_size: 4, max_steps: 4, warmup_steps: 1, val_interval: 2, val_tokens: 64}}
 stress: {{prompts: ["the "], sampling: {{max_tokens: 8}}, case_tokens: 16}}
 """
+OF_APIS = """
+title: Answers of servers
+corpus:
+  base: {{source: {{kind: arxiv, query: "all:testing", max_results: 10, page_size: 10,
+                    api: "{papers}/", sha256: "{papers_sha256}"}}}}
+  domain: {{source: {{kind: genius, artists: [Mü], api: "{songs}/api/", site: "{songs}/site/",
+                      sha256: "{songs_sha256}"}}}}
+"""
+OF_FILES = """
+title: Rows and made-up words
+corpus:
+  base: {source: {kind: csv, path: rows, text: "{a} {b}", id: a,
+                  where: [{column: b, matches: n}]}}
+  domain: {source: {kind: synthetic, documents: 3, length: 50}}
+model: {context_length: 8}
+"""
+ROWS = {"a.csv": "a;b\n1;one\n2;none\n3\n", "b.jsonl": '{"a": 4, "b": "nine"}\n[]\n'}
+OF_IMPORT = """
+title: A model of others
+imported: {path: models/gpt2}
+corpus: {base: {source: {kind: files, path: texts/base}}, domain: null}
+"""
 KINDS = """
-title: Both kinds of positions
+title: One of each kind
 question: Is there a difference?
 experiment: micro
-variants: {learned: {}, rotary: {model: {positions: rotary}}}
+variants:
+  learned: {}
+  rotary: {model: {positions: rotary}}
+  second:
+    model: {positions: sinusoidal, feed_forward: relu, norm: rms, attention: written_out,
+            token_shift: true, ngrams: [2], qk_norm: true}
+    pretrain: {optimizer: sgd, schedule: linear, batches: sliding}
+  third:
+    model: {positions: alibi, feed_forward: relu_squared, document_attention: true}
+    pretrain: {optimizer: adam, schedule: constant, batches: permutation, patience: 2}
+  fourth:
+    model: {positions: none, feed_forward: swiglu, norm_position: after, tied_head: false}
+    pretrain: {optimizer: muon, schedule: stable_decay, precision: bf16, accumulation: 2}
 baseline: learned
 seeds: [1, 2]
 """
@@ -96,12 +135,35 @@ def planned(root: Path, package: Path = PACKAGE) -> list[Plan]:
     """The plans of the project: two experiments and an ablation."""
     loaded: list[LoadedExperiment] = [load_experiment(root), named_experiment(root, "other")]
     plans = [plan_experiment(each, root, offline=True, package=package) for each in loaded]
+    for name in ("of_apis", "of_files"):  # of these, how they get their text is enough
+        plan = plan_experiment(named_experiment(root, name), root, offline=True, package=package)
+        downloads = plan.of_stage("download")
+        plans.append(Plan({node.ref: node for node in downloads}, downloads[-1]))
+    of_import = named_experiment(root, "of_import")
+    plan = plan_experiment(of_import, root, offline=True, package=package)
+    evaluation = plan.of_stage("evaluate")[0]
+    up_to = list(plan.nodes).index(evaluation.ref) + 1
+    plans.append(Plan(dict(list(plan.nodes.items())[:up_to]), evaluation))
     ablation = load_ablation(root, "kinds")
     return [*plans, plan_ablation(ablation, root, offline=True, package=package)]
 
 
 @pytest.fixture(scope="module")
-def project_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def apis() -> Iterator[tuple[str, str]]:
+    """Addresses of servers that answer as arXiv and as Genius."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        served(arxiv_answer) as papers,
+        served(genius_answer) as songs,
+    ):
+        patch.setattr(genius, "_PAUSE", 0.0)
+        patch.setenv(genius.TOKEN, TOKEN)
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield papers.address, songs.address
+
+
+@pytest.fixture(scope="module")
+def project_root(tmp_path_factory: pytest.TempPathFactory, apis: tuple[str, str]) -> Path:
     """A project that plans every stage, source, tokenizer and position encoding."""
     project = copy_project(tmp_path_factory.mktemp("code_keys") / "project")
     add_micro_experiment(project)
@@ -115,6 +177,29 @@ def project_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "digest": python_package.digest(PURE),
     }
     (project.root / "config/experiments/other.yaml").write_text(OTHER.format(**facts))
+    (project.root / "config/experiments/of_import.yaml").write_text(OF_IMPORT)
+    peers.save_gpt2(project.root / "models/gpt2", [TEXT])
+    (project.root / "rows").mkdir()
+    for name, content in ROWS.items():
+        (project.root / "rows" / name).write_text(content)
+    (project.root / "config/experiments/of_files.yaml").write_text(OF_FILES)
+    nowhere = "0" * 64
+    of_apis = OF_APIS.format(
+        papers=apis[0], songs=apis[1], papers_sha256=nowhere, songs_sha256=nowhere
+    )
+    (project.root / "config/experiments/of_apis.yaml").write_text(of_apis)
+    context = FetchContext(project.root, tmp_path_factory.mktemp("answers"), (), str)
+    corpus = named_experiment(project.root, "of_apis").settings.corpus
+    assert isinstance(corpus.base.source, config.ArxivSource)
+    assert corpus.domain is not None
+    assert isinstance(corpus.domain.source, config.GeniusSource)
+    of_apis = OF_APIS.format(
+        papers=apis[0],
+        songs=apis[1],
+        papers_sha256=arxiv.held(corpus.base.source, context)[0],
+        songs_sha256=genius.held(corpus.domain.source, context)[0],
+    )
+    (project.root / "config/experiments/of_apis.yaml").write_text(of_apis)
     for file in (project.root / "config/ablations").iterdir():
         file.unlink()
     (project.root / "config/ablations/kinds.yaml").write_text(KINDS)
@@ -197,7 +282,11 @@ def test_components_are_found_wherever_in_the_settings_they_are_chosen() -> None
     assert chosen_components(
         Many(models=(rotary,), trainings={"one": config.TrainingSettings()})
     ) == [
+        ("model/attentions", "fused"),
+        ("model/feed_forwards", "gelu"),
+        ("model/norms", "layer"),
         ("model/positions", "rotary"),
+        ("training/batch_orders", "replacement"),
         ("training/optimizers", "adamw"),
         ("training/schedules", "cosine"),
     ]
@@ -545,6 +634,7 @@ NAMED_OUTSIDE = {
     "DownloadStage": "settings",
     "EvaluateStage": "settings",
     "FinetuneStage": "settings",
+    "ImportedStage": "settings",
     "ModelSettings": "settings",
     "NormalizeStage": "settings",
     "PretrainStage": "settings",
@@ -568,6 +658,7 @@ NAMED_OUTSIDE = {
 CALLED_OUTSIDE = {
     "variorum.atomic:write_atomically",
     "variorum.components:load",
+    "variorum.config:ChangingSource.lock_name",  # made of settings; a cache's folder, and messages
     "variorum.config:canonical",
     "variorum.config:restored",
     "variorum.progress:Progress.say",
@@ -618,7 +709,59 @@ def settings_models(model: type[config.Settings] = config.Settings) -> Iterator[
             yield from settings_models(inner)
 
 
-NEUTRAL_FOR_EVER = {"Experiment.strict_libraries": False, "ModelSettings.rotary_base": 10000.0}
+NEUTRAL_FOR_EVER = {
+    "ArxivSource.api": "https://export.arxiv.org/api/query",
+    "ArxivSource.page_size": 100,
+    "EvaluateSettings.memorization_tokens": 2048,
+    "EvaluateSettings.ngram_order": 6,
+    "Experiment.imported": None,
+    "Experiment.strict_libraries": False,
+    "FinetuneSettings.accumulation": 1,
+    "FinetuneSettings.batches": "replacement",
+    "FinetuneSettings.decay_share": 0.2,
+    "FinetuneSettings.freeze": (),
+    "FinetuneSettings.matrix_rate": 1.0,
+    "FinetuneSettings.momentum": 0.95,
+    "FinetuneSettings.patience": None,
+    "FinetuneSettings.precision": "fp32",
+    "FinetuneSettings.replay": 0.0,
+    "FinetuneSettings.stride": None,
+    "GeniusSource.api": "https://api.genius.com/",
+    "GeniusSource.site": "https://genius.com/",
+    "ModelSettings.attention": "fused",
+    "ModelSettings.document_attention": False,
+    "ModelSettings.feed_forward": "gelu",
+    "ModelSettings.ngram_buckets": 16384,
+    "ModelSettings.ngrams": (),
+    "ModelSettings.norm": "layer",
+    "ModelSettings.norm_position": "before",
+    "ModelSettings.qk_norm": False,
+    "ModelSettings.rotary_base": 10000.0,
+    "ModelSettings.tied_head": True,
+    "ModelSettings.token_shift": False,
+    "ModelSettings.zero_outputs": False,
+    "NormalizeSettings.max_mean_word_length": None,
+    "NormalizeSettings.max_repeated_lines": None,
+    "NormalizeSettings.max_symbols_per_word": None,
+    "NormalizeSettings.min_letter_share": None,
+    "NormalizeSettings.min_mean_word_length": None,
+    "NormalizeSettings.near_duplicates": None,
+    "SamplingSettings.min_p": 0.0,
+    "SamplingSettings.repetition_penalty": 1.0,
+    "SamplingSettings.repetition_window": 64,
+    "SamplingSettings.stop": (),
+    "SamplingSettings.valid_utf8": False,
+    "StressSettings.noise_loss_ratio": 1.5,
+    "StressSettings.noise_share": 0.1,
+    "TrainingSettings.accumulation": 1,
+    "TrainingSettings.batches": "replacement",
+    "TrainingSettings.decay_share": 0.2,
+    "TrainingSettings.matrix_rate": 1.0,
+    "TrainingSettings.momentum": 0.95,
+    "TrainingSettings.patience": None,
+    "TrainingSettings.precision": "fp32",
+    "TrainingSettings.stride": None,
+}
 """A neutral value is in no key: results that were made with it would silently mean another."""
 
 
@@ -644,10 +787,16 @@ def test_settings_that_code_makes_by_itself_take_no_default_from_outside() -> No
             if model := models.get(name):
                 given = {keyword.arg for keyword in node.keywords}
                 fields = model.model_fields.items()
-                asked = {n for n, f in fields if "neutral" not in config.field_metadata(f)}
+                asked = {n for n, f in fields if not neutral_by_default(f)}
                 assert asked <= given, f"{file.name}:{node.lineno} takes defaults"
                 made += 1
     assert made
+
+
+def neutral_by_default(field: FieldInfo) -> bool:
+    """Whether leaving the setting out means what it meant before it existed, for ever."""
+    extra = config.field_metadata(field)
+    return "neutral" in extra and bool(field.default == extra["neutral"])
 
 
 def is_call_of_name(node: ast.AST) -> bool:
@@ -667,7 +816,7 @@ BLIND_ATTRIBUTES = {
     *("signature", "getsource", "getenv"),
 }
 ALLOWED = {("variorum.corpus.fetching", "environ")}
-"""Where mirrors are, whose bytes are verified."""
+"""Where mirrors are, whose bytes are verified, and the tokens of servers."""
 
 
 def test_code_of_stages_does_nothing_that_its_fingerprint_cannot_see() -> None:
@@ -757,7 +906,9 @@ def test_in_strict_mode_a_new_version_changes_the_keys_of_what_uses_it_and_of_wh
     before = planned(strict_root)
     newer(library)
     for old, new in zip(before, planned(strict_root), strict=True):
-        assert any(uses(node, library) for node in old) or library == "scipy"
+        downloads_alone = not old.of_stage("pretrain")
+        used = any(uses(node, library) for node in old)
+        assert used or library == "scipy" or downloads_alone
         for above, below in zip(old, new, strict=True):
             assert (above.ref != below.ref) == uses(above, library), above
 
@@ -795,7 +946,7 @@ def test_strict_results_say_their_versions_and_others_say_none(
         node = flow.before(root, plan, "tokenizer").upstream["base"]
         manifest = Store(root).open(node.ref).manifest
         versions = machine.versions(node.code.libraries)
-        assert versions.keys() == {"python", "ftfy", "numpy"}
+        assert versions.keys() == {"python", "ftfy", "numpy", "datasketch"}
         assert manifest["spec"].get("libraries") == (versions if plan is strict else None)
 
 

@@ -13,7 +13,17 @@ from conftest import ROOT
 PACKAGE = ROOT / "src/variorum"
 
 FLOORS = (
-    ("config", "components", "errors", "project", "experiments", "atomic", "unicode14", "schemas"),
+    (
+        "config",
+        "components",
+        "errors",
+        "project",
+        "experiments",
+        "atomic",
+        "unicode14",
+        "schemas",
+        "model_config",
+    ),
     ("store", "syntax", "fingerprint", "machine", "progress", "task"),
     ("corpus", "tokenizer", "model", "generation", "training", "evaluation"),
     ("report",),
@@ -26,6 +36,8 @@ FLOORS = (
         "workflow",
         "references",
         "library",
+        "described",
+        "conversation",
         "kept",
         "stages",
         "audit",

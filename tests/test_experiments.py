@@ -4,6 +4,7 @@ import json
 import math
 import re
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pretrain": {"learning_rate": math.nan}}, "should be a finite number"),
     ({"model": {"n_head": 3}}, "3 heads do not divide the width n_embd = 128; try 4"),
     ({"model": {"n_head": 128}}, "n_embd / n_head must be even, not 1"),
-    ({"model": {"positions": "rotry"}}, "no 'rotry'; choose one of learned, rotary"),
+    ({"model": {"positions": "rotry"}}, "no 'rotry'; choose one of alibi, learned, none, rotary"),
     ({"tokenizer": {"vocab_size": 100}}, "100 cannot hold the 256 bytes"),
     ({"tokenizer": {"vocab_size": None}}, "None cannot hold the 256 bytes"),
     ({"pretrain": {"batch_size": 7}}, "7 sequences cannot be shared equally by 2 shards; try 8"),
@@ -65,7 +66,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pretrain": 3}, "pretrain: 3 should be a section of settings"),
     (
         {"corpus": {"base": {"source": {"kind": "ur"}}}},
-        "'ur' is none of python-package, url, files; did you mean `url`?",
+        "'ur' is none of python-package, url, files, csv, arxiv, genius, synthetic; "
+        "did you mean `url`?",
     ),
     ({"corpus": {"base": {"source": {"verion": "1"}}}}, "did you mean `version`?"),
     ({"corpus": {"base": {"source": {"sha256": "abc"}}}}, "64 hexadecimal digits"),
@@ -248,7 +250,11 @@ def test_the_chosen_components_are_found_wherever_they_stand() -> None:
         ("corpus/sources", "url"),
         ("corpus/sources", "python-package"),
         ("tokenizer/kinds", "characters"),
+        ("model/attentions", "fused"),
+        ("model/feed_forwards", "gelu"),
+        ("model/norms", "layer"),
         ("model/positions", "learned"),
+        ("training/batch_orders", "replacement"),
         ("training/optimizers", "adamw"),
         ("training/schedules", "cosine"),
     } == set(chosen_components(settings))
@@ -305,8 +311,8 @@ def test_the_committed_schemas_are_those_of_the_settings() -> None:
 def test_every_field_has_an_explanation() -> None:
     for path, name in _all_settings(Experiment, ()):
         model: Any = Experiment
-        for section in path.split(".")[:-1]:
-            model = _inner(model, section, name)
+        for section, following in pairwise(path.split(".")):
+            model = _inner(model, section, following)
         assert model.model_fields[name].description, path
 
 
@@ -321,3 +327,42 @@ def test_every_peers_name_leads_to_a_setting_of_ours() -> None:
     ours = {name for _, name in _all_settings(Experiment, ())}
     assert set(PEER_NAMES.values()) <= ours
     assert not set(PEER_NAMES) & ours
+
+
+# Presets
+
+
+def with_text(project: Project, name: str, text: str) -> None:
+    """An experiment of the project: the micro one with some lines more."""
+    micro = (project.root / "config/experiments/micro.yaml").read_text()
+    (project.root / f"config/experiments/{name}.yaml").write_text(text + micro)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in (ROOT / "config/presets").glob("*.yaml")])
+def test_a_preset_holds_where_nothing_else_is_said(micro: Project, name: str) -> None:
+    with_text(micro, "mine", f"preset: {name}\n")
+    mine = named_experiment(micro.root, "mine")
+    preset = YAML(typ="safe").load(micro.root / f"config/presets/{name}.yaml")
+    for section, values in preset.items():
+        for setting_name, value in values.items():
+            found = getattr(getattr(mine.settings, section), setting_name)
+            assert found == (tuple(value) if isinstance(value, list) else value)
+            origin = mine.layers.origin((section, setting_name))
+            assert origin.startswith(f"config/presets/{name}.yaml:")
+    assert mine.settings.model.n_embd == 16  # the experiment's own
+
+
+def test_a_preset_is_no_part_of_a_key_but_what_it_sets_is(micro: Project) -> None:
+    plain = named_experiment(micro.root, "micro")
+    with_text(micro, "mine", "preset: gpt2\n")
+    assert canonical(named_experiment(micro.root, "mine").settings.model) == canonical(
+        plain.settings.model
+    )
+    changed = load_experiment(micro.root, {"preset": "modern"})
+    assert changed.settings.model.positions == "rotary"
+    assert changed.overrides == {"preset": "modern"}
+
+
+def test_a_preset_that_is_none_is_refused_with_what_is_known(micro: Project) -> None:
+    with pytest.raises(ConfigError, match=r"config/presets/moder\.yaml: .* did you mean `modern`"):
+        load_experiment(micro.root, {"preset": "moder"})

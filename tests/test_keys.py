@@ -111,7 +111,7 @@ def test_editing_a_comment_or_a_docstring_changes_no_key(
 def test_editing_attention_changes_pretraining_and_what_follows_and_nothing_before(
     package_copy: Path, edit: Edit, before: dict[str, str]
 ) -> None:
-    edit("model/attention.py", "is_causal", "is_causal_")
+    edit("model/attention.py", "everything.tril", "everything.triu")
     assert changed(before, keys(package_copy)) == AFTER_TRAINING
 
 
@@ -123,11 +123,15 @@ def test_editing_attention_changes_pretraining_and_what_follows_and_nothing_befo
         ("corpus/normalize.py", {*CORPUS[1:], *AFTER_TRAINING}),
         ("tokenizer/kinds/bpe.py", {*CORPUS[2:], *AFTER_TRAINING}),
         ("tokenizer/kinds/characters.py", set()),
+        ("model/feed_forwards/gelu.py", AFTER_TRAINING),
+        ("model/feed_forwards/swiglu.py", set()),
+        ("training/optimizers/muon.py", set()),
+        ("training/batch_orders/permutation.py", set()),
         ("corpus/tokenfile.py", {"encode", *AFTER_TRAINING}),
         ("training/optimizers/adamw.py", AFTER_TRAINING),
         ("training/loop.py", AFTER_TRAINING),
         ("evaluation/bits.py", {"evaluate", "stress", "report"}),
-        ("evaluation/stress.py", {"stress", "report"}),
+        ("evaluation/stress/catalogue.py", {"stress", "report"}),
         ("report/figures.py", {"figures", "report"}),
         ("report/page.py", {"report"}),
         ("model/gpt2.py", set()),

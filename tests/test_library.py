@@ -197,6 +197,31 @@ def test_the_same_seed_writes_the_same_text(here: Path) -> None:
     assert opened.sample() == variorum.open().sample()
 
 
+def test_texts_written_together_are_those_written_alone(here: Path) -> None:
+    opened = variorum.open()
+    prompts = ["the ", "", "the sun and the moon ", "the "]
+    written = opened.samples(prompts, max_tokens=30, seed=5)
+    alone = [opened.sample(p, max_tokens=30, seed=5 + n) for n, p in enumerate(prompts)]
+    assert [each.text for each in written] == alone
+    assert alone[0] != alone[3], "the same prompt goes on differently"
+    seeded = opened.samples(["the ", "the "], seeds=[7, 7], max_tokens=30)
+    assert [each.text for each in seeded] == 2 * [opened.sample("the ", max_tokens=30, seed=7)]
+    longest = max((each.account for each in written), key=lambda account: account.tokens)
+    assert longest.tokens > 16
+    assert (longest.window_cuts > 0, longest.window_mode) == (True, "half-window")
+    with pytest.raises(VariorumError, match="seeds: 1 for 2 prompts"):
+        opened.samples(["a", "b"], seeds=[1])
+
+
+def test_a_stream_tells_how_it_was_written(here: Path) -> None:
+    pieces = variorum.open().stream("the ", SamplingSettings(max_tokens=30, temperature=3.0))
+    text = "".join(pieces)
+    assert text.encode().decode() == text
+    account = pieces.account
+    assert account.ending in ("length", "document")
+    assert 0 < account.removed_mean <= account.removed_largest < 1
+
+
 def test_greedy_writing_does_not_depend_on_the_seed(here: Path) -> None:
     opened = variorum.open("pretrain")
     greedy = opened.sample("the ", temperature=0, max_tokens=20, seed=1)
@@ -209,15 +234,20 @@ def test_greedy_writing_does_not_depend_on_the_seed(here: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"temperature": -1}, "temperature: -1: "),
-        ({"top_p": 0}, "top_p: 0: "),
-        ({"top_k": 0}, "top_k: 0: "),
-        ({"max_tokens": 0}, "max_tokens: 0: "),
-        ({"temprature": 1}, "temprature: 1: "),
+        ({"temperature": -1}, "sampling: temperature: -1 should be greater than or equal to 0"),
+        ({"top_p": 0}, "top_p: 0 should be greater than 0"),
+        ({"top_k": 0}, "top_k: 0 should be greater than or equal to 1"),
+        ({"min_p": 1.5}, "min_p: 1.5 should be less than or equal to 1"),
+        ({"repetition_penalty": 0.5}, "repetition_penalty: 0.5 should be greater"),
+        ({"stop": "end"}, r"stop: 'end' should be a list, such as \[one, two\]"),
+        ({"stop": [""]}, "stop.0: ''"),
+        ({"valid_utf8": 1}, "valid_utf8: 1 should be true or false"),
+        ({"max_tokens": 0}, "max_tokens: 0 should be greater"),
+        ({"temprature": 1}, "temprature: unknown setting; did you mean `temperature`"),
     ],
 )
 def test_wrong_sampling_settings_are_one_line(
-    here: Path, settings: dict[str, float], message: str
+    here: Path, settings: dict[str, object], message: str
 ) -> None:
     with pytest.raises(VariorumError, match=message) as error:
         variorum.open().sample("the ", **settings)

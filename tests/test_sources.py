@@ -74,7 +74,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def from_server(micro: Project, server: Server) -> Path:
-    """A project whose base corpus is on the server, without a checksum."""
+    """A project whose base corpus is on the server, without a checksum.
+
+    Without the experiments that ask other servers: no test may.
+    """
+    for name in ("arxiv", "lyrics"):
+        (micro.root / f"config/experiments/{name}.yaml").unlink()
     (micro.root / "config/config.yaml").write_text(
         "experiment: micro\n"
         f"corpus: {{base: {{source: {{kind: url, url: '{server.address}'}}, "
@@ -405,10 +410,10 @@ def three_unlocked(from_server: Path, server: Server) -> list[str]:
 def test_lock_resolves_every_missing_entry_of_the_tree_once(
     server: Server, variorum: Command, three_unlocked: list[str], from_server: Path
 ) -> None:
-    assert variorum("lock").out == "3 addresses locked, 3 of them new\n"
+    assert variorum("lock").out == "3 sources locked, 3 of them new\n"
     assert len(server.asked) == 3
     before = lock(from_server).read_bytes()
-    assert variorum("lock").out == "3 addresses locked, 0 of them new\n"
+    assert variorum("lock").out == "3 sources locked, 0 of them new\n"
     assert variorum("lock", "--locked").code == 0
     assert len(server.asked) == 3
     assert lock(from_server).read_bytes() == before

@@ -24,6 +24,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+models = typer.Typer(
+    help="Look into a model, or hand it on.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(models, name="model")
+
 INTERRUPTED = 128 + signal.SIGINT
 """Exit status of what was asked to stop, as shells give it."""
 
@@ -286,55 +293,106 @@ def sample(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help=f"A model: {REFERENCE}")
     ] = None,
-    temperature: Annotated[float, typer.Option("--temperature", "-t", min=0.0)] = 0.8,
-    top_k: Annotated[int | None, typer.Option(min=1)] = None,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
+    temperature: Annotated[
+        float, typer.Option("--temperature", "-t", min=0.0, help="0: the likeliest, always.")
+    ] = 0.8,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Only so many tokens.")] = None,
+    top_p: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Only the likeliest with this probability.")
+    ] = 0.95,
+    min_p: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Only with this share of the likeliest's.")
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(min=1.0, help="Above 1: what stood there lately is less likely.")
+    ] = 1.0,
+    repetition_window: Annotated[
+        int, typer.Option(min=1, help="How many tokens back that looks.")
+    ] = 64,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="The text ends before this; may be given again.")
+    ] = None,
+    valid_utf8: Annotated[
+        bool,
+        typer.Option("--valid-utf8/--any-bytes", help="Draw whole characters only, or any bytes."),
+    ] = True,
     tokens: Annotated[int, typer.Option("--tokens", "-n", min=1)] = 200,
     seed: Annotated[int, typer.Option(min=0)] = 1,
-    greedy: Annotated[bool, typer.Option("--greedy", help="The likeliest token, always.")] = False,
+    greedy: Annotated[bool, typer.Option("--greedy", help="As --temperature 0.")] = False,
     cache: Annotated[bool, typer.Option(help="Keep keys and values of earlier tokens.")] = True,
     interactive: Annotated[
-        bool, typer.Option("--interactive", "-i", help="Ask for prompts until end of input.")
+        bool,
+        typer.Option("--interactive", "-i", help="Ask for prompts and settings; /help explains."),
     ] = False,
 ) -> None:
     """Let a model write; the text appears as it is drawn."""
     machine.use_one_thread()
-    from variorum import library
+    from variorum import conversation, library
     from variorum.config import SamplingSettings
+    from variorum.experiments import check
 
-    settings = library.checked(
-        SamplingSettings,
-        temperature=0.0 if greedy else temperature,
-        top_k=top_k,
-        top_p=top_p,
-        max_tokens=tokens,
-        seed=seed,
-    )
+    chosen = {
+        "temperature": 0.0 if greedy else temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "repetition_window": repetition_window,
+        "stop": stop or [],
+        "valid_utf8": valid_utf8,
+        "max_tokens": tokens,
+        "seed": seed,
+    }
+    settings = check(SamplingSettings, chosen, library.SAMPLING)
     opened = library.open(model, root=find_project())
     print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
-    if not interactive:
-        _write(opened, prompt, settings, cache)
-        return
-    while True:
-        try:
-            prompt = input("prompt> ")
-        except (EOFError, KeyboardInterrupt):
-            print()
-            return
-        try:
-            _write(opened, prompt, settings, cache)
-        except KeyboardInterrupt:
-            print()
+    if interactive:
+        conversation.Conversation(opened, settings, use_cache=cache).run()
+    else:
+        conversation.write(opened, prompt, settings, use_cache=cache)
 
 
-def _write(opened: Any, prompt: str, settings: Any, cache: bool) -> None:
-    from variorum.evaluation.legible import legible
+@models.command()
+def describe(
+    result: Annotated[
+        str | None,
+        typer.Argument(
+            help="A finished model: a stage, `positions/rotary/1`, the beginning of a key, or a "
+            "path. Nothing: that of the current experiment, before it is made."
+        ),
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option(help="A setting of the current experiment, as after snakemake's --config."),
+    ] = None,
+) -> None:
+    """Tell a model's layers, parameters, operations and memory, before or after training."""
+    machine.use_one_thread()
+    from variorum import described
 
-    print(prompt, end="", flush=True)
-    for text in opened.stream(prompt, settings, use_cache=cache):
-        # A model may write anything; a terminal must not obey it.
-        print(legible(text) if sys.stdout.isatty() else text, end="", flush=True)
-    print()
+    if result is not None and config:
+        raise VariorumError(
+            f"{result} is finished, and --config changes what is planned; give one of them"
+        )
+    root = find_project()
+    of_plan = described.of_plan(_overrides(config or []), root)
+    for line in of_plan if result is None else described.of_result(result, root):
+        print(line)
+
+
+@models.command()
+def export(
+    result: Annotated[str, typer.Argument(help=REFERENCE.replace("nothing", "`finetune`"))],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+) -> None:
+    """Copy a model and its tokenizer into a folder that transformers and tokenizers load."""
+    machine.use_one_thread()
+    from variorum import library
+    from variorum.model.export import export as write
+
+    opened = library.open(result, root=find_project())
+    files = write(opened.folder, folder)
+    print(f"{opened.ref}: {len(files)} files in {folder}")
 
 
 @app.command()
@@ -408,14 +466,17 @@ def track() -> None:
 
 @app.command()
 def lock(
+    experiments: Annotated[
+        list[str] | None, typer.Argument(help="Only what these experiments use; none: all.")
+    ] = None,
     locked: Annotated[
-        bool, typer.Option("--locked", help="Only check that every address has an entry.")
+        bool, typer.Option("--locked", help="Only check that every source has an entry.")
     ] = False,
     accept: Annotated[
-        str | None, typer.Option(metavar="URL", help="Take what this address holds now.")
+        str | None, typer.Option(metavar="NAME", help="Take what this source holds now.")
     ] = None,
 ) -> None:
-    """Note in config/sources.lock what each address without a checksum holds."""
+    """Note in config/sources.lock what each address or query without a checksum holds."""
     from variorum import sources
 
     root = find_project()
@@ -432,8 +493,9 @@ def lock(
                 "results stay, and the old entry leads to them"
             )
         return
-    added = [] if locked else sources.resolve(root)
-    print(f"{sources.check(root)} addresses locked, {len(added)} of them new")
+    names = experiments or []
+    added = [] if locked else sources.resolve(root, names)
+    print(f"{sources.check(root, names)} sources locked, {len(added)} of them new")
 
 
 @app.command()
@@ -466,16 +528,12 @@ def schema() -> None:
 
 def _overrides(changes: list[str]) -> dict[str, Any]:
     """`name=value` pairs, values in YAML, as snakemake's --config takes them."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from variorum.experiments import read_value
 
     overrides: dict[str, Any] = {}
     for change in changes:
         name, sign, value = change.partition("=")
         if not sign:
             raise VariorumError(f"{change}: write NAME=VALUE, such as experiment=tiny")
-        try:
-            overrides[name] = YAML(typ="safe").load(value)
-        except YAMLError:
-            raise VariorumError(f"{change}: the value is not valid YAML") from None
+        overrides[name] = read_value(value, change)
     return overrides

@@ -11,8 +11,12 @@ Two kinds of metadata travel with a setting, both given to `setting()`:
   form omits a setting at its neutral value, so adding an option changes no key.
 """
 
+import codecs
+import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self, TypeVar
+from string import Formatter
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -21,6 +25,11 @@ from variorum import components
 
 BYTES = 256
 SOURCES = "corpus/sources"
+ARXIV_API = "https://export.arxiv.org/api/query"
+GENIUS_API = "https://api.genius.com/"
+GENIUS_SITE = "https://genius.com/"
+SAFE_FOR_TOKENS = r"^(https://|http://(127\.0\.0\.1|localhost)[:/]).*/$"
+MOST_ODDS = 2**20
 MOST_SEED = 2**63 - 1
 SPECIAL_TOKENS = 1  # <|endoftext|>, as in GPT-2
 
@@ -78,6 +87,7 @@ Real = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Text = Annotated[str, BeforeValidator(_text)]
 Truth = Annotated[bool, Field(strict=True)]
+StopString = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -134,8 +144,26 @@ class PythonPackageSource(Settings):
     )
 
 
-class UrlSource(Settings):
+class ChangingSource(Settings):
+    """A source whose answer may change: it is locked in config/sources.lock at first use."""
+
+    asked_by: ClassVar[str]
+    """The setting that says what is asked for; a message names its line."""
+
+    kind: str
+    sha256: Sha256 | None
+
+    @property
+    def lock_name(self) -> str:
+        """Its name in the lock: its kind and all that decides what is asked, as a query says it."""
+        asked = {name: value for name, value in canonical(self).items() if name != "sha256"}
+        return f"{asked.pop('kind')}?{urlencode(sorted(asked.items()), doseq=True)}"
+
+
+class UrlSource(ChangingSource):
     """One text file behind an http(s) address."""
+
+    asked_by: ClassVar[str] = "url"
 
     kind: Literal["url"] = setting("url", "The kind of source.", component=SOURCES)
     url: Text = setting(..., "Address of the file.", pattern=r"^https?://")
@@ -143,23 +171,196 @@ class UrlSource(Settings):
         None, "SHA-256 of the file. Left out, it is locked in config/sources.lock at first use."
     )
 
+    @property
+    def lock_name(self) -> str:
+        """The address itself."""
+        return self.url
 
-class FilesSource(Settings):
-    """Text files on this machine: a file, a folder, or a pattern."""
 
-    kind: Literal["files"] = setting("files", "The kind of source.", component=SOURCES)
-    path: Text = setting(..., "A file, a folder or a glob pattern, relative to the project.")
-    suffixes: tuple[str, ...] = setting(
-        (".txt", ".md"), "In a folder, the endings of the files that are read."
+class ArxivSource(ChangingSource):
+    """Abstracts of the papers that a query to arXiv finds."""
+
+    asked_by: ClassVar[str] = "query"
+
+    kind: Literal["arxiv"] = setting("arxiv", "The kind of source.", component=SOURCES)
+    query: Text = setting(
+        ...,
+        "What is searched, as arXiv's API spells it (`cat:cs.CL AND abs:parsing`).",
+        min_length=1,
     )
+    max_results: Whole = setting(1000, "Most papers to take.", unit="papers", ge=1, le=300_000)
+    order: Literal["relevance", "oldest", "newest"] = setting(
+        "relevance", "Which come first. The answer changes least with `oldest`."
+    )
+    page_size: Whole = setting(100, "Papers a request.", unit="papers", ge=1, le=2000, neutral=100)
+    api: Text = setting(ARXIV_API, "Address of the API.", pattern=r"^https?://", neutral=ARXIV_API)
+    sha256: Sha256 | None = setting(
+        None, "SHA-256 of the documents. Left out, it is locked in config/sources.lock."
+    )
+
+
+class GeniusSource(ChangingSource):
+    """Lyrics from Genius, with the access token of the environment variable GENIUS_ACCESS_TOKEN."""
+
+    asked_by: ClassVar[str] = "artists"
+
+    kind: Literal["genius"] = setting("genius", "The kind of source.", component=SOURCES)
+    artists: tuple[Text, ...] = setting(..., "Names of the artists.", min_length=1)
+    max_songs: Whole = setting(
+        50, "Most songs of each artist, the most popular first.", unit="songs", ge=1
+    )
+    api: Text = setting(
+        GENIUS_API, "Address of the API.", pattern=SAFE_FOR_TOKENS, neutral=GENIUS_API
+    )
+    site: Text = setting(
+        GENIUS_SITE, "Address of the song pages.", pattern=SAFE_FOR_TOKENS, neutral=GENIUS_SITE
+    )
+    sha256: Sha256 | None = setting(
+        None, "SHA-256 of the documents. Left out, it is locked in config/sources.lock."
+    )
+
+
+class LocalSource(Settings):
+    """Files on this machine."""
+
+    path: Text = setting(..., "A file, a folder or a glob pattern, relative to the project.")
+    suffixes: tuple[str, ...]
     sha256: Sha256 | None = setting(
         None, "SHA-256 over the files. Left out, it is computed before anything runs."
     )
 
 
-SOURCE_KINDS = ("python-package", "url", "files")
+class FilesSource(LocalSource):
+    """Text files on this machine: a file, a folder, or a pattern."""
 
-Source = Annotated[PythonPackageSource | UrlSource | FilesSource, Field(discriminator="kind")]
+    kind: Literal["files"] = setting("files", "The kind of source.", component=SOURCES)
+    suffixes: tuple[str, ...] = setting(
+        (".txt", ".md"), "In a folder, the endings of the files that are read."
+    )
+
+
+class RowFilter(Settings):
+    """A condition on one column; a table's rows that fail it are left out."""
+
+    column: Text = setting(..., "The column that is looked at.")
+    equals: Text | None = setting(None, "It must be this.")
+    any_of: tuple[Text, ...] | None = setting(None, "It must be one of these.", min_length=1)
+    matches: Text | None = setting(
+        None, "This regular expression must be found in it; \\w, \\d, \\s and \\b mean ASCII."
+    )
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> Self:
+        given = [n for n in ("equals", "any_of", "matches") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise PydanticCustomError(
+                "where",
+                "where: give one of equals, any_of, matches for column '{column}', not {found}",
+                {"column": self.column, "found": " and ".join(given) or "none"},
+            )
+        try:
+            re.compile(self.matches or "", re.ASCII)
+        except re.error as error:
+            raise PydanticCustomError(
+                "where",
+                "where: matches '{found}' is no regular expression ({problem}); correct it",
+                {"found": str(self.matches), "problem": str(error)},
+            ) from None
+        return self
+
+
+class CsvSource(LocalSource):
+    """Tables on this machine: files of comma- or tab-separated values, or of JSON lines."""
+
+    kind: Literal["csv"] = setting("csv", "The kind of source.", component=SOURCES)
+    suffixes: tuple[str, ...] = setting(
+        (".csv", ".tsv", ".jsonl"), "In a folder, the endings of the files that are read."
+    )
+    text: Text = setting(
+        ...,
+        "The column that holds the text, or a template such as `{title}: {body}`.",
+        min_length=1,
+    )
+    group: Text | None = setting(
+        None, "The column whose rows must stand on one side of a split; null: each row for itself."
+    )
+    id: Text | None = setting(None, "The column that names a row; null: its file and number.")
+    where: tuple[RowFilter, ...] = setting((), "Conditions that a row must meet, all of them.")
+    delimiter: Text | None = setting(
+        None, "What stands between columns; null: found out.", min_length=1, max_length=1
+    )
+    encoding: Text | None = setting(None, "The files' encoding; null: found out.")
+
+    @model_validator(mode="after")
+    def _template_and_encoding_exist(self) -> Self:
+        try:
+            parts = list(Formatter().parse(self.text))
+            if any(name == "" or spec or how for _, name, spec, how in parts if name is not None):
+                raise ValueError("only {column} may stand in braces")
+        except ValueError as error:
+            raise PydanticCustomError(
+                "text",
+                "text: '{found}' is no template ({problem}); write the names of columns in braces",
+                {"found": self.text, "problem": str(error)},
+            ) from None
+        try:
+            codecs.lookup(self.encoding or "utf-8")
+        except LookupError:
+            raise PydanticCustomError(
+                "encoding",
+                "encoding: Python knows none that is called '{found}'; give one such as cp1252",
+                {"found": str(self.encoding)},
+            ) from None
+        return self
+
+
+class SyntheticSource(Settings):
+    """A made-up language whose entropy is known: a random Markov chain over letters."""
+
+    kind: Literal["synthetic"] = setting("synthetic", "The kind of source.", component=SOURCES)
+    alphabet_size: Whole = setting(
+        16, "Letters of the language, from a on.", unit="letters", ge=2, le=26
+    )
+    order: Whole = setting(
+        2, "How many letters back decide what comes next.", unit="letters", ge=0, le=6
+    )
+    sharpness: Whole = setting(
+        4, "How uneven the odds of the next letter are; 0 makes all alike.", ge=0, le=32
+    )
+    documents: Whole = setting(1000, "How many documents.", unit="documents", ge=1)
+    length: Whole = setting(1000, "Length of each document.", unit="letters", ge=1)
+    seed: Whole = setting(1, "Seed of the odds and of the text.", ge=0, le=MOST_SEED)
+
+    @model_validator(mode="after")
+    def _table_fits(self) -> Self:
+        size = self.alphabet_size ** (self.order + 1)
+        if size > MOST_ODDS:
+            raise PydanticCustomError(
+                "order",
+                "order: {order} with an alphabet of {letters} needs {size} odds, and {most} are "
+                "the most; give less of either",
+                {
+                    "order": self.order,
+                    "letters": self.alphabet_size,
+                    "size": size,
+                    "most": MOST_ODDS,
+                },
+            )
+        return self
+
+
+SOURCE_KINDS = ("python-package", "url", "files", "csv", "arxiv", "genius", "synthetic")
+
+Source = Annotated[
+    PythonPackageSource
+    | UrlSource
+    | FilesSource
+    | CsvSource
+    | ArxivSource
+    | GeniusSource
+    | SyntheticSource,
+    Field(discriminator="kind"),
+]
 
 
 class NormalizeSettings(Settings):
@@ -172,6 +373,45 @@ class NormalizeSettings(Settings):
     )
     drop_duplicates: Truth = setting(True, "Drop documents whose text was seen before.")
     min_characters: Whole = setting(1, "Shorter documents are dropped.", unit="characters", ge=1)
+    min_letter_share: Real | None = setting(
+        None,
+        "Drop documents with a smaller share of letters among all but spaces.",
+        ge=0,
+        le=1,
+        neutral=None,
+    )
+    min_mean_word_length: Real | None = setting(
+        None,
+        "Drop documents whose words are shorter on average.",
+        unit="characters",
+        ge=1,
+        neutral=None,
+    )
+    max_mean_word_length: Real | None = setting(
+        None,
+        "Drop documents whose words are longer on average.",
+        unit="characters",
+        ge=1,
+        neutral=None,
+    )
+    max_symbols_per_word: Real | None = setting(
+        None, "Drop documents with more hash signs and ellipses for each word.", ge=0, neutral=None
+    )
+    max_repeated_lines: Real | None = setting(
+        None,
+        "Drop documents with a larger share of lines that stood before in them.",
+        ge=0,
+        le=1,
+        neutral=None,
+    )
+    near_duplicates: Real | None = setting(
+        None,
+        "Drop documents that have at least this share of their five-word runs in common with an "
+        "earlier one (Jaccard similarity, estimated by MinHash).",
+        ge=0.2,
+        le=1,
+        neutral=None,
+    )
 
 
 class SplitSettings(Settings):
@@ -270,8 +510,51 @@ class ModelSettings(Settings):
     rotary_base: Real = setting(
         10000.0, "Slowest wavelength of rotary positions, over 2π.", gt=1, neutral=10000.0
     )
+    feed_forward: Text = setting(
+        "gelu", "Feed-forward network.", component="model/feed_forwards", neutral="gelu"
+    )
+    norm: Text = setting("layer", "Norm.", component="model/norms", neutral="layer")
+    norm_position: Literal["before", "after"] = setting(
+        "before", "Norms before each part of a block (GPT-2), or after it.", neutral="before"
+    )
+    attention: Text = setting(
+        "fused",
+        "How attention is computed: fused, or written out.",
+        component="model/attentions",
+        neutral="fused",
+    )
+    document_attention: Truth = setting(
+        False, "Tokens look at no document before their own.", neutral=False
+    )
+    qk_norm: Truth = setting(False, "Queries and keys are brought to length √D.", neutral=False)
+    token_shift: Truth = setting(
+        False, "Each token's embedding also holds a share of its predecessor's.", neutral=False
+    )
+    ngrams: tuple[Whole, ...] = setting(
+        (), "Lengths of the n-grams that have hashed embeddings of their own.", neutral=()
+    )
+    ngram_buckets: Whole = setting(
+        16384, "Rows of each table of n-grams.", unit="rows", ge=1, neutral=16384
+    )
+    tied_head: Truth = setting(
+        True, "The embedding is the output layer as well, as in GPT-2.", neutral=True
+    )
+    zero_outputs: Truth = setting(
+        False, "What writes into the residual stream begins at zero.", neutral=False
+    )
     dropout: Real = setting(0.0, "Share of activations dropped while training.", ge=0, lt=1)
     bias: Truth = setting(True, "Biases in linear layers and norms, as GPT-2 has them.")
+
+    @model_validator(mode="after")
+    def _ngrams_fit(self) -> Self:
+        orders = self.ngrams
+        if any(order < 2 for order in orders) or len(set(orders)) < len(orders):
+            raise PydanticCustomError(
+                "ngrams",
+                "ngrams: {found} should name lengths of 2 and more, each once, as [2, 3]",
+                {"found": str(list(orders))},
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
@@ -295,6 +578,15 @@ class ModelSettings(Settings):
         return min(divisors, key=lambda n: (abs(n - self.n_head), -n))
 
 
+class ImportedSettings(Settings):
+    """A GPT-2 with its tokenizer, made elsewhere, in Hugging Face's layout."""
+
+    path: Text = setting(..., "Folder of the model, relative to the project.", min_length=1)
+    sha256: Sha256 | None = setting(
+        None, "SHA-256 over its files. Left out, it is computed before anything runs."
+    )
+
+
 class TrainingSettings(Settings):
     """One training, be it pretraining or fine-tuning."""
 
@@ -303,13 +595,51 @@ class TrainingSettings(Settings):
     warmup_steps: Whole = setting(100, "Steps over which the rate rises.", unit="steps", ge=0)
     max_steps: Whole = setting(2000, "Steps in all.", unit="steps", ge=1)
     schedule: Text = setting("cosine", "How the rate changes.", component="training/schedules")
+    decay_share: Real = setting(
+        0.2, "stable_decay: share of the steps in which the rate falls.", gt=0, le=1, neutral=0.2
+    )
     optimizer: Text = setting("adamw", "The optimizer.", component="training/optimizers")
+    momentum: Real = setting(
+        0.95, "Memory of the gradient of sgd and of muon's matrices.", ge=0, lt=1, neutral=0.95
+    )
+    matrix_rate: Real = setting(
+        1.0, "Rate of the matrices that muon turns, times the rate.", gt=0, neutral=1.0
+    )
     beta1: Real = setting(0.9, "Memory of Adam's mean gradient.", ge=0, lt=1)
     beta2: Real = setting(0.99, "Memory of Adam's mean squared gradient.", ge=0, lt=1)
     epsilon: Real = setting(1e-8, "Keeps Adam's division finite.", gt=0)
     weight_decay: Real = setting(0.1, "Decoupled decay of matrices, times the rate.", ge=0)
     grad_clip: Real = setting(1.0, "Largest norm of the gradient; 0 never clips.", ge=0)
     batch_size: Whole = setting(24, "Sequences a step.", unit="sequences", ge=1)
+    accumulation: Whole = setting(
+        1,
+        "Parts of a shard that are computed one after the other, for less memory.",
+        ge=1,
+        neutral=1,
+    )
+    batches: Text = setting(
+        "replacement",
+        "Which windows of the text a step sees.",
+        component="training/batch_orders",
+        neutral="replacement",
+    )
+    stride: Whole | None = setting(
+        None,
+        "Tokens from one window to the next, for sliding and permutation; null: the context.",
+        unit="tokens",
+        ge=1,
+        neutral=None,
+    )
+    precision: Literal["fp32", "bf16"] = setting(
+        "fp32", "Numbers of matrix products; weights and sums stay fp32.", neutral="fp32"
+    )
+    patience: Whole | None = setting(
+        None,
+        "Looks at val without a lower loss after which the training ends; null: none do.",
+        unit="looks",
+        ge=1,
+        neutral=None,
+    )
     shards: Whole = setting(
         2, "Logical shards of a batch, each one thread's work; part of the numerics.", ge=1, le=64
     )
@@ -328,6 +658,14 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        rows = self.batch_size // self.shards
+        if self.batch_size % self.shards == 0 and rows % self.accumulation:
+            raise PydanticCustomError(
+                "accumulation",
+                "accumulation: the {rows} sequences of a shard cannot be cut into {parts} equal "
+                "parts; give a divisor of {rows}",
+                {"rows": rows, "parts": self.accumulation},
+            )
         if self.batch_size % self.shards:
             raise PydanticCustomError(
                 "batch_size",
@@ -361,6 +699,14 @@ class FinetuneSettings(TrainingSettings):
     min_learning_rate: Real = setting(3e-5, "Rate at the end of the schedule.", ge=0, le=1)
     warmup_steps: Whole = setting(20, "Steps over which the rate rises.", unit="steps", ge=0)
     max_steps: Whole = setting(500, "Steps in all.", unit="steps", ge=1)
+    replay: Real = setting(
+        0.0, "Share of each batch that is text of the base corpus.", ge=0, lt=1, neutral=0.0
+    )
+    freeze: tuple[Text, ...] = setting(
+        (),
+        "Parts that stay as they are, by the beginnings of their names: wte, h.0, h.0.attn.",
+        neutral=(),
+    )
 
 
 # --- evaluation and report ------------------------------------------------------------------
@@ -376,6 +722,16 @@ class EvaluateSettings(Settings):
         unit="tokens",
         ge=1,
     )
+    ngram_order: Whole = setting(
+        6, "Symbols of the longest n-grams of the baseline.", ge=1, le=7, neutral=6
+    )
+    memorization_tokens: Whole = setting(
+        2048,
+        "Tokens that the model writes to see how much of them stands in train.",
+        unit="tokens",
+        ge=64,
+        neutral=2048,
+    )
 
 
 class SamplingSettings(Settings):
@@ -385,6 +741,33 @@ class SamplingSettings(Settings):
     top_k: Whole | None = setting(None, "Keep only so many of the likeliest tokens.", ge=1)
     top_p: Real = setting(
         0.95, "Keep the likeliest tokens that have this probability together.", gt=0, le=1
+    )
+    min_p: Real = setting(
+        0.0,
+        "Keep tokens with at least this share of the likeliest one's probability; 0 keeps all.",
+        ge=0,
+        le=1,
+        neutral=0.0,
+    )
+    repetition_penalty: Real = setting(
+        1.0,
+        "Divides positive logits of tokens that stood there lately, and multiplies negative ones; "
+        "1 does nothing.",
+        ge=1,
+        neutral=1.0,
+    )
+    repetition_window: Whole = setting(
+        64,
+        "How far back repetition_penalty looks, into the prompt too.",
+        unit="tokens",
+        ge=1,
+        neutral=64,
+    )
+    stop: tuple[StopString, ...] = setting(
+        (), "The text ends before the first of these texts in it.", neutral=()
+    )
+    valid_utf8: Truth = setting(
+        True, "Draw only tokens that keep the text valid UTF-8, its end too.", neutral=False
     )
     max_tokens: Whole = setting(200, "Most tokens to write.", unit="tokens", ge=1)
     seed: Whole = setting(1, "Seed of the draws.", ge=0, le=MOST_SEED)
@@ -408,6 +791,19 @@ class StressSettings(Settings):
     high_temperature_valid_share: Real = setting(
         0.95, "High temperature: least share of characters that are valid text.", gt=0, le=1
     )
+    noise_share: Real = setting(
+        0.1,
+        "Noise: share of the characters that are replaced, left out, or swapped with the next.",
+        gt=0,
+        le=1,
+        neutral=0.1,
+    )
+    noise_loss_ratio: Real = setting(
+        1.5,
+        "Noise: most that the loss of clean text may grow when noisy text stands before it.",
+        gt=1,
+        neutral=1.5,
+    )
 
 
 class ReportSettings(Settings):
@@ -422,8 +818,16 @@ class Experiment(Settings):
     """Everything that decides a result."""
 
     title: Text = setting(..., "One line for the report.")
+    preset: Text | None = setting(
+        None, "A file of config/presets/ whose settings hold where nothing else is said."
+    )
     seed: Whole = setting(1, "Seed of initial weights and batches.", ge=0, le=MOST_SEED)
     corpus: CorporaSettings = setting(..., "The texts.")
+    imported: ImportedSettings | None = setting(
+        None,
+        "A GPT-2 that takes the place of the tokenizer and of pretraining; null: none does.",
+        neutral=None,
+    )
     tokenizer: TokenizerSettings = setting(TokenizerSettings(), "The tokenizer.")
     model: ModelSettings = setting(ModelSettings(), "The model.")
     pretrain: TrainingSettings = setting(TrainingSettings(), "Training on the base corpus.")
@@ -545,6 +949,13 @@ class PretrainStage(Settings):
     training: TrainingSettings
 
 
+class ImportedStage(Settings):
+    """Read a model that was made elsewhere; `model` is what its files say that it is."""
+
+    imported: ImportedSettings
+    model: ModelSettings
+
+
 class FinetuneStage(Settings):
     """Train on from a pretrained result."""
 
@@ -601,6 +1012,7 @@ STAGES: dict[str, type[Settings]] = {
     "tokenizer": TokenizerStage,
     "encode": EncodeStage,
     "pretrain": PretrainStage,
+    "imported": ImportedStage,
     "finetune": FinetuneStage,
     "evaluate": EvaluateStage,
     "stress": StressStage,
@@ -612,6 +1024,9 @@ STAGES: dict[str, type[Settings]] = {
 
 TRAININGS = ("pretrain", "finetune")
 """The stages that train a model, in the order of the flow."""
+
+MODELS = ("pretrain", "imported", "finetune")
+"""The stages whose results hold a model, in the order of the flow."""
 
 
 # --- canonical form -------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Reads experiments and ablations: merges layers, checks them, remembers origins.
 
-Layers, later ones win: the defaults of `config.py`, `config/experiments/<name>.yaml`, the rest of
-`config/config.yaml`, then overrides from a command line. Whatever is wrong becomes one line that
+Layers, later ones win: the defaults of `config.py`, the preset that the experiment names,
+`config/experiments/<name>.yaml`, the rest of `config/config.yaml`, then overrides from a command
+line. Whatever is wrong becomes one line that
 names the file, the setting and what would be right.
 """
 
@@ -26,6 +27,7 @@ from variorum.config import (
     models_of,
 )
 from variorum.errors import VariorumError
+from variorum.model_config import read as read_model_config
 
 Place = tuple[str, ...]
 
@@ -135,8 +137,11 @@ def named_experiment(root: Path, name: str, changes: Layered | None = None) -> L
     """
     file = _file_of(root, "experiments", name)
     changes = changes or NOWHERE
-    layers = _merge(_read(root, file), changes)
+    given = _with_preset(root, _merge(_read(root, file), changes))
+    imported = _imported_model(root, given)
+    layers = _merge(imported, given)
     settings = _validate(Experiment, layers, file)
+    _refuse_what_is_imported(settings, imported, given)
     taken = _as_taken(changes.values, settings.model_dump(mode="json"))
     return LoadedExperiment(name, settings, taken, layers)
 
@@ -149,6 +154,52 @@ def _as_taken(values: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, 
         else taken[name]
         for name, value in values.items()
     }
+
+
+def _with_preset(root: Path, layers: Layered) -> Layered:
+    """The settings over those of the preset that they name, if they name one."""
+    preset = layers.values.get("preset")
+    if preset is None:
+        return layers
+    return _merge(_read(root, _file_of(root, "presets", str(preset))), layers)
+
+
+def _imported_model(root: Path, given: Layered) -> Layered:
+    """The settings of the model that an experiment imports; nothing if it imports none."""
+    chosen = given.values.get("imported")
+    path = chosen.get("path") if isinstance(chosen, dict) else None
+    if not isinstance(path, str) or not path:
+        return NOWHERE
+    file = Path(path).expanduser() / "config.json"
+    try:
+        model, _ = read_model_config(root / file)
+    except VariorumError as error:
+        where = given.origin(("imported", "path"))
+        raise ConfigError(f"{where}: imported.path: {error}") from None
+    return _origins_of({"model": model.model_dump()}, lambda place: file.as_posix())
+
+
+def _refuse_what_is_imported(settings: Experiment, imported: Layered, given: Layered) -> None:
+    """Raise `ConfigError` for what is set and comes with the imported model, or is not run."""
+    if imported is NOWHERE:
+        return
+    lines = [
+        f"{given.origin(('model', name))}: model.{name}: {getattr(settings.model, name)!r} is not "
+        f"what the imported model has, {value!r} ({imported.origin(('model', name))}); leave it out"
+        for name, value in imported.values["model"].items()
+        if getattr(settings.model, name) != (tuple(value) if isinstance(value, list) else value)
+    ]
+    reasons = {
+        "tokenizer": "the imported model brings its own",
+        "pretrain": "the imported model was trained elsewhere",
+    }
+    lines += [
+        f"{given.origin((section,))}: {section}: decides nothing here, as {reason}; leave it out"
+        for section, reason in reasons.items()
+        if section in given.values
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
 
 
 def load_ablation(root: Path, name: str) -> LoadedAblation:
@@ -302,7 +353,20 @@ def _merge(below: Layered, above: Layered) -> Layered:
     return Layered(merged(below.values, above.values, ()), origins | above.origins)
 
 
+def read_value(value: str, said: str) -> Any:
+    """The value that somebody typed, in YAML; `said` is the whole of it, for the message."""
+    try:
+        return YAML(typ="safe").load(value)
+    except YAMLError:
+        raise ConfigError(f"{said}: the value is not valid YAML; put text in quotes") from None
+
+
 # Checking
+
+
+def check(model: type[AnySettings], values: Mapping[str, Any], section: str) -> AnySettings:
+    """Settings that were given by hand, checked as those of a file. Raises `ConfigError`."""
+    return _validate(model, Layered(dict(values), {}), section)
 
 
 def _validate(model: type[AnySettings], layers: Layered, file: str) -> AnySettings:
@@ -347,6 +411,7 @@ _PLAIN_WORDS = {
     "model_type": "should be a section of settings",
     "model_attributes_type": "should be a section of settings",
     "bool_type": "should be true or false",
+    "tuple_type": "should be a list, such as [one, two]",
     "string_pattern_mismatch": "does not look right: a SHA-256 has 64 hexadecimal digits, an "
     "address begins with http:// or https://",
 }

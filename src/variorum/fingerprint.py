@@ -49,6 +49,8 @@ OUTSIDE = frozenset(
         "variorum.cli",
         "variorum.components",
         "variorum.config",
+        "variorum.conversation",
+        "variorum.described",
         "variorum.dvc_cache",
         "variorum.errors",
         "variorum.experiments",

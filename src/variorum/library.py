@@ -1,22 +1,20 @@
 """Two ways in for people: `variorum.open()` gives a model, `variorum.runs()` a table of all.
 
-A model is named as everywhere (`references`); nothing names the current fine-tuned one, or the
-pretrained one without a domain.
+A model is named as everywhere (`references`); nothing names the current fine-tuned one, or,
+without a domain, the pretrained or imported one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from variorum.config import TRAININGS, AnySettings, SamplingSettings
+from variorum.config import MODELS, MOST_SEED, SamplingSettings
 from variorum.errors import VariorumError
-from variorum.experiments import ablation_names, load_ablation, load_experiment
+from variorum.experiments import ablation_names, check, load_ablation, load_experiment
 from variorum.plan import Node, plan_ablation, plan_experiment
 from variorum.project import find_project
 from variorum.references import References, at
@@ -26,8 +24,11 @@ from variorum.store import Ref, Result, Store
 if TYPE_CHECKING:
     import pandas as pd
 
+    from variorum.generation.text import Prompt, Streamed, Written
     from variorum.model.gpt import GPT
     from variorum.tokenizer.base import Tokenizer
+
+SAMPLING = "sampling"  # what messages call the section of settings that are given by hand
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,40 @@ class Opened:
         return self.model.n_parameters
 
     def stream(
-        self, prompt: str = "", settings: SamplingSettings | None = None, *, use_cache: bool = True
-    ) -> Iterator[str]:
-        """The continuation of `prompt`, piece by piece."""
+        self,
+        prompt: Prompt = "",
+        settings: SamplingSettings | None = None,
+        *,
+        use_cache: bool = True,
+    ) -> Streamed:
+        """The continuation of `prompt` (text or token ids) piece by piece, and its `account`."""
         from variorum.generation.text import stream_text
 
         chosen = settings or SamplingSettings()
-        yield from stream_text(self.model, self.tokenizer, prompt, chosen, use_cache=use_cache)
+        return stream_text(self.model, self.tokenizer, prompt, chosen, use_cache=use_cache)
 
-    def sample(self, prompt: str = "", **settings: Any) -> str:
+    def sample(self, prompt: Prompt = "", **settings: Any) -> str:
         """The continuation of `prompt`; settings are those of `config.SamplingSettings`."""
-        return "".join(self.stream(prompt, checked(SamplingSettings, **settings)))
+        return "".join(self.stream(prompt, check(SamplingSettings, settings, SAMPLING)))
+
+    def samples(
+        self, prompts: Sequence[Prompt], *, seeds: Sequence[int] | None = None, **settings: Any
+    ) -> list[Written]:
+        """The continuations of several prompts, written at once; each is what it is alone.
+
+        `seeds` are one for each prompt; by default they count up from `seed`.
+        """
+        from variorum.generation.text import continue_texts
+
+        first = check(SamplingSettings, settings, SAMPLING)
+        if seeds is None:
+            seeds = [(first.seed + number) % (MOST_SEED + 1) for number in range(len(prompts))]
+        if len(seeds) != len(prompts):
+            raise VariorumError(
+                f"seeds: {len(seeds)} for {len(prompts)} prompts; give one for each"
+            )
+        chosen = [check(SamplingSettings, {**settings, "seed": seed}, SAMPLING) for seed in seeds]
+        return continue_texts(self.model, self.tokenizer, prompts, chosen)
 
 
 def open(reference: str | Path | None = None, *, root: Path | None = None) -> Opened:
@@ -70,8 +94,8 @@ def open(reference: str | Path | None = None, *, root: Path | None = None) -> Op
     from variorum.tokenizer.files import load as load_tokenizer
 
     result = find(reference, root=root)
-    if result.ref.stage not in TRAININGS:
-        stages = " or ".join(reversed(TRAININGS))
+    if result.ref.stage not in MODELS:
+        stages = " or ".join(reversed(MODELS))
         raise VariorumError(f"{result.ref} is no model; name a result of {stages} (`variorum ls`)")
     model = files.load(result.folder)
     tokenizer = load_tokenizer(result.file("tokenizer.json"))
@@ -84,16 +108,6 @@ def find(reference: str | Path | None = None, *, root: Path | None = None) -> Re
     return named.store.open(named.one())
 
 
-def checked(model: type[AnySettings], **values: Any) -> AnySettings:
-    """Settings given by hand, checked like the configuration's."""
-    try:
-        return model(**values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name = ".".join(map(str, fault["loc"]))
-        raise VariorumError(f"{name}: {fault['input']!r}: {fault['msg']}") from None
-
-
 def runs(*, root: Path | None = None) -> pd.DataFrame:
     """Every model and its evaluations: settings, metrics, cost and key, one row a model."""
     import pandas as pd
@@ -102,7 +116,7 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
     labels = _labels(store)
     scores = _scores(store)
     rows = []
-    for stage in TRAININGS:
+    for stage in MODELS:
         for ref in store.refs(stage):
             result = store.open(ref)
             run, adoption = result.run, Adoption.of(result.adopted)

@@ -27,6 +27,7 @@ DISTRIBUTIONS = {"ruamel": "ruamel.yaml"}
 LIBRARIES = (
     *("torch", "numpy", "pandas", "matplotlib", "seaborn", "safetensors", "ftfy", "scipy"),
     *("jinja2", "markupsafe", "pydantic", "requests", "urllib3"),
+    *("arxiv", "lyricsgenius", "charset_normalizer", "datasketch"),
 )
 """Those that stages use, whose versions every result tells; a test holds this list against them."""
 

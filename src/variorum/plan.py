@@ -18,6 +18,7 @@ from variorum.components import PACKAGE
 from variorum.config import (
     KEPT_AS,
     CorpusSettings,
+    ImportedSettings,
     Settings,
     Source,
     canonical,
@@ -92,6 +93,7 @@ class _Planner:
         self.nodes: dict[Ref, Node] = {}
         self._codes: dict[tuple[str, tuple[tuple[str, str], ...]], Fingerprint] = {}
         self._pinned: dict[Source, Source] = {}
+        self._imports: dict[ImportedSettings, ImportedSettings] = {}
 
     def code(self, stage: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
         if (stage, parts) not in self._codes:
@@ -109,6 +111,12 @@ class _Planner:
         if source not in self._pinned:
             self._pinned[source] = sources.pinned(source, self.root, offline=self.offline)
         return self._pinned[source]
+
+    def pinned_import(self, imported: ImportedSettings) -> ImportedSettings:
+        """The imported model with its SHA-256; each is hashed once."""
+        if imported not in self._imports:
+            self._imports[imported] = sources.pinned_import(imported, self.root)
+        return self._imports[imported]
 
     def plan(self, last: Node) -> Plan:
         """Everything that `last` needs, in the order of the flow."""
@@ -172,7 +180,20 @@ class _Stages:
         places = {name: (*place, name) for name in ("normalize", "split")}
         return self.node("normalize", side, settings, places, documents=download)
 
+    def imported(self, imported: ImportedSettings) -> Node:
+        """The model that was made elsewhere, which is its own tokenizer."""
+        try:
+            pinned = self.planner.pinned_import(imported)
+        except VariorumError as error:
+            where = self.loaded.layers.origin(("imported", "path"))
+            raise ConfigError(f"{where}: imported.path: {error}") from None
+        settings = config.ImportedStage(imported=pinned, model=self.experiment.model)
+        places = {"imported": ("imported",), "model": ("model",)}
+        return self.node("imported", imported.path, settings, places)
+
     def tokenizer(self, texts: dict[str, Node]) -> Node:
+        if self.experiment.imported is not None:
+            return self.imported(self.experiment.imported)
         chosen = self.experiment.tokenizer
         settings = config.TokenizerStage(tokenizer=chosen)
         used = texts if chosen.train_on == "both" else {"base": texts["base"]}
@@ -183,6 +204,8 @@ class _Stages:
         return self.node("encode", side, config.EncodeStage(), {}, text=text, tokenizer=tokenizer)
 
     def pretrain(self, label: str, base: Node, tokenizer: Node) -> Node:
+        if self.experiment.imported is not None:
+            return self.imported(self.experiment.imported)
         chosen = self.experiment
         settings = config.PretrainStage(
             seed=chosen.seed, model=chosen.model, training=chosen.pretrain
@@ -190,11 +213,15 @@ class _Stages:
         places = {"seed": ("seed",), "model": ("model",), "training": ("pretrain",)}
         return self.node("pretrain", label, settings, places, tokens=base, tokenizer=tokenizer)
 
-    def finetune(self, label: str, model: Node, domain: Node, tokenizer: Node) -> Node:
+    def finetune(
+        self, label: str, model: Node, tokens: Mapping[str, Node], tokenizer: Node
+    ) -> Node:
         chosen = self.experiment
         settings = config.FinetuneStage(seed=chosen.seed, training=chosen.finetune)
         places = {"seed": ("seed",), "training": ("finetune",)}
-        inputs = {"model": model, "tokens": domain, "tokenizer": tokenizer}
+        inputs = {"model": model, "tokens": tokens["domain"], "tokenizer": tokenizer}
+        if chosen.finetune.replay:
+            inputs["replayed"] = tokens["base"]
         return self.node("finetune", label, settings, places, **inputs)
 
     def evaluate(self, label: str, model: Node, **corpus: Node) -> Node:
@@ -234,9 +261,7 @@ def plan_experiment(
     label = loaded.name
     models = {"pretrained": stages.pretrain(label, tokens["base"], tokenizer)}
     if "domain" in tokens:
-        models["finetuned"] = stages.finetune(
-            label, models["pretrained"], tokens["domain"], tokenizer
-        )
+        models["finetuned"] = stages.finetune(label, models["pretrained"], tokens, tokenizer)
     evaluations = {
         f"{name}_on_{side}": stages.evaluate(
             f"{name} on {side}", model, text=texts[side], tokens=tokens[side]
@@ -327,7 +352,7 @@ def _plan_run(stages: _Stages, ablation: config.Ablation, label: str) -> Node:
     tokens = {side: stages.encode(side, text, tokenizer) for side, text in texts.items()}
     model = stages.pretrain(label, tokens["base"], tokenizer)
     if ablation.last_stage == "finetune":
-        model = stages.finetune(label, model, tokens["domain"], tokenizer)
+        model = stages.finetune(label, model, tokens, tokenizer)
     corpus = {"text": texts[ablation.corpus], "tokens": tokens[ablation.corpus]}
     return stages.evaluate(label, model, **corpus)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from variorum import kept
 from variorum.components import PACKAGE
-from variorum.config import STAGES, TRAININGS
+from variorum.config import MODELS, STAGES
 from variorum.errors import VariorumError
 from variorum.experiments import (
     ablation_names,
@@ -136,7 +136,7 @@ class References:
         return [ref for each in asked for ref in (each.refs if each.runs else [each.one()])]
 
     def _of_experiment(self, text: str, plan: Plan) -> Named:
-        trained = [plan.of_stage(stage) for stage in reversed(TRAININGS)]
+        trained = [plan.of_stage(stage) for stage in reversed(MODELS)]
         model = next(nodes[-1].ref for nodes in trained if nodes)
         return Named(text, self.store, (model,), plan, whole=True)
 

@@ -1,17 +1,21 @@
 """Pins sources: gives every source of text the SHA-256 that its key stands on.
 
-A source that names its checksum is left as it is. Files are hashed where they lie. An address
-without a checksum is looked up in `config/sources.lock`, as Cargo does: a missing entry is made by
-downloading once, and announced, unless the environment variable VARIORUM_LOCKED forbids it. From
-then on another answer of the address is an error with two remedies: the locked bytes, or the new
-ones by `variorum lock --accept`.
+A source that names its checksum is left as it is. Files are hashed where they lie. A source whose
+answer may change (an address, a query to an API) and that has no checksum is looked up in
+`config/sources.lock`, as Cargo does: a missing entry is made by asking once, and announced, unless
+the environment variable VARIORUM_LOCKED forbids it. From then on another answer is an error with
+two remedies: the locked bytes, or the new ones by `variorum lock --accept`.
+
+What the lock says is, for an address, the SHA-256 and size of its bytes; for an API, those of the
+documents made of its answers. Each kind of source tells it by its function `held`.
 """
 
 import json
 import os
 import re
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +24,17 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from variorum import components
 from variorum.atomic import write_atomically
-from variorum.config import FilesSource, Source, UrlSource
-from variorum.corpus.fetching import MIRRORS, context_of
+from variorum.config import (
+    SOURCES,
+    ChangingSource,
+    ImportedSettings,
+    LocalSource,
+    Source,
+    UrlSource,
+)
+from variorum.corpus.fetching import ChecksumError, context_of, sha256_of_files
 from variorum.corpus.sources import files
 from variorum.errors import Stopped, VariorumError
 from variorum.experiments import (
@@ -33,10 +45,11 @@ from variorum.experiments import (
     load_experiment,
     named_experiment,
 )
-from variorum.store import Ref, Store, sha256_of
+from variorum.model.imported import files_of
+from variorum.store import Ref, Store
 
 LOCK = "config/sources.lock"
-HEADER = "# What each address held when it was first used. Keys stand on these; commit this file.\n"
+HEADER = "# What each source held when it was first used. Keys stand on these; commit this file.\n"
 
 LOCKED = "VARIORUM_LOCKED"
 """Set to 1, no command adds or changes an entry: for CI, and wherever nobody looks."""
@@ -47,7 +60,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Entry:
-    """What an address held: the SHA-256 of its bytes, and how many they were."""
+    """What a source held: the SHA-256 of its bytes, and how many they were."""
 
     sha256: str
     n_bytes: int
@@ -58,13 +71,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Unlocked:
-    """An address that a configuration file uses and the lock has no entry for."""
+    """A source that a configuration file uses and the lock has no entry for."""
 
-    url: str
+    source: ChangingSource
     place: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {LOCK} has no entry for {self.url}; {_REMEDY}"
+        return f"{self.place}: {LOCK} has no entry for {self.source.lock_name}; {_REMEDY}"
 
 
 _REMEDY = "run `variorum lock`, look at what came, and commit the file; or give the source's sha256"
@@ -81,19 +94,31 @@ def pinned(source: Source, root: Path, *, offline: bool = False) -> Source:
     Raises `VariorumError` if its files do not exist, if it cannot be downloaded, or, with
     `offline` or where VARIORUM_LOCKED is set, if it has yet to be locked.
     """
-    if source.sha256 is not None:
-        return source
-    if isinstance(source, FilesSource):
+    if isinstance(source, LocalSource) and source.sha256 is None:
         return source.model_copy(
             update={"sha256": files.digest(source.path, source.suffixes, root)}
         )
-    assert isinstance(source, UrlSource)
-    return source.model_copy(update={"sha256": _locked(source.url, root, offline).sha256})
+    if isinstance(source, ChangingSource) and source.sha256 is None:
+        return source.model_copy(update={"sha256": _locked(source, root, offline).sha256})
+    return source
+
+
+def pinned_import(imported: ImportedSettings, root: Path) -> ImportedSettings:
+    """The imported model with its SHA-256 filled in; raises `VariorumError` if it is not here."""
+    if imported.sha256 is not None:
+        return imported
+    return imported.model_copy(update={"sha256": digest_of_import(imported.path, root)})
+
+
+def digest_of_import(path: str, root: Path) -> str:
+    """SHA-256 over the files of a model in the folder `path`."""
+    folder = root / Path(path).expanduser()
+    return sha256_of_files(files_of(folder), folder)
 
 
 def check_length(source: Source, root: Path, context_length: int) -> None:
     """Raise `VariorumError` if the files hold fewer bytes than a context has tokens."""
-    if not isinstance(source, FilesSource):
+    if not isinstance(source, LocalSource):
         return
     found = files.find(source.path, source.suffixes, root)
     size = sum(file.stat().st_size for file in found)
@@ -104,43 +129,44 @@ def check_length(source: Source, root: Path, context_length: int) -> None:
         )
 
 
-def _locked(url: str, root: Path, offline: bool) -> Entry:
-    entry = entries(root).get(url)
+def _locked(source: ChangingSource, root: Path, offline: bool) -> Entry:
+    name = source.lock_name
+    entry = entries(root).get(name)
     if entry is None and offline:
-        raise VariorumError(f"unlocked: {LOCK} has no entry for {url}; {_REMEDY}")
+        raise VariorumError(f"unlocked: {LOCK} has no entry for {name}; {_REMEDY}")
     if entry is None and is_locked():
         raise VariorumError(
-            f"unlocked: {LOCK} has no entry for {url}, and {LOCKED} forbids to add one; where it "
+            f"unlocked: {LOCK} has no entry for {name}, and {LOCKED} forbids to add one; where it "
             f"is not set, {_REMEDY}"
         )
-    return entry or _add(url, root)
+    return entry or _add(source, root)
 
 
-def _add(url: str, root: Path) -> Entry:
-    """Lock an address, unless another process did so meanwhile."""
-    with _held(root):
+def _add(source: ChangingSource, root: Path) -> Entry:
+    """Lock a source, unless another process did so meanwhile."""
+    name = source.lock_name
+    with _alone(root):
         known = entries(root)
-        if url not in known:
-            _say(f"locking {url}")
-            known[url] = _downloaded(url, root)
+        if name not in known:
+            _say(f"locking {name}")
+            known[name] = _held(source, root)
             _write(root, known)
-            _say(f"{LOCK}: {url} = {known[url]}; commit it")
-    return known[url]
+            _say(f"{LOCK}: {name} = {known[name]}; commit it")
+    return known[name]
 
 
 @contextmanager
-def _held(root: Path) -> Iterator[None]:
+def _alone(root: Path) -> Iterator[None]:
     """Only one process at a time may change the lock, from reading it to writing it."""
     waiting = f"waits for another process that changes {LOCK}"
     with Store(root).locked(_HOLDS_LOCK, lambda: _say(waiting)):
         yield
 
 
-def _downloaded(url: str, root: Path) -> Entry:
-    from variorum.corpus.sources.url import download  # a client that most plans have no use for
-
-    file = download(url, None, context_of(root, _say))
-    return Entry(sha256_of(file), file.stat().st_size)
+def _held(source: ChangingSource, root: Path) -> Entry:
+    """What a source holds now."""
+    kind = components.load(SOURCES, source.kind)  # now, as most plans have no use for its client
+    return Entry(*kind.held(source, context_of(root, _say)))
 
 
 def _say(text: str) -> None:
@@ -151,7 +177,7 @@ def _say(text: str) -> None:
 
 
 def entries(root: Path) -> dict[str, Entry]:
-    """What the lock says, by address. Raises `VariorumError` if it is damaged."""
+    """What the lock says, by name. Raises `VariorumError` if it is damaged."""
     path = root / LOCK
     if not path.is_file():
         return {}
@@ -161,7 +187,7 @@ def entries(root: Path) -> dict[str, Entry]:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = " ".join(str(error.problem).split())
     except (YAMLError, ValueError, AttributeError, KeyError, TypeError):
-        line, problem = "", "an address has not both its sha256 and its bytes"
+        line, problem = "", "a source has not both its sha256 and its bytes"
     raise VariorumError(
         f"{LOCK}{line}: cannot be read ({problem}); restore it with `git checkout -- {LOCK}`, or, "
         "after a merge, keep the lines of both sides"
@@ -204,34 +230,53 @@ def _write(root: Path, known: dict[str, Entry]) -> None:
 # The command
 
 
-def resolve(root: Path) -> list[str]:
-    """Lock every address that the project uses and has not locked; gives those."""
-    added = list(dict.fromkeys(missing.url for missing in unlocked(root)))
+def resolve(root: Path, experiments: Sequence[str] = ()) -> list[str]:
+    """Lock every source that the project, or these experiments, use; gives the names of new ones.
+
+    Raises `VariorumError` at the end, one line for each that gave no answer.
+    """
+    added = {missing.source.lock_name: missing.source for missing in unlocked(root, experiments)}
     if added:
         _refuse_if_locked()
-    for url in added:
-        _add(url, root)
-    return added
+    faults = []
+    for source in added.values():
+        try:
+            _add(source, root)
+        except VariorumError as error:
+            faults.append(str(error))
+    if faults:
+        raise VariorumError("\n".join(faults))
+    return list(added)
 
 
-def check(root: Path) -> int:
-    """How many addresses are locked; raises `VariorumError` that names each one that is not."""
-    if missing := unlocked(root):
+def check(root: Path, experiments: Sequence[str] = ()) -> int:
+    """How many sources are locked; raises `VariorumError` that names each one that is not."""
+    if missing := unlocked(root, experiments):
         raise VariorumError("\n".join(map(str, missing)))
     return len(entries(root))
 
 
-def accept(url: str, root: Path) -> tuple[Entry, Entry]:
-    """Take what an address holds now in place of what is locked; gives the old and the new."""
+def accept(name: str, root: Path) -> tuple[Entry, Entry]:
+    """Take what a source holds now in place of what is locked; gives the old and the new."""
     _refuse_if_locked()
-    with _held(root):
+    with _alone(root):
         known = entries(root)
-        if url not in known:
-            raise VariorumError(_not_locked(url, root, known))
-        old = known[url]
-        known[url] = _downloaded(url, root)
+        if name not in known:
+            raise VariorumError(_not_locked(name, root, known))
+        old = known[name]
+        known[name] = _held(_named(name, root), root)
         _write(root, known)
-    return old, known[url]
+    return old, known[name]
+
+
+def _named(name: str, root: Path) -> ChangingSource:
+    """The source that the lock calls so. An address says all that is needed to ask it."""
+    if name.startswith(("http://", "https://")):
+        return UrlSource(url=name)
+    for _, source in _changing(root):
+        if source.lock_name == name:
+            return source
+    raise VariorumError(f"no configuration file uses {name}, so it cannot be asked again")
 
 
 def _refuse_if_locked() -> None:
@@ -239,31 +284,38 @@ def _refuse_if_locked() -> None:
         raise VariorumError(f"{LOCKED} is set, so {LOCK} stays as it is; unset it to change that")
 
 
-def _not_locked(url: str, root: Path, known: dict[str, Entry]) -> str:
-    given = [place for place, source in _addresses(root) if source.url == url and source.sha256]
+def _not_locked(name: str, root: Path, known: dict[str, Entry]) -> str:
+    given = [
+        place for place, source in _changing(root) if source.lock_name == name and source.sha256
+    ]
     if given:
-        return f"{given[0]}: gives the sha256 of {url} itself; change it there"
-    return f"{LOCK} has no entry for {url}; it has {', '.join(sorted(known)) or 'none at all'}"
+        return f"{given[0]}: gives the sha256 of {name} itself; change it there"
+    return f"{LOCK} has no entry for {name}; it has {', '.join(sorted(known)) or 'none at all'}"
 
 
-def unlocked(root: Path) -> list[Unlocked]:
-    """Every address without a checksum, of all experiments and ablations, that is not locked."""
+def unlocked(root: Path, experiments: Sequence[str] = ()) -> list[Unlocked]:
+    """Every source without a checksum that is not locked.
+
+    Of these experiments; without any, of all, and of all ablations.
+    """
     known = entries(root)
     return [
-        Unlocked(source.url, place)
-        for place, source in _addresses(root)
-        if source.sha256 is None and source.url not in known
+        Unlocked(source, place)
+        for place, source in _changing(root, experiments)
+        if source.sha256 is None and source.lock_name not in known
     ]
 
 
-def _addresses(root: Path) -> Iterator[tuple[str, UrlSource]]:
-    """Every address that the configuration names, with its file and line, once each."""
+def _changing(root: Path, experiments: Sequence[str] = ()) -> Iterator[tuple[str, ChangingSource]]:
+    """Every source that the configuration names and may change, with its file and line, once."""
     seen = set()
-    for loaded in _experiments(root):
+    chosen = (named_experiment(root, name) for name in experiments)
+    for loaded in chosen if experiments else _experiments(root):
         for side in ("base", "domain"):
             corpus = getattr(loaded.settings.corpus, side)
-            if corpus and isinstance(corpus.source, UrlSource):
-                place = loaded.layers.origin(("corpus", side, "source", "url"))
+            if corpus and isinstance(corpus.source, ChangingSource):
+                asked_by = corpus.source.asked_by
+                place = loaded.layers.origin(("corpus", side, "source", asked_by))
                 if (place, corpus.source) not in seen:
                     seen.add((place, corpus.source))
                     yield place, corpus.source
@@ -292,22 +344,20 @@ def remedies(root: Path, ref: Ref) -> Iterator[None]:
 
 
 def _with_remedies(error: VariorumError, root: Path, ref: Ref) -> VariorumError:
-    from variorum.corpus.sources.url import ChecksumError
-
     stored = Store(root).pin(ref)
     pull = f"`dvc pull {stored.relative_to(root)}`" if stored.is_file() else ""
     if not isinstance(error, ChecksumError):
         return VariorumError(f"{error} Or bring what was stored: {pull}.") if pull else error
-    entry = entries(root).get(error.url)
+    entry = entries(root).get(error.name)
     if entry is not None and entry.sha256 == error.expected:
-        says, accept_new = f", as {LOCK} says", f"`variorum lock --accept {error.url}`"
+        says = f", as {LOCK} says"
+        accept_new = f"`variorum lock --accept {shlex.quote(error.name)}`"
     else:
         says, accept_new = "", f"source.sha256: {error.found}"
     kept = error.kept.relative_to(root) if error.kept.is_relative_to(root) else error.kept
     bring = pull or f"`dvc pull` results/{ref}, if a clone stored it"
     return VariorumError(
-        f"{error.url} has SHA-256 {error.found}, expected {error.expected}{says}; its bytes are "
-        f"kept at {kept}. Either bring the expected ones ({bring}; or put the file into a folder "
-        f"that {MIRRORS} names), or accept the new ones ({accept_new}): then keys change, and old "
-        "results stay."
+        f"{error.name} has SHA-256 {error.found}, expected {error.expected}{says}; what came is "
+        f"kept at {kept}. Either bring the expected answer ({bring}{error.elsewhere}), or accept "
+        f"the new one ({accept_new}): then keys change, and old results stay."
     )

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from variorum.atomic import write_atomically
-from variorum.config import TRAININGS
+from variorum.config import MODELS
 from variorum.dvc_cache import DvcCache, md5_of, pinned_by
 from variorum.plan import Node
 from variorum.store import CODE, KEY_LENGTH, MANIFEST, RUN, Ref, Store, StoreError, readable_json
 
-OWN_FILE = ("download", "normalize", "tokenizer", "encode", *TRAININGS)
+OWN_FILE = ("download", "normalize", "tokenizer", "encode", *MODELS)
 BUNDLING = ("report", "table")
 BUNDLE = "bundle"
 RECORDS = "results/records"

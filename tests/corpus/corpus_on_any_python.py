@@ -11,12 +11,16 @@ from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
-sys.modules["variorum.config"] = SimpleNamespace(PythonPackageSource=None, NormalizeSettings=None)
+sys.modules["variorum.config"] = SimpleNamespace(
+    PythonPackageSource=None, NormalizeSettings=None, SyntheticSource=None
+)
+sys.modules["variorum.corpus.entropy"] = SimpleNamespace(entropy_rate=None)
+sys.modules["variorum.corpus.near_duplicates"] = SimpleNamespace(NearDuplicates=None)
 
 from variorum.corpus.documents import Document  # noqa: E402
 from variorum.corpus.fetching import FetchContext  # noqa: E402
 from variorum.corpus.normalize import Normalizer  # noqa: E402
-from variorum.corpus.sources import python_package  # noqa: E402
+from variorum.corpus.sources import python_package, synthetic  # noqa: E402
 
 # Where later versions of Unicode added marks that combine, and a sample of the rest.
 LATE = [*range(0x300, 0x1000), *range(0x10D00, 0x12000), *range(0x1E000, 0x1E960)]
@@ -47,12 +51,26 @@ def normalized(form):
         collapse_spaces=False,
         drop_duplicates=True,
         min_characters=1,
+        min_letter_share=0.01,
+        min_mean_word_length=None,
+        max_mean_word_length=None,
+        max_symbols_per_word=None,
+        max_repeated_lines=0.9,
+        near_duplicates=None,
     )
     texts = {"characters": CHARACTERS, "marks": MARKS, "mojibake": "cafÃ© â€™ Ã¼ber"}
     return Normalizer(settings).run(Document(name, name, text) for name, text in texts.items())
 
 
+def made_up():
+    settings = SimpleNamespace(
+        alphabet_size=5, order=2, sharpness=3, documents=4, length=900, seed=7
+    )
+    return synthetic._documents(settings)
+
+
 results = {f"normalize {form}": checksum(normalized(form)) for form in ("NFC", "NFKC", "none")}
 for package, part in (("networkx", "prose"), ("ftfy", "docstrings"), ("ftfy", "source")):
     results[f"{package} {part}"] = checksum(package_documents(package, part))
+results["synthetic"] = checksum(made_up())
 print(json.dumps(results))

@@ -16,6 +16,7 @@ SETTINGS = st.builds(
     repair_encoding=st.booleans(),
     unicode_form=st.sampled_from(["NFC", "NFKC", "none"]),
     collapse_spaces=st.booleans(),
+    max_repeated_lines=st.none() | st.just(0.2),
 )
 # Characters that steps fight over, and halves of mojibake, beside any others.
 TRICKY = st.sampled_from(
@@ -112,6 +113,31 @@ def test_short_and_repeated_documents_are_dropped():
 
 def test_repeated_documents_are_kept_on_demand():
     assert run(["one", "one", ""], drop_duplicates=False)[0] == ["one", "one"]
+
+
+def test_the_funnel_shows_the_first_few_that_each_step_dropped():
+    texts = [f"{n} " + "word " * 200 for n in range(5)]
+    funnel = run([*texts, *texts, "x"], min_characters=2)[1]
+    steps = {step["name"]: step for step in funnel.to_dict()["steps"]}
+    assert steps["duplicates"]["dropped"] == 5
+    examples = steps["duplicates"]["examples"]
+    assert [example["document"] for example in examples] == ["5", "6", "7"]
+    assert examples[0]["excerpt"].startswith("0 word word")
+    assert examples[0]["excerpt"].endswith("…")
+    assert len(examples[0]["excerpt"]) < 200
+    assert steps["min_characters"]["examples"] == [{"document": "10", "excerpt": "x", "reason": ""}]
+    assert not steps["strip"]["examples"]
+
+
+def test_documents_that_nearly_repeat_another_are_dropped_on_demand():
+    text = " ".join(f"word{n}" for n in range(80))
+    near = text.replace("word40 ", "other ")
+    assert run([text, near])[0] == [text, near]
+    texts, funnel = run([text, near, "something else"], near_duplicates=0.7)
+    assert texts == [text, "something else"]
+    (example,) = funnel.steps[-1].examples
+    assert example.document == "1"
+    assert example.reason.endswith(" like 0")
 
 
 @given(st.lists(TEXTS, min_size=1), SETTINGS)

@@ -34,7 +34,7 @@ streams = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=40)
 @settings(max_examples=60, deadline=None)
 @given(streams, st.integers(1, CONTEXT), st.integers(1, 5))
 def test_scores_are_those_of_one_token_at_a_time(tokens, stride, batch_rows):
-    found = score(MODEL, np.array(tokens), eot=EOT, stride=stride, batch_rows=batch_rows)
+    found = score(MODEL, np.array(tokens), eot=EOT, stride=stride, batch_rows=batch_rows).nats
     assert found.dtype == np.float64
     assert found == pytest.approx(
         score_one_by_one(MODEL, tokens, eot=EOT, stride=stride), rel=1e-9, abs=1e-9
@@ -52,24 +52,42 @@ def test_windows_score_every_token_once_in_order(n_tokens, context, data):
             assert each.first - each.start == context - stride
 
 
+@settings(max_examples=30, deadline=None)
+@given(streams)
+def test_ranks_and_confidences_are_those_of_the_sorted_probabilities(tokens):
+    found = score(MODEL, np.array(tokens), eot=EOT, stride=CONTEXT)
+    for start in range(0, len(tokens), CONTEXT):
+        part = tokens[start : start + CONTEXT]
+        before = [EOT, *tokens][start : start + len(part)]
+        with torch.no_grad():
+            rows = MODEL(torch.tensor([before]))[0].double().softmax(-1)
+        for place, (row, token) in enumerate(zip(rows.tolist(), part, strict=True), start):
+            assert found.ranks[place] == sum(other > row[token] for other in row)
+            assert found.confidences[place] == pytest.approx(max(row))
+
+
 def test_stride_of_the_context_gives_separate_blocks():
     tokens = np.arange(20) % VOCAB
-    found = score(MODEL, tokens, eot=EOT, stride=CONTEXT)
-    second = score(MODEL, tokens[CONTEXT : 2 * CONTEXT], eot=int(tokens[CONTEXT - 1]), stride=1)
+    found = score(MODEL, tokens, eot=EOT, stride=CONTEXT).nats
+    second = score(
+        MODEL, tokens[CONTEXT : 2 * CONTEXT], eot=int(tokens[CONTEXT - 1]), stride=1
+    ).nats
     assert found[CONTEXT : 2 * CONTEXT] == pytest.approx(second, rel=1e-9)
 
 
 def test_text_that_follows_changes_no_score():
     tokens = np.random.default_rng(0).integers(0, VOCAB, 50)
-    whole = score(MODEL, tokens, eot=EOT, stride=3)
+    whole = score(MODEL, tokens, eot=EOT, stride=3).nats
     for n in (1, 7, 8, 9, 30):
-        assert score(MODEL, tokens[:n], eot=EOT, stride=3) == pytest.approx(whole[:n], rel=1e-9)
+        assert score(MODEL, tokens[:n], eot=EOT, stride=3).nats == pytest.approx(
+            whole[:n], rel=1e-9
+        )
 
 
 def test_a_uniform_model_needs_the_logarithm_of_the_vocabulary():
     model = GPT(SETTINGS, VOCAB)
     torch.nn.init.zeros_(model.wte.weight)
-    found = score(model, np.arange(VOCAB), eot=EOT, stride=4)
+    found = score(model, np.arange(VOCAB), eot=EOT, stride=4).nats
     assert found == pytest.approx(np.full(VOCAB, math.log(VOCAB)), rel=1e-12)
 
 
@@ -77,10 +95,10 @@ def test_scoring_leaves_the_model_in_its_mode_and_does_not_use_dropout():
     model = sharp_model(3)
     tokens = np.arange(30, dtype=np.uint16) % VOCAB
     model.train()
-    first = score(model, tokens, eot=EOT, stride=4)
+    first = score(model, tokens, eot=EOT, stride=4).nats
     assert model.training
     model.eval()
-    assert (score(model, tokens, eot=EOT, stride=4) == first).all()
+    assert (score(model, tokens, eot=EOT, stride=4).nats == first).all()
     assert not model.training
 
 
@@ -91,7 +109,7 @@ def test_a_stride_that_leaves_tokens_out_is_refused(stride):
 
 
 def test_nothing_to_score_gives_nothing():
-    assert len(score(MODEL, np.array([], dtype=np.uint16), eot=EOT, stride=2)) == 0
+    assert len(score(MODEL, np.array([], dtype=np.uint16), eot=EOT, stride=2).nats) == 0
 
 
 def test_summary_pays_for_ends_of_documents_but_counts_their_bytes_as_none():

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from variorum.components import options
 from variorum.config import ModelSettings
 from variorum.errors import VariorumError
 from variorum.generation.cache import Cache
@@ -18,7 +19,7 @@ def model_with(positions: str) -> GPT:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.sampled_from(["learned", "rotary"]),
+    st.sampled_from(options("model/positions")),
     st.lists(st.integers(1, 6), min_size=1, max_size=4),
     st.integers(1, 3),
 )
@@ -70,8 +71,22 @@ def test_a_model_reads_nothing_beyond_its_context_from_a_cache() -> None:
     model = model_with("learned")
     cache = Cache(model.settings)
     cache.advance(15)
-    with pytest.raises(VariorumError, match="17 tokens"):
+    with pytest.raises(VariorumError, match="15 of at most 16 tokens, so 2 more"):
         model(torch.tensor([[1, 2]]), cache)
+
+
+@pytest.mark.parametrize("positions", options("model/positions"))
+def test_the_sequences_that_are_kept_go_on_as_before(positions: str) -> None:
+    model = model_with(positions)
+    ids = torch.randint(30, (4, 9), generator=torch.Generator().manual_seed(1))
+    cache = Cache(model.settings, 4)
+    with torch.no_grad():
+        model(ids[:, :5], cache)
+        cache.keep([0, 3])
+        read = model(ids[[0, 3], 5:], cache)
+        whole = model(ids[[0, 3]])[:, 5:]
+    torch.testing.assert_close(read, whole, rtol=1e-5, atol=1e-5)
+    assert torch.equal(cache.ids[:, :9], ids[[0, 3]])
 
 
 def test_the_memory_is_taken_once() -> None:

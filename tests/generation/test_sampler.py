@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from oracles import sampling as oracle
-from variorum.config import ModelSettings, SamplingSettings
+from variorum.components import options
+from variorum.config import (
+    ModelSettings,
+    SamplingSettings,
+    StressSettings,
+    canonical,
+    restored,
+)
 from variorum.errors import VariorumError
 from variorum.generation import sampler
-from variorum.generation.sampler import generate, next_token
+from variorum.generation.sampler import Draft, generate, next_token, penalized, share_of, write
+from variorum.model.attention import KeyValueCache
 from variorum.model.gpt import GPT
 
 LOGITS = st.lists(st.integers(-24, 24).map(lambda n: n / 8), min_size=1, max_size=12)
@@ -21,7 +29,9 @@ VOCAB = 23
 
 
 def plain(**changes: object) -> SamplingSettings:
-    return SamplingSettings(**{"temperature": 1.0, "top_p": 1.0, **changes})
+    return SamplingSettings.model_validate(
+        {"temperature": 1.0, "top_p": 1.0, "valid_utf8": False, **changes}
+    )
 
 
 def draws(logits: list[float], chosen: SamplingSettings, count: int) -> Counter[int]:
@@ -47,15 +57,21 @@ def small_model(positions: str = "learned", context_length: int = 12) -> GPT:
     st.sampled_from([0.3, 0.8, 1.0, 2.0]),
     st.none() | st.integers(1, 14),
     st.floats(0.05, 1.0),
+    st.just(0.0) | st.floats(0.0, 1.0),
     st.integers(0, 2**32),
 )
 def test_draws_what_the_oracle_draws(
-    logits: list[float], temperature: float, top_k: int | None, top_p: float, seed: int
+    logits: list[float],
+    temperature: float,
+    top_k: int | None,
+    top_p: float,
+    min_p: float,
+    seed: int,
 ) -> None:
-    assume(oracle.distance_to_cut(logits, temperature, top_k, top_p) > 1e-9)
-    choices = oracle.kept(logits, temperature, top_k, top_p)
+    assume(oracle.distance_to_cut(logits, temperature, top_k, top_p, min_p) > 1e-9)
+    choices = oracle.kept(logits, temperature, top_k, top_p, min_p)
     shares = list(itertools.accumulate(probability for _, probability in choices))
-    chosen = SamplingSettings(temperature=temperature, top_k=top_k, top_p=top_p)
+    chosen = plain(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     ours, numbers = _seeded(seed), _seeded(seed)
     for _ in range(8):
         uniform = float(torch.rand((), dtype=torch.float64, generator=numbers))
@@ -95,6 +111,68 @@ def test_top_p_counts_what_top_k_left() -> None:
     assert set(draws(logits, plain(top_k=2, top_p=0.55), 200)) == {0}
 
 
+def test_min_p_keeps_what_has_a_share_of_the_likeliest_ones_probability() -> None:
+    logits = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64).log().tolist()
+    assert set(draws(logits, plain(min_p=0.39), 200)) == {0, 1, 2}
+    assert set(draws(logits, plain(min_p=0.41), 200)) == {1, 2}
+    assert set(draws(logits, plain(min_p=0.61), 200)) == {1}
+
+
+def test_min_p_one_keeps_the_likeliest_and_its_equals() -> None:
+    assert set(draws([1.0, 3.0, 2.0, 3.0], plain(min_p=1.0), 200)) == {1, 3}
+
+
+def test_min_p_counts_at_the_temperature() -> None:
+    logits = torch.tensor([0.2, 0.8], dtype=torch.float64).log().tolist()
+    assert set(draws(logits, plain(min_p=0.4), 200)) == {1}
+    assert set(draws(logits, plain(min_p=0.4, temperature=2.0), 200)) == {0, 1}  # 1 : 2 there
+
+
+def test_top_p_does_not_count_what_min_p_leaves_out_as_gone() -> None:
+    logits = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64).log().tolist()
+    # were min_p first, 0.4 of the 0.7 that it leaves would be enough
+    assert set(draws(logits, plain(top_p=0.55, min_p=0.7), 200)) == {0, 1}
+
+
+@settings(deadline=None)
+@given(LOGITS, st.lists(st.integers(0, 11), max_size=20), st.floats(1.0, 4.0))
+def test_the_penalty_is_the_oracles(logits: list[float], recent: list[int], penalty: float) -> None:
+    recent = [token % len(logits) for token in recent]
+    found = penalized(torch.tensor(logits, dtype=torch.float64), set(recent), penalty)
+    assert found.tolist() == oracle.penalized(logits, recent, penalty)
+
+
+def test_a_high_penalty_lets_no_token_come_twice_within_its_window() -> None:
+    chosen = plain(temperature=0.0, repetition_penalty=1e9, repetition_window=5, max_tokens=60)
+    prompt = [4, 7, 7]
+    written = list(generate(small_model(), prompt, chosen))
+    text = prompt + written
+    for place in range(len(prompt), len(text)):
+        assert text[place] not in text[max(0, place - 5) : place]
+    assert len(set(written)) < len(written), "further back nothing is penalized"
+
+
+def test_the_token_that_ends_documents_is_not_penalized() -> None:
+    chosen = plain(temperature=0.0, repetition_penalty=1e9)
+    draft = Draft([2, 3], chosen, stop=2)
+    assert draft.draw(torch.tensor([1.0, 0.5, 1.5, 1.6])) is None
+    assert draft.ending == "document"
+
+
+def test_settings_at_their_neutral_values_change_no_draw() -> None:
+    model = small_model()
+    chosen = plain(min_p=0.0, repetition_penalty=1.0, repetition_window=3, stop=("a",))
+    assert list(generate(model, [1], chosen)) == list(generate(model, [1], plain()))
+
+
+def test_what_was_written_before_a_setting_existed_is_read_as_without_it() -> None:
+    old = {"temperature": 0.7, "top_k": None, "top_p": 0.9, "max_tokens": 80, "seed": 1}
+    read = restored(StressSettings, {"sampling": old}).sampling
+    assert canonical(read) == old
+    assert not read.valid_utf8
+    assert SamplingSettings().valid_utf8
+
+
 def test_frequencies_are_the_probabilities() -> None:
     probabilities = torch.tensor([0.1, 0.6, 0.3], dtype=torch.float64)
     counts = draws(probabilities.log().tolist(), plain(), 6000)
@@ -126,7 +204,7 @@ def test_logits_that_are_no_numbers_are_an_error(bad: float, temperature: float)
         next_token(torch.tensor([0.0, bad]), plain(temperature=temperature), _seeded(1))
 
 
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize("positions", options("model/positions"))
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("prompt_length", [1, 5, 12, 30])
 def test_a_cache_changes_no_token_even_beyond_the_context(
@@ -143,7 +221,7 @@ def test_a_cache_changes_no_token_even_beyond_the_context(
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.sampled_from(["learned", "rotary"]),
+    st.sampled_from(options("model/positions")),
     st.integers(2, 9),
     st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=20),
     st.integers(0, 1000),
@@ -177,7 +255,7 @@ def test_the_window_falls_to_its_last_half_when_it_is_full(use_cache: bool) -> N
     lengths = []
     features = model.features
 
-    def spy(ids: Tensor, cache: sampler.Cache | None = None) -> Tensor:
+    def spy(ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         lengths.append(ids.shape[1] + (cache.length if cache else 0))
         return features(ids, cache)
 
@@ -249,3 +327,105 @@ def test_an_empty_prompt_is_an_error_at_once() -> None:
 def test_a_token_that_the_model_does_not_know_is_an_error_at_once(token: int) -> None:
     with pytest.raises(VariorumError, match="0 to 22"):
         generate(small_model(), [1, token], plain())
+
+
+# Several texts at once
+
+PROMPTS = st.lists(st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=20), min_size=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(options("model/positions")),
+    st.integers(2, 9),
+    PROMPTS,
+    st.booleans(),
+    st.data(),
+)
+def test_texts_written_together_are_those_written_alone(
+    positions: str,
+    context_length: int,
+    prompts: list[list[int]],
+    use_cache: bool,
+    data: st.DataObject,
+) -> None:
+    model = small_model(positions, context_length)
+    chosen = [
+        plain(
+            seed=data.draw(st.integers(0, 9)),
+            temperature=data.draw(st.sampled_from([0.0, 1.0])),
+            max_tokens=data.draw(st.integers(1, 20)),
+            repetition_penalty=data.draw(st.sampled_from([1.0, 1.5])),
+        )
+        for _ in prompts
+    ]
+    stop = data.draw(st.none() | st.integers(0, VOCAB - 1))
+    drafts = [Draft(p, c, stop=stop) for p, c in zip(prompts, chosen, strict=True)]
+    together: list[list[int]] = [[] for _ in prompts]
+    for number, token in write(model, drafts, use_cache=use_cache):
+        together[number].append(token)
+    for draft, prompt, tokens, sampling in zip(drafts, prompts, together, chosen, strict=True):
+        assert tokens == list(generate(model, prompt, sampling, stop=stop))
+        assert draft.drawn == len(tokens) + (draft.ending == "document")
+
+
+def test_texts_are_written_in_step_and_the_longest_prompt_delays_no_other() -> None:
+    model = small_model()
+    drafts = [Draft([1] * length, plain(max_tokens=2)) for length in (3, 1, 9)]
+    assert [number for number, _ in write(model, drafts)] == [1, 1, 0, 0, 2, 2]
+
+
+def test_a_text_that_is_ended_from_outside_leaves_the_others_alone() -> None:
+    model = small_model()
+    drafts = [Draft([1, 2], plain(seed=seed)) for seed in range(3)]
+    together: list[list[int]] = [[] for _ in drafts]
+    for number, token in write(model, drafts):
+        together[number].append(token)
+        if number == 1 and len(together[1]) == 7:
+            drafts[1].ending = "stop"
+    alone = [list(generate(model, [1, 2], plain(seed=seed))) for seed in range(3)]
+    assert together == [alone[0], alone[1][:7], alone[2]]
+
+
+def test_rows_that_are_done_cost_nothing_more() -> None:
+    model = small_model()
+    rows = []
+    features = model.features
+
+    def spy(ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
+        rows.append(ids.shape[0])
+        return features(ids, cache)
+
+    model.features = spy  # type: ignore[method-assign]
+    drafts = [Draft([1], plain(max_tokens=n)) for n in (4, 2, 6)]
+    list(write(model, drafts))
+    assert rows == [3, 3, 2, 2, 1, 1]
+
+
+def test_one_bad_prompt_of_several_is_an_error_at_once() -> None:
+    with pytest.raises(VariorumError, match="0 to 22"):
+        write(small_model(), [Draft([1], plain()), Draft([VOCAB], plain())])
+
+
+# What a draft tells
+
+
+def test_a_draft_counts_the_cuts_of_its_window() -> None:
+    model = small_model(context_length=6)
+    draft = Draft(list(range(20)), plain(max_tokens=9))
+    list(write(model, [draft]))
+    assert (draft.cuts, draft.ending, draft.drawn) == (2, "length", 9)
+
+
+def test_the_share_of_tokens_is_their_probability_at_the_temperature() -> None:
+    logits = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64).log()
+    tokens = torch.tensor([True, False, True])
+    assert share_of(tokens, logits, 1.0) == pytest.approx(0.5)
+    assert share_of(tokens, logits, 0.0) == pytest.approx(0.5)
+    hot = [p**0.5 for p in (0.2, 0.5, 0.3)]
+    assert share_of(tokens, logits, 2.0) == pytest.approx((hot[0] + hot[2]) / sum(hot))
+
+
+def test_valid_utf8_without_a_tokenizer_is_an_error_at_once() -> None:
+    with pytest.raises(VariorumError, match=r"valid_utf8: .* give the tokenizer"):
+        generate(small_model(), [1], plain(valid_utf8=True))

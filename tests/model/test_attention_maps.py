@@ -1,10 +1,13 @@
 """The written-out attention weights are those that the model uses."""
 
+import math
+
 import pytest
 import torch
 
+from variorum import components
 from variorum.config import ModelSettings
-from variorum.model.attention_maps import attention_maps, attention_weights
+from variorum.model.attention_maps import attention_maps
 from variorum.model.gpt import GPT
 
 IDS = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
@@ -21,7 +24,7 @@ def model_with(positions: str) -> GPT:
     return model
 
 
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize("positions", components.options("model/positions"))
 def test_each_row_is_a_mean_over_the_past(positions: str) -> None:
     maps = attention_maps(model_with(positions), IDS)
     assert maps.shape == (3, 2, 8, 8)
@@ -31,27 +34,24 @@ def test_each_row_is_a_mean_over_the_past(positions: str) -> None:
     assert not torch.equal(maps[0], maps[1])
 
 
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
-def test_they_mix_the_values_as_the_fused_attention_does(positions: str) -> None:
+@pytest.mark.parametrize("positions", components.options("model/positions"))
+def test_they_are_the_softmax_of_what_queries_say_to_keys(positions: str) -> None:
     model = model_with(positions).eval()
-    attention = model.h[0].attn
-    x = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        _, _, values = attention.heads(x)
-        mixed = attention_weights(attention, x, model.positions) @ values
-        written_out = attention.c_proj(mixed.transpose(1, 2).flatten(2))
-        fused = attention(x, model.positions)
-    torch.testing.assert_close(written_out, fused, rtol=1e-5, atol=1e-5)
-
-
-def test_deeper_maps_come_from_what_the_layers_before_made() -> None:
-    model = model_with("learned")
+    layer, length = 2, len(IDS)
     seen = []
-    model.h[2].attn.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    model.eval()(IDS[None])
+    model.h[layer].attn.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     with torch.no_grad():
-        expected = attention_weights(model.h[2].attn, seen[0], model.positions)
-    torch.testing.assert_close(attention_maps(model, IDS)[2], expected[0], rtol=1e-5, atol=1e-5)
+        model(IDS[None])
+        queries, keys, _ = model.h[layer].attn.heads(seen[0])
+        queries, keys = model.positions.rotate(queries, keys, 0)
+        scores = (queries @ keys.mT / math.sqrt(keys.shape[-1]))[0]
+    bias = model.positions.bias(length, length)
+    for query in range(length):
+        said = scores[:, query, : query + 1]
+        if bias is not None:
+            said = said + bias[:, query, : query + 1]
+        found = attention_maps(model, IDS)[layer, :, query, : query + 1]
+        torch.testing.assert_close(found, said.softmax(-1), rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_is_left_out_and_the_mode_stays() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from variorum import components
 from variorum.config import ModelSettings
 from variorum.errors import VariorumError
 from variorum.model import positions as positions_folder
@@ -21,6 +22,23 @@ from variorum.model.gpt2 import GPT2
 
 VOCAB = 31
 SIZE = {"n_layer": 3, "n_head": 2, "n_embd": 24, "context_length": 20}
+
+# every choice on its own, and what has to work together
+VARIANTS: list[dict[str, object]] = [
+    *({"positions": name} for name in components.options("model/positions")),
+    *({"feed_forward": name} for name in components.options("model/feed_forwards")),
+    {"norm": "rms"},
+    {"norm_position": "after"},
+    {"attention": "written_out"},
+    {"attention": "written_out", "positions": "alibi"},
+    {"document_attention": True},
+    {"document_attention": True, "positions": "alibi"},
+    {"qk_norm": True},
+    {"token_shift": True},
+    {"ngrams": (2, 3), "ngram_buckets": 50},
+    {"tied_head": False},
+    {"norm": "rms", "token_shift": True, "ngrams": (3,), "qk_norm": True, "zero_outputs": True},
+]
 
 ALIBI = '''
 """Attention with linear biases (Press et al. 2022): the further away, the less a token counts."""
@@ -116,9 +134,9 @@ def sees_the_future(model: GPT) -> bool:
     return False
 
 
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
-def test_no_token_sees_the_future(positions: str) -> None:
-    assert not sees_the_future(model_with(positions=positions))
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_no_token_sees_the_future(changes: dict[str, object]) -> None:
+    assert not sees_the_future(model_with(**changes))
 
 
 def test_a_mask_that_leaks_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +151,7 @@ def test_a_mask_that_leaks_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sees_the_future(model_with())
 
 
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize("positions", sorted({*components.options("model/positions")} - {"none"}))
 def test_the_order_of_the_past_matters(positions: str) -> None:
     model = model_with(positions=positions, n_layer=1)
     with torch.no_grad():
@@ -151,9 +169,9 @@ def test_a_new_encoding_is_one_file_and_nothing_else(my_positions: ModelSettings
     assert (first - second).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
-def test_equal_seeds_give_equal_bits_whatever_was_drawn_before(positions: str) -> None:
-    chosen = ModelSettings(**SIZE, positions=positions)
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_equal_seeds_give_equal_bits_whatever_was_drawn_before(changes: dict[str, object]) -> None:
+    chosen = ModelSettings(**SIZE, **changes)
     torch.manual_seed(1)
     first = GPT(chosen, VOCAB, seed=7).state_dict()
     torch.manual_seed(2)

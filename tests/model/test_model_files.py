@@ -13,10 +13,12 @@ from variorum.model import files
 from variorum.model.gpt import GPT
 
 SIZE = {"n_layer": 2, "n_head": 2, "n_embd": 8, "context_length": 6}
-VARIANTS = [
+VARIANTS: list[dict[str, object]] = [
     {},
     {"positions": "rotary", "rotary_base": 500.0},
     {"bias": False, "dropout": 0.25},
+    {"tied_head": False, "feed_forward": "swiglu", "norm": "rms"},
+    {"ngrams": (2,), "ngram_buckets": 9, "token_shift": True, "norm_position": "after"},
 ]
 
 

@@ -100,8 +100,9 @@ def _stress(model: str, share: float) -> page.Stress:
             measured=share,
             threshold=0.7,
             comparison="<=",
-            explanation="Greedy decoding of the same prompts: 93 % repeats.",
+            explanation="The table has the worst of 2 prompts for each strategy.",
             excerpt="The function returns the same as the same as the same as the same as",
+            parts={"likeliest token": "93 %, not judged", "top-k 40": f"{100 * share:.0f} %"},
         ),
         judge(
             "hostile-special-token",
@@ -117,6 +118,11 @@ def _stress(model: str, share: float) -> page.Stress:
     return page.Stress(model, "5e55aa00dd11", cases)
 
 
+def _score(model: str, corpus: page.Role, bits: float, *others: object) -> page.Score:
+    interval = (bits - 0.02, bits + 0.03)
+    return page.Score(model, corpus, bits, *others, *interval, 0.41, 0.66, 0.013, 0.02, 0.06)  # type: ignore[arg-type]
+
+
 def sample_report() -> page.ReportData:
     svg = all_figures()
     titles = {
@@ -128,7 +134,18 @@ def sample_report() -> page.ReportData:
     steps = (
         page.FunnelStep("read", 2764, 0, 1_412_000, 0),
         page.FunnelStep("shorter than min_characters", 2701, 63, 1_409_000, 3_000),
-        page.FunnelStep("duplicates", 2490, 211, 1_203_000, 206_000),
+        page.FunnelStep(
+            "duplicates",
+            2490,
+            211,
+            1_203_000,
+            206_000,
+            "documents whose text was seen before dropped",
+            (
+                page.Dropped(f"a_package.{'a_long_name.' * 12}f#2", "Returns the number of nodes."),
+                page.Dropped("b#1", "Returns <the> number of edges…", "0.81 like a#1"),
+            ),
+        ),
     )
     splits = (
         page.Split("train", 1990, 968_000),
@@ -140,13 +157,22 @@ def sample_report() -> page.ReportData:
         experiment="default",
         key="3f9a1c0b77de",
         command="snakemake --cores 2 --config experiment=default",
-        base=page.Corpus("base", "prose of sympy 1.14.0", steps, splits, bz2=1.97, xz=1.78),
-        domain=page.Corpus("domain", "prose of networkx 3.6.1", steps, splits, 1.52, 1.57),
+        base=page.Corpus(
+            "base", "prose of sympy 1.14.0", steps, splits, {"bz2": 1.97, "xz": 1.78, "6-gram": 1.7}
+        ),
+        domain=page.Corpus(
+            "domain",
+            "prose of networkx 3.6.1",
+            steps,
+            splits,
+            {"bz2": 1.52, "xz": 1.57, "6-gram": 1.6},
+            facts=("A fact.",),
+        ),
         scores=(
-            page.Score("pretrained", "base", 1.671, 2.83, 16.9, 46_120, 114_000, "e0a1"),
-            page.Score("pretrained", "domain", 2.104, 3.52, 33.8, 38_800, 92_000, "e0a2"),
-            page.Score("fine-tuned", "base", 1.842, 3.12, 22.6, 46_120, 114_000, "e0a3"),
-            page.Score("fine-tuned", "domain", 1.548, 2.59, 13.3, 38_800, 92_000, "e0a4"),
+            _score("pretrained", "base", 1.671, 2.83, 16.9, 46_120, 114_000, "e0a1"),
+            _score("pretrained", "domain", 2.104, 3.52, 33.8, 38_800, 92_000, "e0a2"),
+            _score("fine-tuned", "base", 1.842, 3.12, 22.6, 46_120, 114_000, "e0a3"),
+            _score("fine-tuned", "domain", 1.548, 2.59, 13.3, 38_800, 92_000, "e0a4"),
         ),
         tokenizer=page.TokenizerFacts(
             "bpe",

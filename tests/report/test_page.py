@@ -7,7 +7,19 @@ from html.parser import HTMLParser
 import pytest
 from sample_report import sample_report, without_domain
 
-from variorum.report.page import bars, findings, flags, render
+from variorum.report.numbers import fixed
+from variorum.report.page import (
+    FINETUNED,
+    PRETRAINED,
+    Imported,
+    bars,
+    findings,
+    flags,
+    floors,
+    render,
+)
+
+MODELS = (PRETRAINED, FINETUNED)
 
 VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
 
@@ -113,6 +125,30 @@ def test_text_from_outside_is_escaped(report):
     assert Outline(page).text.count("<script>alert(1)") >= 9
 
 
+def test_examples_of_what_a_step_dropped_are_shown_with_the_reason(report, page):
+    text = Outline(page).text
+    assert "duplicates dropped 211, such as" in text
+    assert "b#1: 0.81 like a#1 Returns <the> number of edges…" in text
+    assert "read dropped" not in text
+    assert "A fact." in text
+
+
+def test_where_the_entropy_is_known_each_model_is_held_against_it(report):
+    assert not list(floors(report))
+    (before, after) = (report.score(name, "base").bits_per_byte for name in MODELS)
+    floor = (before + after) / 2
+    known = replace(report, base=replace(report.base, floor=floor))
+    sentences = list(floors(known))
+    assert len(sentences) == 2
+    for sentence, bits in zip(sentences, (before, after), strict=True):
+        side = "above" if bits >= floor else "below (this test text is easier than most)"
+        assert f"{fixed(abs(bits - floor))} bits per byte {side}" in sentence
+        assert f"entropy of {fixed(floor)}, which no model can beat on average" in sentence
+    text = Outline(render(known)).text
+    assert f"entropy base {fixed(floor)}" in text
+    assert all(sentence in text for sentence in sentences)
+
+
 def test_without_a_domain_the_page_says_so():
     page = render(without_domain())
     text = Outline(page).text
@@ -140,11 +176,12 @@ def test_findings_do_not_hide_a_fine_tuning_that_did_harm(report):
     assert "forgot nothing: it gained 0.671" in kept
 
 
-def test_every_loss_to_a_compressor_is_flagged(report, page):
+def test_every_loss_to_a_baseline_is_flagged(report, page):
     found = list(flags(report))
     assert len(found) == 3
     assert "pretrained model loses on the domain" in found[1]
-    assert "bz2 (1.520) and xz (1.570)" in found[1]
+    assert "bz2 (1.520), xz (1.570) and 6-gram (1.600)" in found[1]
+    assert not any("pretrained model loses on the base" in sentence for sentence in found)
     assert all(sentence in page for sentence in found)
 
 
@@ -152,7 +189,7 @@ def test_a_model_that_wins_everywhere_is_not_flagged(report):
     scores = tuple(replace(score, bits_per_byte=1.0) for score in report.scores)
     winner = replace(report, scores=scores)
     assert not list(flags(winner))
-    assert "Behind a compressor" not in render(winner)
+    assert "Behind a baseline" not in render(winner)
 
 
 def test_bars_are_drawn_to_one_scale(report):
@@ -167,6 +204,10 @@ def test_failed_cases_stand_open_and_passed_ones_closed(page):
     assert page.count('<details class="case failed" open>') == 1
     assert page.count('<details class="case passed">') == 5
     assert "2 of 3 passed" in page
+
+
+def test_what_a_measurement_consists_of_is_shown_by_name(page):
+    assert '<tr><th scope="row">likeliest token</th><td>93 %, not judged</td></tr>' in page
 
 
 def test_a_case_without_a_measurement_is_shown_as_failed(report):
@@ -205,3 +246,17 @@ def test_a_result_on_someones_word_is_told_beside_the_findings(report):
     without = render(replace(report, provenance=tuple(told)))
     assert "†" not in without
     assert "word:" not in without
+
+
+def test_an_imported_model_is_told_of_and_escaped(report, page):
+    imported = Imported("models/<gpt2>", "ab" * 32, 124_439_808, "0123456789ab")
+    changed = replace(report, imported=imported, trainings=report.trainings[1:])
+    text = Outline(render(changed)).text
+    assert "imported from models/<gpt2> (124 439 808 parameters, 0123456789ab )" in text
+    assert "the test texts may have been part of it" in text
+    assert "imported from" not in Outline(page).text
+
+
+def test_without_any_training_there_is_no_table_of_trainings(report):
+    text = Outline(render(replace(report, trainings=()))).text
+    assert "Val loss in nats" not in text

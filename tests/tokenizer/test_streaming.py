@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from variorum.config import TokenizerSettings
 from variorum.errors import VariorumError
 from variorum.tokenizer.kinds import characters
-from variorum.tokenizer.streaming import TextStream
+from variorum.tokenizer.streaming import TextStream, unfinished
 
 TOKENIZER = characters.train(["ab"], TokenizerSettings(kind="characters", vocab_size=None))
 
@@ -48,3 +48,19 @@ def test_valid_text_never_shows_an_unknown_character(text: str) -> None:
     for token in TOKENIZER.encode(text):
         assert "\ufffd" not in stream.feed(token)
     assert stream.finish() == ""
+
+
+@given(st.text(alphabet="aé漢👍", min_size=1), st.integers(0, 40))
+def test_a_character_that_was_begun_before_comes_whole_with_its_last_byte(
+    text: str, cut: int
+) -> None:
+    ids, data = TOKENIZER.encode(text), text.encode()
+    before = TOKENIZER.decode_bytes(ids[:cut])
+    begun = unfinished(TOKENIZER, ids[:cut])
+    stream = TextStream(TOKENIZER, begun)
+    written = "".join(map(stream.feed, ids[cut:]))
+    if cut < len(ids):
+        assert stream.finish() == ""
+        assert before.removesuffix(begun).decode() + written == text
+    else:
+        assert (before, begun, written) == (data, b"", "")

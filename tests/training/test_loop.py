@@ -1,5 +1,6 @@
 """A training gives the same bits for any number of processes, and after any number of kills."""
 
+import math
 import os
 import signal
 import subprocess
@@ -11,8 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from variorum.config import ModelSettings, TokenizerSettings, TrainingSettings
+from variorum import components
+from variorum.config import (
+    FinetuneSettings,
+    ModelSettings,
+    TokenizerSettings,
+    TrainingSettings,
+)
 from variorum.errors import Stopped, VariorumError
+from variorum.model.description import describe
 from variorum.model.gpt import GPT
 from variorum.progress import Progress
 from variorum.tokenizer.kinds import characters
@@ -261,3 +269,140 @@ def assert_same(one: state.State, other: state.State) -> None:
     assert one.position == other.position
     assert one.tensors.keys() == other.tensors.keys()
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+
+
+# What a training may choose
+
+
+@pytest.mark.parametrize("optimizer", components.options("training/optimizers"))
+def test_every_optimizer_learns_the_same_bits_for_any_number_of_processes(
+    tmp_path: Path, optimizer: str
+) -> None:
+    rate = 0.5 if optimizer == "sgd" else 2e-2
+    changes = {"optimizer": optimizer, "learning_rate": rate, "weight_decay": 0.0}
+    settings = SETTINGS.model_copy(update=changes)
+    outcomes = [train(tmp_path / str(n), settings, processes=n) for n in (1, 2)]
+    assert weights(outcomes[0][0]) == weights(outcomes[1][0])
+    losses = [row["val_loss"] for row in outcomes[0][1].rows]
+    assert losses[-1] < losses[0] - 0.3
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulated_gradients_are_those_of_the_large_batch(
+    tmp_path: Path, whole: tuple[GPT, Outcome], parts: int
+) -> None:
+    settings = SETTINGS.model_copy(update={"accumulation": parts})
+    model, outcome = train(tmp_path, settings)
+    for ours, large in zip(model.parameters(), whole[0].parameters(), strict=True):
+        torch.testing.assert_close(ours, large, rtol=1e-3, atol=1e-4)
+    for ours, large in zip(outcome.rows, whole[1].rows, strict=True):
+        assert ours["val_loss"] == pytest.approx(large["val_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("order", components.options("training/batch_orders"))
+def test_it_learns_from_batches_of_any_order(tmp_path: Path, order: str) -> None:
+    _, outcome = train(tmp_path, SETTINGS.model_copy(update={"batches": order}))
+    assert outcome.rows[-1]["val_loss"] < outcome.rows[0]["val_loss"] - 0.5
+
+
+def test_bf16_learns_about_as_much_as_fp32(tmp_path: Path, whole: tuple[GPT, Outcome]) -> None:
+    model, outcome = train(tmp_path, SETTINGS.model_copy(update={"precision": "bf16"}))
+    assert outcome.rows[-1]["val_loss"] == pytest.approx(whole[1].rows[-1]["val_loss"], rel=0.05)
+    assert weights(model) != weights(whole[0])
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
+OVERSHOOTING = {"learning_rate": 1.0, "min_learning_rate": 1.0, "warmup_steps": 15}
+
+
+def test_it_ends_early_when_val_falls_no_more(tmp_path: Path) -> None:
+    changes = {**OVERSHOOTING, "val_interval": 2, "max_steps": 60, "patience": 3}
+    settings = SETTINGS.model_copy(update=changes)
+    model, outcome = train(tmp_path / "1", settings)
+    chosen, last = outcome.summary["chosen_step"], outcome.summary["steps"]
+    assert last < 60
+    assert last == outcome.rows[-1]["step"]
+    assert last - chosen == 3 * 2
+    assert outcome.last_interval.position.step == last - 2
+    other, two = train(tmp_path / "2", settings, processes=2)
+    assert weights(model) == weights(other)
+    assert outcome.rows == two.rows
+
+
+def test_with_patience_left_it_is_as_without(tmp_path: Path, whole: tuple[GPT, Outcome]) -> None:
+    model, outcome = train(tmp_path, SETTINGS.model_copy(update={"patience": 4}))
+    assert weights(model) == weights(whole[0])
+    assert outcome.rows == whole[1].rows
+
+
+def test_a_training_that_ended_early_ends_again_when_it_goes_on(tmp_path: Path) -> None:
+    changes = {**OVERSHOOTING, "val_interval": 2, "max_steps": 60, "patience": 3}
+    settings = SETTINGS.model_copy(update=changes)
+    _, outcome = train(tmp_path, settings, checkpoint_seconds=0)
+    _, again = train(tmp_path, settings)
+    assert again.rows == outcome.rows
+    assert again.summary == outcome.summary
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_frozen_parts_stay_to_the_bit_and_the_rest_learns(tmp_path: Path, optimizer: str) -> None:
+    settings = FinetuneSettings(
+        **SETTINGS.model_dump(exclude={"optimizer"}), optimizer=optimizer, freeze=("wte", "h.0.mlp")
+    )
+    model, outcome = train(tmp_path, settings)
+    begun = GPT(MODEL, model.vocab_size, seed=3).state_dict()
+    same = {name for name, w in model.state_dict().items() if torch.equal(w, begun[name])}
+    assert same == {name for name in begun if name.startswith(("wte.", "h.0.mlp."))}
+    assert outcome.rows[-1]["val_loss"] < outcome.rows[0]["val_loss"]
+
+
+def test_replayed_text_is_learned_as_well(tmp_path: Path) -> None:
+    """Trained on one half of the text alone, and with the other half shown again."""
+    tokenizer = characters.train([TEXT + "xyz"], TokenizerSettings(kind="characters"))
+    own = np.array(tokenizer.encode(TEXT), dtype=np.uint16)
+    base = np.array(tokenizer.encode("xyz" * 300), dtype=np.uint16)
+    losses = []
+    for share in (0.0, 0.5):
+        settings = FinetuneSettings(**SETTINGS.model_dump())
+        gpt = GPT(MODEL, tokenizer.vocab_size, seed=3)
+        host = Host(tmp_path / f"{share}.safetensors")
+        Training(gpt, tokenizer, Data(own[:-600], own[-600:], base, share), settings, 3, host).run()
+        ids = torch.from_numpy(base[:17].astype(np.int64))[None]
+        losses.append(gpt.loss(ids[:, :-1], ids[:, 1:]).item())
+    assert losses[1] < losses[0] - 1
+
+
+def test_what_happens_inside_is_noted_at_each_look(whole: tuple[GPT, Outcome]) -> None:
+    noted = whole[1].diagnostics
+    looks = [row["step"] for row in whole[1].rows if row["step"]]
+    parts = {row["part"] for row in noted}
+    assert parts == {"wte", "h.0.attn", "h.0.mlp", "h.0.ln_1", "h.0.ln_2", "ln_f", "h.0"}
+    assert {row["step"] for row in noted} == set(looks)
+    for step, row in zip(looks, whole[1].rows[1:], strict=True):
+        here = [each for each in noted if each["step"] == step and "gradient_norm" in each]
+        total = math.sqrt(sum(each["gradient_norm"] ** 2 for each in here))
+        assert total == pytest.approx(row["gradient_norm"], rel=1e-5)
+        assert all(0 < each["update_ratio"] < 1 for each in here if each["update_ratio"])
+    layers = [row for row in noted if row["part"] == "h.0"]
+    assert all(0 < row["activation_rms"] < row["activation_max"] for row in layers)
+    assert all(0 <= row["dead_share"] <= 1 for row in layers)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_training_holds_as_much_memory_as_its_description_says(
+    tmp_path: Path, optimizer: str
+) -> None:
+    settings = SETTINGS.model_copy(update={"optimizer": optimizer, "shards": 4})
+    tokenizer = characters.train([TEXT], TokenizerSettings(kind="characters"))
+    ids = np.array(tokenizer.encode(TEXT), dtype=np.uint16)
+    gpt = GPT(MODEL.model_copy(update={"n_embd": 64}), tokenizer.vocab_size, seed=3)
+    host = Host(tmp_path / "state.safetensors")
+    training = Training(gpt, tokenizer, Data(ids[:-600], ids[-600:]), settings, 3, host)
+    training.run()
+    shared, last = training._shared, training._last_interval
+    assert last is not None
+    held = [shared.weights, shared.gradients, shared.states, shared.decayed, training._best]
+    held += last.tensors.values()
+    n_states = shared.states.shape[0]
+    said = describe(gpt).training_bytes(settings.shards, n_states)
+    assert sum(tensor.nbytes for tensor in held) == pytest.approx(said, rel=0.01)

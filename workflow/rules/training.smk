@@ -1,4 +1,4 @@
-"""Models: pretrained on the base corpus, fine-tuned on the domain."""
+"""Models: pretrained on the base corpus or imported, fine-tuned on the domain."""
 
 from variorum.workflow import training_processes, training_slots
 
@@ -23,6 +23,27 @@ rule make_pretrain:
         "pretrain {params.label} ({wildcards.key}): {params.why}"
     shell:
         "variorum run pretrain/{wildcards.key} --processes {params.processes} --log {log}"
+
+
+rule make_imported:
+    input:
+        flow.needs("imported"),
+    output:
+        "results/imported/{key}/manifest.json",
+    log:
+        "logs/imported/{key}.log",
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+        gpu=0,
+    params:
+        label=flow.label("imported"),
+        why=flow.why("imported"),
+    message:
+        "imported {params.label} ({wildcards.key}): {params.why}"
+    shell:
+        "variorum run imported/{wildcards.key} --log {log}"
 
 
 rule make_finetune:
@@ -52,6 +73,11 @@ rule pretrain:
         flow.results("pretrain"),
 
 
+rule imported:
+    input:
+        flow.results("imported"),
+
+
 rule finetune:
     input:
         flow.results("finetune"),
@@ -59,4 +85,5 @@ rule finetune:
 
 localrules:
     pretrain,
+    imported,
     finetune,

@@ -1,18 +1,38 @@
 """What every source needs to fetch: where it is, where it may keep things, how it tells.
 
 Also the checksum over a set of files, which names their bytes and relative paths and nothing of
-the machine they lie on.
+the machine they lie on, and the error of a source that answers differently than it was locked.
 """
 
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from variorum.corpus.funnel import Step
 from variorum.errors import VariorumError
 
 MIRRORS = "VARIORUM_MIRRORS"
+
+
+@dataclass
+class Facts:
+    """What a source knows of its text beside the documents; the same for the same settings.
+
+    `notes`: sentences for the report. `steps`: what the source itself left out, which the funnel
+    begins with. `entropy`: where it is known, the bits per byte that no model can beat on average.
+    """
+
+    notes: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    entropy: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        steps = [step.to_dict() for step in self.steps]
+        return {"notes": self.notes, "steps": steps, "entropy": self.entropy}
 
 
 @dataclass(frozen=True)
@@ -21,13 +41,33 @@ class FetchContext:
 
     `root`: relative paths of settings start here. `cache`: folder for partial and complete
     downloads, which outlives a killed fetch. `mirrors`: folders that are searched before a network
-    is asked. `report`: takes one line of progress for a person.
+    is asked. `report`: takes one line of progress for a person. `facts`: what a source tells.
     """
 
     root: Path
     cache: Path
     mirrors: tuple[Path, ...] = ()
     report: Callable[[str], None] = print
+    facts: Facts = field(default_factory=Facts)
+
+
+class ChecksumError(VariorumError):
+    """A complete answer of the wrong checksum, which was kept at `kept`.
+
+    `name` is what the lock calls the source. `elsewhere` says where else the expected bytes may be
+    put by hand, as part of a sentence.
+    """
+
+    def __init__(
+        self, name: str, expected: str, found: str, kept: Path, elsewhere: str = ""
+    ) -> None:
+        self.name, self.expected, self.found, self.kept = name, expected, found, kept
+        self.elsewhere = elsewhere
+        super().__init__(
+            f"{name} has SHA-256 {found}, expected {expected}; what came is kept at {kept}. "
+            f"Either bring the expected answer{elsewhere}; or accept the new one by setting "
+            f"source.sha256 to {found}."
+        )
 
 
 def mirrors_from_environment() -> tuple[Path, ...]:
@@ -42,6 +82,11 @@ def mirrors_from_environment() -> tuple[Path, ...]:
                 f"{MIRRORS} names {folder}, which is no folder; correct the variable or unset it."
             )
     return tuple(folders)
+
+
+def secret(name: str) -> str:
+    """A token from the environment, which opens a server and decides nothing; "" if not set."""
+    return os.environ.get(name, "").strip()
 
 
 def context_of(root: Path, report: Callable[[str], None]) -> FetchContext:

@@ -1,8 +1,9 @@
 """Cleaning: from documents as they were found to documents as a model reads them.
 
 Each step is a pure function of one text; together they are repeated until nothing changes, so that
-cleaning clean text changes nothing. Then short and repeated documents are dropped. Documents are
-streamed; what happened to them is counted in a `Funnel`.
+cleaning clean text changes nothing. Then documents are dropped that are short, fail a rule of
+quality, or repeat an earlier one, to the letter or nearly. Documents are streamed; what happened to
+them is counted in a `Funnel`.
 
 Nothing depends on the Unicode tables of the Python that runs: characters that Unicode 14.0 does
 not assign are left alone, and the normal form of those it assigns never changes (Unicode Standard
@@ -12,14 +13,17 @@ Annex 15, section 3).
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 from ftfy import fix_encoding
 
 from variorum.config import NormalizeSettings
+from variorum.corpus import quality
 from variorum.corpus.documents import Document
+from variorum.corpus.funnel import Funnel, Step, size
+from variorum.corpus.near_duplicates import NearDuplicates
 from variorum.errors import VariorumError
 from variorum.unicode14 import UNASSIGNED
 
@@ -33,47 +37,6 @@ _BLANK_LINES = re.compile("\n{3,}")
 _WHITE = " \t\n"
 
 
-@dataclass
-class Step:
-    """What one step did: documents and UTF-8 bytes that came in and were kept.
-
-    `changed` counts the documents whose text the step altered, `dropped` those it left out.
-    """
-
-    name: str
-    explanation: str
-    documents_in: int = 0
-    documents_kept: int = 0
-    bytes_in: int = 0
-    bytes_kept: int = 0
-    changed: int = 0
-
-    @property
-    def dropped(self) -> int:
-        """Documents that the step left out."""
-        return self.documents_in - self.documents_kept
-
-    def count(self, before: int, after: int | None, *, changed: bool = False) -> None:
-        """Count one document of `before` bytes that left with `after`, or was dropped (None)."""
-        self.documents_in += 1
-        self.bytes_in += before
-        if after is not None:
-            self.documents_kept += 1
-            self.bytes_kept += after
-            self.changed += changed
-
-
-@dataclass
-class Funnel:
-    """The steps in their order; what one keeps is what the next takes in."""
-
-    steps: list[Step] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {"steps": [asdict(step) | {"dropped": step.dropped} for step in self.steps]}
-
-
 @dataclass(frozen=True)
 class _TextStep:
     name: str
@@ -81,20 +44,22 @@ class _TextStep:
     apply: Callable[[str], str]
 
 
+@dataclass(frozen=True)
+class _Drop:
+    """A step that leaves documents out: `fault` says why one must go, or None if it may stay."""
+
+    step: Step
+    fault: Callable[[Document], str | None]
+
+
 class Normalizer:
     """Cleans one corpus by `settings`, and counts in `funnel` what happens to it."""
 
     def __init__(self, settings: NormalizeSettings) -> None:
-        self.settings = settings
         self._text_steps = _text_steps(settings)
-        self._short = Step(
-            "min_characters", f"documents under {settings.min_characters} characters dropped"
-        )
-        self._duplicates = Step("duplicates", "documents whose text was seen before dropped")
-        self.funnel = Funnel([Step(step.name, step.explanation) for step in self._text_steps])
-        self.funnel.steps.append(self._short)
-        if settings.drop_duplicates:
-            self.funnel.steps.append(self._duplicates)
+        self._drops = _drops(settings)
+        steps = [Step(step.name, step.explanation) for step in self._text_steps]
+        self.funnel = Funnel([*steps, *(drop.step for drop in self._drops)])
 
     def run(self, documents: Iterable[Document]) -> Iterator[Document]:
         """The cleaned documents, one at a time.
@@ -102,13 +67,12 @@ class Normalizer:
         32 bytes of each are remembered to find duplicates. Raises `VariorumError` at the end if no
         document is left.
         """
-        seen: set[bytes] = set()
         empty = True
         for document in documents:
-            text = self._cleaned(document.text)
-            if self._keeps(text, seen):
+            cleaned = replace(document, text=self._cleaned(document.text))
+            if self._keeps(cleaned):
                 empty = False
-                yield replace(document, text=text)
+                yield cleaned
         if empty:
             drops = ", ".join(
                 f"{s.name} dropped {s.dropped}" for s in self.funnel.steps if s.dropped
@@ -137,31 +101,75 @@ class Normalizer:
             for index, step in enumerate(self._text_steps):
                 result = step.apply(text)
                 if result != text:
-                    grown[index] += _size(result) - _size(text)
+                    grown[index] += size(result) - size(text)
                     changed[index] = True
                     stable = False
                     text = result
         return text, grown, changed
 
     def _cleaned(self, text: str) -> str:
-        size = _size(text)
+        before = size(text)
         text, grown, changed = self._passes(text)
         for step, growth, altered in zip(self.funnel.steps, grown, changed, strict=False):
-            step.count(size, size + growth, changed=altered)
-            size += growth
+            step.keep(before, before + growth, changed=altered)
+            before += growth
         return text
 
-    def _keeps(self, text: str, seen: set[bytes]) -> bool:
-        size = _size(text)
-        short = len(text) < max(1, self.settings.min_characters)
-        self._short.count(size, None if short else size)
-        if short or not self.settings.drop_duplicates:
-            return not short
-        mark = sha256(text.encode()).digest()
-        repeated = mark in seen
-        self._duplicates.count(size, None if repeated else size)
+    def _keeps(self, document: Document) -> bool:
+        n_bytes = size(document.text)
+        for drop in self._drops:
+            fault = drop.fault(document)
+            if fault is not None:
+                drop.step.drop(document.id, document.text, fault)
+                return False
+            drop.step.keep(n_bytes, n_bytes)
+        return True
+
+
+def _drops(settings: NormalizeSettings) -> list[_Drop]:
+    least = max(1, settings.min_characters)
+    drops = [
+        _Drop(
+            Step("min_characters", f"documents under {settings.min_characters} characters dropped"),
+            lambda document: "" if len(document.text) < least else None,
+        )
+    ]
+    for rule in quality.rules(settings):
+        drops.append(_Drop(Step(rule.name, rule.explanation), _by_rule(rule)))
+    if settings.drop_duplicates:
+        step = Step("duplicates", "documents whose text was seen before dropped")
+        drops.append(_Drop(step, _repeated()))
+    if settings.near_duplicates is not None:
+        step = Step("near_duplicates", "documents that nearly repeat an earlier one dropped")
+        drops.append(_Drop(step, _nearly_repeated(settings.near_duplicates)))
+    return drops
+
+
+def _by_rule(rule: quality.Rule) -> Callable[[Document], str | None]:
+    return lambda document: rule.fault(document.text) or None
+
+
+def _repeated() -> Callable[[Document], str | None]:
+    seen: set[bytes] = set()
+
+    def fault(document: Document) -> str | None:
+        mark = sha256(document.text.encode()).digest()
+        if mark in seen:
+            return ""
         seen.add(mark)
-        return not repeated
+        return None
+
+    return fault
+
+
+def _nearly_repeated(threshold: float) -> Callable[[Document], str | None]:
+    seen = NearDuplicates(threshold)
+
+    def fault(document: Document) -> str | None:
+        found = seen.find(document.id, document.text)
+        return f"{found[1]:.2f} like {found[0]}" if found else None
+
+    return fault
 
 
 def _text_steps(settings: NormalizeSettings) -> list[_TextStep]:
@@ -184,11 +192,6 @@ def _text_steps(settings: NormalizeSettings) -> list[_TextStep]:
         steps.append(_TextStep("spaces", "runs of white space shortened", _collapse_spaces))
     steps.append(_TextStep("strip", "blank lines around the text removed", _strip))
     return steps
-
-
-def _size(text: str) -> int:
-    """Bytes of `text` in UTF-8 (surrogates, which have none, count 3)."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _mend_surrogates(text: str) -> str:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional as F
+from torch import Tensor
 
 from variorum.errors import VariorumError
 from variorum.model.gpt import GPT
@@ -60,6 +60,19 @@ def windows(n_tokens: int, context_length: int, stride: int) -> Iterator[Window]
         yield Window(first + stride - context_length, first, min(first + stride, n_tokens))
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What a model made of each token of a stream (N,).
+
+    nats: minus the logarithm of its probability, in float64. ranks: how many other tokens the model
+    held for likelier, 0 for the likeliest. confidences: probability of the likeliest.
+    """
+
+    nats: npt.NDArray[np.float64]
+    ranks: npt.NDArray[np.int64]
+    confidences: npt.NDArray[np.float64]
+
+
 def score(
     model: GPT,
     tokens: npt.NDArray[np.integer],
@@ -67,8 +80,8 @@ def score(
     eot: int,
     stride: int,
     batch_rows: int = 16,
-) -> npt.NDArray[np.float64]:
-    """Nats of every token of the stream, each scored exactly once.
+) -> Scores:
+    """Score every token of the stream exactly once.
 
     Args:
         model: gives logits (B, T, V) for ids (B, T); its dropout is off while scoring.
@@ -77,25 +90,32 @@ def score(
         stride: new tokens scored per window, from 1 to the model's context length.
         batch_rows: windows that go through the model at once: memory against speed.
 
-    Returns:
-        Nats (N,) in float64; their log-softmax is taken in float64, too.
-
     Raises:
         VariorumError: if the stride is not from 1 to the context length.
     """
     inputs = torch.from_numpy(np.concatenate([[eot], tokens[:-1]]).astype(np.int64))  # (N,)
     targets = torch.from_numpy(tokens.astype(np.int64))  # (N,)
-    nats = np.empty(len(tokens), dtype=np.float64)
+    found = Scores(
+        np.empty(len(tokens)), np.empty(len(tokens), dtype=np.int64), np.empty(len(tokens))
+    )
     plan = windows(len(tokens), model.settings.context_length, stride)
     with evaluating(model) as device:
         for batch in _batches(plan, batch_rows):
             ids = torch.stack([inputs[window.start : window.end] for window in batch]).to(device)
             logits = model(ids).cpu().double()  # (B, T, V)
             for window, row in zip(batch, logits, strict=True):
-                fresh = row[window.first - window.start :]  # (S, V)
-                loss = F.cross_entropy(fresh, targets[window.first : window.end], reduction="none")
-                nats[window.first : window.end] = loss.numpy()
-    return nats
+                place = slice(window.first, window.end)
+                _note(found, place, row[window.first - window.start :], targets[place])
+    return found
+
+
+def _note(found: Scores, place: slice, logits: Tensor, targets: Tensor) -> None:
+    """Write the scores of targets (S,), by their logits (S, V), to their place."""
+    log_probabilities = logits.log_softmax(-1)
+    own = log_probabilities.gather(-1, targets[:, None])  # (S, 1)
+    found.nats[place] = -own[:, 0].numpy()
+    found.ranks[place] = (log_probabilities > own).sum(-1).numpy()
+    found.confidences[place] = log_probabilities.amax(-1).exp().numpy()
 
 
 def _batches(plan: Iterator[Window], rows: int) -> Iterator[list[Window]]:

@@ -1,7 +1,8 @@
 """What a stress case came to: a measurement, a threshold, and a verdict that can be "failed"."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Comparison = Literal["<=", ">="]
@@ -13,7 +14,7 @@ class Case:
 
     `measured` is None where there was nothing to measure, because the model broke before; such a
     case has not passed, and `explanation` says what happened. `excerpt` is text to look at, made
-    legible.
+    legible. `parts` are what the measurement consists of, by name, in words.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Case:
     passed: bool
     explanation: str
     excerpt: str
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge(
@@ -37,6 +39,7 @@ def judge(
     comparison: Comparison,
     explanation: str,
     excerpt: str = "",
+    parts: Mapping[str, str] | None = None,
 ) -> Case:
     """The case with its verdict; a measurement that is not finite counts as none."""
     if measured is None or not math.isfinite(measured):
@@ -44,5 +47,14 @@ def judge(
     else:
         passed = measured <= threshold if comparison == "<=" else measured >= threshold
     return Case(
-        name, title, question, measured, threshold, comparison, passed, explanation, excerpt
+        name,
+        title,
+        question,
+        measured,
+        threshold,
+        comparison,
+        passed,
+        explanation,
+        excerpt,
+        dict(parts or {}),
     )

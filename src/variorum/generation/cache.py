@@ -29,7 +29,18 @@ class Cache:
         shape = (settings.n_layer, batch_size, settings.n_head, self.capacity, head_size)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.ids = torch.zeros((batch_size, self.capacity), dtype=torch.int64, device=device)
         self.length = 0
+
+    def read(self, ids: Tensor) -> Tensor:
+        """Put T new tokens (B, T) behind the others; all so far (B, S).
+
+        Raises:
+            VariorumError: if there is no room.
+        """
+        end = self._end_with(ids.shape[1])
+        self.ids[:, self.length : end] = ids
+        return self.ids[:, :end]
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Put those of T new tokens (B, H, T, D) behind what layer has; all so far (B, H, S, D).
@@ -38,20 +49,30 @@ class Cache:
             VariorumError: if there is no room.
         """
         n_new = keys.shape[2]
+        end = self._end_with(n_new)
+        all_keys, all_values = self.keys[layer], self.values[layer]  # (B, H, capacity, D)
+        all_keys.narrow(2, self.length, n_new).copy_(keys)
+        all_values.narrow(2, self.length, n_new).copy_(values)
+        return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
+
+    def _end_with(self, n_new: int) -> int:
+        """Tokens so far with so many new ones, for which there must be room."""
         end = self.length + n_new
         if end > self.capacity:
             raise VariorumError(
                 f"the cache holds {self.length} of at most {self.capacity} tokens, so {n_new} more "
                 "do not fit; clear it and read the last part of the text again"
             )
-        all_keys, all_values = self.keys[layer], self.values[layer]  # (B, H, capacity, D)
-        all_keys.narrow(2, self.length, n_new).copy_(keys)
-        all_values.narrow(2, self.length, n_new).copy_(values)
-        return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
+        return end
 
     def advance(self, n_tokens: int) -> None:
         """Count new tokens, once every layer has them."""
         self.length += n_tokens
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with these of the sequences alone."""
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        self.ids = self.ids[rows]
 
     def clear(self) -> None:
         """Forget everything; the memory is used again."""

@@ -1,17 +1,33 @@
 """Writing token by token: how the next one is chosen, and what the model sees meanwhile.
 
-A token is drawn from the model's probabilities by temperature, then top-k (Fan et al. 2018), then
-top-p (Holtzman et al. 2020), in float64 and with a generator that the settings seed: the same
-model, prompt and settings give the same tokens.
+What is done with the model's logits, in this order, in float64:
+
+1. `repetition_penalty` (Keskar et al. 2019, CTRL, section 4.1) over the last `repetition_window`
+   tokens. A negative logit is multiplied, as dividing it would favour the token.
+2. `valid_utf8`: tokens that would make the text no text are left out (see `utf8_guard`).
+3. `temperature` divides.
+4. `top_k` (Fan et al. 2018) keeps exactly so many, of equals those with the lowest ids.
+5. `top_p` (Holtzman et al. 2020) keeps the smallest set that reaches it, of what is left.
+6. `min_p` (Nguyen et al. 2024) keeps what is likely enough beside the likeliest.
+
+One number is then drawn from a generator of the text's own, which the settings seed: the same
+model, prompt and settings give the same tokens, alone or beside others.
 
 The model sees a window of at most `context_length` tokens. A longer prompt is cropped to its last
 part. When the window is full it is cut to its last half, and fills again ("half-window"): memory
 stays constant and each token sees at least half a context. Keys of a cut window cannot be kept, as
 their positions change; so the half is read anew, once in half a context of tokens. Without a cache
 the whole window is read for every token; the windows, and so the tokens, are the same.
+
+Several texts are written in step: at each moment all have been read up to the same position. Where
+one prompt is shorter, its text begins to grow while the others' prompts are still being read. So
+nothing is padded, and no text knows of the others.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,11 +35,19 @@ from torch import Tensor
 from variorum.config import SamplingSettings
 from variorum.errors import VariorumError
 from variorum.generation.cache import Cache
+from variorum.generation.utf8_guard import Utf8Guard, guard_of
 from variorum.model.gpt import GPT
+from variorum.tokenizer.base import Tokenizer
+from variorum.tokenizer.streaming import unfinished
+
+WINDOW_MODE = "half-window"
+"""How a text goes on beyond the context."""
+
+Ending = Literal["document", "length", "stop"]
 
 
 def next_token(logits: Tensor, settings: SamplingSettings, generator: torch.Generator) -> int:
-    """Choose the next token by its logits (V,).
+    """Choose the next token by its logits (V,): steps 3 to 6.
 
     Temperature 0 takes the likeliest and draws nothing. Otherwise one number is drawn from
     `generator`, which is on the CPU. Among equals the lowest id comes first, in top-k too.
@@ -42,11 +66,102 @@ def next_token(logits: Tensor, settings: SamplingSettings, generator: torch.Gene
         return int(scores.argmax())
     scores = (scores - best) / settings.temperature  # at most 0, so nothing overflows
     scores, ids = scores.sort(descending=True, stable=True)
-    summed = scores[: settings.top_k].softmax(0).cumsum(0)
+    shares = scores[: settings.top_k].softmax(0)
+    summed = shares.cumsum(0)
     kept = int(torch.searchsorted(summed, settings.top_p * summed[-1])) + 1
+    kept = min(kept, int((shares >= settings.min_p * shares[0]).sum()))
     drawn = torch.rand((), dtype=torch.float64, generator=generator) * summed[kept - 1]
     place = int(torch.searchsorted(summed, drawn, right=True))
     return int(ids[min(place, kept - 1)])  # the product can round up to the end
+
+
+def penalized(logits: Tensor, tokens: Collection[int], penalty: float) -> Tensor:
+    """The logits (V,), with those of `tokens` made smaller: each once, however often it stood."""
+    ids = torch.tensor(list(tokens), dtype=torch.int64)
+    seen = logits[ids]
+    return logits.index_copy(0, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
+
+
+def share_of(tokens: Tensor, logits: Tensor, temperature: float) -> float:
+    """Probability of the masked tokens (V,) together; temperature 0 counts as 1 here."""
+    scores = (logits - logits.max()) / (temperature or 1.0)
+    return float(scores.softmax(0)[tokens].sum())
+
+
+@dataclass
+class Removed:
+    """Probability that `valid_utf8` took away, over the tokens drawn so far."""
+
+    draws: int = 0
+    total: float = 0.0
+    largest: float = 0.0
+
+    def add(self, share: float) -> None:
+        """Count one more draw."""
+        self.draws += 1
+        self.total += share
+        self.largest = max(self.largest, share)
+
+    @property
+    def mean(self) -> float:
+        """Per token; 0 if none was drawn."""
+        return self.total / max(1, self.draws)
+
+
+class Draft:
+    """One text while it is written: how its next token is chosen, and when it ends.
+
+    `ending` is None until then; setting it ends the text from outside. `drawn` tokens were drawn,
+    a `stop` token that ended the text included, and the window was cut `cuts` times.
+    """
+
+    def __init__(
+        self,
+        prompt_ids: Sequence[int],
+        settings: SamplingSettings,
+        *,
+        stop: int | None = None,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        """For the arguments and errors see `generate`."""
+        self.prompt, self.settings, self.stop = list(prompt_ids), settings, stop
+        self.ending: Ending | None = None
+        self.drawn, self.cuts = 0, 0
+        self.removed = Removed()
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        self._recent = deque(prompt_ids, maxlen=settings.repetition_window)
+        self._guard: Utf8Guard | None = None
+        if settings.valid_utf8:
+            if tokenizer is None:
+                raise VariorumError(
+                    "valid_utf8: what bytes the tokens stand for is not known; give the tokenizer, "
+                    "or valid_utf8: false"
+                )
+            self._guard = guard_of(tokenizer)
+            self._state = self._guard.state_of(unfinished(tokenizer, prompt_ids))
+            self._guard.check_end(self._state, settings.max_tokens)
+
+    def draw(self, logits: Tensor) -> int | None:
+        """The next token, by the logits (V,) behind what is there; None if the text ends."""
+        scores = logits.double().cpu()
+        if self.settings.repetition_penalty != 1:
+            recent = set(self._recent) - {self.stop}
+            scores = penalized(scores, recent, self.settings.repetition_penalty)
+        if self._guard:
+            allowed = self._guard.allowed(self._state, self.settings.max_tokens - self.drawn)
+            self.removed.add(share_of(~allowed, scores, self.settings.temperature))
+            scores = scores.masked_fill(~allowed, -torch.inf)
+        token = next_token(scores, self.settings, self._generator)
+        self.drawn += 1
+        if token == self.stop:
+            self.ending = "document"
+            return None
+        if self.drawn == self.settings.max_tokens:
+            self.ending = "length"
+        self._recent.append(token)
+        if self._guard:
+            self._state = self._guard.next_state(self._state, token)
+        return token
 
 
 def generate(
@@ -55,6 +170,7 @@ def generate(
     settings: SamplingSettings,
     *,
     stop: int | None = None,
+    tokenizer: Tokenizer | None = None,
     use_cache: bool = True,
 ) -> Iterator[int]:
     """Continue a prompt, one token after the other, as they are made.
@@ -62,13 +178,37 @@ def generate(
     Args:
         model: is used without dropout, whichever mode it is in.
         prompt_ids: at least one token; the tokenizer's `eot` alone begins a document.
-        settings: how tokens are drawn, and how many at most.
+        settings: how tokens are drawn, and how many at most. Stop strings are the business of
+            `generation.text`.
         stop: a token that ends the text and is not given, such as `eot`.
+        tokenizer: the model's; only `valid_utf8` needs it.
         use_cache: keep keys and values; without, every token costs a whole window's work.
 
     Raises:
-        VariorumError: if the prompt is empty or has tokens that the model does not know.
+        VariorumError: if the prompt is empty or has tokens that the model does not know; if it
+            ends inside a character that `valid_utf8` cannot finish.
     """
+    draft = Draft(prompt_ids, settings, stop=stop, tokenizer=tokenizer)
+    written = write(model, [draft], use_cache=use_cache)
+    return (token for _, token in written)
+
+
+def write(
+    model: GPT, drafts: Sequence[Draft], *, use_cache: bool = True
+) -> Iterator[tuple[int, int]]:
+    """Write several texts at once: the number of a draft and its next token, as they are made.
+
+    Each has the tokens that it has alone, wherever rounding (1e-5 in a logit) does not decide.
+
+    Raises:
+        VariorumError: as `generate`.
+    """
+    for draft in drafts:
+        _check(draft.prompt, model)
+    return _written(model, list(drafts), use_cache)
+
+
+def _check(prompt_ids: list[int], model: GPT) -> None:
     if not prompt_ids:
         raise VariorumError("the prompt has no tokens; begin with the tokenizer's eot")
     if min(prompt_ids) < 0 or max(prompt_ids) >= model.vocab_size:
@@ -76,39 +216,48 @@ def generate(
             f"the prompt has tokens from {min(prompt_ids)} to {max(prompt_ids)}, and the model's "
             f"go from 0 to {model.vocab_size - 1}; encode it with this model's tokenizer"
         )
-    window = list(prompt_ids[-model.settings.context_length :])
-    return _continuation(model, window, settings, stop, use_cache)
 
 
-def _continuation(
-    model: GPT, window: list[int], settings: SamplingSettings, stop: int | None, use_cache: bool
-) -> Iterator[int]:
+def _written(model: GPT, drafts: list[Draft], use_cache: bool) -> Iterator[tuple[int, int]]:
     context_length = model.settings.context_length
-    weights = model.wte.weight
-    cache = Cache(model.settings, dtype=weights.dtype, device=weights.device) if use_cache else None
-    generator = torch.Generator().manual_seed(settings.seed)
-    unread = window  # what the cache does not hold yet
-    for _ in range(settings.max_tokens):
-        logits = _next_logits(model, unread if cache else window, cache)
-        token = next_token(logits, settings, generator)
-        if token == stop:
-            return
-        yield token
-        window.append(token)
-        unread = [token]
-        if len(window) > context_length:
-            window = unread = window[-(context_length // 2) :]
+    cache = _cache(model, len(drafts)) if use_cache else None
+    live = list(enumerate(drafts))
+    windows = [draft.prompt[-context_length:] for draft in drafts]
+    start = 0
+    while live:
+        end = min(map(len, windows))  # all are read up to here, and the shortest go on
+        logits = _next_logits(model, [window[start:end] for window in windows], cache)  # (B, V)
+        for (number, draft), window, row in zip(live, windows, logits, strict=True):
+            if len(window) == end and (token := draft.draw(row)) is not None:
+                window.append(token)
+                yield number, token
+        rows = [row for row, (_, draft) in enumerate(live) if draft.ending is None]
+        if len(rows) < len(live):
+            live, windows = [live[row] for row in rows], [windows[row] for row in rows]
+            if cache:
+                cache.keep(rows)
+        start = end if cache else 0
+        if end == context_length:  # every window is full
+            start = 0
+            windows = [window[-(context_length // 2) :] for window in windows]
+            for _, draft in live:
+                draft.cuts += 1
             if cache:
                 cache.clear()
 
 
+def _cache(model: GPT, batch_size: int) -> Cache:
+    weights = model.wte.weight
+    return Cache(model.settings, batch_size, dtype=weights.dtype, device=weights.device)
+
+
 @torch.inference_mode()
-def _next_logits(model: GPT, ids: list[int], cache: Cache | None) -> Tensor:
-    """Logits (V,) of the token after ids, which follow what the cache holds."""
+def _next_logits(model: GPT, ids: list[list[int]], cache: Cache | None) -> Tensor:
+    """Logits (B, V) of the token after each row of ids (B, T), which follow what the cache has."""
     training = model.training
     if training:
         model.eval()
-    features = model.features(torch.tensor([ids], device=model.wte.weight.device), cache)
+    features = model.features(torch.tensor(ids, device=model.wte.weight.device), cache)  # (B, T, C)
     if training:
         model.train()
-    return model.head(features[0, -1])
+    return model.head(features[:, -1])

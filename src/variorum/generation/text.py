@@ -1,45 +1,123 @@
-"""Writing text: a prompt goes in, its continuation comes out, whole or piece by piece."""
+"""Writing text: prompts go in, their continuations come out, whole or piece by piece."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from variorum.config import SamplingSettings
 from variorum.errors import VariorumError
-from variorum.generation.sampler import generate
+from variorum.generation.sampler import WINDOW_MODE, Draft, Ending, write
+from variorum.generation.stops import StopStrings
 from variorum.model.gpt import GPT
 from variorum.tokenizer.base import Tokenizer
-from variorum.tokenizer.streaming import TextStream
+from variorum.tokenizer.streaming import TextStream, unfinished
+
+Prompt = str | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Account:
+    """How a text was written.
+
+    tokens: how many were drawn, an end of the document included.
+    ending: what ended it: the document, the length, or a stop string; None if it was left early.
+    removed_mean, removed_largest: probability that `valid_utf8` took away, of one token.
+    window_cuts: how often the window was full and was cut, by `window_mode`.
+    """
+
+    tokens: int
+    ending: Ending | None
+    removed_mean: float
+    removed_largest: float
+    window_cuts: int
+    window_mode: str = WINDOW_MODE
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text that a model wrote behind its prompt, and how."""
+
+    text: str
+    account: Account
+
+
+class Continuation:
+    """The continuation of one prompt: tokens go in, certain text comes out.
+
+    An empty prompt begins a document. The text ends with the document, before a stop string, or
+    after `settings.max_tokens`. A prompt of tokens may end inside a character; the text then
+    begins with that character.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, prompt: Prompt, settings: SamplingSettings) -> None:
+        ids = tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+        ids = ids or [tokenizer.eot]
+        self.draft = Draft(ids, settings, stop=tokenizer.eot, tokenizer=tokenizer)
+        self._stream = TextStream(tokenizer, unfinished(tokenizer, ids))
+        self._stops = StopStrings(settings.stop)
+
+    def take(self, token: int) -> str:
+        """The text that is certain with this token; it may be empty."""
+        piece = self._stops.feed(self._stream.feed(token))
+        if self._stops.found:
+            self.draft.ending = "stop"
+        return piece
+
+    def finish(self) -> str:
+        """What was held back; a character that was never finished is shown as U+FFFD."""
+        piece = self._stops.feed(self._stream.finish()) + self._stops.finish()
+        if self._stops.found:
+            self.draft.ending = "stop"
+        return piece
+
+    @property
+    def account(self) -> Account:
+        """How it was written, so far."""
+        draft = self.draft
+        removed = draft.removed
+        return Account(draft.drawn, draft.ending, removed.mean, removed.largest, draft.cuts)
+
+
+class Streamed(Iterator[str]):
+    """The pieces of a text, as they are made; `account` tells how it was written so far."""
+
+    def __init__(self, continuation: Continuation, tokens: Iterator[tuple[int, int]]) -> None:
+        self._continuation = continuation
+        self._pieces = _pieces(continuation, tokens)
+
+    def __next__(self) -> str:
+        """The next piece, which is not empty."""
+        return next(self._pieces)
+
+    @property
+    def account(self) -> Account:
+        """How the text was written so far."""
+        return self._continuation.account
 
 
 def stream_text(
     model: GPT,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: Prompt,
     settings: SamplingSettings,
     *,
     use_cache: bool = True,
-) -> Iterator[str]:
+) -> Streamed:
     """Continue `prompt` in pieces of whole characters, as they are made; the prompt is not given.
 
-    An empty prompt begins a document. The text ends with the document or after
-    `settings.max_tokens`; a character that was never finished is shown as U+FFFD.
+    Only what could still become a stop string is held back.
 
     Raises:
-        VariorumError: if the tokenizer is not this model's.
+        VariorumError: if the tokenizer is not this model's, or the prompt cannot be continued.
     """
-    if tokenizer.vocab_size != model.vocab_size:
-        raise VariorumError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens and the model {model.vocab_size}; "
-            "use the tokenizer that this model was trained with"
-        )
-    prompt_ids = tokenizer.encode(prompt) or [tokenizer.eot]
-    tokens = generate(model, prompt_ids, settings, stop=tokenizer.eot, use_cache=use_cache)
-    return _pieces(tokens, TextStream(tokenizer))
+    _check(model, tokenizer)
+    continuation = Continuation(tokenizer, prompt, settings)
+    return Streamed(continuation, write(model, [continuation.draft], use_cache=use_cache))
 
 
 def continue_text(
     model: GPT,
     tokenizer: Tokenizer,
-    prompt: str,
+    prompt: Prompt,
     settings: SamplingSettings,
     *,
     use_cache: bool = True,
@@ -48,9 +126,43 @@ def continue_text(
     return "".join(stream_text(model, tokenizer, prompt, settings, use_cache=use_cache))
 
 
-def _pieces(tokens: Iterator[int], stream: TextStream) -> Iterator[str]:
-    for token in tokens:
-        if piece := stream.feed(token):
+def continue_texts(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Prompt],
+    settings: Sequence[SamplingSettings],
+    *,
+    use_cache: bool = True,
+) -> list[Written]:
+    """Continue several prompts at once, of any lengths, each by its own settings and seed.
+
+    Each text is what `continue_text` gives for it alone.
+
+    Raises:
+        VariorumError: as `stream_text`.
+    """
+    _check(model, tokenizer)
+    texts = [Continuation(tokenizer, *each) for each in zip(prompts, settings, strict=True)]
+    pieces: list[list[str]] = [[] for _ in texts]
+    for number, token in write(model, [text.draft for text in texts], use_cache=use_cache):
+        pieces[number].append(texts[number].take(token))
+    return [
+        Written("".join([*parts, text.finish()]), text.account)
+        for parts, text in zip(pieces, texts, strict=True)
+    ]
+
+
+def _check(model: GPT, tokenizer: Tokenizer) -> None:
+    if tokenizer.vocab_size != model.vocab_size:
+        raise VariorumError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens and the model {model.vocab_size}; "
+            "use the tokenizer that this model was trained with"
+        )
+
+
+def _pieces(continuation: Continuation, tokens: Iterator[tuple[int, int]]) -> Iterator[str]:
+    for _, token in tokens:
+        if piece := continuation.take(token):
             yield piece
-    if rest := stream.finish():
+    if rest := continuation.finish():
         yield rest

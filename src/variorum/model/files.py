@@ -1,8 +1,9 @@
 """A model as a folder in Hugging Face's layout: `model.safetensors` and `config.json`.
 
-A model with learned positions and biases is a GPT-2, and its files have GPT-2's names, shapes and
-settings. Others are written alike, under the model type "variorum". The settings themselves stand
-in `config.json` under "variorum"; what is read there decides.
+A model with GPT-2's parts is a GPT-2, and its files have GPT-2's names, shapes and settings. Others
+are written alike, under the model type "variorum". The settings themselves stand in `config.json`
+under "variorum"; what is read there decides. A GPT-2 of another origin has no such entry, and is
+read by the fields that Hugging Face's `GPT2Config` has.
 """
 
 import json
@@ -11,14 +12,16 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from variorum.config import ModelSettings, canonical, restored
+from variorum.config import ModelSettings, canonical
 from variorum.errors import VariorumError
 from variorum.model.gpt import GPT, INIT_STD
+from variorum.model_config import beyond_gpt2
+from variorum.model_config import read as read_config
 
+PREFIX = "transformer."
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 
@@ -36,14 +39,19 @@ def save(model: GPT, folder: Path) -> None:
 
 
 def load(folder: Path) -> GPT:
-    """The model that `save` wrote into `folder`, on the CPU and ready to be used (no dropout).
+    """The model in `folder`, on the CPU and ready to be used (no dropout).
+
+    It is one that `save` wrote, or a GPT-2 in Hugging Face's layout.
 
     Raises:
         VariorumError: if a file is missing or damaged, or the two do not belong together.
     """
-    settings, vocab_size = _read_config(folder / CONFIG)
+    settings, vocab_size = read_config(folder / CONFIG)
     model = GPT(settings, vocab_size)
     tensors = _read_tensors(folder / WEIGHTS)
+    if not any(name.startswith(PREFIX) for name in tensors):  # as in GPT-2's first files
+        tensors = {PREFIX + name: tensor for name, tensor in tensors.items()}
+    tensors = {name: tensor for name, tensor in tensors.items() if not _is_redundant(name)}
     parameters = model.state_dict()
     _check_fit(folder / WEIGHTS, parameters, tensors)
     for name, parameter in parameters.items():
@@ -52,7 +60,12 @@ def load(folder: Path) -> GPT:
 
 
 def _file_name(name: str) -> str:
-    return "transformer." + name.removeprefix("positions.")
+    return name if name.startswith("lm_head.") else PREFIX + name.removeprefix("positions.")
+
+
+def _is_redundant(name: str) -> bool:
+    """Whether a tensor is a mask that some files of GPT-2 hold, which is no weight."""
+    return name.endswith((".attn.bias", ".attn.masked_bias"))
 
 
 def _as_in_file(name: str, tensor: Tensor) -> Tensor:
@@ -63,7 +76,7 @@ def _as_in_file(name: str, tensor: Tensor) -> Tensor:
 
 def _config(settings: ModelSettings, vocab_size: int) -> dict[str, Any]:
     """The content of `config.json`: Hugging Face's fields of GPT-2, and ours."""
-    is_gpt2 = settings.positions == "learned" and settings.bias
+    is_gpt2 = not beyond_gpt2(settings)
     return {
         "architectures": ["GPT2LMHeadModel" if is_gpt2 else "GPT"],
         "model_type": "gpt2" if is_gpt2 else "variorum",
@@ -83,29 +96,6 @@ def _config(settings: ModelSettings, vocab_size: int) -> dict[str, Any]:
         "eos_token_id": vocab_size - 1,
         "variorum": canonical(settings),
     }
-
-
-def _read_config(path: Path) -> tuple[ModelSettings, int]:
-    try:
-        config = json.loads(path.read_bytes())
-        settings = restored(ModelSettings, config["variorum"])
-        vocab_size = config["vocab_size"]
-    except OSError as error:
-        raise VariorumError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(["variorum", *map(str, first["loc"])])
-        raise VariorumError(
-            f"{path}: {where}: {first['msg']}; restore the file or make the model again"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise VariorumError(
-            f"{path}: not the config.json of a model that was saved here; it needs the entries "
-            '"variorum" and "vocab_size"'
-        ) from None
-    if type(vocab_size) is not int or vocab_size < 1:
-        raise VariorumError(f"{path}: vocab_size is {vocab_size!r}; it must be a whole number")
-    return settings, vocab_size
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

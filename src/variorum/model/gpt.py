@@ -21,26 +21,13 @@ from torch.nn import functional as F
 from variorum import components
 from variorum.config import ModelSettings
 from variorum.errors import VariorumError
-from variorum.model.attention import Attention, KeyValueCache
-from variorum.model.gelu import gelu
+from variorum.model.attention import Attention, KeyValueCache, causal_mask
+from variorum.model.feed_forward import TwoLayers
+from variorum.model.ngrams import NgramEmbeddings
 from variorum.model.position_encoding import PositionEncoding
+from variorum.model.trace import trace
 
 INIT_STD = 0.02  # GPT-2's, for all weights
-
-
-class FeedForward(nn.Module):
-    """Two layers with a GELU between them, four times as wide inside: (B, T, C) to (B, T, C)."""
-
-    def __init__(self, settings: ModelSettings) -> None:
-        super().__init__()
-        width = settings.n_embd
-        self.c_fc = nn.Linear(width, 4 * width, bias=settings.bias)
-        self.c_proj = nn.Linear(4 * width, width, bias=settings.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same function of each token's vector."""
-        y: Tensor = self.c_proj(gelu(self.c_fc(x)))  # (B, T, 4C) inside
-        return y
 
 
 class Block(nn.Module):
@@ -48,18 +35,29 @@ class Block(nn.Module):
 
     def __init__(self, settings: ModelSettings, layer: int) -> None:
         super().__init__()
-        self.ln_1 = nn.LayerNorm(settings.n_embd, bias=settings.bias)
+        self.ln_1 = _norm(settings)
         self.attn = Attention(settings, layer)
-        self.ln_2 = nn.LayerNorm(settings.n_embd, bias=settings.bias)
-        self.mlp = FeedForward(settings)
+        self.ln_2 = _norm(settings)
+        self.mlp: TwoLayers = components.load(
+            "model/feed_forwards", settings.feed_forward
+        ).FeedForward(settings)
         self.drop = _dropout(settings)
+        self.norms_first = settings.norm_position == "before"
 
     def forward(
-        self, x: Tensor, positions: PositionEncoding, cache: KeyValueCache | None = None
+        self,
+        x: Tensor,
+        positions: PositionEncoding,
+        mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """The residual stream (B, T, C) behind this layer."""
-        x = x + self.drop(self.attn(self.ln_1(x), positions, cache))
-        y: Tensor = x + self.drop(self.mlp(self.ln_2(x)))
+        """The residual stream (B, T, C) behind this layer; for mask see `attention.Attend`."""
+        if self.norms_first:
+            x = x + self.drop(self.attn(self.ln_1(x), positions, mask, cache))
+            y: Tensor = x + self.drop(self.mlp(self.ln_2(x)))
+        else:
+            x = self.ln_1(x + self.drop(self.attn(x, positions, mask, cache)))
+            y = self.ln_2(x + self.drop(self.mlp(x)))
         return y
 
 
@@ -77,9 +75,18 @@ class GPT(nn.Module):
         self.wte = nn.Embedding(self.vocab_size, settings.n_embd)
         component = components.load("model/positions", settings.positions)
         self.positions: PositionEncoding = component.Positions(settings)
+        self.shift = TokenShift(settings.n_embd) if settings.token_shift else None
+        self.ngrams = (
+            NgramEmbeddings(settings.ngrams, settings.ngram_buckets, settings.n_embd)
+            if settings.ngrams
+            else None
+        )
         self.drop = _dropout(settings)
         self.h = nn.ModuleList(Block(settings, layer) for layer in range(settings.n_layer))
-        self.ln_f = nn.LayerNorm(settings.n_embd, bias=settings.bias)
+        # norms after each part leave nothing to norm
+        self.ln_f = _norm(settings) if settings.norm_position == "before" else nn.Identity()
+        if not settings.tied_head:
+            self.lm_head = nn.Linear(settings.n_embd, self.vocab_size, bias=False)
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> None:
@@ -93,13 +100,14 @@ class GPT(nn.Module):
         for name, parameter in self.named_parameters():
             if name.startswith("positions."):
                 continue
-            if name.endswith(".bias"):
+            if name.endswith(".bias") or name.startswith(("shift.", "ngrams.")):
                 nn.init.zeros_(parameter)
             elif ".ln_" in f".{name}":
                 nn.init.ones_(parameter)
             elif name.endswith("c_proj.weight"):
-                nn.init.normal_(parameter, std=residual_std, generator=_draw(seed, name))
-            else:  # wte, c_attn, c_fc
+                std = 0.0 if self.settings.zero_outputs else residual_std
+                nn.init.normal_(parameter, std=std, generator=_draw(seed, name))
+            else:  # wte, c_attn, c_fc, lm_head
                 nn.init.normal_(parameter, std=INIT_STD, generator=_draw(seed, name))
         self.positions.init_weights(_draw(seed, "positions"))
 
@@ -112,46 +120,109 @@ class GPT(nn.Module):
         """The layers, first to last."""
         return (cast(Block, block) for block in self.h)
 
-    def embed(self, ids: Tensor, start: int = 0) -> Tensor:
-        """What the first block reads (B, T, C), of ids (B, T) from position `start` on.
+    def embed(self, ids: Tensor, n_new: int | None = None) -> Tensor:
+        """What the first block reads (B, T, C), of the last T = `n_new` of ids (B, S), or of all.
+
+        ids are the window so far, from position 0 on; those before the new ones were read already.
 
         Raises:
             VariorumError: if they reach beyond the context.
         """
-        end, context_length = start + ids.shape[1], self.settings.context_length
+        end, context_length = ids.shape[1], self.settings.context_length
         if end > context_length:
             raise VariorumError(
                 f"the model was given {end} tokens, and its context_length is {context_length}; "
                 "give it fewer, such as the last ones"
             )
-        x: Tensor = self.drop(self.positions.embed(self.wte(ids), start))
-        return x
+        n_new = end if n_new is None else n_new
+        start = end - n_new
+        x = self.wte(ids[:, start:])
+        if self.shift is not None:
+            x = self.shift(x, self.wte(ids[:, start - 1 : start]) if start else None)
+        if self.ngrams is not None:
+            x = x + self.ngrams(ids, n_new)
+        y: Tensor = self.drop(self.positions.embed(x, start))
+        return y
 
     def features(self, ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """The last layer's normalized output (B, T, C), from which `head` makes logits.
 
         With a cache, ids are those that follow what it holds, and it holds them afterwards.
         """
-        x = self.embed(ids, 0 if cache is None else cache.length)
+        n_new = ids.shape[1]
+        window = ids if cache is None else cache.read(ids)  # (B, S)
+        x = self.embed(window, n_new)
+        mask = self.mask(window, n_new)
         for block in self.blocks():
-            x = block(x, self.positions, cache)
+            x = block(x, self.positions, mask, cache)
         if cache is not None:
-            cache.advance(ids.shape[1])
+            cache.advance(n_new)
         y: Tensor = self.ln_f(x)
         return y
 
+    def mask(self, window: Tensor, n_new: int) -> Tensor | None:
+        """What hides the future from the last `n_new` of window (B, S); see `attention.Attend`."""
+        n_keys = window.shape[1]
+        bias = self.positions.bias(n_new, n_keys)  # (H, n_new, S)
+        documents = self.settings.document_attention
+        if bias is None and not documents and n_new in (1, n_keys):
+            return None
+        seen = causal_mask(n_new, n_keys, window.device)  # (n_new, S)
+        if documents:
+            same = _same_document(window, self.vocab_size - 1)  # (B, S, S)
+            seen = seen & same[:, None, n_keys - n_new :]  # (B, 1, n_new, S)
+        return seen if bias is None else bias.masked_fill(~seen, -torch.inf)
+
     def head(self, features: Tensor) -> Tensor:
-        """Logits (..., V) of features (..., C): their products with every token's embedding."""
-        return F.linear(features, self.wte.weight)
+        """Logits (..., V) of features (..., C).
+
+        They are products with every token's embedding, unless the head is free.
+        """
+        weights = self.wte.weight if self.settings.tied_head else self.lm_head.weight
+        return F.linear(features, weights)
 
     def forward(self, ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """Logits (B, T, V) of the token after each of ids (B, T)."""
         return self.head(self.features(ids, cache))
 
+    def trace(self, ids: Tensor) -> dict[str, Tensor]:
+        """Everything that is computed on the way from ids (B, T) to logits, by name."""
+        return trace(self, ids)
+
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy, in nats a token, of targets (B, T) after ids (B, T)."""
         logits: Tensor = self(ids)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+class TokenShift(nn.Module):
+    """Adds a trained share of its predecessor's embedding to each token's (Peng et al. 2023, RWKV).
+
+    The share (C,) of each channel begins at 0.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor, before: Tensor | None) -> Tensor:
+        """(B, T, C) of x (B, T, C); before (B, 1, C) precedes it, or nothing does."""
+        first = torch.zeros_like(x[:, :1]) if before is None else before
+        return x + self.share * torch.cat([first, x[:, :-1]], dim=1)
+
+
+def _same_document(window: Tensor, eot: int) -> Tensor:
+    """Which tokens of window (B, S) are of one document (B, S, S).
+
+    The token between two documents begins the second.
+    """
+    number = (window == eot).cumsum(1)  # (B, S)
+    return number[:, :, None] == number[:, None, :]
+
+
+def _norm(settings: ModelSettings) -> nn.Module:
+    norm: nn.Module = components.load("model/norms", settings.norm).Norm(settings)
+    return norm
 
 
 def _dropout(settings: ModelSettings) -> nn.Module:

@@ -26,14 +26,25 @@ Role = Literal["base", "domain"]
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """A document that a step dropped: its name, how it begins, and why, where reasons differ."""
+
+    document: str
+    excerpt: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class FunnelStep:
-    """One step of normalization: what it kept and what it dropped."""
+    """One step of a corpus's cleaning: what it kept, what it dropped, and examples of that."""
 
     name: str
     documents_kept: int
     documents_dropped: int
     bytes_kept: int
     bytes_dropped: int
+    explanation: str = ""
+    examples: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,23 +59,31 @@ class Split:
 
 @dataclass(frozen=True)
 class Corpus:
-    """One corpus: what it is, how it was cleaned, and what compressors need for its test part.
+    """One corpus: what it is, how it was cleaned, and what baselines need for its test part.
 
-    `note` is a published result on the same text to compare with, in one sentence.
+    `baselines` are bits per byte by name: compressors and an n-gram model. `note` is a published
+    result on the same text to compare with, in one sentence. `facts` are sentences that the source
+    tells of its text. `floor`, where it is known, is the entropy of the text in bits per byte,
+    below which no model can get on average.
     """
 
     role: Role
     title: str
     funnel: tuple[FunnelStep, ...]
     splits: tuple[Split, ...]
-    bz2: float
-    xz: float
+    baselines: Mapping[str, float]
     note: str | None = None
+    facts: tuple[str, ...] = ()
+    floor: float | None = None
 
 
 @dataclass(frozen=True)
 class Score:
-    """What one model needs for the test part of one corpus."""
+    """What one model needs for the test part of one corpus.
+
+    `low` and `high` are the ends of the 95 % interval of its bits per byte. Accuracy, calibration
+    error and memorized spans are shares.
+    """
 
     model: str
     corpus: Role
@@ -74,6 +93,13 @@ class Score:
     tokens: int
     n_bytes: int
     key: str
+    low: float
+    high: float
+    top_1: float
+    top_5: float
+    calibration_error: float
+    memorized: float
+    memorized_test: float
 
 
 @dataclass(frozen=True)
@@ -97,6 +123,16 @@ class Training:
     tokens: int
     kept_step: int
     val_loss: float
+    key: str
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model that was pretrained elsewhere: the folder it came from and its checksum."""
+
+    path: str
+    sha256: str
+    parameters: int
     key: str
 
 
@@ -146,7 +182,10 @@ class Provenance:
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything that the page says. `domain` is None where nothing was fine-tuned."""
+    """Everything that the page says. `domain` is None where nothing was fine-tuned.
+
+    `imported` tells of a pretrained model that was not trained here.
+    """
 
     title: str
     experiment: str
@@ -162,6 +201,7 @@ class ReportData:
     figures: tuple[PageFigure, ...]
     provenance: tuple[Provenance, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    imported: Imported | None = None
 
     @property
     def corpora(self) -> tuple[Corpus, ...]:
@@ -208,7 +248,7 @@ def render(report: ReportData) -> str:
     return environment.get_template("report.html.j2").render(
         report=report,
         css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        findings=list(findings(report)),
+        findings=[*findings(report), *floors(report)],
         flags=list(flags(report)),
         charts=[(corpus, bars(report, corpus)) for corpus in report.corpora],
         sections=setting_sections(report.settings),
@@ -245,23 +285,42 @@ def findings(report: ReportData) -> Iterator[str]:
             )
 
 
+def floors(report: ReportData) -> Iterator[str]:
+    """How far each model is above the entropy of a text, where that is known."""
+    for corpus in report.corpora:
+        for score in report.scores:
+            if corpus.floor is None or score.corpus != corpus.role:
+                continue
+            above = score.bits_per_byte - corpus.floor
+            side = "above" if above >= 0 else "below (this test text is easier than most)"
+            yield (
+                f"On the {corpus.role} test text, the {score.model} model is "
+                f"{numbers.fixed(abs(above))} bits per byte {side} the language’s entropy of "
+                f"{numbers.fixed(corpus.floor)}, which no model can beat on average."
+            )
+
+
 def flags(report: ReportData) -> Iterator[str]:
-    """Every place where a compressor needs fewer bits than a model, said as plainly as a win."""
+    """Every place where a baseline needs fewer bits than a model, said as plainly as a win."""
     for corpus in report.corpora:
         for score in report.scores:
             if score.corpus != corpus.role:
                 continue
             ahead = [
                 f"{name} ({numbers.fixed(bits)})"
-                for name, bits in (("bz2", corpus.bz2), ("xz", corpus.xz))
+                for name, bits in corpus.baselines.items()
                 if bits <= score.bits_per_byte
             ]
             if ahead:
                 yield (
                     f"The {score.model} model loses on the {corpus.role} test text: it needs "
                     f"{numbers.fixed(score.bits_per_byte)} bits per byte, "
-                    f"{' and '.join(ahead)} no more than that, given the training text."
+                    f"{_listed(ahead)} no more than that, given the training text."
                 )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 @dataclass(frozen=True)
@@ -269,26 +328,26 @@ class Bar:
     """One bar of the chart on top: `share` of the longest bar's length, from 0 to 1."""
 
     label: str
-    kind: Literal["pretrained", "finetuned", "compressor"]
+    kind: Literal["pretrained", "finetuned", "baseline"]
     bits_per_byte: float
     share: float
     best: bool
 
 
 def bars(report: ReportData, corpus: Corpus) -> list[Bar]:
-    """Models and compressors on one corpus's test part, on a scale that both corpora share."""
+    """Models and baselines on one corpus's test part, on a scale that both corpora share."""
     longest = max(
         [score.bits_per_byte for score in report.scores]
-        + [bits for each in report.corpora for bits in (each.bz2, each.xz)]
+        + [bits for each in report.corpora for bits in each.baselines.values()]
     )
-    found: list[tuple[str, Literal["pretrained", "finetuned", "compressor"], float]] = []
+    found: list[tuple[str, Literal["pretrained", "finetuned", "baseline"], float]] = []
     for score in report.scores:
         if score.corpus == corpus.role:
             kind: Literal["pretrained", "finetuned"] = (
                 "finetuned" if score.model == FINETUNED else "pretrained"
             )
             found.append((score.model, kind, score.bits_per_byte))
-    found += [("bz2", "compressor", corpus.bz2), ("xz", "compressor", corpus.xz)]
+    found += [(name, "baseline", bits) for name, bits in corpus.baselines.items()]
     least = min(bits for _, _, bits in found)
     return [Bar(label, kind, bits, bits / longest, bits == least) for label, kind, bits in found]
 

@@ -1,5 +1,7 @@
 """download: one corpus's raw documents, from wherever its source says; verified by SHA-256."""
 
+import json
+
 from variorum import components
 from variorum.config import DownloadStage
 from variorum.corpus import documents
@@ -8,9 +10,11 @@ from variorum.task import Task
 
 
 def run(task: Task) -> None:
-    """Write `documents.jsonl`."""
+    """Write `documents.jsonl`, and `facts.json`: what the source tells of its text."""
     source = task.settings(DownloadStage).source
     context = context_of(task.root, task.progress.say)
     fetched = components.load("corpus/sources", source.kind).fetch(source, context)
     count = documents.write(task.output / "documents.jsonl", fetched)
+    facts = json.dumps(context.facts.to_dict(), indent=2, ensure_ascii=False)
+    (task.output / "facts.json").write_text(facts + "\n", encoding="utf-8")
     task.progress.say(f"{count:,} documents")

@@ -1,36 +1,79 @@
 """evaluate: what one model needs for one corpus's test part. Nothing else opens test."""
 
 import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from variorum.config import EvaluateStage
 from variorum.corpus import documents
 from variorum.corpus.tokenfile import TokenFile
+from variorum.evaluation import intervals, ngrams
 from variorum.evaluation.baselines import compressors
 from variorum.evaluation.bits import score, summary
+from variorum.evaluation.memorization import memorization
+from variorum.evaluation.quality import accuracy, by_position, calibration_error, reliability
 from variorum.model import files
 from variorum.task import Task
+from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.files import load as load_tokenizer
 
 
 def run(task: Task) -> None:
-    """Write `metrics.json`: bits per byte, perplexity, and what bz2 and xz need beside it."""
+    """Write `metrics.json`.
+
+    Bits per byte with its interval, perplexity, accuracy, calibration, loss by position, and how
+    much the model memorized; beside them what bz2, xz and an n-gram model need.
+    """
     settings = task.settings(EvaluateStage).evaluate
     folder = task.inputs["model"].folder
     model, tokenizer = files.load(folder), load_tokenizer(folder / "tokenizer.json")
     test = TokenFile.open(task.inputs["tokens"].folder, "test")
-    stride = settings.stride or max(1, model.settings.context_length // 2)
-    nats = score(model, test.tokens, eot=tokenizer.eot, stride=stride)
-    text = task.inputs["text"]
-    parts = {
-        part: [document.text for document in documents.read(text.file(f"{part}.jsonl"))]
-        for part in ("train", "test")
-    }
-    result = {
-        **summary(nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, parts["test"]))),
+    train_texts, test_texts = (_texts(task, part) for part in ("train", "test"))
+    context_length = model.settings.context_length
+    stride = settings.stride or max(1, context_length // 2)
+    scores = score(model, test.tokens, eot=tokenizer.eot, stride=stride)
+    blocks = score(model, test.tokens, eot=tokenizer.eot, stride=context_length)
+    bins = reliability(scores)
+    result: dict[str, Any] = {
+        **summary(
+            scores.nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, test_texts))
+        ),
+        "interval": asdict(intervals.bits_per_byte(scores.nats, _bytes_of(tokenizer, test.tokens))),
+        "accuracy": {"top_1": accuracy(scores, 1), "top_5": accuracy(scores, 5)},
+        "calibration_error": calibration_error(bins),
+        "reliability": [asdict(each) for each in bins],
+        "by_position": by_position(blocks.nats, context_length),
+        "memorization": asdict(
+            memorization(
+                model,
+                tokenizer,
+                settings.memorization_tokens,
+                train=train_texts,
+                test=test_texts,
+            )
+        ),
         "stride": stride,
-        "context_length": model.settings.context_length,
-        "baselines": compressors(parts["train"], parts["test"]),
+        "context_length": context_length,
+        "baselines": {
+            **compressors(train_texts, test_texts),
+            "ngram": ngrams.bits_per_byte(train_texts, test_texts, settings.ngram_order),
+        },
+        "ngram_order": settings.ngram_order,
     }
     content = json.dumps(result, indent=2, sort_keys=True) + "\n"
     (task.output / "metrics.json").write_text(content, encoding="utf-8")
     task.progress.say(f"{result['bits_per_byte']:.4f} bits per byte")
+
+
+def _texts(task: Task, part: str) -> list[str]:
+    return [each.text for each in documents.read(task.inputs["text"].file(f"{part}.jsonl"))]
+
+
+def _bytes_of(tokenizer: Tokenizer, tokens: NDArray[Any]) -> NDArray[np.int64]:
+    """Bytes of each token (N,)."""
+    lengths = [len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)]
+    n_bytes: NDArray[np.int64] = np.array(lengths, dtype=np.int64)[tokens]
+    return n_bytes

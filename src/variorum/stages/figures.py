@@ -19,7 +19,7 @@ MOST_LOOKED_AT = 24  # tokens of the text that the attention is shown for
 
 
 def run(task: Task) -> None:
-    """Write `curves.svg`, `embeddings.svg`, `attention.svg` and `frequencies.svg`."""
+    """Write `curves.svg` (of what was trained), `embeddings`, `attention` and `frequencies`."""
     models = {name: task.inputs[name] for name in MODELS if name in task.inputs}
     last = list(models.values())[-1]
     model, tokenizer = files.load(last.folder), load_tokenizer(last.file("tokenizer.json"))
@@ -32,10 +32,13 @@ def run(task: Task) -> None:
         if name.startswith("tokens_")
     }
     read = _beginning(task, tokenizer.encode, model.settings.context_length)
-    drawn = {
-        "curves": figures.training_curves(
-            {MODELS[name]: pd.read_csv(m.file("metrics.csv")) for name, m in models.items()}
-        ),
+    curves = {
+        MODELS[name]: pd.read_csv(result.file("metrics.csv"))
+        for name, result in models.items()
+        if result.ref.stage != "imported"
+    }
+    drawn = {"curves": figures.training_curves(curves)} if curves else {}
+    drawn |= {
         "embeddings": figures.embedding_pca(
             model.wte.weight.detach().numpy(), labels, np.sum(list(counts.values()), axis=0)
         ),

@@ -12,6 +12,7 @@ def run(task: Task) -> None:
     settings = task.settings(FinetuneStage)
     vocabulary = task.inputs["tokenizer"].file("tokenizer.json")
     model = files.load(task.inputs["model"].folder)
+    base = task.inputs.get("replayed")
     outcome = train(
         model,
         vocabulary,
@@ -26,5 +27,7 @@ def run(task: Task) -> None:
             task.progress,
         ),
         task.output,
+        replayed=base.folder if base else None,
+        replay=settings.training.replay,
     )
     task.run["tokens_per_second"] = round(outcome.tokens_per_second)

@@ -19,6 +19,8 @@ from variorum.tokenizer.files import load as load_tokenizer
 MODELS = {"pretrained": PRETRAINED, "finetuned": FINETUNED}
 SIDES: tuple[Role, ...] = ("base", "domain")
 LONGEST_TOKENS = 12
+IMPORTED = "imported"
+PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of `curves.csv`
 
 FIGURES = {
     "curves": ("Training", "Loss on train and val, and the learning rate, by step."),
@@ -40,15 +42,21 @@ def run(task: Task) -> None:
     (task.output / "report.html").write_text(page.render(data), encoding="utf-8")
     content = json.dumps(_metrics(task), indent=2, sort_keys=True) + "\n"
     (task.output / "metrics.json").write_text(content, encoding="utf-8")
-    curves = pd.concat(
+    logs = [
         pd.read_csv(result.file("metrics.csv")).assign(training=name)
-        for name, result in _models(task).items()
-    )
+        for name, result in _trained(task).items()
+    ]
+    curves = pd.concat(logs) if logs else pd.DataFrame(columns=list(PLOTTED))
     curves.to_csv(task.output / "curves.csv", index=False, lineterminator="\n")
 
 
 def _models(task: Task) -> dict[str, Result]:
     return {name: task.inputs[name] for name in MODELS if name in task.inputs}
+
+
+def _trained(task: Task) -> dict[str, Result]:
+    """The models that were trained here."""
+    return {n: result for n, result in _models(task).items() if result.ref.stage != IMPORTED}
 
 
 def _sides(task: Task) -> list[Role]:
@@ -71,7 +79,8 @@ def _report(task: Task) -> ReportData:
             for name in _models(task)
         ),
         tokenizer=_tokenizer(task),
-        trainings=tuple(_training(MODELS[name], each) for name, each in _models(task).items()),
+        trainings=tuple(_training(MODELS[name], each) for name, each in _trained(task).items()),
+        imported=_imported(task.inputs["pretrained"]),
         samples=_samples(task),
         stress=tuple(
             page.Stress(
@@ -90,6 +99,7 @@ def _report(task: Task) -> ReportData:
                 task.inputs["figures"].ref.key,
             )
             for name, (title, caption) in FIGURES.items()
+            if name != "curves" or _trained(task)
         ),
         provenance=_provenance(task),
         settings=_settings(task),
@@ -97,11 +107,12 @@ def _report(task: Task) -> ReportData:
 
 
 def _corpus(task: Task, side: Role, note: str | None) -> Corpus:
-    text = task.inputs[f"text_{side}"]
-    baselines = task.inputs[f"pretrained_on_{side}"].json("metrics.json")["baselines"]
+    text, download = task.inputs[f"text_{side}"], task.inputs[f"source_{side}"]
+    facts = download.json("facts.json")
+    metrics = task.inputs[f"pretrained_on_{side}"].json("metrics.json")
     return Corpus(
         role=side,
-        title=_title(task.inputs[f"source_{side}"].spec.settings["source"]),
+        title=_title(download.spec.settings["source"]),
         funnel=tuple(
             page.FunnelStep(
                 step["name"],
@@ -109,16 +120,23 @@ def _corpus(task: Task, side: Role, note: str | None) -> Corpus:
                 step["dropped"],
                 step["bytes_kept"],
                 step["bytes_in"] - step["bytes_kept"],
+                step["explanation"],
+                tuple(page.Dropped(**example) for example in step["examples"]),
             )
-            for step in text.json("funnel.json")["steps"]
+            for step in [*facts["steps"], *text.json("funnel.json")["steps"]]
         ),
         splits=tuple(
             page.Split(name, part["documents"], part["bytes"], part["overlap"])
             for name, part in text.json("splits.json").items()
         ),
-        bz2=baselines["bz2"],
-        xz=baselines["xz"],
+        baselines={
+            "bz2": metrics["baselines"]["bz2"],
+            "xz": metrics["baselines"]["xz"],
+            f"{metrics['ngram_order']}-gram": metrics["baselines"]["ngram"],
+        },
         note=note,
+        facts=tuple(facts["notes"]),
+        floor=facts["entropy"],
     )
 
 
@@ -129,6 +147,15 @@ def _title(source: Mapping[str, Any]) -> str:
             return f"{source['part']} of {source['package']} {source['version']}"
         case "url":
             return str(source["url"])
+        case "arxiv":
+            return f"abstracts that arXiv finds for “{source['query']}”"
+        case "genius":
+            return f"lyrics of {', '.join(source['artists'])}"
+        case "synthetic":
+            return (
+                f"a made-up language of {source['alphabet_size']} letters, "
+                f"{source['order']} of which decide the next"
+            )
         case _:
             return str(source["path"])
 
@@ -144,6 +171,13 @@ def _score(evaluation: Result, model: str, side: Role) -> page.Score:
         tokens=metrics["tokens"],
         n_bytes=metrics["bytes"],
         key=evaluation.ref.key,
+        low=metrics["interval"]["low"],
+        high=metrics["interval"]["high"],
+        top_1=metrics["accuracy"]["top_1"],
+        top_5=metrics["accuracy"]["top_5"],
+        calibration_error=metrics["calibration_error"],
+        memorized=metrics["memorization"]["written_share"],
+        memorized_test=metrics["memorization"]["test_share"],
     )
 
 
@@ -156,7 +190,7 @@ def _tokenizer(task: Task) -> page.TokenizerFacts:
         side: task.inputs[f"pretrained_on_{side}"].json("metrics.json") for side in _sides(task)
     }
     return page.TokenizerFacts(
-        kind=result.spec.settings["tokenizer"]["kind"],
+        kind=result.json("tokenizer.json")["model"]["variorum_kind"],
         vocab_size=tokenizer.vocab_size,
         bytes_per_token={side: m["bytes"] / m["tokens"] for side, m in scores.items()},
         key=result.ref.key,
@@ -175,6 +209,14 @@ def _training(name: str, result: Result) -> page.Training:
         val_loss=metrics["chosen_val_loss"],
         key=result.ref.key,
     )
+
+
+def _imported(result: Result) -> page.Imported | None:
+    if result.ref.stage != IMPORTED:
+        return None
+    chosen = result.spec.settings["imported"]
+    parameters = result.json("metrics.json")["parameters"]
+    return page.Imported(chosen["path"], chosen["sha256"], parameters, result.ref.key)
 
 
 def _samples(task: Task) -> tuple[page.Sample, ...]:
@@ -216,6 +258,9 @@ def _settings(task: Task) -> dict[str, Any]:
         "pretrained_on_base": "evaluation",
         "stress_pretrained": "stress",
     }
+    if task.inputs["pretrained"].ref.stage == IMPORTED:
+        del names["tokenizer"]
+        names["pretrained"] = "imported model"
     return {
         shown: dict(task.inputs[name].spec.settings)
         for name, shown in names.items()

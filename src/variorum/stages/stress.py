@@ -6,7 +6,7 @@ from dataclasses import asdict
 from variorum.config import StressStage
 from variorum.corpus.tokenfile import TokenFile
 from variorum.evaluation.frequencies import token_counts
-from variorum.evaluation.stress import catalogue, samples
+from variorum.evaluation.stress.catalogue import catalogue, samples
 from variorum.model import files
 from variorum.task import Task
 from variorum.tokenizer.files import load as load_tokenizer

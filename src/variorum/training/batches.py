@@ -1,36 +1,85 @@
 """Batches: which windows of the text a step sees, as a pure function of (seed, step).
 
 Nothing is remembered between steps, so any number of workers, and a training that goes on after a
-kill, see the same batches.
+kill, see the same batches. Windows are cut from the stream of all documents, so every token of a
+batch is one of the text: nothing is padded. Which windows are taken is a choice among the files in
+`training/batch_orders/`, each of which defines a function `starts`.
 """
+
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from variorum import components
+from variorum.config import TrainingSettings
 from variorum.errors import VariorumError
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 
-
-def starts(seed: int, step: int, n_windows: int, batch_size: int) -> NDArray[np.int64]:
-    """Where the windows of a step begin, drawn with replacement from 0 .. n_windows - 1.
-
-    Philox (Salmon et al. 2011) is counter-based: its key is (seed, step), and its raw stream is
-    part of NumPy's compatibility promise. Taking 64 random bits modulo n favours no window by more
-    than n / 2^64.
-    """
-    stream = np.random.Philox(key=np.array([seed, step], dtype=np.uint64))
-    return (stream.random_raw(batch_size) % np.uint64(n_windows)).astype(np.int64)
+REPLAYED = 2**63
+"""Added to the seed of the windows of replayed text: seeds themselves are smaller."""
 
 
-def batch(
-    tokens: Tokens, seed: int, step: int, batch_size: int, context_length: int, rows: slice
-) -> tuple[Tensor, Tensor]:
-    """The `rows` of a step's batch: inputs and targets, both (n_rows, context_length) int64."""
-    first = starts(seed, step, len(tokens) - context_length, batch_size)[rows]
-    return windows(tokens, first, context_length)
+class Starts(Protocol):
+    """What a file in `training/batch_orders/` defines."""
+
+    def __call__(
+        self,
+        seed: int,
+        step: int,
+        batch_size: int,
+        n_tokens: int,
+        context_length: int,
+        stride: int,
+    ) -> NDArray[np.int64]:
+        """Where the windows of a step, counted from 1, begin (batch_size,).
+
+        Each holds context_length tokens and the one after them. stride: tokens from one window to
+        the next, for orders that count windows.
+        """
+
+
+class Batches:
+    """The batches of one training."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        settings: TrainingSettings,
+        seed: int,
+        context_length: int,
+        *,
+        replayed: Tokens | None = None,
+        replay: float = 0.0,
+    ) -> None:
+        """`replay` is the share of each batch that is of the tokens `replayed`."""
+        self.tokens, self.settings, self.seed = tokens, settings, seed
+        self.context_length, self.replayed = context_length, replayed
+        self.n_replayed = 0 if replayed is None else round(replay * settings.batch_size)
+
+    def rows(self, step: int, rows: slice) -> tuple[Tensor, Tensor]:
+        """These rows of a step's batch: inputs and targets, both (n_rows, context_length) int64.
+
+        Replayed rows come last.
+        """
+        count, old = self.settings.batch_size, self.n_replayed
+        first = self._starts(self.tokens, self.seed, step, count - old)[rows]
+        inputs, targets = windows(self.tokens, first, self.context_length)
+        if not old or self.replayed is None:
+            return inputs, targets
+        begin, end, _ = rows.indices(count)
+        place = slice(max(0, begin - (count - old)), max(0, end - (count - old)))
+        first = self._starts(self.replayed, self.seed + REPLAYED, step, old)[place]
+        more = windows(self.replayed, first, self.context_length)
+        return torch.cat([inputs, more[0]]), torch.cat([targets, more[1]])
+
+    def _starts(self, tokens: Tokens, seed: int, step: int, count: int) -> NDArray[np.int64]:
+        order: Starts = components.load("training/batch_orders", self.settings.batches).starts
+        stride = self.settings.stride or self.context_length
+        return order(seed, step, count, len(tokens), self.context_length, stride)
 
 
 def windows(tokens: Tokens, first: NDArray[np.int64], context_length: int) -> tuple[Tensor, Tensor]:

@@ -1,69 +1,137 @@
 """All parameters of a model as one flat vector, which processes can share and split.
 
-Each parameter begins at a multiple of 64 bytes, so that vector instructions see the same alignment
-in every process.
+The matrices inside the blocks come first, then all else, so that an optimizer can take the matrices
+one by one and the rest in runs of any length. Each parameter begins at a multiple of 64 bytes, so
+that vector instructions see the same alignment in every process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from variorum.errors import VariorumError
 
 ALIGNMENT = 16  # floats of 4 bytes
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each parameter stands in the flat vector."""
+    """Where each parameter stands in the flat vector: its offset, by name, in order.
 
-    offsets: tuple[int, ...]
+    n_matrices: so many of the first are matrices inside the blocks.
+    """
+
+    offsets: dict[str, int]
+    shapes: dict[str, torch.Size]
+    n_matrices: int
     size: int
 
     @classmethod
     def of(cls, model: nn.Module) -> "Layout":
-        """The layout of `model.parameters()`, in that order."""
-        offsets, size = [], 0
-        for parameter in model.parameters():
-            offsets.append(size)
-            size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
-        return cls(tuple(offsets), size)
+        """The layout of a model's parameters."""
+        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        matrices = [name for name in shapes if name.startswith("h.") and len(shapes[name]) == 2]
+        order = [*matrices, *(name for name in shapes if name not in matrices)]
+        offsets, size = {}, 0
+        for name in order:
+            offsets[name] = size
+            size += _aligned(shapes[name].numel())
+        return cls(offsets, {name: shapes[name] for name in order}, len(matrices), size)
 
-    def views(self, vector: Tensor, model: nn.Module) -> Iterator[tuple[nn.Parameter, Tensor]]:
-        """Each parameter with the part of `vector` that is its own, in its shape."""
-        for parameter, offset in zip(model.parameters(), self.offsets, strict=True):
-            part = vector[offset : offset + parameter.numel()]
-            yield parameter, part.view(parameter.shape)
+    def views(self, vector: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Each parameter's name and the part of `vector` that is its own, in its shape."""
+        for name in self.offsets:
+            yield name, self.view(vector, name)
 
-    def slices(self, count: int) -> list[slice]:
-        """The vector cut into `count` runs of nearly equal length, each aligned."""
-        length = -(-self.size // (count * ALIGNMENT)) * ALIGNMENT
-        return [slice(i * length, min((i + 1) * length, self.size)) for i in range(count)]
+    def view(self, vector: Tensor, name: str) -> Tensor:
+        """The part of `vector` that is one parameter's own, in its shape."""
+        offset, shape = self.offsets[name], self.shapes[name]
+        return vector[offset : offset + shape.numel()].view(shape)
+
+    def slices(self, count: int, begin: int = 0) -> list[slice]:
+        """The vector from `begin` on cut into `count` runs of nearly equal length, each aligned."""
+        length = -(-(self.size - begin) // (count * ALIGNMENT)) * ALIGNMENT
+        cuts = [min(begin + i * length, self.size) for i in range(count + 1)]
+        return [slice(*cut) for cut in pairwise(cuts)]
+
+    def shares(self, count: int, *, matrices_whole: bool) -> list["Share"]:
+        """The vector as `count` shares of about equal work, which together are all of it."""
+        if not matrices_whole:
+            return [Share(run, ()) for run in self.slices(count)]
+        names = list(self.offsets)[: self.n_matrices]
+        rest = list(self.offsets.values())[self.n_matrices] if names else 0
+        dealt: list[list[str]] = [[] for _ in range(count)]
+        for name in sorted(names, key=lambda name: -self.shapes[name].numel()):
+            min(dealt, key=lambda own: sum(self.shapes[n].numel() for n in own)).append(name)
+        runs = self.slices(count, rest)
+        return [Share(run, tuple(own)) for run, own in zip(runs, dealt, strict=True)]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one update is about: a run of the vector, and whole matrices beside it."""
+
+    run: slice
+    matrices: tuple[str, ...]
+
+
+def _aligned(length: int) -> int:
+    return -(-length // ALIGNMENT) * ALIGNMENT
 
 
 def gather(layout: Layout, model: nn.Module) -> Tensor:
     """A new flat vector with the parameters' values; gaps are zero."""
     vector = torch.zeros(layout.size)
-    for parameter, part in layout.views(vector, model):
-        part.copy_(parameter.detach())
+    parameters = dict(model.named_parameters())
+    for name, part in layout.views(vector):
+        part.copy_(parameters[name].detach())
     return vector
 
 
 def attach(layout: Layout, model: nn.Module, vector: Tensor) -> None:
     """Let the parameters live in `vector`: changing one changes the other."""
-    for parameter, part in layout.views(vector, model):
-        parameter.data = part
+    parameters = dict(model.named_parameters())
+    for name, part in layout.views(vector):
+        parameters[name].data = part
 
 
 def attach_gradients(layout: Layout, model: nn.Module, vector: Tensor) -> None:
-    """Let backward passes add into `vector`."""
-    for parameter, part in layout.views(vector, model):
-        parameter.grad = part
+    """Let backward passes add into `vector`; parameters that are frozen get none."""
+    parameters = dict(model.named_parameters())
+    for name, part in layout.views(vector):
+        if parameters[name].requires_grad:
+            parameters[name].grad = part
+
+
+def freeze(model: nn.Module, beginnings: Iterable[str]) -> None:
+    """Train none of the parameters whose names begin so; at least one has to be left.
+
+    Raises:
+        VariorumError: if no name begins so, or if none is left.
+    """
+    parameters = dict(model.named_parameters())
+    for beginning in beginnings:
+        found = [n for n in parameters if f"{n}.".startswith(f"{beginning}.")]
+        if not found:
+            parts = dict.fromkeys(
+                ".".join(n.split(".")[: 1 + n.startswith("h.")]) for n in parameters
+            )
+            raise VariorumError(
+                f"freeze: no part of this model is called {beginning}; it has {', '.join(parts)}"
+            )
+        for name in found:
+            parameters[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise VariorumError("freeze: nothing is left to train; name fewer parts")
 
 
 def decayed(layout: Layout, model: nn.Module) -> Tensor:
-    """1 where weight decay applies: matrices and embeddings, not biases and norms."""
+    """1 where weight decay applies: trained matrices and embeddings, not biases and norms."""
+    parameters = dict(model.named_parameters())
     mask = torch.zeros(layout.size)
-    for parameter, part in layout.views(mask, model):
-        part.fill_(float(parameter.dim() >= 2))
+    for name, part in layout.views(mask):
+        part.fill_(float(part.dim() >= 2 and parameters[name].requires_grad))
     return mask

@@ -14,7 +14,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from variorum import components
@@ -31,21 +32,30 @@ from variorum.generation.text import continue_text
 from variorum.model.gpt import GPT
 from variorum.progress import Progress
 from variorum.tokenizer.base import Tokenizer
-from variorum.training import batches, flat, state
-from variorum.training.batches import Tokens
+from variorum.training import batches, diagnostics, flat, state
+from variorum.training.batches import Batches, Tokens
 from variorum.training.team import Member, assembled
 
+Places = NDArray[np.int64]
 VAL_ROWS = 16  # windows of val in one forward pass
 # every field, so that a changed default elsewhere changes nothing here
-SAMPLE = SamplingSettings(temperature=0.8, top_k=None, top_p=0.95, max_tokens=1, seed=0)
+SAMPLE = SamplingSettings(
+    temperature=0.8, top_k=None, top_p=0.95, valid_utf8=False, max_tokens=1, seed=0
+)
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a training reads: token streams of the train and val parts."""
+    """What a training reads: token streams of the train and val parts.
+
+    replayed: the train part of the base corpus, of which fine-tuning goes on showing the share
+    `replay` of each batch.
+    """
 
     train: Tokens
     val: Tokens
+    replayed: Tokens | None = None
+    replay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class Outcome:
     """
 
     rows: list[dict[str, Any]]
+    diagnostics: list[dict[str, Any]]
     samples: list[dict[str, Any]]
     summary: dict[str, Any]
     last_interval: state.State
@@ -92,8 +103,17 @@ def _shared(tensor: Tensor) -> Tensor:
 class _Shared:
     """The memory that a team works on; everything is flat float32 unless said."""
 
-    def __init__(self, model: GPT, settings: TrainingSettings, n_states: int, n_val: int) -> None:
+    def __init__(
+        self,
+        model: GPT,
+        settings: TrainingSettings,
+        n_states: int,
+        n_val: int,
+        *,
+        matrices_whole: bool,
+    ) -> None:
         self.layout = flat.Layout.of(model)
+        self.shares = self.layout.shares(settings.shards, matrices_whole=matrices_whole)
         size, shards = self.layout.size, settings.shards
         self.weights = _shared(flat.gather(self.layout, model))
         self.gradients = _shared(torch.zeros(shards, size))
@@ -103,6 +123,7 @@ class _Shared:
         self.squares = _shared(torch.zeros(shards, dtype=torch.float64))
         self.val_sums = _shared(torch.zeros(n_val, dtype=torch.float64))
         self.stop = _shared(torch.zeros(1, dtype=torch.int64))
+        self.over = _shared(torch.zeros(1, dtype=torch.int64))
 
 
 class Training:
@@ -122,19 +143,38 @@ class Training:
         self.context_length = model.settings.context_length
         batches.check_length(data.train, self.context_length, "the train part")
         batches.check_length(data.val, self.context_length, "the val part")
+        if data.replayed is not None:
+            batches.check_length(data.replayed, self.context_length, "the base's train part")
+        flat.freeze(model, getattr(settings, "freeze", ()))
+        self._trained = {name for name, p in model.named_parameters() if p.requires_grad}
+        self._batches = Batches(
+            data.train,
+            settings,
+            seed,
+            self.context_length,
+            replayed=data.replayed,
+            replay=data.replay,
+        )
         self._optimizer = components.load("training/optimizers", settings.optimizer)
         self._schedule = components.load("training/schedules", settings.schedule)
         self._val_starts = self._places_in_val()
         n_val = -(-len(self._val_starts) // VAL_ROWS)
-        self._shared = _Shared(model, settings, len(self._optimizer.STATES), n_val)
+        self._shared = _Shared(
+            model,
+            settings,
+            len(self._optimizer.STATES),
+            n_val,
+            matrices_whole=hasattr(self._optimizer, "update_matrix"),
+        )
         self._position = state.Position()
         self._best = self._shared.weights.clone()
         self._last_interval: state.State | None = None
+        self._watched: diagnostics.Watch | None = None
         self._saved_at = self._begun = time.monotonic()
         self._first_step = 0
         self._asked_to_stop = False
 
-    def _places_in_val(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _places_in_val(self) -> Places:
         """Where the windows of val begin: separate blocks, at most `val_tokens` in all."""
         length = min(len(self.data.val) - 1, max(self.settings.val_tokens, self.context_length))
         return np.arange(0, length - self.context_length + 1, self.context_length)
@@ -161,7 +201,14 @@ class Training:
         self.model.eval()
         position = self._position
         assert self._last_interval is not None
-        return Outcome(position.rows, position.samples, self._summary(), self._last_interval, speed)
+        return Outcome(
+            position.rows,
+            position.diagnostics,
+            position.samples,
+            self._summary(),
+            self._last_interval,
+            speed,
+        )
 
     def _tokens_per_second(self) -> float:
         """Speed since this process began or went on."""
@@ -179,10 +226,10 @@ class Training:
         per_step = settings.batch_size * self.context_length
         return {
             "parameters": self.model.n_parameters,
-            "steps": settings.max_steps,
-            "tokens_seen": settings.max_steps * per_step,
+            "steps": position.step,
+            "tokens_seen": position.step * per_step,
             "train_tokens": len(self.data.train),
-            "chosen_step": settings.max_steps if last else position.best_step,
+            "chosen_step": position.step if last else position.best_step,
             "chosen_val_loss": position.rows[-1]["val_loss"] if last else position.best_val_loss,
             "final_weights_sha256": _hash(self._shared.weights),
             "final_states_sha256": _hash(self._shared.states),
@@ -195,8 +242,9 @@ class Training:
         flat.attach(shared.layout, self.model, shared.weights)
         if not self._position.rows:
             self._look_at_val(member)
-        while self._position.step < settings.max_steps:
+        while not self._is_over():
             step = self._position.step + 1
+            looks = step % settings.val_interval == 0 or step == settings.max_steps
             rate = self._schedule.rate(step, settings)
             for shard in member.share_of(settings.shards):
                 self._compute_gradient(step, shard)
@@ -206,6 +254,8 @@ class Training:
                 self._sum_gradients(index)
             member.meet()
             norm = math.sqrt(math.fsum(shared.squares.tolist()))
+            if looks:
+                self._watch(member)
             for index in member.share_of(settings.shards):
                 self._update(index, step, rate, norm)
             # Noted before the meeting, behind which other members write the next losses.
@@ -213,33 +263,36 @@ class Training:
             if member.leads:
                 shared.stop.fill_(self._asked_to_stop or step == self.host.stop_after)
             member.meet()
-            if step % settings.val_interval == 0 or step == settings.max_steps:
+            if looks:
                 self._look_at_val(member, rate)
             if member.leads:
                 self._tell(rate)
                 self._save_now_and_then()
-            if shared.stop.item() and step < settings.max_steps:
+            if shared.stop.item() and not self._is_over():
                 self._stop_here(member)
 
+    def _is_over(self) -> bool:
+        """Whether the last step is done, or the loss on val has not fallen for too long."""
+        return self._position.step >= self.settings.max_steps or bool(self._shared.over.item())
+
     def _compute_gradient(self, step: int, shard: int) -> None:
+        """Leave the mean gradient and loss of a shard's rows in its places of the memory."""
         settings, shared = self.settings, self._shared
-        rows = settings.batch_size // settings.shards
-        inputs, targets = batches.batch(
-            self.data.train,
-            self.seed,
-            step,
-            settings.batch_size,
-            self.context_length,
-            slice(shard * rows, (shard + 1) * rows),
-        )
         if self.model.settings.dropout:
             torch.manual_seed(_dropout_seed(self.seed, step, shard))
         gradient = shared.gradients[shard].zero_()
         flat.attach_gradients(shared.layout, self.model, gradient)
         self.model.train()
-        loss = self.model.loss(inputs, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        shared.losses[shard] = loss.item()
+        rows = settings.batch_size // settings.shards // settings.accumulation
+        losses = []
+        for part in range(settings.accumulation):
+            begin = (shard * settings.accumulation + part) * rows
+            inputs, targets = self._batches.rows(step, slice(begin, begin + rows))
+            with _precision(settings.precision):
+                loss = self.model.loss(inputs, targets) / settings.accumulation
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.item())
+        shared.losses[shard] = math.fsum(losses)
 
     def _sum_gradients(self, index: int) -> None:
         """Mean of the shards' gradients over one slice, left in the first shard's vector."""
@@ -252,28 +305,37 @@ class Training:
         shared.squares[index] = torch.sum(total.double() ** 2)
 
     def _update(self, index: int, step: int, rate: float, norm: float) -> None:
-        shared, clip = self._shared, self.settings.grad_clip
-        part = shared.layout.slices(self.settings.shards)[index]
-        gradient = shared.gradients[0, part]
-        if clip and norm > clip:
-            gradient *= clip / norm
+        """Clip and apply the gradients of one share, a run of the vector and whole matrices."""
+        shared, settings = self._shared, self.settings
+        share = shared.shares[index]
+        clipped = settings.grad_clip and norm > settings.grad_clip
+        scale = settings.grad_clip / norm if clipped else 1.0
         self._optimizer.update(
-            shared.weights[part],
-            gradient,
-            tuple(shared.states[:, part]),
-            shared.decayed[part],
+            shared.weights[share.run],
+            shared.gradients[0, share.run].mul_(scale),
+            tuple(shared.states[:, share.run]),
+            shared.decayed[share.run],
             step,
             rate,
-            self.settings,
+            settings,
         )
+        for name in share.matrices:
+            weights, gradient, *states = (
+                shared.layout.view(vector, name)
+                for vector in (shared.weights, shared.gradients[0], *shared.states)
+            )
+            if name in self._trained:
+                self._optimizer.update_matrix(weights, gradient.mul_(scale), states, rate, settings)
 
     def _refuse_non_finite(self, step: int) -> None:
         losses = self._shared.losses
         if not torch.isfinite(losses).all():
+            saved = self.host.state
+            kept = f"; the last saved state before it is {saved}" if saved.is_file() else ""
             raise VariorumError(
                 f"the loss became {losses.mean().item()} at step {step}; lower learning_rate "
                 f"(now {self.settings.learning_rate}) or raise warmup_steps "
-                f"(now {self.settings.warmup_steps})"
+                f"(now {self.settings.warmup_steps}){kept}"
             )
 
     def _note(self, step: int, norm: float) -> None:
@@ -284,6 +346,14 @@ class Training:
 
     # Looking at val
 
+    def _watch(self, member: Member) -> None:
+        """Note what the update is about to change, before any member changes it."""
+        if member.leads:
+            self._watched = diagnostics.Watch(
+                self._shared.layout, self._shared.weights, self._shared.gradients[0]
+            )
+        member.meet()
+
     def _look_at_val(self, member: Member, rate: float = 0.0) -> None:
         """Add a row to the log, choose, and write a sample; members share the forward passes."""
         member.meet()
@@ -291,16 +361,26 @@ class Training:
         with torch.inference_mode():
             for index in member.share_of(len(self._shared.val_sums)):
                 places = self._val_starts[index * VAL_ROWS : (index + 1) * VAL_ROWS]
-                inputs, targets = batches.windows(self.data.val, places, self.context_length)
+                inputs, targets = self._windows_of_val(places)
                 mean = self.model.loss(inputs, targets).item()
                 self._shared.val_sums[index] = mean * targets.numel()
         member.meet()
         if member.leads:
             count = len(self._val_starts) * self.context_length
             self._log_row(math.fsum(self._shared.val_sums.tolist()) / count, rate)
+            self._shared.over.fill_(self._has_no_patience())
         self._position.train_losses.clear()
+        member.meet()
         if member.leads:
             self._keep_for_replay()
+
+    def _has_no_patience(self) -> bool:
+        position, patience = self._position, self.settings.patience
+        looks = [row["step"] for row in position.rows if row["step"] > (position.best_step or 0)]
+        return patience is not None and len(looks) >= patience
+
+    def _windows_of_val(self, places: Places) -> tuple[Tensor, Tensor]:
+        return batches.windows(self.data.val, places, self.context_length)
 
     def _log_row(self, val_loss: float, rate: float) -> None:
         position, losses = self._position, self._position.train_losses
@@ -317,6 +397,11 @@ class Training:
         if val_loss < position.best_val_loss:
             position.best_step, position.best_val_loss = position.step, val_loss
             self._best.copy_(self._shared.weights)
+        if self._watched is not None:
+            position.diagnostics += self._watched.rows(position.step, self._shared.weights)
+            position.diagnostics += diagnostics.activations(
+                position.step, self.model, self._windows_of_val(self._val_starts[:1])[0]
+            )
         self._write_sample(val_loss)
 
     def _write_sample(self, val_loss: float) -> None:
@@ -333,9 +418,8 @@ class Training:
     def _keep_for_replay(self) -> None:
         """Keep the state behind the last look at val but the one at the end."""
         step, settings = self._position.step, self.settings
-        if step % settings.val_interval == 0 and 0 < settings.max_steps - step <= (
-            settings.val_interval
-        ):
+        last = settings.max_steps - step <= settings.val_interval or settings.patience is not None
+        if step % settings.val_interval == 0 and last and not self._is_over():
             tensors = {"weights": self._shared.weights, "states": self._shared.states}
             self._last_interval = state.State(tensors, self._position).copy()
 
@@ -375,6 +459,7 @@ class Training:
         self._shared.weights.copy_(tensors["weights"])
         self._shared.states.copy_(tensors["states"])
         self._best.copy_(tensors["best"])
+        self._shared.over.fill_(self._has_no_patience())
         if self._last_interval is None:
             self._keep_for_replay()  # it goes on from just there
         self.host.progress.say(f"goes on from step {self._position.step}")
@@ -393,6 +478,13 @@ class Training:
         finally:
             for number, handler in zip(numbers, before, strict=True):
                 signal.signal(number, handler)
+
+
+def _precision(name: str) -> AbstractContextManager[Any]:
+    """Matrix products in bf16 while the block runs, or everything in fp32."""
+    if name == "fp32":
+        return nullcontext()
+    return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
 @contextmanager

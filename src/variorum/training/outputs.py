@@ -10,7 +10,7 @@ from variorum.corpus.tokenfile import TokenFile
 from variorum.model import files
 from variorum.model.gpt import GPT
 from variorum.tokenizer.files import load as load_tokenizer
-from variorum.training import state
+from variorum.training import diagnostics, state
 from variorum.training.loop import Data, Host, Outcome, Training
 
 LAST_INTERVAL = "last_interval.safetensors"
@@ -33,14 +33,21 @@ def train(
     seed: int,
     host: Host,
     output: Path,
+    *,
+    replayed: Path | None = None,
+    replay: float = 0.0,
 ) -> Outcome:
     """Train `model` on the token files in `tokens` and write what comes of it into `output`.
 
-    `vocabulary` is the `tokenizer.json` that the files were encoded with.
+    `vocabulary` is the `tokenizer.json` that the files were encoded with. `replayed` are the token
+    files of the base corpus, of which a fine-tuning goes on showing the share `replay` a batch.
     """
     parts = {part: TokenFile.open(tokens, part).tokens for part in ("train", "val")}
+    base = None if replayed is None else TokenFile.open(replayed, "train").tokens
     tokenizer = load_tokenizer(vocabulary)
-    outcome = Training(model, tokenizer, Data(**parts), settings, seed, host).run()
+    outcome = Training(
+        model, tokenizer, Data(**parts, replayed=base, replay=replay), settings, seed, host
+    ).run()
     write(output, model, vocabulary, outcome)
     return outcome
 
@@ -49,8 +56,9 @@ def write(folder: Path, model: GPT, tokenizer: Path, outcome: Outcome) -> None:
     """Write everything that a training result holds into `folder`.
 
     `model.safetensors`, `config.json`, `tokenizer.json`; `metrics.csv` by step, with losses in nats
-    a token; `metrics.json` at the end; `samples.jsonl`; `last_interval.safetensors`, from which
-    the end of the training can be replayed.
+    a token; `diagnostics.csv` (see `training.diagnostics`); `metrics.json` at the end;
+    `samples.jsonl`; `last_interval.safetensors`, from which the end of the training can be
+    replayed.
     """
     files.save(model, folder)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
@@ -60,6 +68,10 @@ def write(folder: Path, model: GPT, tokenizer: Path, outcome: Outcome) -> None:
         writer.writerows(outcome.rows)
     summary = json.dumps(outcome.summary, indent=2, sort_keys=True)
     (folder / "metrics.json").write_text(summary + "\n", encoding="utf-8")
+    with (folder / "diagnostics.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, diagnostics.COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(outcome.diagnostics)
     samples = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in outcome.samples]
     (folder / "samples.jsonl").write_text("".join(samples), encoding="utf-8")
     state.write(folder / LAST_INTERVAL, outcome.last_interval)

@@ -22,10 +22,11 @@ LAST_INTERVAL = "last_interval."
 
 @dataclass
 class Position:
-    """How far a training is: steps done, rows of the log, samples, and the choice so far."""
+    """How far a training is: steps done, rows of the logs, samples, and the choice so far."""
 
     step: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    diagnostics: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     best_step: int | None = None
     best_val_loss: float = float("inf")

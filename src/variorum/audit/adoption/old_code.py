@@ -19,7 +19,7 @@ from pathlib import Path
 from variorum.audit.adoption import whole
 from variorum.audit.checks.compare import compare
 from variorum.audit.git import git, put_into, running
-from variorum.config import STAGES, FilesSource, chosen_components, restored
+from variorum.config import STAGES, LocalSource, chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment
 from variorum.fingerprint import fingerprint
@@ -189,7 +189,7 @@ def _texts(root: Path) -> Iterator[str]:
     corpora = named_experiment(root, EXPERIMENT).settings.corpus
     for side in SIDES:
         corpus = getattr(corpora, side)
-        if corpus is not None and isinstance(corpus.source, FilesSource):
+        if corpus is not None and isinstance(corpus.source, LocalSource):
             path = Path(corpus.source.path)
             if not path.is_absolute():
                 yield path.parts[0]

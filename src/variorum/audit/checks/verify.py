@@ -27,13 +27,18 @@ from variorum.audit.checks.choice import Choice, holds_anything, with_upstream
 from variorum.audit.checks.manifests import DIGITS, NOT_LISTED, Copy, File, Manifest
 from variorum.audit.checks.platforms import platform_differences
 from variorum.config import (
+    ChangingSource,
     DownloadStage,
+    ImportedSettings,
+    ImportedStage,
+    LocalSource,
     PythonPackageSource,
     Source,
+    SyntheticSource,
     UrlSource,
     restored,
 )
-from variorum.corpus.sources import python_package
+from variorum.corpus.sources import files, python_package
 from variorum.errors import VariorumError
 from variorum.fingerprint import MEANINGS, kept_digest
 from variorum.progress import Progress
@@ -163,7 +168,7 @@ class _Audit:
             if copy.folder == self.store.folder(copy.ref):
                 if manifest.adopted is not None:
                     self.adopted[copy.ref] = manifest.adopted
-                if copy.ref.stage == "download":
+                if copy.ref.stage in ("download", "imported"):
                     self._check_source(copy.ref, manifest.spec)
 
     def _found(self, damage: Damage) -> None:
@@ -302,7 +307,9 @@ class _Audit:
 
     def _check_source(self, ref: Ref, spec: Spec) -> None:
         try:
-            source = restored(DownloadStage, dict(spec.settings)).source
+            source = _source_of(ref, spec)
+            if isinstance(source, SyntheticSource):
+                return  # its settings are all that it is made of
             found = _sha256_now(source, self.store.root)
         except ValidationError:
             return
@@ -438,18 +445,30 @@ def _fingerprint_of(code: bytes) -> str | None:
         return ""
 
 
-def _sha256_now(source: Source, root: Path) -> str | None:
+def _source_of(ref: Ref, spec: Spec) -> Source | ImportedSettings:
+    """What a result without upstreams was made from."""
+    if ref.stage == "imported":
+        return restored(ImportedStage, dict(spec.settings)).imported
+    return restored(DownloadStage, dict(spec.settings)).source
+
+
+def _sha256_now(source: Source | ImportedSettings, root: Path) -> str | None:
     """The SHA-256 of what a source holds here now; None if nothing here tells.
 
     Raises `VariorumError` if its files or its package are not here.
     """
+    if isinstance(source, ImportedSettings):
+        return sources.digest_of_import(source.path, root)
     if isinstance(source, PythonPackageSource):
         return python_package.digest(source.package)
-    unpinned = source.model_copy(update={"sha256": None})
+    if isinstance(source, LocalSource):
+        return files.digest(source.path, source.suffixes, root)
+    if isinstance(source, ChangingSource):
+        entry = sources.entries(root).get(source.lock_name)
+        if entry is not None:
+            return entry.sha256
     if not isinstance(source, UrlSource):
-        return sources.pinned(unpinned, root, offline=True).sha256
-    with suppress(VariorumError):  # an address that is not locked
-        return sources.pinned(unpinned, root, offline=True).sha256
+        return None
     folder = hashlib.sha256(source.url.encode()).hexdigest()[:16]
     cached = sorted(root.glob(f"scratch/downloads/{folder}/[!.]*"))
     return sha256_of(cached[0]) if cached else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from variorum import kept
-from variorum.config import FilesSource
+from variorum.config import LocalSource
 from variorum.errors import VariorumError
 from variorum.experiments import (
     LoadedExperiment,
@@ -130,8 +130,10 @@ class _Collected:
         for loaded in experiments:
             for side in SIDES:
                 corpus = getattr(loaded.settings.corpus, side)
-                if corpus is not None and isinstance(corpus.source, FilesSource):
+                if corpus is not None and isinstance(corpus.source, LocalSource):
                     self._texts[corpus.source.path, tuple(corpus.source.suffixes)] = None
+            if loaded.settings.imported is not None:
+                self._texts[loaded.settings.imported.path, ()] = None
 
     def answer(self) -> Answer:
         serves = {ref: tuple(names) for ref, names in self._serves.items()}

@@ -14,11 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from variorum import components
 from variorum.audit.reasons.sides import Side
 from variorum.config import (
+    SOURCES,
     STAGES,
     DownloadStage,
-    FilesSource,
+    LocalSource,
     field_metadata,
     models_of,
     restored,
@@ -32,7 +34,7 @@ from variorum.syntax import WHOLE
 
 DOCUMENTS = "documents.jsonl"
 
-HASH: Place = ("source", "sha256")
+HASHES: tuple[Place, ...] = (("source", "sha256"), ("imported", "sha256"))
 COMMAND: Place = ("command",)
 DOMAIN: Place = ("corpus", "domain")
 DECIDE_INPUTS: set[Place] = {("tokenizer", "train_on"), ("rows",)}
@@ -76,7 +78,7 @@ class Documents:
 
 @dataclass(frozen=True)
 class Bytes:
-    """A source of text with other bytes; `documents` if both sides are at hand."""
+    """A source of text or a model with other bytes; `documents` if both sides are at hand."""
 
     setting: Setting
     documents: Documents | None = None
@@ -259,10 +261,10 @@ def _own(step: Step, guide: Iterable[Node], documents: bool) -> list[Difference]
     places = _changed(step)
     written = _places(step, guide)
     found: list[Difference] = [_setting(step, place, written) for place in places]
-    if HASH in places:
-        at = places.index(HASH)
-        setting = _setting(step, HASH, written)
-        found[at] = Bytes(setting, _documents(step) if documents else None)
+    for at, place in enumerate(places):
+        if place in HASHES:
+            setting = _setting(step, place, written)
+            found[at] = Bytes(setting, _documents(step) if documents else None)
     chosen = any(_chooses_component(step.new.ref.stage, place) for place in places)
     return [*found, *_libraries(step), *_code(step, chosen), *_inputs(step, places)]
 
@@ -296,7 +298,7 @@ def _origin(side: Side, place: Place) -> str:
     if side.node is None or place[0] not in side.node.places or place not in side.leaves:
         return ""
     written = (*side.node.places[place[0]], *place[1:])
-    return side.node.layers.origin(written) if place == HASH else _written_at(side, written)
+    return side.node.layers.origin(written) if place in HASHES else _written_at(side, written)
 
 
 def _written_at(side: Side, place: Place) -> str:
@@ -479,7 +481,6 @@ def _hashes(side: Side) -> dict[str, str] | None:
     """Hash of each document: of those downloaded, or of files that lie here still."""
     from variorum.corpus import documents
     from variorum.corpus.fetching import context_of
-    from variorum.corpus.sources import files
 
     downloaded = side.result.folder / DOCUMENTS if side.result else None
     with suppress(VariorumError, ValidationError):
@@ -487,9 +488,10 @@ def _hashes(side: Side) -> dict[str, str] | None:
             found = documents.read(downloaded)
         else:
             source = restored(DownloadStage, dict(side.spec.settings)).source
-            if not isinstance(source, FilesSource):
+            if not isinstance(source, LocalSource):
                 return None
-            found = files.fetch(source, context_of(side.shelf.store.root, lambda text: None))
+            context = context_of(side.shelf.store.root, lambda text: None)
+            found = components.load(SOURCES, source.kind).fetch(source, context)
         return {
             document.id: hashlib.sha256(
                 f"{document.group}\0{document.text}".encode("utf-8", "surrogatepass")

@@ -8,7 +8,7 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-from variorum.config import FilesSource
+from variorum.config import FilesSource, LocalSource
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext, sha256_of_files
 from variorum.corpus.plaintext import decode
@@ -21,13 +21,7 @@ def fetch(settings: FilesSource, context: FetchContext) -> Iterator[Document]:
     Raises `VariorumError` when nothing is found, the checksum is another, a file is no UTF-8 text,
     or there is no text in any.
     """
-    base, files = _found(settings.path, settings.suffixes, context.root)
-    if settings.sha256 and (found := sha256_of_files(files, base)) != settings.sha256:
-        raise VariorumError(
-            f"source.sha256: the {len(files)} files of {settings.path} have SHA-256 {found}, "
-            f"expected {settings.sha256}; put the expected files back, or set sha256 to the one "
-            "found."
-        )
+    base, files = checked(settings, context.root)
     context.report(f"{settings.path}: {len(files)} files")
     empty = True
     for file in files:
@@ -54,6 +48,21 @@ def digest(path: str, suffixes: tuple[str, ...], root: Path) -> str:
     """SHA-256 over the files that `find` gives: their relative paths and bytes."""
     base, files = _found(path, suffixes, root)
     return sha256_of_files(files, base)
+
+
+def checked(settings: LocalSource, root: Path) -> tuple[Path, list[Path]]:
+    """The folder that names start from, and the files that the settings name.
+
+    Raises `VariorumError` when there is none, or their checksum is another than the settings'.
+    """
+    base, files = _found(settings.path, settings.suffixes, root)
+    if settings.sha256 and (found := sha256_of_files(files, base)) != settings.sha256:
+        raise VariorumError(
+            f"source.sha256: the {len(files)} files of {settings.path} have SHA-256 {found}, "
+            f"expected {settings.sha256}; put the expected files back, or set sha256 to the one "
+            "found."
+        )
+    return base, files
 
 
 def _found(path: str, suffixes: tuple[str, ...], root: Path) -> tuple[Path, list[Path]]:

@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from variorum.config import UrlSource
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import MIRRORS, FetchContext, sha256_of_file
+from variorum.corpus.fetching import MIRRORS, ChecksumError, FetchContext, sha256_of_file
 from variorum.corpus.plaintext import decode
 from variorum.errors import VariorumError
 
@@ -32,18 +32,6 @@ _PAUSE = 0.2  # seconds before the second attempt; then twice, three times as lo
 _TIMEOUTS = (10.0, 60.0)  # seconds to connect, and without a byte
 _CHUNK = 1 << 16
 _REPORT_INTERVAL = 5.0  # seconds
-
-
-class ChecksumError(VariorumError):
-    """Complete bytes of the wrong checksum, which were kept at `kept`."""
-
-    def __init__(self, url: str, expected: str, found: str, kept: Path) -> None:
-        self.url, self.expected, self.found, self.kept = url, expected, found, kept
-        super().__init__(
-            f"{url} has SHA-256 {found}, expected {expected}; its bytes are kept at {kept}. "
-            f"Either put the expected file into a folder that {MIRRORS} names, or accept the new "
-            f"one by setting source.sha256 to {found}."
-        )
 
 
 class _BrokenOffError(Exception):
@@ -81,6 +69,12 @@ def fetch(settings: UrlSource, context: FetchContext) -> Iterator[Document]:
     yield Document(id=name, group=name, text=text, meta={"url": settings.url})
 
 
+def held(settings: UrlSource, context: FetchContext) -> tuple[str, int]:
+    """SHA-256 and size of what the address holds now, whatever the settings expect."""
+    file = download(settings.url, None, context)
+    return sha256_of_file(file), file.stat().st_size
+
+
 def download(url: str, sha256: str | None, context: FetchContext) -> Path:
     """The file behind `url`, in `context.cache`, with checksum `sha256` unless that is None.
 
@@ -104,7 +98,8 @@ def download(url: str, sha256: str | None, context: FetchContext) -> Path:
         kept = folder / f".unexpected-{found[:16]}"
         partial.data.replace(kept)
         partial.discard()
-        raise ChecksumError(url, sha256, found, kept)
+        by_hand = f"; or put the file into a folder that {MIRRORS} names"
+        raise ChecksumError(url, sha256, found, kept, by_hand)
     partial.data.replace(target)
     partial.discard()
     return target

@@ -30,11 +30,23 @@ def update(
     weights, gradients, each of states, decayed: (n,), any run of the flattened parameters.
     decayed: 1 where weight decay applies, else 0. step: counted from 1. rate: of this step.
     """
+    weights.addcmul_(weights, decayed, value=-rate * settings.weight_decay)
+    move(weights, gradients, states, step, rate, settings)
+
+
+def move(
+    weights: Tensor,
+    gradients: Tensor,
+    states: Sequence[Tensor],
+    step: int,
+    rate: float,
+    settings: TrainingSettings,
+) -> None:
+    """Adam's step itself, without any decay."""
     mean, mean_square = states
     beta1, beta2 = settings.beta1, settings.beta2
     mean.lerp_(gradients, 1 - beta1)
     mean_square.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
     # Both means began at zero; dividing by the weights given so far removes that bias.
     scale = torch.sqrt(mean_square).div_((1 - beta2**step) ** 0.5).add_(settings.epsilon)
-    weights.addcmul_(weights, decayed, value=-rate * settings.weight_decay)
     weights.addcdiv_(mean, scale, value=-rate / (1 - beta1**step))

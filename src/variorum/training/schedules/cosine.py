@@ -3,12 +3,13 @@
 import math
 
 from variorum.config import TrainingSettings
+from variorum.training.warmup import risen
 
 
 def rate(step: int, settings: TrainingSettings) -> float:
     """Learning rate of `step`, counted from 1 to `max_steps`."""
-    high, low = settings.learning_rate, settings.min_learning_rate
     if step <= settings.warmup_steps:
-        return high * step / (settings.warmup_steps + 1)
+        return risen(step, settings)
+    high, low = settings.learning_rate, settings.min_learning_rate
     share = (step - settings.warmup_steps) / (settings.max_steps - settings.warmup_steps)
     return low + (high - low) * 0.5 * (1 + math.cos(math.pi * share))

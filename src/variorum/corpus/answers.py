@@ -1,0 +1,100 @@
+"""Answers of an API: kept as they came, so that nothing is asked twice, and checked as documents.
+
+A source that asks an API turns a sequence of answers into documents, and asks for each answer
+through `Answers`, which keeps it in a folder. A fetch that was killed goes on from there. What is
+hashed is the documents, as `documents.line` writes them, and not the answers: these hold times
+and counts that change by the hour.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from variorum.config import ChangingSource
+from variorum.corpus import documents
+from variorum.corpus.documents import Document
+from variorum.corpus.fetching import ChecksumError, FetchContext
+
+
+class Answers:
+    """The answers of one fetch, each in a file that is named by a hash of the question.
+
+    `say` takes a line of progress; it is silent where answers are only read again.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None] = lambda line: None) -> None:
+        self.folder, self.say = folder, say
+
+    def kept(self, question: str) -> bytes | None:
+        """What was answered, or None if that was not asked yet."""
+        file = self._file(question)
+        return file.read_bytes() if file.exists() else None
+
+    def keep(self, question: str, answer: bytes) -> None:
+        """Keep an answer; whole or not at all, if this is killed."""
+        unfinished = self.folder / ".unfinished"
+        unfinished.write_bytes(answer)
+        unfinished.replace(self._file(question))
+
+    def _file(self, question: str) -> Path:
+        return self.folder / hashlib.sha256(question.encode()).hexdigest()[:32]
+
+
+Reader = Callable[[Answers], Iterator[Document]]
+"""Gives all documents of a source; asks for the answers that are not kept yet."""
+
+
+def fetch(source: ChangingSource, context: FetchContext, read: Reader) -> Iterator[Document]:
+    """The documents that `read` gives, if they have the source's checksum (or it has none).
+
+    Answers of a fetch that ended are used if they have the checksum; those of one that was killed
+    are completed. Raises `ChecksumError` for other documents than expected.
+    """
+    folder = _Folder(source, context)
+    expected = source.sha256
+    if expected is None or folder.known(read) != expected:
+        resumed = folder.unfinished.exists()
+        found, _ = folder.ask(read)
+        if resumed and expected not in (None, found):
+            context.report(f"{source.lock_name}: what was kept does not fit; asks for all anew")
+            found, _ = folder.ask(read)
+        if expected not in (None, found):
+            raise ChecksumError(source.lock_name, str(expected), found, folder.complete)
+    yield from read(Answers(folder.complete))
+
+
+def held(source: ChangingSource, context: FetchContext, read: Reader) -> tuple[str, int]:
+    """SHA-256 and size of the documents that the API gives now."""
+    return _Folder(source, context).ask(read)
+
+
+class _Folder:
+    """Where one source's answers lie: complete ones, and those of a fetch that was killed."""
+
+    def __init__(self, source: ChangingSource, context: FetchContext) -> None:
+        place = context.cache / hashlib.sha256(source.lock_name.encode()).hexdigest()[:16]
+        self.complete, self.unfinished = place / "complete", place / "unfinished"
+        self._report = context.report
+
+    def known(self, read: Reader) -> str | None:
+        """SHA-256 of the documents in the complete answers, if there are any."""
+        return _digest(read(Answers(self.complete)))[0] if self.complete.exists() else None
+
+    def ask(self, read: Reader) -> tuple[str, int]:
+        """Ask for what an earlier call did not bring; gives SHA-256 and size of the documents."""
+        self.unfinished.mkdir(parents=True, exist_ok=True)
+        found = _digest(read(Answers(self.unfinished, self._report)))
+        shutil.rmtree(self.complete, ignore_errors=True)
+        self.unfinished.rename(self.complete)
+        return found
+
+
+def _digest(found: Iterator[Document]) -> tuple[str, int]:
+    """SHA-256 and size of the file that these documents fill."""
+    hashed, size = hashlib.sha256(), 0
+    for document in found:
+        line = documents.line(document).encode()
+        hashed.update(line)
+        size += len(line)
+    return hashed.hexdigest(), size

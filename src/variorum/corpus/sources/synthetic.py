@@ -1,0 +1,77 @@
+"""A made-up language whose entropy is known: a random Markov chain over the first letters.
+
+After each `order` letters the next one is drawn by odds of their own, which are drawn once from the
+seed: the `sharpness`-th power of an even random number, as a whole number, plus one, so that every
+letter can follow. The chain's entropy rate is the least that any model can need on average; what is
+above it is left to learn. A letter near the beginning of a document is harder to guess, so the
+bound is reached by long documents only.
+
+The text is one long walk, cut into documents. Odds and draws are whole numbers, and Python promises
+that `Random.random` gives the same numbers for a seed in every version; so the text has the same
+bytes everywhere.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import accumulate
+from random import Random
+
+from variorum.config import SyntheticSource
+from variorum.corpus.documents import Document
+from variorum.corpus.entropy import entropy_rate
+from variorum.corpus.fetching import FetchContext
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_MOST = 1 << 20  # the largest odds
+_BURN_IN = 10_000  # letters before the first document, so that no beginning is special
+_DIGITS = 10  # of the entropy: machines differ in the last bits of a sum
+
+
+def fetch(settings: SyntheticSource, context: FetchContext) -> Iterator[Document]:
+    """The documents, each a group of its own; tells their entropy as a fact."""
+    context.facts.entropy = round(entropy_rate(odds(settings), settings.order), _DIGITS)
+    context.facts.notes.append(
+        f"Its entropy rate is {context.facts.entropy:.4f} bits per byte: no model can need less on "
+        "average."
+    )
+    return _documents(settings)
+
+
+def odds(settings: SyntheticSource) -> list[list[int]]:
+    """For each context, in alphabetical order, the odds of each letter to follow."""
+    random = Random(2 * settings.seed)
+    letters = settings.alphabet_size
+    return [
+        [1 + int(_power(random.random(), settings.sharpness) * _MOST) for _ in range(letters)]
+        for _ in range(letters**settings.order)
+    ]
+
+
+def _power(base: float, exponent: int) -> float:
+    """`base ** exponent` by multiplication alone, whose result is the same on every machine."""
+    result = 1.0
+    for _ in range(exponent):
+        result *= base
+    return result
+
+
+def _documents(settings: SyntheticSource) -> Iterator[Document]:
+    walk = _walk(settings)
+    for _ in range(_BURN_IN):
+        next(walk)
+    for number in range(settings.documents):
+        name = f"{number:06}"
+        text = "".join(next(walk) for _ in range(settings.length))
+        yield Document(id=name, group=name, text=text, meta={})
+
+
+def _walk(settings: SyntheticSource) -> Iterator[str]:
+    """Letters without end."""
+    random = Random(2 * settings.seed + 1)
+    sums = [list(accumulate(row)) for row in odds(settings)]
+    contexts, context = len(sums), 0
+    while True:
+        row = sums[context]
+        letter = bisect_right(row, int(random.random() * row[-1]))
+        context = (context * settings.alphabet_size + letter) % contexts
+        yield _LETTERS[letter]

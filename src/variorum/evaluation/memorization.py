@@ -1,0 +1,53 @@
+"""How much of what a model writes by itself stands, letter for letter, in what it was trained on.
+
+The share of 50-character spans (Carlini et al. 2023 use 50 tokens). Beside it stands the same share
+for the test text, which people wrote: what a model that only wrote alike would come to.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from variorum.config import SamplingSettings
+from variorum.corpus.leakage import share_of_spans
+from variorum.generation.text import continue_texts
+from variorum.model.gpt import GPT
+from variorum.tokenizer.base import Tokenizer
+
+SPAN = 50  # characters
+TEXTS = 8  # that are begun from nothing, each with a seed of its own
+# every field, so that a changed default elsewhere changes nothing here
+SAMPLING = SamplingSettings(
+    temperature=1.0, top_k=None, top_p=1.0, valid_utf8=True, max_tokens=1, seed=0
+)
+
+
+@dataclass(frozen=True)
+class Memorization:
+    """Shares of 50-character spans that stand in train, and what they were taken over."""
+
+    written_share: float
+    test_share: float
+    written_characters: int
+    tokens: int
+
+
+def memorization(
+    model: GPT, tokenizer: Tokenizer, tokens: int, *, train: Iterable[str], test: Iterable[str]
+) -> Memorization:
+    """Have the model write about so many tokens in all, and look for them in the train documents.
+
+    A text ends where its document does, so there may be fewer.
+    """
+    train = list(train)
+    settings = [
+        SAMPLING.model_copy(update={"max_tokens": -(-tokens // TEXTS), "seed": seed})
+        for seed in range(TEXTS)
+    ]
+    written = continue_texts(model, tokenizer, [""] * TEXTS, settings)
+    texts = [each.text for each in written]
+    return Memorization(
+        share_of_spans(texts, train, SPAN),
+        share_of_spans(test, train, SPAN),
+        sum(map(len, texts)),
+        sum(each.account.tokens for each in written),
+    )

@@ -1,0 +1,128 @@
+"""What the cases examine, and the texts that several of them judge: each is written once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from variorum.config import SamplingSettings, StressSettings
+from variorum.evaluation.stress.writing import Writing, write_all
+from variorum.model.gpt import GPT
+from variorum.tokenizer.base import END_OF_TEXT, Tokenizer
+
+Integers = npt.NDArray[np.integer]
+
+SHORTER = 4  # times, where there are many texts or each takes long
+LEAST = 16  # tokens, however short
+RARE_TOKENS = 32
+LONG = 10  # contexts
+WILD = 100.0  # a temperature at which nearly every token is as likely as any other
+
+# every field, so that a changed default elsewhere changes nothing here
+PLAIN = SamplingSettings(
+    temperature=1.0,
+    top_k=None,
+    top_p=1.0,
+    min_p=0.0,
+    repetition_penalty=1.0,
+    repetition_window=64,
+    stop=(),
+    valid_utf8=True,
+    max_tokens=LEAST,
+    seed=1,
+)
+LIKELIEST = "likeliest token"
+AS_SAMPLES = "as the samples"
+STRATEGIES: Mapping[str, Mapping[str, Any]] = {
+    LIKELIEST: {"temperature": 0.0},
+    f"{LIKELIEST}, repetition penalty 1.3": {"temperature": 0.0, "repetition_penalty": 1.3},
+    "temperature 1": {},
+    "top-k 40": {"top_k": 40},
+    "top-p 0.9": {"top_p": 0.9},
+    "top-p 0.9, repetition penalty 1.3": {"top_p": 0.9, "repetition_penalty": 1.3},
+}
+"""Ways to choose the next token, by what they change in `PLAIN`."""
+
+HOSTILE = {
+    "control-characters": ("control characters", "\x00\x01\x07\x08\x1b[2J\x7f\x85 The \r\n"),
+    "special-token": ("the special token's name", f"{END_OF_TEXT} and {END_OF_TEXT}"),
+    "emoji": ("emoji", "👩‍👩‍👧‍👦 👍🏽 🇺🇳 🫠🫠🫠"),
+    "right-to-left": ("right-to-left text", "\u202eהכתב נקרא מימין לשמאל וكذلك العربية"),
+    "zero-width": ("invisible characters", "a\u200bb\u200c\u200d\u2060c\ufeff\u00add\u0301\u0301"),
+}
+FULL, TOO_LONG, RARE = "full", "long", "rare"
+"""The other prompts that it has to write on behind."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model; for the fields see `catalogue.catalogue`."""
+
+    model: GPT
+    tokenizer: Tokenizer
+    settings: StressSettings
+    held_out: Integers
+    train_counts: Integers
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens that the model sees."""
+        return self.model.settings.context_length
+
+    @property
+    def short(self) -> int:
+        """Tokens of the texts of which there are many, or which take long."""
+        return max(LEAST, self.settings.case_tokens // SHORTER)
+
+    def sampling(self, max_tokens: int) -> SamplingSettings:
+        """The settings of the samples, at another length."""
+        return self.settings.sampling.model_copy(update={"max_tokens": max_tokens})
+
+    def plain(self, max_tokens: int, changes: Mapping[str, Any]) -> SamplingSettings:
+        """Draws from all tokens as they are, but for these changes; the seed of the samples."""
+        fixed = {"max_tokens": max_tokens, "seed": self.settings.sampling.seed}
+        return PLAIN.model_copy(update={**fixed, **changes})
+
+    def strategies(self, max_tokens: int) -> dict[str, SamplingSettings]:
+        """The ways to choose the next token, by name."""
+        return {name: self.plain(max_tokens, how) for name, how in STRATEGIES.items()}
+
+    def held(self, n: int) -> Integers:
+        """The first `n` held-out tokens (n,); they are read over again if they are fewer."""
+        return np.resize(self.held_out[:n], n)
+
+    def read(self, prompt: str) -> list[int]:
+        """The tokens of a prompt; an empty one begins a document."""
+        return self.tokenizer.encode(prompt) or [self.tokenizer.eot]
+
+    @cached_property
+    def by_strategy(self) -> dict[str, list[Writing]]:
+        """What it writes behind each of the settings' prompts, by strategy and as the samples."""
+        n = self.settings.case_tokens
+        strategies = {**self.strategies(n), AS_SAMPLES: self.sampling(n)}
+        prompts = [self.read(prompt) for prompt in self.settings.prompts]
+        jobs = [(prompt, how) for how in strategies.values() for prompt in prompts]
+        written = iter(write_all(self.model, self.tokenizer, jobs))
+        return {name: [next(written) for _ in prompts] for name in strategies}
+
+    @cached_property
+    def continuations(self) -> dict[str, Writing]:
+        """What it writes behind prompts that are not easy, by the name of the prompt."""
+        prompts = {
+            FULL: self.held(self.context_length).tolist(),
+            **{name: self.tokenizer.encode(text) for name, (_, text) in HOSTILE.items()},
+            TOO_LONG: self.held(LONG * self.context_length).tolist(),
+            RARE: self.rarest.tolist(),
+        }
+        how = self.sampling(self.settings.case_tokens)
+        jobs = [(prompt, how) for prompt in prompts.values()]
+        return dict(zip(prompts, write_all(self.model, self.tokenizer, jobs), strict=True))
+
+    @property
+    def rarest(self) -> Integers:
+        """The tokens that training showed least, or never."""
+        counts = self.train_counts[: self.tokenizer.eot]
+        return np.argsort(counts, kind="stable")[:RARE_TOKENS]

@@ -1,0 +1,101 @@
+"""What a model is made of: its layers with their shapes, and what it costs to run and to train.
+
+Operations are counted as in Hoffmann et al. 2022, appendix F: a product of matrices takes two for
+each number that is multiplied, the backward pass twice as many as the forward pass, and what is
+done element by element is left out. Attention counts all T × T pairs, as kernels for short contexts
+compute them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from variorum.config import ModelSettings
+from variorum.model.gpt import GPT
+
+FLOAT = 4  # bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer: its name, what it is, the shapes of its weights, and how many numbers they hold.
+
+    flops: of the forward pass, for one token of a full context.
+    """
+
+    name: str
+    kind: str
+    shapes: tuple[tuple[int, ...], ...]
+    parameters: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """The rows of a model, and sums.
+
+    flops: for one token of a full context, forward. cache_bytes: keys and values of one sequence.
+    weight_bytes: in float32.
+    """
+
+    rows: tuple[Row, ...]
+    parameters: int
+    embedding_parameters: int
+    context_length: int
+    flops: int
+    weight_bytes: int
+    cache_bytes: int
+
+    def training_flops(self, tokens: int) -> int:
+        """Operations of a training that sees so many tokens: forward, and twice that backward."""
+        return 3 * self.flops * tokens
+
+    def training_bytes(self, shards: int, states: int) -> int:
+        """Memory of a training without activations, at its end, where it is largest.
+
+        A gradient for each shard, and four times the weights: as they are, the best ones so far,
+        which of them decay, and, with a second set of the optimizer's states, how they were when
+        the last interval began.
+        """
+        return self.weight_bytes * (4 + shards + 2 * states)
+
+
+def describe(model: GPT) -> Description:
+    """What `model` is made of."""
+    rows = tuple(_rows(model))
+    settings = model.settings
+    embeddings = sum(row.parameters for row in rows if row.kind == "Embedding")
+    return Description(
+        rows,
+        model.n_parameters,
+        embeddings,
+        settings.context_length,
+        sum(row.flops for row in rows),
+        FLOAT * model.n_parameters,
+        FLOAT * 2 * settings.n_layer * settings.context_length * settings.n_embd,
+    )
+
+
+def describe_settings(settings: ModelSettings, vocab_size: int) -> Description:
+    """What a model of these settings would be made of; no memory is taken for its weights."""
+    with torch.device("meta"):
+        return describe(GPT(settings, vocab_size))
+
+
+def _rows(model: GPT) -> Iterator[Row]:
+    settings = model.settings
+    for name, module in model.named_modules():
+        shapes = tuple(tuple(p.shape) for p in module.parameters(recurse=False))
+        products = sum(p.numel() for p in module.parameters(recurse=False) if p.dim() == 2)
+        flops = 2 * products if isinstance(module, nn.Linear) else 0
+        if shapes:
+            count = sum(p.numel() for p in module.parameters(recurse=False))
+            yield Row(name, type(module).__name__, shapes, count, flops)
+        elif name.endswith(".attn"):
+            mixing = 4 * settings.context_length * settings.n_embd
+            yield Row(name, "Attention", (), 0, mixing)
+    if settings.tied_head:
+        head = model.wte.weight
+        yield Row("head", "the embedding again", (tuple(head.shape),), 0, 2 * head.numel())

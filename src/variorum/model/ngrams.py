@@ -1,0 +1,54 @@
+"""Embeddings of n-grams, by their hashes (Svenstrup et al. 2017; for n-grams Clark et al. 2022).
+
+What a small model needs its first layer for, which tokens stood just before, is looked up. Tables
+begin at zero: an n-gram that training never showed says nothing, but for those it shares a row
+with.
+"""
+
+import torch
+from torch import Tensor, nn
+
+MULTIPLIERS = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1)
+"""Odd numbers that spread ids over the rows (of xxHash); for longer n-grams they come again."""
+
+
+SCALE = 0.1
+"""Of what is added: Adam moves a row that it seldom sees as far as one that it sees always, which
+at full size would drown the tokens' own embeddings."""
+
+
+class NgramEmbeddings(nn.Module):
+    """One table (rows, C) for each length of n-grams."""
+
+    def __init__(self, lengths: tuple[int, ...], rows: int, width: int) -> None:
+        super().__init__()
+        self.lengths, self.rows = lengths, rows
+        self.tables = nn.ModuleList(nn.Embedding(rows, width) for _ in lengths)
+
+    def forward(self, ids: Tensor, n_new: int) -> Tensor:
+        """The sum of the embeddings of the n-grams that end at the last `n_new` of ids (B, S).
+
+        (B, n_new, C); a place with less than n tokens of the window up to it has no n-gram.
+        """
+        ids = ids[:, -(n_new + max(self.lengths) - 1) :]
+        parts = [
+            table(self._rows_of(ids, length)) * self._is_whole(ids, length)
+            for length, table in zip(self.lengths, self.tables, strict=True)
+        ]
+        total = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
+        y: Tensor = SCALE * total[:, ids.shape[1] - n_new :]
+        return y
+
+    def _rows_of(self, ids: Tensor, length: int) -> Tensor:
+        """The row of the n-gram that ends at each token (B, S)."""
+        mixed = torch.zeros_like(ids)
+        for back in range(min(length, ids.shape[1])):
+            factor = MULTIPLIERS[back % len(MULTIPLIERS)]
+            mixed[:, back:] ^= (ids[:, : ids.shape[1] - back] + 1) * factor
+        return (mixed ^ (mixed >> 15)) % self.rows
+
+    @staticmethod
+    def _is_whole(ids: Tensor, length: int) -> Tensor:
+        """1 where n tokens have been read, else 0: (S, 1)."""
+        places = torch.arange(ids.shape[1], device=ids.device)
+        return (places >= length - 1).float()[:, None]

@@ -1,0 +1,36 @@
+"""imported: a GPT-2 of Hugging Face's layout with its tokenizer, in place of pretraining."""
+
+import json
+from pathlib import Path
+
+from variorum.config import ImportedStage
+from variorum.corpus.fetching import sha256_of_files
+from variorum.errors import VariorumError
+from variorum.model import files
+from variorum.model.imported import files_of
+from variorum.task import Task
+from variorum.tokenizer import imported
+
+
+def run(task: Task) -> None:
+    """Write `model.safetensors`, `config.json`, `tokenizer.json` and `metrics.json`."""
+    settings = task.settings(ImportedStage)
+    chosen = settings.imported
+    folder = task.root / Path(chosen.path).expanduser()
+    found = sha256_of_files(files_of(folder), folder)
+    if found != chosen.sha256:
+        raise VariorumError(
+            f"imported.sha256: the model in {chosen.path} has SHA-256 {found}, expected "
+            f"{chosen.sha256}; put the expected files back, or set sha256 to the one found"
+        )
+    model, tokenizer = files.load(folder), imported.load(folder)
+    if model.vocab_size != tokenizer.vocab_size:
+        raise VariorumError(
+            f"{chosen.path}: the model knows {model.vocab_size} tokens, and its tokenizer "
+            f"{tokenizer.vocab_size}; the two are not of one model"
+        )
+    files.save(model, task.output)
+    tokenizer.save(task.output / "tokenizer.json")
+    text = json.dumps({"parameters": model.n_parameters}, indent=2)
+    (task.output / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    task.progress.say(f"{model.n_parameters:,} parameters, {tokenizer.vocab_size:,} tokens")

@@ -1,0 +1,86 @@
+"""What happens inside while a model trains, noted at each look at val.
+
+For each layer and what stands around them: the norm of the gradient before clipping, the norm of
+the weights, and how far the step moved them in proportion (about 1e-3 is usual for Adam). Of the
+activations behind each layer, on the first window of val: root mean square, largest size, and the
+share of the feed-forward network's channels that no token made positive (dead ones).
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from variorum.model.gpt import GPT
+from variorum.training.flat import Layout
+
+Row = dict[str, Any]
+
+COLUMNS = (
+    "step",
+    "part",
+    "gradient_norm",
+    "weight_norm",
+    "update_ratio",
+    "activation_rms",
+    "activation_max",
+    "dead_share",
+)
+
+
+class Watch:
+    """The weights (n,) before a step, and the gradient (n,) that it follows."""
+
+    def __init__(self, layout: Layout, weights: Tensor, gradients: Tensor) -> None:
+        self._layout, self._before = layout, weights.clone()
+        self._gradient_norms = dict(_norms(layout, gradients))
+
+    def rows(self, step: int, weights: Tensor) -> list[Row]:
+        """A row for each part, given the weights after the step."""
+        moved = dict(_norms(self._layout, weights - self._before))
+        return [
+            {
+                "step": step,
+                "part": part,
+                "gradient_norm": self._gradient_norms[part],
+                "weight_norm": norm,
+                "update_ratio": moved[part] / norm if norm else None,
+            }
+            for part, norm in _norms(self._layout, self._before)
+        ]
+
+
+def _norms(layout: Layout, vector: Tensor) -> Iterator[tuple[str, float]]:
+    """The norm of each part: a layer's attention and feed-forward network, or what has no layer."""
+    views = sorted(layout.views(vector), key=lambda view: part_of(view[0]))
+    for part, members in groupby(views, key=lambda view: part_of(view[0])):
+        squares = [torch.sum(view.double() ** 2) for _, view in members]
+        yield part, float(torch.stack(squares).sum().sqrt())
+
+
+def part_of(name: str) -> str:
+    """What a parameter belongs to: h.0.attn for h.0.attn.c_attn.weight, wte for wte.weight."""
+    parts = name.split(".")
+    return ".".join(parts[:3] if parts[0] == "h" else parts[:-1])
+
+
+def activations(step: int, model: GPT, window: Tensor) -> list[Row]:
+    """A row for each layer's output on one window (1, T) of tokens."""
+    found = model.trace(window)
+    return [
+        {
+            "step": step,
+            "part": f"h.{layer}",
+            "activation_rms": float(found[f"h.{layer}"].double().square().mean().sqrt()),
+            "activation_max": float(found[f"h.{layer}"].abs().max()),
+            "dead_share": _dead_share(found[f"h.{layer}.mlp.activation"]),
+        }
+        for layer in range(model.settings.n_layer)
+    ]
+
+
+def _dead_share(activation: Tensor) -> float:
+    """Share of the channels of (1, T, C) that are positive nowhere."""
+    return float((activation <= 0).all(dim=1).double().mean())

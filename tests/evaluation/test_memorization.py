@@ -1,0 +1,43 @@
+"""A model that learned its text by heart is found out, and one that knows nothing is not."""
+
+import torch
+
+from variorum.config import ModelSettings, TokenizerSettings
+from variorum.evaluation.memorization import memorization
+from variorum.model.gpt import GPT
+from variorum.tokenizer.kinds import characters
+
+WORDS = ("first", "second", "third", "fourth")
+LINES = [f"in the {word} year of the king a letter came from the {word} isle" for word in WORDS]
+TOKENIZER = characters.train(LINES, TokenizerSettings(kind="characters"))
+SETTINGS = ModelSettings(n_layer=2, n_head=2, n_embd=32, context_length=64, positions="rotary")
+
+
+def learned_by_heart() -> GPT:
+    model = GPT(SETTINGS, TOKENIZER.vocab_size, seed=1)
+    ids = torch.tensor([t for line in 3 * LINES for t in (TOKENIZER.eot, *TOKENIZER.encode(line))])
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    draw = torch.Generator().manual_seed(1)
+    for _ in range(300):
+        first = torch.randint(len(ids) - 64, (8,), generator=draw)
+        rows = torch.stack([ids[i : i + 65] for i in first])
+        optimizer.zero_grad()
+        model.loss(rows[:, :-1], rows[:, 1:]).backward()
+        optimizer.step()
+    return model
+
+
+def test_what_was_learned_by_heart_is_found() -> None:
+    found = memorization(learned_by_heart(), TOKENIZER, 1200, train=LINES, test=["x" * 80])
+    assert found.written_share > 0.1
+    assert found.test_share == 0
+    assert 0 < found.tokens <= 1200
+
+
+def test_who_knows_nothing_has_nothing_by_heart() -> None:
+    fresh = GPT(SETTINGS, TOKENIZER.vocab_size, seed=1)
+    found = memorization(fresh, TOKENIZER, 1200, train=LINES, test=[LINES[0][3:]])
+    assert found.written_share == 0
+    assert found.test_share == 1
+    again = memorization(fresh, TOKENIZER, 1200, train=LINES, test=[LINES[0][3:]])
+    assert again == found

@@ -1,0 +1,41 @@
+"""A description counts what PyTorch counts."""
+
+import pytest
+from test_gpt import SIZE, VARIANTS, model_with, some_ids
+from torch.utils.flop_counter import FlopCounterMode
+
+from variorum.generation.cache import Cache
+from variorum.model.description import describe, describe_settings
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_parameters_and_operations_are_those_that_pytorch_counts(
+    changes: dict[str, object],
+) -> None:
+    model = model_with(**{**changes, "attention": "written_out"})
+    ids = some_ids(3, SIZE["context_length"])
+    with FlopCounterMode(display=False) as forward:
+        loss = model.loss(ids, ids)
+    with FlopCounterMode(display=False) as backward:
+        loss.backward()
+    found = describe(model)
+    assert found.parameters == sum(p.numel() for p in model.parameters())
+    assert found.parameters == sum(row.parameters for row in found.rows)
+    assert found.flops * ids.numel() == forward.get_total_flops()
+    whole = forward.get_total_flops() + backward.get_total_flops()
+    assert found.training_flops(ids.numel()) == pytest.approx(whole, rel=0.02)
+    assert describe_settings(model.settings, model.vocab_size) == found
+
+
+def test_the_cache_is_as_large_as_said() -> None:
+    model = model_with()
+    cache = Cache(model.settings)
+    assert describe(model).cache_bytes == cache.keys.nbytes + cache.values.nbytes
+
+
+def test_rows_go_by_name_in_the_order_of_the_model() -> None:
+    rows = describe(model_with()).rows
+    names = [row.name for row in rows]
+    assert names[:4] == ["wte", "positions.wpe", "h.0.ln_1", "h.0.attn"]
+    assert names[-2:] == ["ln_f", "head"]
+    assert rows[0].shapes == ((31, SIZE["n_embd"]),)
