@@ -175,7 +175,7 @@ def test_a_refactoring_is_proved_and_all_but_the_page_is_adopted(here: Path) -> 
     first, last, whole = told(trained)["evidence"]
     assert first.startswith("steps 0 to 10 computed again: the same losses and samples, and the ")
     assert rows[2][-1] in first
-    assert last.startswith("steps 20 to 30 computed again from last_interval.safetensors: 7 files")
+    assert last.startswith("steps 20 to 30 computed again from last_interval.safetensors: 8 files")
     assert sha256_of(trained.file("model.safetensors")) in last
     assert re.match(r"the tiny experiment by the old code and by this one: 8 results with", whole)
     scored = Store(here).open(planned(here).of_stage("evaluate")[0].ref)
@@ -261,7 +261,7 @@ def test_a_training_of_one_interval_is_run_again_as_a_whole(here: Path) -> None:
     adopted = adopt(here, ["pretrain"], package=edit(here, SPLIT))
     (trained,) = (result for result, _ in adopted.results if result.ref.stage == "pretrain")
     assert told(trained)["evidence"] == [
-        "computed again as a whole: 7 files are the same, byte for byte"
+        "computed again as a whole: 8 files are the same, byte for byte"
     ]
 
 

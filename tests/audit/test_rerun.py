@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from variorum.audit.checks.choice import choose
 from variorum.audit.checks.rerun import Refused, Rerun, rerun_all, summary
 from variorum.audit.checks.rules import LOSS_TOLERANCE, NUMBER_TOLERANCE
 from variorum.errors import Stopped, VariorumError
+from variorum.evaluation.bits import Scores
 from variorum.machine import Machine
 from variorum.stages import evaluate, figures, report, stress, table, tokenizer
 from variorum.store import CODE, RUN, Ref, Spec, Store, readable_json, sealed, sha256_of
@@ -39,6 +41,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def root(finished: Project, tmp_path: Path) -> Path:
     """A copy of the finished project, to change."""
     return flow.copied(finished, tmp_path / "project")
+
+
+def costlier(scores: Scores, factor: float) -> Scores:
+    """Scores of which every token costs so much more."""
+    return replace(scores, nats=factor * scores.nats)
 
 
 def files_but_locks(root: Path) -> dict[str, str]:
@@ -142,7 +149,7 @@ def test_what_the_stage_does_otherwise_is_named_down_to_the_tensor(
     assert any(line.startswith("column learning_rate: row 2: ") for line in found["metrics.csv"])
     assert any(line.startswith("chosen_val_loss: ") for line in found["metrics.json"])
     lines = list(outcome.lines())
-    assert lines[0].startswith(f"{outcome.ref}  micro  different ({7 - len(found)} of 7 files ")
+    assert lines[0].startswith(f"{outcome.ref}  micro  different ({8 - len(found)} of 8 files ")
     assert any(line.startswith("  model.safetensors: tensor ") for line in lines)
 
 
@@ -260,7 +267,7 @@ def test_elsewhere_bits_per_byte_may_differ_within_the_tolerance(
 ) -> None:
     score = evaluate.score
     factor = 1 + share * NUMBER_TOLERANCE
-    monkeypatch.setattr(evaluate, "score", lambda *a, **k: factor * score(*a, **k))
+    monkeypatch.setattr(evaluate, "score", lambda *a, **k: costlier(score(*a, **k), factor))
     reference = key_of(root, "evaluate")
     assert not one(root, reference).passed, "here every byte counts"
     made_elsewhere(folder_of(root, "evaluate"), "numpy")
@@ -304,7 +311,7 @@ def test_another_version_of_a_library_that_the_stage_does_not_use_loosens_nothin
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     score = evaluate.score
-    monkeypatch.setattr(evaluate, "score", lambda *a, **k: 1.0001 * score(*a, **k))
+    monkeypatch.setattr(evaluate, "score", lambda *a, **k: costlier(score(*a, **k), 1.0001))
     for library in ("pandas", "matplotlib", "jinja2", "scipy"):
         made_elsewhere(folder_of(root, "evaluate"), library)
     outcome = one(root, key_of(root, "evaluate"))
