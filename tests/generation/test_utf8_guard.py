@@ -29,18 +29,18 @@ LEADS = (b"a", b"\x80", b"\xa0", b"\xc3", b"\xe0", b"\xed", b"\xed\xa0", b"\xf0\
 
 
 class Spelled(Tokenizer):
-    """A vocabulary of any spellings."""
+    """A vocabulary of any spellings: they are all that a guard may look at."""
 
     def __init__(self, spellings: Iterable[bytes]) -> None:
         super().__init__(spellings)
 
     def encode(self, text: str) -> list[int]:
-        """Not asked for."""
-        raise NotImplementedError
+        """A guard that encodes is a fault."""
+        pytest.fail("a guard is made of spellings alone, and this one encoded a text")
 
     def document(self) -> dict[str, Any]:
-        """Not asked for."""
-        raise NotImplementedError
+        """A guard that reads the file is a fault."""
+        pytest.fail("a guard is made of spellings alone, and this one read the document")
 
 
 TOKENIZERS = {
