@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from variorum import cli
+from variorum.corpus.fetching import FetchContext
 
 ROOT = Path(__file__).parents[1]
 SHAKESPEARE = ROOT.parent / "shared/data/tinyshakespeare/input.txt"
@@ -147,6 +148,18 @@ def package_copy(tmp_path: Path) -> Path:
     target = tmp_path / "src" / "variorum"
     shutil.copytree(ROOT / "src/variorum", target, ignore=shutil.ignore_patterns("__pycache__"))
     return target
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    """What a fetch told."""
+    return []
+
+
+@pytest.fixture
+def context(tmp_path: Path, lines: list[str]) -> FetchContext:
+    """The surroundings of a fetch, without mirrors; what it tells goes to `lines`."""
+    return FetchContext(tmp_path, tmp_path / "cache", (), lines.append)
 
 
 def tiny_shakespeare() -> Path:

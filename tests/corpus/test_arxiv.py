@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -40,16 +39,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def api() -> Iterator[Server]:
     with served(arxiv_answer) as server:
         yield server
-
-
-@pytest.fixture
-def lines() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def context(tmp_path: Path, lines: list[str]) -> FetchContext:
-    return FetchContext(tmp_path, tmp_path / "cache", (), lines.append)
 
 
 def asking(api: Server, **settings: object) -> ArxivSource:

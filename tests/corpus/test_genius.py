@@ -2,7 +2,6 @@
 
 import html
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,16 +27,6 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 def api() -> Iterator[Server]:
     with served(genius_answer) as server:
         yield server
-
-
-@pytest.fixture
-def lines() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def context(tmp_path: Path, lines: list[str]) -> FetchContext:
-    return FetchContext(tmp_path, tmp_path / "cache", (), lines.append)
 
 
 def asking(api: Server, *artists: str, **settings: object) -> GeniusSource:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
@@ -81,16 +80,6 @@ def address(behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/books/shakespeare/input.txt"
         server.shutdown()
-
-
-@pytest.fixture
-def lines() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def context(tmp_path: Path, lines: list[str]) -> FetchContext:
-    return FetchContext(tmp_path, tmp_path / "cache", (), lines.append)
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
