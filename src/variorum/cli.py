@@ -47,6 +47,12 @@ REFERENCE = (
 )
 
 
+Device = Annotated[
+    machine.Device,
+    typer.Option(envvar="VARIORUM_DEVICE", help="Where models compute: a GPU is used if named."),
+]
+
+
 def main() -> None:
     """Entry point: what a user can mend is one line on stderr and exit status 1."""
     for stream in (sys.stdin, sys.stdout):
@@ -73,6 +79,7 @@ def run(
             help="How often a training saves the state that it goes on from.",
         ),
     ] = 20.0,
+    device: Device = "cpu",
     log: Annotated[Path | None, typer.Option(help="Also write progress lines here.")] = None,
 ) -> None:
     """Make one planned result. Snakemake calls this; a killed one goes on where it was."""
@@ -82,9 +89,8 @@ def run(
     from variorum.machine import Machine
     from variorum.store import Ref, Store
 
-    runner.run(
-        Store(find_project()), Ref.parse(result), Machine(processes, checkpoint_seconds), log
-    )
+    here = Machine(processes, checkpoint_seconds, device=device)
+    runner.run(Store(find_project()), Ref.parse(result), here, log)
 
 
 def _leave_at_once_on_signals(log: Path | None, signals: Iterable[int] = STOPPING) -> None:
@@ -247,6 +253,7 @@ def verify(
         typer.Option("--rerun", help="Make just these again, beside the store, and compare."),
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Processes of a training made again.")] = 2,
+    device: Device = "cpu",
 ) -> None:
     """Hold results against their manifests, and those against each other up to the sources."""
     machine.use_one_thread()
@@ -254,7 +261,7 @@ def verify(
 
     chosen = choice.choose(find_project(), results or [], everything=everything)
     if again:
-        _rerun(chosen, machine.Machine(processes))
+        _rerun(chosen, machine.Machine(processes, device=device))
     else:
         _verify(chosen)
 
@@ -320,6 +327,7 @@ def sample(
     seed: Annotated[int, typer.Option(min=0)] = 1,
     greedy: Annotated[bool, typer.Option("--greedy", help="As --temperature 0.")] = False,
     cache: Annotated[bool, typer.Option(help="Keep keys and values of earlier tokens.")] = True,
+    device: Device = "cpu",
     interactive: Annotated[
         bool,
         typer.Option("--interactive", "-i", help="Ask for prompts and settings; /help explains."),
@@ -344,7 +352,7 @@ def sample(
         "seed": seed,
     }
     settings = check(SamplingSettings, chosen, library.SAMPLING)
-    opened = library.open(model, root=find_project())
+    opened = library.open(model, root=find_project(), device=device)
     print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
     if interactive:
         conversation.Conversation(opened, settings, use_cache=cache).run()
@@ -411,6 +419,7 @@ def adopt(
         str | None, typer.Option(help="Adopt without a proof, for this reason, which is shown.")
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes of a training.")] = 2,
+    device: Device = "cpu",
 ) -> None:
     """Let old results serve the new keys, after an edit of code that should change nothing."""
     if prove == (because is not None):
@@ -423,7 +432,7 @@ def adopt(
     from variorum.machine import Machine
 
     _interrupt_on_signals()
-    root, here = find_project(), Machine(processes)
+    root, here = find_project(), Machine(processes, device=device)
     for line in adoption.adopt(root, results or [], because=because, here=here).lines():
         print(line)
 

@@ -633,6 +633,11 @@ class TrainingSettings(Settings):
     precision: Literal["fp32", "bf16"] = setting(
         "fp32", "Numbers of matrix products; weights and sums stay fp32.", neutral="fp32"
     )
+    compile: bool = setting(
+        False,
+        "Have PyTorch compile the model's loss: half a minute first, then faster steps.",
+        neutral=False,
+    )
     patience: Whole | None = setting(
         None,
         "Looks at val without a lower loss after which the training ends; null: none do.",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from variorum.config import MODELS, MOST_SEED, SamplingSettings
 from variorum.errors import VariorumError
 from variorum.experiments import ablation_names, check, load_ablation, load_experiment
+from variorum.machine import Device, computing_on
 from variorum.plan import Node, plan_ablation, plan_experiment
 from variorum.project import find_project
 from variorum.references import References, at
@@ -85,10 +86,12 @@ class Opened:
         return continue_texts(self.model, self.tokenizer, prompts, chosen)
 
 
-def open(reference: str | Path | None = None, *, root: Path | None = None) -> Opened:
+def open(
+    reference: str | Path | None = None, *, root: Path | None = None, device: Device = "cpu"
+) -> Opened:
     """The model that `reference` names, of the project that `root` lies in (the working directory).
 
-    Raises `VariorumError` if there is no such result, or more than one.
+    Raises `VariorumError` if there is no such result, or more than one, or no such device here.
     """
     from variorum.model import files
     from variorum.tokenizer.files import load as load_tokenizer
@@ -97,7 +100,8 @@ def open(reference: str | Path | None = None, *, root: Path | None = None) -> Op
     if result.ref.stage not in MODELS:
         stages = " or ".join(reversed(MODELS))
         raise VariorumError(f"{result.ref} is no model; name a result of {stages} (`variorum ls`)")
-    model = files.load(result.folder)
+    computing_on(device)
+    model = files.load(result.folder).to(device)
     tokenizer = load_tokenizer(result.file("tokenizer.json"))
     return Opened(result.ref, result.folder, model, tokenizer)
 

@@ -11,7 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from variorum.errors import VariorumError
+
+Device = Literal["cpu", "cuda", "mps"]
+"""PyTorch's names: processors, NVIDIA's or AMD's GPUs, Apple's GPUs."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -39,11 +44,44 @@ class Machine:
     processes: how many share the work of a training, at most one for each logical shard.
     checkpoint_seconds: how often a training saves the state that it can go on from.
     stop_after: a training ends after so many steps, with its state saved; None: at its end.
+    device: where models compute. A GPU is no part of a key, but its bits are another platform's.
     """
 
     processes: int = 1
     checkpoint_seconds: float = 20.0
     stop_after: int | None = None
+    device: Device = "cpu"
+
+
+def gpu() -> tuple[Device, str] | None:
+    """PyTorch's name of the GPU that is here, and what it is called; None if there is none."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda", torch.cuda.get_device_name()
+    if torch.backends.mps.is_available():
+        return "mps", "Apple's GPU"
+    return None
+
+
+def computing_on(device: Device) -> str:
+    """What a stage says of the device that its model computes on, and of a GPU left idle.
+
+    Raises:
+        VariorumError: if the device is not here.
+    """
+    found = gpu()
+    if device == "cpu":
+        return "on the CPU" + (
+            f"; {found[1]} is here too: VARIORUM_DEVICE={found[0]} computes on it" if found else ""
+        )
+    if found is None or found[0] != device:
+        here = f"{found[0]} ({found[1]})" if found else "no GPU that PyTorch can use"
+        raise VariorumError(
+            f"VARIORUM_DEVICE: {device} was asked for, and here is {here}; unset it, or install a "
+            "build of PyTorch for this GPU (docs/training.md)"
+        )
+    return f"on {found[1]}"
 
 
 def use_one_thread() -> None:

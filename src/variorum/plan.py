@@ -86,10 +86,10 @@ class Plan:
 class _Planner:
     """Collects nodes; equal specs become one node."""
 
-    def __init__(self, root: Path, *, offline: bool, package: Path) -> None:
+    def __init__(self, root: Path, *, offline: bool, package: Path | Code) -> None:
         self.root = root
         self.offline = offline
-        self.package = Code(package)
+        self.package = package if isinstance(package, Code) else Code(package)
         self.nodes: dict[Ref, Node] = {}
         self._codes: dict[tuple[str, tuple[tuple[str, str], ...]], Fingerprint] = {}
         self._pinned: dict[Source, Source] = {}
@@ -247,7 +247,7 @@ class _Stages:
 
 
 def plan_experiment(
-    loaded: LoadedExperiment, root: Path, *, offline: bool = False, package: Path = PACKAGE
+    loaded: LoadedExperiment, root: Path, *, offline: bool = False, package: Path | Code = PACKAGE
 ) -> Plan:
     """Everything from the sources to the report of one experiment.
 
@@ -276,7 +276,9 @@ def plan_experiment(
     corpora = {f"text_{side}": text for side, text in texts.items()}
     corpora |= {f"tokens_{side}": encoded for side, encoded in tokens.items()}
     downloads = {f"source_{side}": text.upstream["documents"] for side, text in texts.items()}
-    figures = stages.node("figures", label, config.FiguresStage(), {}, **models, **corpora)
+    figures = stages.node(
+        "figures", label, config.FiguresStage(), {}, **models, **corpora, **evaluations
+    )
     report = stages.report(
         label,
         figures=figures,
@@ -291,7 +293,7 @@ def plan_experiment(
 
 
 def plan_ablation(
-    loaded: LoadedAblation, root: Path, *, offline: bool = False, package: Path = PACKAGE
+    loaded: LoadedAblation, root: Path, *, offline: bool = False, package: Path | Code = PACKAGE
 ) -> Plan:
     """Every run of an ablation up to its table; runs share all results whose specs are equal."""
     ablation = loaded.settings

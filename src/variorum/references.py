@@ -23,6 +23,7 @@ from variorum.experiments import (
     load_experiment,
     named_experiment,
 )
+from variorum.fingerprint import Code
 from variorum.plan import Node, Plan, plan_ablation, plan_experiment
 from variorum.store import MANIFEST, Ref, Store
 
@@ -84,14 +85,15 @@ class References:
     def __init__(
         self, root: Path, overrides: Mapping[str, Any] | None = None, package: Path = PACKAGE
     ) -> None:
-        self.root, self.overrides, self.package = root, overrides, package
+        self.root, self.overrides = root, overrides
+        self.code = Code(package)  # read once for all plans
         self.store = Store(root)
 
     @cached_property
     def current(self) -> Plan:
         """The plan of the current experiment."""
         loaded = load_experiment(self.root, self.overrides)
-        return plan_experiment(loaded, self.root, offline=True, package=self.package)
+        return plan_experiment(loaded, self.root, offline=True, package=self.code)
 
     def named(self, reference: str | Path | None) -> Named:
         """What a reference names; raises `VariorumError` if that is nothing."""
@@ -110,7 +112,7 @@ class References:
             return self._of_stage(text)
         if text in experiment_names(self.root):
             loaded = named_experiment(self.root, text)
-            plan = plan_experiment(loaded, self.root, offline=True, package=self.package)
+            plan = plan_experiment(loaded, self.root, offline=True, package=self.code)
             return self._of_experiment(text, plan)
         pins = kept.pins(self.root).items()
         if pinned := tuple(ref for name, ref in pins if f"{name}/".startswith(f"{text}/")):
@@ -162,7 +164,7 @@ class References:
 
     def _ablation(self, name: str) -> Plan:
         loaded = load_ablation(self.root, name)
-        return plan_ablation(loaded, self.root, offline=True, package=self.package)
+        return plan_ablation(loaded, self.root, offline=True, package=self.code)
 
     def _of_key(self, text: str) -> Named:
         """A result by the beginning of its key, finished or planned.

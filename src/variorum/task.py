@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from variorum.config import AnySettings, canonical, restored
-from variorum.machine import Machine
+from variorum.machine import Device, Machine, computing_on
 from variorum.progress import Progress
 from variorum.store import Result, Spec
 
@@ -31,6 +31,17 @@ class Task:
     machine: Machine
     progress: Progress
     run: dict[str, object] = field(default_factory=dict)
+
+    def use_device(self) -> Device:
+        """Where models compute here; says so, and notes it for `run.json`.
+
+        Raises:
+            VariorumError: if it is asked for and not here.
+        """
+        device = self.machine.device
+        self.progress.say(f"computes {computing_on(device)}")
+        self.run["device"] = device
+        return device
 
     def settings(self, model: type[AnySettings]) -> AnySettings:
         """The stage's settings, typed: just those that the key stands on."""

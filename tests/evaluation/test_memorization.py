@@ -31,7 +31,7 @@ def test_what_was_learned_by_heart_is_found() -> None:
     found = memorization(learned_by_heart(), TOKENIZER, 1200, train=LINES, test=["x" * 80])
     assert found.written_share > 0.1
     assert found.test_share == 0
-    assert 0 < found.tokens <= 1200
+    assert 1200 <= found.tokens < 1200 + 8 * 150  # texts end early, and others are begun
 
 
 def test_who_knows_nothing_has_nothing_by_heart() -> None:

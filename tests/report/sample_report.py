@@ -7,8 +7,13 @@ import numpy as np
 import pandas as pd
 
 from variorum.evaluation.verdicts import judge
-from variorum.report import figures, page
+from variorum.report import page
 from variorum.report.adoption import Adoption
+from variorum.report.figures.ablation import ablation_intervals
+from variorum.report.figures.attention import attention_heatmap
+from variorum.report.figures.scores import calibration, loss_by_context
+from variorum.report.figures.tokens import embedding_pca, token_frequencies
+from variorum.report.figures.training import training_curves, training_dynamics
 from variorum.report.tables import AblationTable, Run, ablation_table
 
 WORDS = ["The", "␣func", "tion", "␣re", "turns", "␣a", "␣list", "␣of", "␣sym", "bols", ".", "↵"]
@@ -28,6 +33,37 @@ def curves(steps: int, first: float, last: float, rate: float) -> pd.DataFrame:
             "gradient_norm": np.ones(steps),
         }
     )
+
+
+def dynamics(steps: int, n_layer: int = 3) -> pd.DataFrame:
+    """What `training.diagnostics` would note."""
+    parts = [f"h.{layer}.{part}" for layer in range(n_layer) for part in ("attn", "ln_1", "mlp")]
+    rows: list[dict[str, object]] = []
+    for step in range(steps // 4, steps + 1, steps // 4):
+        for place, part in enumerate([*parts, "wte"]):
+            norm = {"gradient_norm": 0.2 + place / step, "update_ratio": 1e-3 * (1 + place)}
+            rows.append({"step": step, "part": part, "weight_norm": 7.0, **norm})
+        rows += [
+            {"step": step, "part": f"h.{layer}", "activation_rms": 0.3 + layer, "dead_share": 0.0}
+            for layer in range(n_layer)
+        ]
+    return pd.DataFrame(rows)
+
+
+def bins(share: float) -> list[dict[str, float]]:
+    """Bins of a model that is right in this share of the cases in which it says it is."""
+    return [
+        {"tokens": 900 - 80 * place, "confidence": sure, "accuracy": share * sure}
+        for place, sure in enumerate(np.arange(0.05, 1, 0.1).tolist())
+    ]
+
+
+def by_context(first: float) -> list[dict[str, float]]:
+    """Losses that fall with the context."""
+    return [
+        {"from": 2**power, "to": 2 ** (power + 1) - 1, "nats_per_token": first - 0.2 * power}
+        for power in range(7)
+    ]
 
 
 def attention(n_layer: int = 3, n_head: int = 4, sharp: tuple[int, int] = (1, 2)) -> np.ndarray:
@@ -72,13 +108,20 @@ def all_figures() -> dict[str, str]:
     vectors = np.random.default_rng(2).normal(size=(512, 16))
     labels = [*WORDS, "7", "$x$", "\\xff", "é", *(f"␣token{i}" for i in range(496))]
     return {
-        "training": figures.training_curves(
+        "training": training_curves(
             {"pretraining": curves(400, 6.9, 2.4, 1e-3), "fine-tuning": curves(200, 2.9, 2.1, 3e-4)}
         ),
-        "frequencies": figures.token_frequencies({"base": counts, "domain": counts[::-1] // 3 + 1}),
-        "embeddings": figures.embedding_pca(vectors, labels, counts),
-        "attention": figures.attention_heatmap(attention(), WORDS),
-        "ablation": figures.ablation_intervals(positions_table()),
+        "dynamics": training_dynamics({"pretraining": dynamics(400), "fine-tuning": dynamics(200)}),
+        "calibration": calibration(
+            {"base test text": {"pretrained": bins(0.9), "fine-tuned": bins(0.7)}}
+        ),
+        "context": loss_by_context(
+            {f"{side} test text": {"pretrained": by_context(4.1)} for side in ("base", "domain")}
+        ),
+        "frequencies": token_frequencies({"base": counts, "domain": counts[::-1] // 3 + 1}),
+        "embeddings": embedding_pca(vectors, labels, counts),
+        "attention": attention_heatmap(attention(), WORDS),
+        "ablation": ablation_intervals(positions_table()),
     }
 
 

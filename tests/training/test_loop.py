@@ -406,3 +406,17 @@ def test_a_training_holds_as_much_memory_as_its_description_says(
     n_states = shared.states.shape[0]
     said = describe(gpt).training_bytes(settings.shards, n_states)
     assert sum(tensor.nbytes for tensor in held) == pytest.approx(said, rel=0.01)
+
+
+@pytest.mark.long
+def test_compiled_bits_do_not_depend_on_processes_or_stops(tmp_path: Path) -> None:
+    compiled = SETTINGS.model_copy(update={"compile": True})
+    two, _ = train(tmp_path / "two", compiled, processes=2)
+    one, outcome = train(tmp_path / "one", compiled)
+    with pytest.raises(Stopped):
+        train(tmp_path / "stopped", compiled, stop_after=7)
+    went_on, _ = train(tmp_path / "stopped", compiled)
+    assert weights(one) == weights(two) == weights(went_on)
+    _, plain = train(tmp_path / "plain")
+    losses = [[row["val_loss"] for row in each.rows] for each in (outcome, plain)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

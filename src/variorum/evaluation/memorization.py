@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from variorum.config import SamplingSettings
 from variorum.corpus.leakage import share_of_spans
-from variorum.generation.text import continue_texts
+from variorum.generation.text import Written, continue_texts
 from variorum.model.gpt import GPT
 from variorum.tokenizer.base import Tokenizer
 
 SPAN = 50  # characters
-TEXTS = 8  # that are begun from nothing, each with a seed of its own
+TEXTS = 8  # that are written at once
 # every field, so that a changed default elsewhere changes nothing here
 SAMPLING = SamplingSettings(
     temperature=1.0, top_k=None, top_p=1.0, valid_utf8=True, max_tokens=1, seed=0
@@ -34,16 +34,9 @@ class Memorization:
 def memorization(
     model: GPT, tokenizer: Tokenizer, tokens: int, *, train: Iterable[str], test: Iterable[str]
 ) -> Memorization:
-    """Have the model write about so many tokens in all, and look for them in the train documents.
-
-    A text ends where its document does, so there may be fewer.
-    """
+    """Have the model write at least so many tokens, and look for them in the train documents."""
     train = list(train)
-    settings = [
-        SAMPLING.model_copy(update={"max_tokens": -(-tokens // TEXTS), "seed": seed})
-        for seed in range(TEXTS)
-    ]
-    written = continue_texts(model, tokenizer, [""] * TEXTS, settings)
+    written = _written(model, tokenizer, tokens)
     texts = [each.text for each in written]
     return Memorization(
         share_of_spans(texts, train, SPAN),
@@ -51,3 +44,15 @@ def memorization(
         sum(map(len, texts)),
         sum(each.account.tokens for each in written),
     )
+
+
+def _written(model: GPT, tokenizer: Tokenizer, tokens: int) -> list[Written]:
+    """Texts of at least so many tokens in all, each begun from nothing with a seed of its own."""
+    texts: list[Written] = []
+    while sum(each.account.tokens for each in texts) < tokens:
+        settings = [
+            SAMPLING.model_copy(update={"max_tokens": -(-tokens // TEXTS), "seed": seed})
+            for seed in range(len(texts), len(texts) + TEXTS)
+        ]
+        texts += continue_texts(model, tokenizer, [""] * TEXTS, settings)
+    return texts

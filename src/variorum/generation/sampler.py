@@ -55,7 +55,7 @@ def next_token(logits: Tensor, settings: SamplingSettings, generator: torch.Gene
     Raises:
         VariorumError: if the logits are not numbers, as after a training that diverged.
     """
-    scores = logits.double().cpu()
+    scores = logits.cpu().double()  # in this order: Apple's GPUs have no float64
     best = scores.max()
     if not torch.isfinite(best):  # the maximum is NaN if any of them is
         raise VariorumError(
@@ -143,7 +143,7 @@ class Draft:
 
     def draw(self, logits: Tensor) -> int | None:
         """The next token, by the logits (V,) behind what is there; None if the text ends."""
-        scores = logits.double().cpu()
+        scores = logits.cpu().double()
         if self.settings.repetition_penalty != 1:
             recent = set(self._recent) - {self.stop}
             scores = penalized(scores, recent, self.settings.repetition_penalty)

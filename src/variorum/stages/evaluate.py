@@ -29,7 +29,8 @@ def run(task: Task) -> None:
     """
     settings = task.settings(EvaluateStage).evaluate
     folder = task.inputs["model"].folder
-    model, tokenizer = files.load(folder), load_tokenizer(folder / "tokenizer.json")
+    model = files.load(folder).to(task.use_device())
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
     test = TokenFile.open(task.inputs["tokens"].folder, "test")
     train_texts, test_texts = (_texts(task, part) for part in ("train", "test"))
     context_length = model.settings.context_length

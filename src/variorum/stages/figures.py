@@ -1,4 +1,6 @@
-"""figures: training curves, embeddings, attention and token frequencies, as SVG."""
+"""figures: how trainings went, how well the models know, and what they look at, as SVG."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,46 +12,76 @@ from variorum.evaluation.frequencies import token_counts
 from variorum.evaluation.legible import token_label
 from variorum.model import files
 from variorum.model.attention_maps import attention_maps
-from variorum.report import figures
+from variorum.report.figures import attention, scores, tokens, training
+from variorum.store import Result
 from variorum.task import Task
 from variorum.tokenizer.files import load as load_tokenizer
 
-MODELS = {"pretrained": "pretraining", "finetuned": "fine-tuning"}
+TRAININGS = {"pretrained": "pretraining", "finetuned": "fine-tuning"}
+MODELS = {"pretrained": "pretrained", "finetuned": "fine-tuned"}
+SIDES = ("base", "domain")
 MOST_LOOKED_AT = 24  # tokens of the text that the attention is shown for
 
 
 def run(task: Task) -> None:
-    """Write `curves.svg` (of what was trained), `embeddings`, `attention` and `frequencies`."""
+    """Write one SVG for each figure; those of trainings only where a model was trained here."""
     models = {name: task.inputs[name] for name in MODELS if name in task.inputs}
     last = list(models.values())[-1]
     model, tokenizer = files.load(last.folder), load_tokenizer(last.file("tokenizer.json"))
     labels = [token_label(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
     counts = {
         name.removeprefix("tokens_"): token_counts(
-            TokenFile.open(tokens.folder, "train").tokens, tokenizer.vocab_size
+            TokenFile.open(encoded.folder, "train").tokens, tokenizer.vocab_size
         )
-        for name, tokens in task.inputs.items()
+        for name, encoded in task.inputs.items()
         if name.startswith("tokens_")
     }
     read = _beginning(task, tokenizer.encode, model.settings.context_length)
-    curves = {
-        MODELS[name]: pd.read_csv(result.file("metrics.csv"))
-        for name, result in models.items()
-        if result.ref.stage != "imported"
-    }
-    drawn = {"curves": figures.training_curves(curves)} if curves else {}
-    drawn |= {
-        "embeddings": figures.embedding_pca(
+    drawn = {
+        **_of_trainings(models),
+        "calibration": scores.calibration(_evaluated(task, "reliability")),
+        "context": scores.loss_by_context(_evaluated(task, "by_position")),
+        "embeddings": tokens.embedding_pca(
             model.wte.weight.detach().numpy(), labels, np.sum(list(counts.values()), axis=0)
         ),
-        "attention": figures.attention_heatmap(
+        "attention": attention.attention_heatmap(
             attention_maps(model, torch.tensor(read)).numpy(), [labels[token] for token in read]
         ),
-        "frequencies": figures.token_frequencies(counts),
+        "frequencies": tokens.token_frequencies(counts),
     }
     for name, svg in drawn.items():
         (task.output / f"{name}.svg").write_text(svg, encoding="utf-8")
         task.progress.say(f"{name}.svg, {len(svg):,} bytes")
+
+
+def _of_trainings(models: dict[str, Result]) -> dict[str, str]:
+    """The figures of what was trained here, from the logs."""
+    trained = {
+        TRAININGS[name]: result for name, result in models.items() if result.ref.stage != "imported"
+    }
+    if not trained:
+        return {}
+    logs, diagnostics = (
+        {name: pd.read_csv(result.file(file)) for name, result in trained.items()}
+        for file in ("metrics.csv", "diagnostics.csv")
+    )
+    return {
+        "curves": training.training_curves(logs),
+        "dynamics": training.training_dynamics(diagnostics),
+    }
+
+
+def _evaluated(task: Task, measure: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """A measure of every evaluation, by the test text and the model."""
+    return {
+        f"{side} test text": {
+            shown: task.inputs[f"{name}_on_{side}"].json("metrics.json")[measure]
+            for name, shown in MODELS.items()
+            if name in task.inputs
+        }
+        for side in SIDES
+        if f"text_{side}" in task.inputs
+    }
 
 
 def _beginning(task: Task, encode: object, context_length: int) -> list[int]:

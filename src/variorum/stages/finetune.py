@@ -25,6 +25,7 @@ def run(task: Task) -> None:
             task.machine.checkpoint_seconds,
             task.machine.stop_after,
             task.progress,
+            task.use_device(),
         ),
         task.output,
         replayed=base.folder if base else None,

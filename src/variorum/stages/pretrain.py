@@ -26,6 +26,7 @@ def run(task: Task) -> None:
             task.machine.checkpoint_seconds,
             task.machine.stop_after,
             task.progress,
+            task.use_device(),
         ),
         task.output,
     )

@@ -24,6 +24,18 @@ PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of 
 
 FIGURES = {
     "curves": ("Training", "Loss on train and val, and the learning rate, by step."),
+    "dynamics": (
+        "Inside the training",
+        "Of each layer's attention (solid) and feed-forward network (dashed) and of the embedding: "
+        "the gradient's norm before clipping, and the size of a step over that of the weights; "
+        "behind each layer, the root mean square of the activations.",
+    ),
+    "calibration": (
+        "Calibration",
+        "How often the likeliest token came, by how likely the model held it. Below the dotted "
+        "line a model is too sure of itself.",
+    ),
+    "context": ("Use of context", "Loss by how many tokens before it the model saw."),
     "embeddings": (
         "Token embeddings",
         "The commonest tokens on the first two principal components of the embedding.",
@@ -34,6 +46,8 @@ FIGURES = {
     ),
     "frequencies": ("Token frequencies", "How often the k-th most common token occurs in train."),
 }
+
+OF_TRAININGS = ("curves", "dynamics")  # not there for a model that was imported
 
 
 def run(task: Task) -> None:
@@ -99,7 +113,7 @@ def _report(task: Task) -> ReportData:
                 task.inputs["figures"].ref.key,
             )
             for name, (title, caption) in FIGURES.items()
-            if name != "curves" or _trained(task)
+            if name not in OF_TRAININGS or _trained(task)
         ),
         provenance=_provenance(task),
         settings=_settings(task),

@@ -16,7 +16,8 @@ def run(task: Task) -> None:
     """Write `cases.json` and `samples.json`."""
     settings = task.settings(StressStage).stress
     folder, tokens = task.inputs["model"].folder, task.inputs["tokens"].folder
-    model, tokenizer = files.load(folder), load_tokenizer(folder / "tokenizer.json")
+    model = files.load(folder).to(task.use_device())
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
     cases = catalogue(
         model,
         tokenizer,

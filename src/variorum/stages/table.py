@@ -3,7 +3,7 @@
 from variorum.config import TableStage
 from variorum.report import tables
 from variorum.report.adoption import Adoption
-from variorum.report.figures import ablation_intervals
+from variorum.report.figures.ablation import ablation_intervals
 from variorum.report.tables import Run
 from variorum.task import Task
 

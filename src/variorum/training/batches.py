@@ -59,6 +59,8 @@ class Batches:
         self.tokens, self.settings, self.seed = tokens, settings, seed
         self.context_length, self.replayed = context_length, replayed
         self.n_replayed = 0 if replayed is None else round(replay * settings.batch_size)
+        order = components.load("training/batch_orders", settings.batches)
+        self._order: Starts = order.starts
 
     def rows(self, step: int, rows: slice) -> tuple[Tensor, Tensor]:
         """These rows of a step's batch: inputs and targets, both (n_rows, context_length) int64.
@@ -77,9 +79,8 @@ class Batches:
         return torch.cat([inputs, more[0]]), torch.cat([targets, more[1]])
 
     def _starts(self, tokens: Tokens, seed: int, step: int, count: int) -> NDArray[np.int64]:
-        order: Starts = components.load("training/batch_orders", self.settings.batches).starts
         stride = self.settings.stride or self.context_length
-        return order(seed, step, count, len(tokens), self.context_length, stride)
+        return self._order(seed, step, count, len(tokens), self.context_length, stride)
 
 
 def windows(tokens: Tokens, first: NDArray[np.int64], context_length: int) -> tuple[Tensor, Tensor]:

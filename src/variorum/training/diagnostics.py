@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from variorum.model.gpt import GPT
-from variorum.training.flat import Layout
+from variorum.training.flat import Layout, square_sum
 
 Row = dict[str, Any]
 
@@ -56,7 +56,7 @@ def _norms(layout: Layout, vector: Tensor) -> Iterator[tuple[str, float]]:
     """The norm of each part: a layer's attention and feed-forward network, or what has no layer."""
     views = sorted(layout.views(vector), key=lambda view: part_of(view[0]))
     for part, members in groupby(views, key=lambda view: part_of(view[0])):
-        squares = [torch.sum(view.double() ** 2) for _, view in members]
+        squares = [square_sum(view) for _, view in members]
         yield part, float(torch.stack(squares).sum().sqrt())
 
 
@@ -68,7 +68,7 @@ def part_of(name: str) -> str:
 
 def activations(step: int, model: GPT, window: Tensor) -> list[Row]:
     """A row for each layer's output on one window (1, T) of tokens."""
-    found = model.trace(window)
+    found = {name: tensor.cpu() for name, tensor in model.trace(window).items()}
     return [
         {
             "step": step,

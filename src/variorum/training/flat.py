@@ -83,9 +83,9 @@ def _aligned(length: int) -> int:
 
 
 def gather(layout: Layout, model: nn.Module) -> Tensor:
-    """A new flat vector with the parameters' values; gaps are zero."""
-    vector = torch.zeros(layout.size)
+    """A new flat vector with the parameters' values, where they are; gaps are zero."""
     parameters = dict(model.named_parameters())
+    vector = torch.zeros(layout.size, device=next(iter(parameters.values())).device)
     for name, part in layout.views(vector):
         part.copy_(parameters[name].detach())
     return vector
@@ -104,6 +104,12 @@ def attach_gradients(layout: Layout, model: nn.Module, vector: Tensor) -> None:
     for name, part in layout.views(vector):
         if parameters[name].requires_grad:
             parameters[name].grad = part
+
+
+def square_sum(vector: Tensor) -> Tensor:
+    """The sum of the squares, in float64: where Apple's GPU, which has none, is left for it."""
+    exact = vector.cpu() if vector.is_mps else vector
+    return torch.sum(exact.double() ** 2)
 
 
 def freeze(model: nn.Module, beginnings: Iterable[str]) -> None:
@@ -131,7 +137,7 @@ def freeze(model: nn.Module, beginnings: Iterable[str]) -> None:
 def decayed(layout: Layout, model: nn.Module) -> Tensor:
     """1 where weight decay applies: trained matrices and embeddings, not biases and norms."""
     parameters = dict(model.named_parameters())
-    mask = torch.zeros(layout.size)
+    mask = torch.zeros(layout.size, device=next(iter(parameters.values())).device)
     for name, part in layout.views(mask):
         part.fill_(float(part.dim() >= 2 and parameters[name].requires_grad))
     return mask

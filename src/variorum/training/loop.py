@@ -11,9 +11,10 @@ things took does not enter them.
 
 import hashlib
 import math
+import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ from variorum.training.batches import Batches, Tokens
 from variorum.training.team import Member, assembled
 
 Places = NDArray[np.int64]
+Loss = Callable[[Tensor, Tensor], Tensor]
 VAL_ROWS = 16  # windows of val in one forward pass
 # every field, so that a changed default elsewhere changes nothing here
 SAMPLE = SamplingSettings(
@@ -64,6 +66,7 @@ class Host:
 
     state: file of the state to go on from, saved every `checkpoint_seconds`.
     stop_after: end early, with the state saved, once so many steps are done in all.
+    device: where the model computes, by PyTorch's name. One process feeds a GPU.
     """
 
     state: Path
@@ -71,6 +74,7 @@ class Host:
     checkpoint_seconds: float = 20.0
     stop_after: int | None = None
     progress: Progress = field(default_factory=lambda: Progress("training"))
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,12 @@ class Outcome:
 
 
 def _shared(tensor: Tensor) -> Tensor:
-    """The tensor in memory that forked processes see as well; `VariorumError` if there is none."""
+    """The tensor in memory that forked processes see as well; `VariorumError` if there is none.
+
+    One on a GPU stays where it is: no other process works on it.
+    """
+    if not tensor.is_cpu:
+        return tensor
     try:
         tensor.share_memory_()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
@@ -116,8 +125,9 @@ class _Shared:
         self.shares = self.layout.shares(settings.shards, matrices_whole=matrices_whole)
         size, shards = self.layout.size, settings.shards
         self.weights = _shared(flat.gather(self.layout, model))
-        self.gradients = _shared(torch.zeros(shards, size))
-        self.states = _shared(torch.zeros(n_states, size))
+        device = self.weights.device
+        self.gradients = _shared(torch.zeros(shards, size, device=device))
+        self.states = _shared(torch.zeros(n_states, size, device=device))
         self.decayed = flat.decayed(self.layout, model)
         self.losses = _shared(torch.zeros(shards, dtype=torch.float64))
         self.squares = _shared(torch.zeros(shards, dtype=torch.float64))
@@ -138,7 +148,7 @@ class Training:
         seed: int,
         host: Host,
     ) -> None:
-        self.model, self.tokenizer, self.data = model, tokenizer, data
+        self.model, self.tokenizer, self.data = model.to(host.device), tokenizer, data
         self.settings, self.seed, self.host = settings, seed, host
         self.context_length = model.settings.context_length
         batches.check_length(data.train, self.context_length, "the train part")
@@ -155,6 +165,7 @@ class Training:
             replayed=data.replayed,
             replay=data.replay,
         )
+        self._loss = _compiled(model.loss) if settings.compile else model.loss
         self._optimizer = components.load("training/optimizers", settings.optimizer)
         self._schedule = components.load("training/schedules", settings.schedule)
         self._val_starts = self._places_in_val()
@@ -187,7 +198,7 @@ class Training:
         self._go_on()
         settings, done = self.settings, self._position.step
         self._first_step, self._begun = done, time.monotonic()
-        size = min(self.host.processes, settings.shards)
+        size = min(self.host.processes, settings.shards) if self.host.device == "cpu" else 1
         with (
             _one_thread(),
             assembled(size, self._steps) as leader,
@@ -287,9 +298,9 @@ class Training:
         losses = []
         for part in range(settings.accumulation):
             begin = (shard * settings.accumulation + part) * rows
-            inputs, targets = self._batches.rows(step, slice(begin, begin + rows))
-            with _precision(settings.precision):
-                loss = self.model.loss(inputs, targets) / settings.accumulation
+            inputs, targets = self._here(self._batches.rows(step, slice(begin, begin + rows)))
+            with _precision(settings.precision, inputs.device):
+                loss = self._loss(inputs, targets) / settings.accumulation
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.item())
         shared.losses[shard] = math.fsum(losses)
@@ -302,7 +313,7 @@ class Training:
         for shard in range(1, self.settings.shards):
             total += shared.gradients[shard, part]
         total /= self.settings.shards
-        shared.squares[index] = torch.sum(total.double() ** 2)
+        shared.squares[index] = flat.square_sum(total)
 
     def _update(self, index: int, step: int, rate: float, norm: float) -> None:
         """Clip and apply the gradients of one share, a run of the vector and whole matrices."""
@@ -380,7 +391,12 @@ class Training:
         return patience is not None and len(looks) >= patience
 
     def _windows_of_val(self, places: Places) -> tuple[Tensor, Tensor]:
-        return batches.windows(self.data.val, places, self.context_length)
+        return self._here(batches.windows(self.data.val, places, self.context_length))
+
+    def _here(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """A batch where the model is."""
+        inputs, targets = (tensor.to(self.host.device) for tensor in batch)
+        return inputs, targets
 
     def _log_row(self, val_loss: float, rate: float) -> None:
         position, losses = self._position, self._position.train_losses
@@ -480,16 +496,29 @@ class Training:
                 signal.signal(number, handler)
 
 
-def _precision(name: str) -> AbstractContextManager[Any]:
+def _precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
     """Matrix products in bf16 while the block runs, or everything in fp32."""
     if name == "fp32":
         return nullcontext()
-    return torch.autocast("cpu", dtype=torch.bfloat16)
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _compiled(loss: Loss) -> Loss:
+    """The function as one program that PyTorch makes of it when it is first called.
+
+    It is made in this process: members of a team may start none of their own.
+    """
+    import torch._inductor.config as inductor
+
+    inductor.compile_threads = 1
+    compiled: Loss = torch.compile(loss)
+    return compiled
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """One thread and deterministic kernels while the block runs."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or sums on NVIDIA's GPUs vary
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)
@@ -509,4 +538,4 @@ def _dropout_seed(seed: int, step: int, shard: int) -> int:
 
 def _hash(weights: Tensor) -> str:
     """SHA-256 of the flat weights."""
-    return hashlib.sha256(weights.numpy().tobytes()).hexdigest()
+    return hashlib.sha256(weights.cpu().numpy().tobytes()).hexdigest()

@@ -16,8 +16,9 @@ def platform_differences(
     """What decides bits and differs between two `run.json`: name, and both values.
 
     That are Python's minor version, the vector features of the processor, which of its kernels
-    PyTorch takes, and the versions of `libraries`: those that the code in question uses, as
-    `Fingerprint.libraries` names them. What one of the two does not tell is left out.
+    PyTorch takes, on which device it computes, and the versions of `libraries`: those that the code
+    in question uses, as `Fingerprint.libraries` names them. What one of the two does not tell is
+    left out.
     """
     old, new = _platform(run, libraries), _platform(here, libraries)
     differing = {
@@ -39,6 +40,8 @@ def _platform(run: Mapping[str, Any], libraries: Collection[str]) -> dict[str, s
         facts[FEATURES] = features[1] if features else str(run["processor"])
     if "cpu_capability" in run:
         facts["PyTorch's kernels"] = str(run["cpu_capability"])
+    if "torch" in libraries and "device" in run:
+        facts["device"] = str(run["device"])
     versions = run.get("libraries")
     if isinstance(versions, dict):
         below = {"numpy"} if BUILT_ON_NUMPY.intersection(libraries) else set()

@@ -1,0 +1,81 @@
+"""What the scores of test texts say beyond their sum: calibration, and loss by context."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from variorum.report.figures.style import FAINT, PALETTE, WIDTH, style, svg_of
+from variorum.report.numbers import count, percent
+
+Rows = Sequence[Mapping[str, Any]]
+Models = Mapping[str, Rows]
+
+
+def calibration(texts: Mapping[str, Models]) -> str:
+    """How often the likeliest token came, by how likely the model held it (Guo et al. 2017).
+
+    On the dotted line a model knows how much it knows; below it, it is too sure. Larger points
+    stand for more tokens.
+
+    Args:
+        texts: by the test text and the model, the bins of `evaluation.quality.reliability`.
+    """
+
+    def draw(axes: Axes, rows: Rows, color: str, name: str) -> None:
+        total = sum(row["tokens"] for row in rows)
+        x, y = ([row[column] for row in rows] for column in ("confidence", "accuracy"))
+        axes.plot(x, y, color=color, linewidth=1, label=name)
+        axes.scatter(x, y, s=[6 + 120 * row["tokens"] / total for row in rows], color=color)
+
+    def finish(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":")
+        axes.set_xlabel("probability of the best guess")
+        axes.set_aspect("equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value, 0)))
+
+    return _side_by_side(texts, "came true", draw, finish)
+
+
+def loss_by_context(texts: Mapping[str, Models]) -> str:
+    """Nats a token by how many tokens before it the model saw, in ranges that double.
+
+    Args:
+        texts: by the test text and the model, the rows of `evaluation.quality.by_position`.
+    """
+
+    def draw(axes: Axes, rows: Rows, color: str, name: str) -> None:
+        middles = [(row["from"] * row["to"]) ** 0.5 for row in rows]
+        losses = [row["nats_per_token"] for row in rows]
+        axes.plot(middles, losses, color=color, marker="o", markersize=3.5, label=name)
+
+    def finish(axes: Axes) -> None:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(round(value))))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("tokens seen before")
+
+    return _side_by_side(texts, "nats per token", draw, finish)
+
+
+def _side_by_side(
+    texts: Mapping[str, Models],
+    measure: str,
+    draw: Callable[[Axes, Rows, str, str], None],
+    finish: Callable[[Axes], None],
+) -> str:
+    """One panel for each text, with a line for each model."""
+    with style():
+        figure = Figure(figsize=(WIDTH, 3.1), layout="constrained")
+        panels = figure.subplots(1, len(texts), sharey=True, squeeze=False)[0]
+        for axes, (text, models) in zip(panels, texts.items(), strict=True):
+            for (name, rows), color in zip(models.items(), PALETTE, strict=False):
+                draw(axes, rows, color, name)
+            finish(axes)
+            axes.set_title(text)
+        panels[0].set_ylabel(measure)
+        panels[0].legend(loc="best")
+        return svg_of(figure)
