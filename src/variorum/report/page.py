@@ -266,7 +266,8 @@ def findings(report: ReportData) -> Iterator[str]:
         if score:
             yield (
                 f"The pretrained model needs {numbers.fixed(score.bits_per_byte)} bits per byte "
-                "for the base test text. No domain corpus is configured, so nothing was fine-tuned."
+                f"for the base test text ({_interval(score)}). No domain corpus is configured, so "
+                "nothing was fine-tuned."
             )
         return
     for corpus, gained, lost in (
@@ -279,10 +280,15 @@ def findings(report: ReportData) -> Iterator[str]:
             yield (
                 f"On the {corpus} test text, fine-tuning {gained if change <= 0 else lost} "
                 f"{numbers.fixed(abs(change))} bits per byte "
-                f"({numbers.fixed(before.bits_per_byte)} before, "
-                f"{numbers.fixed(after.bits_per_byte)} after, "
-                f"{numbers.signed(100 * change / before.bits_per_byte, 1)}{numbers.NO_BREAK}%)."
+                f"({numbers.signed(100 * change / before.bits_per_byte, 1)}{numbers.NO_BREAK}%): "
+                f"from {numbers.fixed(before.bits_per_byte)} to "
+                f"{numbers.fixed(after.bits_per_byte)}, {_interval(after)}."
             )
+
+
+def _interval(score: Score) -> str:
+    low, high = numbers.fixed(score.low), numbers.fixed(score.high)
+    return f"95{numbers.NO_BREAK}% interval {low} to {high}"
 
 
 def floors(report: ReportData) -> Iterator[str]:
@@ -306,16 +312,18 @@ def flags(report: ReportData) -> Iterator[str]:
         for score in report.scores:
             if score.corpus != corpus.role:
                 continue
-            ahead = [
-                f"{name} ({numbers.fixed(bits)})"
+            ahead = {
+                name: numbers.fixed(bits)
                 for name, bits in corpus.baselines.items()
                 if bits <= score.bits_per_byte
-            ]
+            }
             if ahead:
+                needs = [f"{name} {bits}" for name, bits in ahead.items()]
+                needs[0] = needs[0].replace(" ", " needs ")
                 yield (
                     f"The {score.model} model loses on the {corpus.role} test text: it needs "
-                    f"{numbers.fixed(score.bits_per_byte)} bits per byte, "
-                    f"{_listed(ahead)} no more than that, given the training text."
+                    f"{numbers.fixed(score.bits_per_byte)} bits per byte. Given the same training "
+                    f"text, {_listed(needs)}."
                 )
 
 
@@ -325,31 +333,43 @@ def _listed(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of the chart on top: `share` of the longest bar's length, from 0 to 1."""
+    """One bar of the chart on top: `share` of the longest bar's length, from 0 to 1.
+
+    `low` and `high` are the ends of its 95 % interval on the same scale; None where there is none.
+    """
 
     label: str
     kind: Literal["pretrained", "finetuned", "baseline"]
     bits_per_byte: float
     share: float
     best: bool
+    low: float | None = None
+    high: float | None = None
 
 
 def bars(report: ReportData, corpus: Corpus) -> list[Bar]:
     """Models and baselines on one corpus's test part, on a scale that both corpora share."""
     longest = max(
-        [score.bits_per_byte for score in report.scores]
+        [score.high for score in report.scores]
         + [bits for each in report.corpora for bits in each.baselines.values()]
     )
-    found: list[tuple[str, Literal["pretrained", "finetuned", "baseline"], float]] = []
-    for score in report.scores:
-        if score.corpus == corpus.role:
-            kind: Literal["pretrained", "finetuned"] = (
-                "finetuned" if score.model == FINETUNED else "pretrained"
-            )
-            found.append((score.model, kind, score.bits_per_byte))
-    found += [(name, "baseline", bits) for name, bits in corpus.baselines.items()]
-    least = min(bits for _, _, bits in found)
-    return [Bar(label, kind, bits, bits / longest, bits == least) for label, kind, bits in found]
+    own = [score for score in report.scores if score.corpus == corpus.role]
+    least = min([score.bits_per_byte for score in own] + list(corpus.baselines.values()))
+    return [
+        Bar(
+            score.model,
+            "finetuned" if score.model == FINETUNED else "pretrained",
+            score.bits_per_byte,
+            score.bits_per_byte / longest,
+            score.bits_per_byte == least,
+            score.low / longest,
+            score.high / longest,
+        )
+        for score in own
+    ] + [
+        Bar(name, "baseline", bits, bits / longest, bits == least)
+        for name, bits in corpus.baselines.items()
+    ]
 
 
 # --- how things are written -----------------------------------------------------------------
