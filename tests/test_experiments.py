@@ -100,7 +100,7 @@ def test_file_and_line_of_a_wrong_setting_are_named(project: Project) -> None:
     with pytest.raises(ConfigError, match=r"config/config.yaml:4: model.n_heads"):
         load_experiment(project.root)
     experiment = project.root / "config/experiments/default.yaml"
-    experiment.write_text(experiment.read_text().replace("dropout: 0.0", "dropout: 2"))
+    experiment.write_text(experiment.read_text().replace("dropout: 0.2", "dropout: 2"))
     config.write_text("experiment: default\n")
     with pytest.raises(ConfigError, match=r"config/experiments/default.yaml:\d+: model.dropout"):
         load_experiment(project.root)
