@@ -29,6 +29,8 @@ from variorum.progress import Progress
 from variorum.references import References
 from variorum.store import Store
 
+NO_DROPOUT = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}
+
 ABLATION = """
 title: Rates
 question: Which rate suits the imported model?
@@ -308,7 +310,7 @@ def test_verify_holds_it_against_its_files(root: Path) -> None:
     (outcome,) = rerun.rerun_all(chosen, Machine())
     assert outcome.passed
     old = _ref(root)
-    edit_config(root / "models/gpt2", resid_pdrop=0.0)
+    edit_config(root / "models/gpt2", **NO_DROPOUT)
     chosen = choice.choose(root, [str(old)], everything=False)
     found = verify.verify(chosen, Progress("verify"))
     assert not found.damage
@@ -321,7 +323,7 @@ def test_other_branches_are_asked_with_the_model_at_hand(root: Path) -> None:
 
 
 def test_why_names_the_bytes_of_the_model(root: Path) -> None:
-    edit_config(root / "models/gpt2", resid_pdrop=0.0)
+    edit_config(root / "models/gpt2", **NO_DROPOUT)
     text = "\n".join(explain.why(root, "imported", None, {}).lines())
     assert "the bytes of imported, sha256 " in text
     assert re.search(r"config/experiments/micro\.yaml:\d+", text)

@@ -1,18 +1,29 @@
 """Writes files so that a reader, or a crash, sees the old content or the new one."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` with `content`, synced to disk; its folder is made if need be."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a new file's path; what was written there replaces `path` after the block.
+
+    It is synced to disk before; the folder is made if need be.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with new.open("wb") as file:
-            file.write(content)
-            file.flush()
+        yield new
+        with new.open("rb+") as file:
             os.fsync(file.fileno())
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` with `content`, synced to disk; its folder is made if need be."""
+    with replacing(path) as new:
+        new.write_bytes(content)

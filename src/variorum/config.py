@@ -543,6 +543,13 @@ class ModelSettings(Settings):
         False, "What writes into the residual stream begins at zero.", neutral=False
     )
     dropout: Real = setting(0.0, "Share of activations dropped while training.", ge=0, lt=1)
+    attention_dropout: Real | None = setting(
+        None,
+        "Share of attention's weights dropped while training; null: as dropout.",
+        ge=0,
+        lt=1,
+        neutral=None,
+    )
     bias: Truth = setting(True, "Biases in linear layers and norms, as GPT-2 has them.")
 
     @model_validator(mode="after")
@@ -713,6 +720,24 @@ class FinetuneSettings(TrainingSettings):
         neutral=(),
     )
 
+    @model_validator(mode="after")
+    def _replays_what_it_says(self) -> Self:
+        rows = round(self.replay * self.batch_size)
+        if self.replay and not 1 <= rows < self.batch_size:
+            raise PydanticCustomError(
+                "replay",
+                "replay: {share} of {batch} sequences is {rows}; with this batch_size give 0, or "
+                "from {least} to {most}",
+                {
+                    "share": self.replay,
+                    "batch": self.batch_size,
+                    "rows": "none" if not rows else "all of them",
+                    "least": f"{1 / self.batch_size:.2g}",
+                    "most": f"{1 - 1 / self.batch_size:.2g}",
+                },
+            )
+        return self
+
 
 # --- evaluation and report ------------------------------------------------------------------
 
@@ -860,15 +885,18 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _stride_fits(self) -> Self:
-        stride, context = self.evaluate.stride, self.model.context_length
-        if stride is not None and stride > context:
-            raise PydanticCustomError(
-                "stride",
-                "evaluate.stride: {stride} is more than model.context_length = {context}; "
-                "give at most that",
-                {"stride": stride, "context": context},
-            )
+    def _strides_fit(self) -> Self:
+        """Text between two windows would be scored, or trained on, by nobody."""
+        context = self.model.context_length
+        for section in ("evaluate", "pretrain", "finetune"):
+            stride = getattr(self, section).stride
+            if stride is not None and stride > context:
+                raise PydanticCustomError(
+                    "stride",
+                    "{section}.stride: {stride} is more than model.context_length = {context}; "
+                    "give at most that",
+                    {"section": section, "stride": stride, "context": context},
+                )
         return self
 
 

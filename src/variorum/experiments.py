@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import list_all_errors
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -394,7 +395,7 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
         return f"{inner}: {name}.kind: '{tag}' is none of {listed};{did_you_mean(tag, known)}"
     if kind == "union_tag_not_found":
         return f"{where}: {name}.kind: missing; choose one of {', '.join(SOURCE_KINDS)}"
-    if kind in _OWN_KINDS:  # the message already names the setting and the remedy
+    if kind not in _PYDANTICS_OWN:  # the message already names the setting and the remedy
         prefix = ".".join(place[:-1] if place and place[-1] == kind else place)
         own = message if not prefix else f"{prefix}.{message}"
         culprit = layers.origin((*place, *message.split(":")[0].split(".")))
@@ -416,10 +417,7 @@ _PLAIN_WORDS = {
     "address begins with http:// or https://",
 }
 
-_OWN_KINDS = frozenset(
-    {"vocab_size", "n_head", "batch_size", "warmup_steps", "min_learning_rate", "stride"}
-    | {"baseline", "seeds", "component", "split", "train_on", "kept"}
-)
+_PYDANTICS_OWN = frozenset(error["type"] for error in list_all_errors())
 
 
 def _place(values: Any, location: tuple[Any, ...]) -> Place:

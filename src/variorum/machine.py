@@ -84,6 +84,15 @@ def computing_on(device: Device) -> str:
     return f"on {found[1]}"
 
 
+def use_deterministic_kernels(device: Device) -> None:
+    """On NVIDIA's GPUs, have sums added in one order; the CPU's kernels do so anyway."""
+    if device == "cuda":
+        import torch
+
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
 def use_one_thread() -> None:
     """Set the thread variables, before any numerical library is imported."""
     for name in THREAD_VARIABLES:

@@ -87,6 +87,7 @@ def _gpt2_settings(config: Mapping[str, Any], path: Path) -> ModelSettings:
             raise VariorumError(
                 f"{path}: {name} is {found!r}; this model can only be read with {value!r}"
             )
+    dropout, attended = _dropout(config, path)
     return ModelSettings(
         n_layer=config["n_layer"],
         n_head=config["n_head"],
@@ -94,5 +95,19 @@ def _gpt2_settings(config: Mapping[str, Any], path: Path) -> ModelSettings:
         context_length=config["n_positions"],
         positions="learned",
         bias=True,
-        dropout=config.get("resid_pdrop", 0.0),
+        dropout=dropout,
+        attention_dropout=None if attended == dropout else attended,
     )
+
+
+def _dropout(config: Mapping[str, Any], path: Path) -> tuple[float, float]:
+    """The shares dropped of activations and of attention's weights; left out, they are 0.1."""
+    embedded, added, attended = (
+        config.get(f"{name}_pdrop", 0.1) for name in ("embd", "resid", "attn")
+    )
+    if embedded != added:
+        raise VariorumError(
+            f"{path}: embd_pdrop is {embedded} and resid_pdrop {added}; this model has one dropout "
+            "for both, so give them the same"
+        )
+    return added, attended

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from variorum.config import AnySettings, canonical, restored
-from variorum.machine import Device, Machine, computing_on
+from variorum.machine import Device, Machine, computing_on, use_deterministic_kernels
 from variorum.progress import Progress
 from variorum.store import Result, Spec
 
@@ -40,6 +40,7 @@ class Task:
         """
         device = self.machine.device
         self.progress.say(f"computes {computing_on(device)}")
+        use_deterministic_kernels(device)
         self.run["device"] = device
         return device
 

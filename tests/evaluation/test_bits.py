@@ -66,6 +66,14 @@ def test_ranks_and_confidences_are_those_of_the_sorted_probabilities(tokens):
             assert found.confidences[place] == pytest.approx(max(row))
 
 
+def test_of_equally_likely_tokens_the_lowest_id_comes_first():
+    model = GPT(SETTINGS, VOCAB)
+    with torch.no_grad():
+        model.wte.weight.zero_()  # which makes all logits 0
+    tokens = np.arange(VOCAB)
+    assert score(model, tokens, eot=EOT, stride=CONTEXT).ranks.tolist() == tokens.tolist()
+
+
 def test_stride_of_the_context_gives_separate_blocks():
     tokens = np.arange(20) % VOCAB
     found = score(MODEL, tokens, eot=EOT, stride=CONTEXT).nats

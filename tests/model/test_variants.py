@@ -151,6 +151,33 @@ def test_document_attention_makes_each_document_the_first_of_its_window() -> Non
     assert (logits[6:] - everything[6:]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("changes", [{"token_shift": True}, {"ngrams": (2, 3)}], ids=str)
+def test_with_document_attention_nothing_else_looks_over_an_end_either(
+    changes: dict[str, object],
+) -> None:
+    model = model_with(document_attention=True, positions="rotary", **changes)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith(("shift.", "ngrams.")):  # they begin at zero
+                parameter.fill_(0.5)
+    ids = some_ids(1) % EOT
+    ids[0, 6] = EOT
+    others = ids.clone()
+    others[0, :6] = (ids[0, :6] + 1) % EOT
+    before, after = model(ids)[0], model(others)[0]
+    torch.testing.assert_close(before[6:], after[6:], rtol=0, atol=0)
+    assert (before[:6] - after[:6]).abs().max() > 1e-3
+
+
+def test_rotary_positions_bear_numbers_of_sixteen_bits() -> None:
+    rotary = part("model/positions", "rotary", "Positions")
+    queries = torch.randn(1, 2, 5, 12, generator=torch.Generator().manual_seed(1))
+    halved, _ = rotary.rotate(queries.bfloat16(), queries.bfloat16(), 3)
+    assert halved.dtype == torch.bfloat16
+    exact, _ = rotary.rotate(queries, queries, 3)
+    torch.testing.assert_close(halved.float(), exact, rtol=2e-2, atol=2e-2)
+
+
 def test_alibi_takes_the_distance_times_the_slopes_of_its_paper() -> None:
     assert alibi.slopes(8).tolist() == [2.0 ** -(i + 1) for i in range(8)]
     assert alibi.slopes(6).tolist() == [2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3]

@@ -96,6 +96,11 @@ def test_training_curves_bear_one_training_and_rows_without_val():
     assert "<svg" in training_curves({"x": table.assign(val_loss=np.nan)})
 
 
+def test_one_channel_and_one_token_have_a_place_too():
+    assert "<svg" in embedding_pca(np.ones((3, 1)), list("abc"), np.array([3, 2, 0]))
+    assert "<svg" in embedding_pca(np.ones((3, 4)), list("abc"), np.array([3, 0, 0]))
+
+
 def test_dynamics_name_the_first_and_last_layer_and_leave_norms_out():
     found = texts(training_dynamics({"pretraining": dynamics(100, n_layer=4)}))
     named = {"embedding", *(f"layer {n} {part}" for n in (0, 3) for part in ("attn", "mlp"))}

@@ -182,6 +182,34 @@ def test_a_loss_that_is_no_number_stops_with_advice(
         train(tmp_path, processes=2)
 
 
+def test_a_loss_on_val_that_is_no_number_stops_with_advice(tmp_path: Path) -> None:
+    wild = {"optimizer": "sgd", "weight_decay": 1e20, "val_interval": 1, "warmup_steps": 0}
+    for more in ({}, {"sample_tokens": 0, "max_steps": 1, "selection": "last"}):
+        settings = SETTINGS.model_copy(update={**wild, **more})
+        with pytest.raises(VariorumError, match=r"loss on val became nan at step 1; lower learn"):
+            train(tmp_path / str(len(more)), settings)
+
+
+def test_a_saved_state_is_one_that_the_next_loss_vouched_for(tmp_path: Path) -> None:
+    wild = {"optimizer": "sgd", "weight_decay": 1e20, "warmup_steps": 10, "learning_rate": 1e-19}
+    settings = SETTINGS.model_copy(update={**wild, "min_learning_rate": 1e-20, "max_steps": 40})
+    ruined = {**wild, "learning_rate": 1.0, "min_learning_rate": 1.0, "warmup_steps": 3}
+    with pytest.raises(Stopped):
+        train(tmp_path, settings, stop_after=3)
+    with pytest.raises(VariorumError, match=r"step 5; .*; the last good state is .*state.safe"):
+        train(tmp_path, SETTINGS.model_copy(update=ruined), checkpoint_seconds=0.0)
+    kept = state.read(tmp_path / "state.safetensors")
+    assert kept is not None
+    assert kept[0].position.step == 3
+    assert kept[0].tensors["weights"].abs().max() < 10
+
+
+def test_without_a_compiler_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/g++",))
+    with pytest.raises(VariorumError, match=r"compile: true needs a C\+\+ compiler.*install g\+\+"):
+        train(tmp_path, SETTINGS.model_copy(update={"compile": True}))
+
+
 KILLED = """
 import sys
 sys.path[:0] = {paths!r}

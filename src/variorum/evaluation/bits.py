@@ -30,6 +30,7 @@ from variorum.errors import VariorumError
 from variorum.model.gpt import GPT
 
 MOST_NATS = 700.0  # exp of more is no float64
+MOST_LOGITS = 1 << 25  # at once: 128 MB
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Scores:
     """What a model made of each token of a stream (N,).
 
     nats: minus the logarithm of its probability, in float64. ranks: how many other tokens the model
-    held for likelier, 0 for the likeliest. confidences: probability of the likeliest.
+    held for likelier, 0 for the likeliest; of equals the lowest id comes first. confidences:
+    probability of the likeliest.
     """
 
     nats: npt.NDArray[np.float64]
@@ -88,7 +90,7 @@ def score(
         tokens: the stream (N,), such as a test part with its end-of-document tokens.
         eot: id of the end-of-document token, which the first token is predicted from.
         stride: new tokens scored per window, from 1 to the model's context length.
-        batch_rows: windows that go through the model at once: memory against speed.
+        batch_rows: most windows that go through the model at once.
 
     Raises:
         VariorumError: if the stride is not from 1 to the context length.
@@ -99,14 +101,24 @@ def score(
         np.empty(len(tokens)), np.empty(len(tokens), dtype=np.int64), np.empty(len(tokens))
     )
     plan = windows(len(tokens), model.settings.context_length, stride)
+    rows = rows_at_once(model, batch_rows)
     with evaluating(model) as device:
-        for batch in _batches(plan, batch_rows):
+        for batch in _batches(plan, rows):
             ids = torch.stack([inputs[window.start : window.end] for window in batch]).to(device)
-            logits = model(ids).cpu().double()  # (B, T, V)
-            for window, row in zip(batch, logits, strict=True):
+            for window, row in zip(batch, model(ids), strict=True):  # row: (T, V)
                 place = slice(window.first, window.end)
-                _note(found, place, row[window.first - window.start :], targets[place])
+                logits = row[window.first - window.start :].cpu().double()
+                _note(found, place, logits, targets[place])
     return found
+
+
+def rows_at_once(model: GPT, most: int) -> int:
+    """How many windows go through the model at once, at most `most`.
+
+    Where the vocabulary is large, logits are most of the memory.
+    """
+    logits = model.settings.context_length * model.vocab_size  # of one window
+    return max(1, min(most, MOST_LOGITS // logits))
 
 
 def _note(found: Scores, place: slice, logits: Tensor, targets: Tensor) -> None:
@@ -114,7 +126,9 @@ def _note(found: Scores, place: slice, logits: Tensor, targets: Tensor) -> None:
     log_probabilities = logits.log_softmax(-1)
     own = log_probabilities.gather(-1, targets[:, None])  # (S, 1)
     found.nats[place] = -own[:, 0].numpy()
-    found.ranks[place] = (log_probabilities > own).sum(-1).numpy()
+    ids = torch.arange(logits.shape[-1])
+    before = (log_probabilities == own) & (ids < targets[:, None])  # as `generation` orders equals
+    found.ranks[place] = ((log_probabilities > own) | before).sum(-1).numpy()
     found.confidences[place] = log_probabilities.amax(-1).exp().numpy()
 
 

@@ -51,7 +51,9 @@ class Attention(nn.Module):
     def __init__(self, settings: ModelSettings, layer: int) -> None:
         super().__init__()
         width = settings.n_embd
-        self.layer, self.n_head, self.dropout = layer, settings.n_head, settings.dropout
+        self.layer, self.n_head = layer, settings.n_head
+        own = settings.attention_dropout
+        self.dropout = settings.dropout if own is None else own
         self.qk_norm = settings.qk_norm
         self.attend: Attend = components.load("model/attentions", settings.attention).attend
         self.c_attn = nn.Linear(width, 3 * width, bias=settings.bias)

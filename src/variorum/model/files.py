@@ -89,7 +89,9 @@ def _config(settings: ModelSettings, vocab_size: int) -> dict[str, Any]:
         "layer_norm_epsilon": 1e-5,
         "initializer_range": INIT_STD,
         "embd_pdrop": settings.dropout,
-        "attn_pdrop": settings.dropout,
+        "attn_pdrop": (
+            settings.dropout if settings.attention_dropout is None else settings.attention_dropout
+        ),
         "resid_pdrop": settings.dropout,
         "tie_word_embeddings": True,
         "bos_token_id": vocab_size - 1,  # <|endoftext|> is the last id of every tokenizer

@@ -137,10 +137,14 @@ class GPT(nn.Module):
         n_new = end if n_new is None else n_new
         start = end - n_new
         x = self.wte(ids[:, start:])
+        # where attention stays inside a document, so does what looks at the tokens just before
+        numbers = self._document_numbers(ids) if self.settings.document_attention else None
         if self.shift is not None:
-            x = self.shift(x, self.wte(ids[:, start - 1 : start]) if start else None)
+            before = self.wte(ids[:, start - 1 : start]) if start else torch.zeros_like(x[:, :1])
+            before = torch.cat([before, x[:, :-1]], dim=1)
+            x = self.shift(x, before if numbers is None else _inside(before, numbers))
         if self.ngrams is not None:
-            x = x + self.ngrams(ids, n_new)
+            x = x + self.ngrams(ids, n_new, numbers)
         y: Tensor = self.drop(self.positions.embed(x, start))
         return y
 
@@ -169,9 +173,17 @@ class GPT(nn.Module):
             return None
         seen = causal_mask(n_new, n_keys, window.device)  # (n_new, S)
         if documents:
-            same = _same_document(window, self.vocab_size - 1)  # (B, S, S)
+            numbers = self._document_numbers(window)  # (B, S)
+            same = numbers[:, :, None] == numbers[:, None, :]  # (B, S, S)
             seen = seen & same[:, None, n_keys - n_new :]  # (B, 1, n_new, S)
         return seen if bias is None else bias.masked_fill(~seen, -torch.inf)
+
+    def _document_numbers(self, window: Tensor) -> Tensor:
+        """Which document of window (B, S) each token belongs to, counted from its left (B, S).
+
+        The token between two documents, which is the last of the vocabulary, begins the second.
+        """
+        return (window == self.vocab_size - 1).cumsum(1)
 
     def head(self, features: Tensor) -> Tensor:
         """Logits (..., V) of features (..., C).
@@ -205,19 +217,20 @@ class TokenShift(nn.Module):
         super().__init__()
         self.share = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Tensor, before: Tensor | None) -> Tensor:
-        """(B, T, C) of x (B, T, C); before (B, 1, C) precedes it, or nothing does."""
-        first = torch.zeros_like(x[:, :1]) if before is None else before
-        return x + self.share * torch.cat([first, x[:, :-1]], dim=1)
+    def forward(self, x: Tensor, before: Tensor) -> Tensor:
+        """(B, T, C) of x (B, T, C) and what precedes each of its tokens, before (B, T, C)."""
+        return x + self.share * before
 
 
-def _same_document(window: Tensor, eot: int) -> Tensor:
-    """Which tokens of window (B, S) are of one document (B, S, S).
+def _inside(before: Tensor, numbers: Tensor) -> Tensor:
+    """What precedes each token (B, T, C), or zeros where that is of another document.
 
-    The token between two documents begins the second.
+    numbers (B, S) are those of the documents, of which the last T belong to the tokens.
     """
-    number = (window == eot).cumsum(1)  # (B, S)
-    return number[:, :, None] == number[:, None, :]
+    n_new = before.shape[1]
+    earlier = torch.cat([numbers[:, :1], numbers[:, :-1]], dim=1)  # (B, S)
+    same = (numbers == earlier)[:, -n_new:, None]  # (B, T, 1)
+    return before * same
 
 
 def _norm(settings: ModelSettings) -> nn.Module:

@@ -25,14 +25,16 @@ class NgramEmbeddings(nn.Module):
         self.lengths, self.rows = lengths, rows
         self.tables = nn.ModuleList(nn.Embedding(rows, width) for _ in lengths)
 
-    def forward(self, ids: Tensor, n_new: int) -> Tensor:
+    def forward(self, ids: Tensor, n_new: int, numbers: Tensor | None = None) -> Tensor:
         """The sum of the embeddings of the n-grams that end at the last `n_new` of ids (B, S).
 
-        (B, n_new, C); a place with less than n tokens of the window up to it has no n-gram.
+        (B, n_new, C); a place with less than n tokens of the window up to it has no n-gram. With
+        the numbers of their documents (B, S), all n tokens must be of one.
         """
-        ids = ids[:, -(n_new + max(self.lengths) - 1) :]
+        reach = n_new + max(self.lengths) - 1
+        ids, numbers = ids[:, -reach:], None if numbers is None else numbers[:, -reach:]
         parts = [
-            table(self._rows_of(ids, length)) * self._is_whole(ids, length)
+            table(self._rows_of(ids, length)) * self._is_whole(ids, length, numbers)
             for length, table in zip(self.lengths, self.tables, strict=True)
         ]
         total = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
@@ -48,7 +50,10 @@ class NgramEmbeddings(nn.Module):
         return (mixed ^ (mixed >> 15)) % self.rows
 
     @staticmethod
-    def _is_whole(ids: Tensor, length: int) -> Tensor:
-        """1 where n tokens have been read, else 0: (S, 1)."""
+    def _is_whole(ids: Tensor, length: int, numbers: Tensor | None) -> Tensor:
+        """1 where n tokens, of one document, have been read, else 0: (S, 1) or (B, S, 1)."""
         places = torch.arange(ids.shape[1], device=ids.device)
-        return (places >= length - 1).float()[:, None]
+        whole = places >= length - 1  # (S,)
+        if numbers is not None:
+            whole = whole & (numbers == numbers.roll(length - 1, dims=1))  # (B, S)
+        return whole.float()[..., None]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from variorum.config import EvaluateStage
 from variorum.corpus import documents
+from variorum.corpus.documents import Document
 from variorum.corpus.tokenfile import TokenFile
 from variorum.evaluation import intervals, ngrams
 from variorum.evaluation.baselines import compressors
@@ -32,7 +33,8 @@ def run(task: Task) -> None:
     model = files.load(folder).to(task.use_device())
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     test = TokenFile.open(task.inputs["tokens"].folder, "test")
-    train_texts, test_texts = (_texts(task, part) for part in ("train", "test"))
+    documents_of = {part: _documents(task, part) for part in ("train", "test")}
+    train_texts, test_texts = ([d.text for d in found] for found in documents_of.values())
     context_length = model.settings.context_length
     stride = settings.stride or max(1, context_length // 2)
     scores = score(model, test.tokens, eot=tokenizer.eot, stride=stride)
@@ -42,7 +44,13 @@ def run(task: Task) -> None:
         **summary(
             scores.nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, test_texts))
         ),
-        "interval": asdict(intervals.bits_per_byte(scores.nats, _bytes_of(tokenizer, test.tokens))),
+        "interval": asdict(
+            intervals.bits_per_byte(
+                scores.nats,
+                _bytes_of(tokenizer, test.tokens),
+                _groups(documents_of["test"], test.n_tokens),
+            )
+        ),
         "accuracy": {"top_1": accuracy(scores, 1), "top_5": accuracy(scores, 5)},
         "calibration_error": calibration_error(bins),
         "reliability": [asdict(each) for each in bins],
@@ -69,8 +77,15 @@ def run(task: Task) -> None:
     task.progress.say(f"{result['bits_per_byte']:.4f} bits per byte")
 
 
-def _texts(task: Task, part: str) -> list[str]:
-    return [each.text for each in documents.read(task.inputs["text"].file(f"{part}.jsonl"))]
+def _documents(task: Task, part: str) -> list[Document]:
+    return list(documents.read(task.inputs["text"].file(f"{part}.jsonl")))
+
+
+def _groups(found: list[Document], n_tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The number of each token's group (N,), given the tokens of each document (D,)."""
+    _, numbers = np.unique([document.group for document in found], return_inverse=True)
+    groups: NDArray[np.int64] = np.repeat(numbers.astype(np.int64), n_tokens)
+    return groups
 
 
 def _bytes_of(tokenizer: Tokenizer, tokens: NDArray[Any]) -> NDArray[np.int64]:

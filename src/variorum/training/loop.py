@@ -11,7 +11,6 @@ things took does not enter them.
 
 import hashlib
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +38,8 @@ from variorum.training.team import Member, assembled
 
 Places = NDArray[np.int64]
 Loss = Callable[[Tensor, Tensor], Tensor]
-VAL_ROWS = 16  # windows of val in one forward pass
+MOST_LOGITS = 1 << 25  # of val at once: 128 MB
+MOST_VAL_ROWS = 16  # windows of val in one forward pass
 # every field, so that a changed default elsewhere changes nothing here
 SAMPLE = SamplingSettings(
     temperature=0.8, top_k=None, top_p=0.95, valid_utf8=False, max_tokens=1, seed=0
@@ -169,7 +169,9 @@ class Training:
         self._optimizer = components.load("training/optimizers", settings.optimizer)
         self._schedule = components.load("training/schedules", settings.schedule)
         self._val_starts = self._places_in_val()
-        n_val = -(-len(self._val_starts) // VAL_ROWS)
+        logits = self.context_length * model.vocab_size  # of one window
+        self._val_rows = max(1, min(MOST_VAL_ROWS, MOST_LOGITS // logits))
+        n_val = -(-len(self._val_starts) // self._val_rows)
         self._shared = _Shared(
             model,
             settings,
@@ -260,11 +262,14 @@ class Training:
             for shard in member.share_of(settings.shards):
                 self._compute_gradient(step, shard)
             member.meet()
-            self._refuse_non_finite(step)
+            self._refuse_non_finite(shared.losses.mean().item(), "the loss", step)
+            if member.leads:
+                self._save_now_and_then()  # the weights that these losses vouch for
             for index in member.share_of(settings.shards):
                 self._sum_gradients(index)
             member.meet()
-            norm = math.sqrt(math.fsum(shared.squares.tolist()))
+            norm = shared.squares.sum().sqrt().item()
+            self._refuse_non_finite(norm, "the gradient's norm", step)
             if looks:
                 self._watch(member)
             for index in member.share_of(settings.shards):
@@ -278,7 +283,6 @@ class Training:
                 self._look_at_val(member, rate)
             if member.leads:
                 self._tell(rate)
-                self._save_now_and_then()
             if shared.stop.item() and not self._is_over():
                 self._stop_here(member)
 
@@ -338,15 +342,15 @@ class Training:
             if name in self._trained:
                 self._optimizer.update_matrix(weights, gradient.mul_(scale), states, rate, settings)
 
-    def _refuse_non_finite(self, step: int) -> None:
-        losses = self._shared.losses
-        if not torch.isfinite(losses).all():
+    def _refuse_non_finite(self, value: float, what: str, step: int) -> None:
+        """Raise `VariorumError` if a number that the training stands on is none."""
+        if not math.isfinite(value):
             saved = self.host.state
-            kept = f"; the last saved state before it is {saved}" if saved.is_file() else ""
+            good = f"; the last good state is {saved}" if saved.is_file() else ""
             raise VariorumError(
-                f"the loss became {losses.mean().item()} at step {step}; lower learning_rate "
+                f"{what} became {value} at step {step}; lower learning_rate "
                 f"(now {self.settings.learning_rate}) or raise warmup_steps "
-                f"(now {self.settings.warmup_steps}){kept}"
+                f"(now {self.settings.warmup_steps}){good}"
             )
 
     def _note(self, step: int, norm: float) -> None:
@@ -371,7 +375,7 @@ class Training:
         self.model.eval()
         with torch.inference_mode():
             for index in member.share_of(len(self._shared.val_sums)):
-                places = self._val_starts[index * VAL_ROWS : (index + 1) * VAL_ROWS]
+                places = self._val_starts[index * self._val_rows :][: self._val_rows]
                 inputs, targets = self._windows_of_val(places)
                 mean = self.model.loss(inputs, targets).item()
                 self._shared.val_sums[index] = mean * targets.numel()
@@ -399,6 +403,7 @@ class Training:
         return inputs, targets
 
     def _log_row(self, val_loss: float, rate: float) -> None:
+        self._refuse_non_finite(val_loss, "the loss on val", self._position.step)
         position, losses = self._position, self._position.train_losses
         position.rows.append(
             {
@@ -447,7 +452,7 @@ class Training:
         self.host.progress.step(f"loss {loss:.4f}  rate {rate:.2e}  {speed:,.0f} tokens/s")
 
     def _save_now_and_then(self) -> None:
-        """Save every few seconds; the end of the training is saved by its caller."""
+        """Save every few seconds; where this is called, the weights are known to be good."""
         if time.monotonic() - self._saved_at >= self.host.checkpoint_seconds:
             self._save()
 
@@ -507,9 +512,20 @@ def _compiled(loss: Loss) -> Loss:
     """The function as one program that PyTorch makes of it when it is first called.
 
     It is made in this process: members of a team may start none of their own.
+
+    Raises:
+        VariorumError: if there is no compiler for it.
     """
     import torch._inductor.config as inductor
+    from torch._inductor import cpp_builder
 
+    try:
+        cpp_builder.get_cpp_compiler()
+    except RuntimeError:
+        raise VariorumError(
+            "compile: true needs a C++ compiler, and there is none that PyTorch finds; install g++ "
+            "(or set CXX to one), or leave compile out"
+        ) from None
     inductor.compile_threads = 1
     compiled: Loss = torch.compile(loss)
     return compiled
@@ -518,7 +534,6 @@ def _compiled(loss: Loss) -> Loss:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """One thread and deterministic kernels while the block runs."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or sums on NVIDIA's GPUs vary
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
-from variorum.atomic import write_atomically
+from variorum.atomic import replacing
 
 LAST_INTERVAL = "last_interval."
 """Before the names of the tensors that are kept for a replay."""
@@ -55,7 +55,8 @@ def write(path: Path, state: State, last_interval: State | None = None) -> None:
         for name, tensor in last_interval.tensors.items():
             tensors[LAST_INTERVAL + name] = tensor
     # more than one entry of metadata would be written in an order that changes
-    write_atomically(path, save(tensors, {"positions": json.dumps(positions)}))
+    with replacing(path) as new:  # straight to the file: there is no second copy in memory
+        save_file(tensors, new, {"positions": json.dumps(positions)})
 
 
 def read(path: Path) -> tuple[State, State | None] | None:

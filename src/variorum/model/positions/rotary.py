@@ -33,5 +33,6 @@ class Positions(PositionEncoding):
 
 
 def _turned(x: Tensor, turns: Tensor) -> Tensor:
-    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))  # (B, H, T, D / 2)
-    return torch.view_as_real(pairs * turns).flatten(-2)  # (B, H, T, D)
+    halves = x.float().reshape(*x.shape[:-1], -1, 2)  # there are no complex numbers of bf16
+    pairs = torch.view_as_complex(halves)  # (B, H, T, D / 2)
+    return torch.view_as_real(pairs * turns).flatten(-2).type_as(x)  # (B, H, T, D)

@@ -50,7 +50,7 @@ def principal_components(vectors: Floats, n: int = 2) -> tuple[Floats, Floats]:
 
     Args:
         vectors: one a row (V, D).
-        n: components wanted.
+        n: components wanted; where there are fewer, the others are zero.
 
     Returns:
         Coordinates (V, n), and the share of the variance that each component explains (n,).
@@ -58,10 +58,11 @@ def principal_components(vectors: Floats, n: int = 2) -> tuple[Floats, Floats]:
     centred = np.asarray(vectors, dtype=np.float64)
     centred = centred - centred.mean(axis=0)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)  # (V, K), (K,)
-    coordinates = left[:, :n] * singular[:n]  # (V, n)
+    missing = max(0, n - len(singular))
+    coordinates = np.pad(left * singular, ((0, 0), (0, missing)))[:, :n]  # (V, n)
     largest = np.abs(coordinates).argmax(axis=0)
-    coordinates = coordinates * np.sign(coordinates[largest, np.arange(coordinates.shape[1])])
-    variances = singular**2
+    coordinates = coordinates * np.sign(coordinates[largest, np.arange(n)])
+    variances = np.pad(singular**2, (0, missing))
     return coordinates, variances[:n] / max(float(variances.sum()), np.finfo(np.float64).tiny)
 
 
