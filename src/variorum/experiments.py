@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import list_all_errors
+from pydantic_core.core_schema import ErrorType
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -395,7 +395,8 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
         return f"{inner}: {name}.kind: '{tag}' is none of {listed};{did_you_mean(tag, known)}"
     if kind == "union_tag_not_found":
         return f"{where}: {name}.kind: missing; choose one of {', '.join(SOURCE_KINDS)}"
-    if kind not in _PYDANTICS_OWN:  # the message already names the setting and the remedy
+    if kind not in _PYDANTICS_OWN and not message.startswith("should "):
+        # the message already names the setting and the remedy
         prefix = ".".join(place[:-1] if place and place[-1] == kind else place)
         own = message if not prefix else f"{prefix}.{message}"
         culprit = layers.origin((*place, *message.split(":")[0].split(".")))
@@ -417,7 +418,7 @@ _PLAIN_WORDS = {
     "address begins with http:// or https://",
 }
 
-_PYDANTICS_OWN = frozenset(error["type"] for error in list_all_errors())
+_PYDANTICS_OWN = frozenset(get_args(ErrorType))
 
 
 def _place(values: Any, location: tuple[Any, ...]) -> Place:
