@@ -65,7 +65,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pretrain": {"stride": 129}}, "pretrain.stride: 129 is more than model.context_length = 128"),
     (
         {"finetune": {"replay": 0.02}},
-        "command line: finetune.replay: 0.02 of 12 sequences is none; with this batch_size give 0, or from 0.083 to 0.92",
+        "command line: finetune.replay: 0.02 of 12 sequences is none; with "
+        "this batch_size give 0, or from 0.083 to 0.92",
     ),
     ({"finetune": {"replay": 0.99}}, "replay: 0.99 of 12 sequences is all of them"),
     ({"title": 3}, "title: 3 should be text: put it in quotes"),
