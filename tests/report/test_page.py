@@ -181,7 +181,9 @@ def test_every_loss_to_a_baseline_is_flagged(report, page):
     found = list(flags(report))
     assert len(found) == 3
     assert "pretrained model loses on the domain" in found[1]
-    assert "training text, bz2 needs 1.520, xz 1.570 and 6-gram 1.600." in found[1]
+    assert "Given the domain corpus’s training text, which this model has not seen" in found[1]
+    assert "not seen, bz2 needs 1.520, xz 1.570 and 6-gram 1.600." in found[1]
+    assert "training text, bz2 needs 1.520." in found[2]
     assert not any("pretrained model loses on the base" in sentence for sentence in found)
     assert all(sentence in page for sentence in found)
 

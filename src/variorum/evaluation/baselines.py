@@ -1,7 +1,8 @@
 """What general-purpose compressors need for the same text, as a line for the model to cross.
 
 A compressor that has just read the training text is a language model, too: what the test text adds
-to the size of the archive is its cost. Both sides know the same text and pay for the same bytes.
+to the size of the archive is its cost. It knows the train part of the corpus in question and pays
+for the same bytes as a model.
 
     bits per byte = 8 · (|C(train + test)| - |C(train)|) / |test|
 

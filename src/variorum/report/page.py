@@ -81,8 +81,9 @@ class Corpus:
 class Score:
     """What one model needs for the test part of one corpus.
 
-    `low` and `high` are the ends of the 95 % interval of its bits per byte. Accuracy, calibration
-    error and memorized spans are shares.
+    `low` and `high` are the ends of the 95 % interval of its bits per byte, for which `drawn` were
+    drawn: groups of documents, or blocks of tokens. Accuracy, calibration error and memorized spans
+    are shares.
     """
 
     model: str
@@ -100,6 +101,7 @@ class Score:
     calibration_error: float
     memorized: float
     memorized_test: float
+    drawn: str = "groups"
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,7 @@ def render(report: ReportData) -> str:
         flags=list(flags(report)),
         charts=[(corpus, bars(report, corpus)) for corpus in report.corpora],
         sections=setting_sections(report.settings),
+        drawn=_drawn(report),
         mark=MARK,
     )
 
@@ -286,6 +289,15 @@ def findings(report: ReportData) -> Iterator[str]:
             )
 
 
+def _drawn(report: ReportData) -> str:
+    """What was drawn with replacement for the intervals of each corpus."""
+    kinds = {"groups": "whole groups of documents", "blocks": "blocks of neighbouring tokens"}
+    drawn = {score.corpus: kinds[score.drawn] for score in report.scores}
+    if len(set(drawn.values())) == 1:
+        return next(iter(drawn.values()))
+    return _listed([f"{kind} ({corpus})" for corpus, kind in drawn.items()])
+
+
 def _interval(score: Score) -> str:
     low, high = numbers.fixed(score.low), numbers.fixed(score.high)
     return f"95{numbers.NO_BREAK}% interval {low} to {high}"
@@ -318,12 +330,14 @@ def flags(report: ReportData) -> Iterator[str]:
                 if bits <= score.bits_per_byte
             }
             if ahead:
+                seen = corpus.role == "base" or score.model == FINETUNED
+                unseen = "" if seen else ", which this model has not seen"
                 needs = [f"{name} {bits}" for name, bits in ahead.items()]
                 needs[0] = needs[0].replace(" ", " needs ")
                 yield (
                     f"The {score.model} model loses on the {corpus.role} test text: it needs "
-                    f"{numbers.fixed(score.bits_per_byte)} bits per byte. Given the same training "
-                    f"text, {_listed(needs)}."
+                    f"{numbers.fixed(score.bits_per_byte)} bits per byte. Given the {corpus.role} "
+                    f"corpus’s training text{unseen}, {_listed(needs)}."
                 )
 
 

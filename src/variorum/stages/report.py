@@ -192,6 +192,7 @@ def _score(evaluation: Result, model: str, side: Role) -> page.Score:
         calibration_error=metrics["calibration_error"],
         memorized=metrics["memorization"]["written_share"],
         memorized_test=metrics["memorization"]["test_share"],
+        drawn=metrics["interval"]["drawn"],
     )
 
 
