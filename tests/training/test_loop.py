@@ -448,3 +448,24 @@ def test_compiled_bits_do_not_depend_on_processes_or_stops(tmp_path: Path) -> No
     _, plain = train(tmp_path / "plain")
     losses = [[row["val_loss"] for row in each.rows] for each in (outcome, plain)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+SAVED = """
+import resource, sys
+from pathlib import Path
+import torch
+from variorum.training import state
+def most(): return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+kept = state.State({"weights": torch.ones(25_000_000)}, state.Position())
+before = most()
+state.write(Path(sys.argv[1]), kept)
+print(most() - before)
+"""
+
+
+def test_a_state_is_written_without_a_copy_in_memory(tmp_path: Path) -> None:
+    file = tmp_path / "state.safetensors"
+    command = [sys.executable, "-c", SAVED, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert file.stat().st_size > 100_000_000
+    assert int(done.stdout) < 20_000_000
