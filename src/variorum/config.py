@@ -300,6 +300,13 @@ class CsvSource(LocalSource):
     delimiter: Text | None = setting(
         None, "What stands between columns; null: found out.", min_length=1, max_length=1
     )
+    quote: Text | None = setting(
+        None,
+        "What encloses values that hold a delimiter or a line end; '' for nothing; null: '\"', but "
+        "nothing in .tsv files.",
+        max_length=1,
+        neutral=None,
+    )
     encoding: Text | None = setting(None, "The files' encoding; null: found out.")
 
     @model_validator(mode="after")
@@ -319,8 +326,7 @@ class CsvSource(LocalSource):
         except (LookupError, ValueError):  # base64 is a codec, but no encoding of text
             raise PydanticCustomError(
                 "encoding",
-                "encoding: Python knows none of text that is called '{found}'; give one such as "
-                "cp1252",
+                "encoding: Python knows none that is called '{found}'; give one such as cp1252",
                 {"found": str(self.encoding)},
             ) from None
         return self
