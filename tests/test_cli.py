@@ -6,19 +6,23 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import flow
 from conftest import ROOT, Command, Project, Said, add_micro_experiment, copy_project
-from variorum import cli, schemas
+from variorum import cli, conversation, schemas
 from variorum.config import SamplingSettings
+from variorum.library import Opened
 from variorum.store import Store
 
 CTRL_C, CTRL_D = "\x03", "\x04"
@@ -381,6 +385,37 @@ def test_interactive_sample_answers_each_line_of_its_input(trained: Project) -> 
     assert [lines[0], lines[3]] == ["", "\n"]
     assert lines[1].startswith("the")
     assert lines[2].startswith("sun \ufffd")
+
+
+def test_interactive_sample_begins_with_its_prompt(trained: Project) -> None:
+    with start(trained, "/the sun ", "-i", "-n", "5") as process:
+        out, printed = process.communicate(b"the\n", timeout=60)
+        assert process.returncode == 0
+    assert b"unknown setting" not in printed
+    first, second, _ = out.decode().split("prompt> ")
+    assert first.startswith("/the sun ")
+    assert second.startswith("the")
+
+
+@pytest.mark.parametrize(
+    ("state", "typed", "raised"),
+    [
+        ("_writing", "", None),
+        ("_stopped", "", None),
+        ("_asking", "half a line", conversation._LineDroppedError),
+        ("_asking", "", KeyboardInterrupt),
+    ],
+)
+def test_ctrl_c_leaves_at_an_empty_prompt_alone_however_often_it_comes(
+    monkeypatch: pytest.MonkeyPatch, state: str, typed: str, raised: type[BaseException] | None
+) -> None:
+    monkeypatch.setattr(conversation, "_typed", lambda: typed)
+    talk = conversation.Conversation(cast(Opened, None), SamplingSettings(), use_cache=True)
+    setattr(talk, state, True)
+    for _ in range(2):
+        with pytest.raises(raised) if raised else nullcontext():
+            talk._interrupt(signal.SIGINT, None)
+    assert talk._stopped == (state in ("_writing", "_stopped"))
 
 
 class Terminal:

@@ -712,6 +712,7 @@ def settings_models(model: type[config.Settings] = config.Settings) -> Iterator[
 NEUTRAL_FOR_EVER = {
     "ArxivSource.api": "https://export.arxiv.org/api/query",
     "ArxivSource.page_size": 100,
+    "CsvSource.quote": None,
     "EvaluateSettings.memorization_tokens": 2048,
     "EvaluateSettings.ngram_order": 6,
     "Experiment.imported": None,

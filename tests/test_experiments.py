@@ -31,6 +31,7 @@ from variorum.experiments import (
     load_experiment,
     named_experiment,
     provenance,
+    read_value,
 )
 from variorum.plan import plan_experiment
 
@@ -118,6 +119,7 @@ def test_file_and_line_of_a_wrong_setting_are_named(project: Project) -> None:
     [
         ("experiment: [default\n", "not valid YAML"),
         ("a: 1\na: 2\n", "not valid YAML"),
+        ("title: 2001-13-45\n", "not valid YAML: month must be .*; put text in quotes"),
         ("- default\n", "write `setting: value` lines"),
         ("experiment: d\xe4\n".encode("latin-1"), "not UTF-8"),
     ],
@@ -129,6 +131,20 @@ def test_a_file_that_is_no_configuration_is_refused(
     (project.root / "config/config.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         load_experiment(project.root)
+
+
+@pytest.mark.parametrize(
+    "typed", ["2001-13-45", "!!int a", "!!int ''", "!!bool q", "0b_", "-_", "[" * 5000, "[", "\0"]
+)
+def test_a_typed_value_that_is_none_is_one_clear_line(typed: str) -> None:
+    with pytest.raises(ConfigError, match=r"^/stop: the value is not valid YAML; put text in") as e:
+        read_value(typed, "/stop")
+    assert "\n" not in str(e.value)
+
+
+def test_an_imported_model_at_home_of_nobody_is_one_clear_line() -> None:
+    with pytest.raises(ConfigError, match=r"imported\.path: ~no-such-user/x: no home folder"):
+        load_experiment(ROOT, {"imported": {"path": "~no-such-user/x"}})
 
 
 def test_a_wrong_configuration_ends_every_command_within_a_second_of_its_start(

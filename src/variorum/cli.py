@@ -355,7 +355,7 @@ def sample(
     opened = library.open(model, root=find_project(), device=device)
     print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
     if interactive:
-        conversation.Conversation(opened, settings, use_cache=cache).run()
+        conversation.Conversation(opened, settings, use_cache=cache).run(prompt)
     else:
         conversation.write(opened, prompt, settings, use_cache=cache)
 

@@ -11,12 +11,11 @@ Two kinds of metadata travel with a setting, both given to `setting()`:
   form omits a setting at its neutral value, so adding an option changes no key.
 """
 
-import codecs
 import re
 from collections.abc import Iterator
 from string import Formatter
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -171,6 +170,18 @@ class UrlSource(ChangingSource):
         None, "SHA-256 of the file. Left out, it is locked in config/sources.lock at first use."
     )
 
+    @model_validator(mode="after")
+    def _address_can_be_read(self) -> Self:
+        try:
+            urlsplit(self.url)
+        except ValueError as error:
+            raise PydanticCustomError(
+                "url",
+                "url: '{found}' is no address ({problem}); correct it",
+                {"found": self.url, "problem": str(error)},
+            ) from None
+        return self
+
     @property
     def lock_name(self) -> str:
         """The address itself."""
@@ -289,6 +300,13 @@ class CsvSource(LocalSource):
     delimiter: Text | None = setting(
         None, "What stands between columns; null: found out.", min_length=1, max_length=1
     )
+    quote: Text | None = setting(
+        None,
+        "What encloses values that hold a delimiter or a line end; '' for nothing; null: '\"', but "
+        "nothing in .tsv files.",
+        max_length=1,
+        neutral=None,
+    )
     encoding: Text | None = setting(None, "The files' encoding; null: found out.")
 
     @model_validator(mode="after")
@@ -304,8 +322,8 @@ class CsvSource(LocalSource):
                 {"found": self.text, "problem": str(error)},
             ) from None
         try:
-            codecs.lookup(self.encoding or "utf-8")
-        except LookupError:
+            "".encode(self.encoding or "utf-8")
+        except (LookupError, ValueError):  # base64 is a codec, but no encoding of text
             raise PydanticCustomError(
                 "encoding",
                 "encoding: Python knows none that is called '{found}'; give one such as cp1252",

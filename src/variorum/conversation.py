@@ -1,8 +1,8 @@
 """Writing at a terminal: a prompt goes in, its continuation appears as it is drawn.
 
 In a conversation each line is a prompt, and a line that begins with a slash changes a setting.
-Ctrl-C ends the text that is being written, or drops the line that is being typed; where there is
-neither, it leaves. So does the end of input (Ctrl-D).
+Ctrl-C ends the text that is being written, or drops the line that is being typed; at an empty
+prompt it leaves. So does the end of input (Ctrl-D).
 """
 
 import json
@@ -14,7 +14,7 @@ from types import FrameType
 
 from variorum.config import SamplingSettings
 from variorum.errors import VariorumError
-from variorum.evaluation.legible import legible
+from variorum.evaluation.legible import for_terminal
 from variorum.experiments import check, read_value
 from variorum.generation.text import Account
 from variorum.library import SAMPLING, Opened
@@ -53,7 +53,7 @@ def write(
     print(prompt, end="", flush=True)
     for text in pieces:
         # A model may write anything; a terminal must not obey it.
-        print(legible(text) if sys.stdout.isatty() else text, end="", flush=True)
+        print(for_terminal(text) if sys.stdout.isatty() else text, end="", flush=True)
         if stopped():
             break
     print(flush=True)
@@ -81,13 +81,15 @@ class Conversation:
         self._opened, self._use_cache = opened, use_cache
         self._asking = self._writing = self._stopped = False
 
-    def run(self) -> None:
-        """Talk. Ctrl-C is taken care of meanwhile."""
+    def run(self, prompt: str = "") -> None:
+        """Talk; a prompt that is given is continued first. Ctrl-C is taken care of meanwhile."""
         if sys.stdin.isatty():
             with suppress(ImportError):
                 import readline  # noqa: F401 - editing and history of what `input` reads
         before = signal.signal(signal.SIGINT, self._interrupt)
         try:
+            if prompt:
+                self._answer(f"/{prompt}" if prompt.startswith("/") else prompt)
             while True:
                 with suppress(_LineDroppedError):
                     self._answer(self._ask())
@@ -152,12 +154,10 @@ class Conversation:
         return f"/{setting} {json.dumps(getattr(self.settings, setting), ensure_ascii=False)}"
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._writing and not self._stopped:
+        if self._writing:
             self._stopped = True  # the text ends behind the piece at hand
-        elif self._asking and _typed():
-            raise _LineDroppedError
-        else:
-            raise KeyboardInterrupt
+        elif self._asking:  # between a text and a prompt it is one too many for that text
+            raise _LineDroppedError if _typed() else KeyboardInterrupt
 
 
 class _LineDroppedError(KeyboardInterrupt):

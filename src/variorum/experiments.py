@@ -37,6 +37,9 @@ KEPT = "config/kept.yaml"
 COMMAND_LINE = "command line"
 DEFAULT = "default"
 
+NO_VALUES = (ValueError, LookupError, RecursionError)
+"""What ruamel.yaml raises for the 45th of a month, for `!!int a`, for brackets without end."""
+
 # What other code bases call our settings, for "did you mean".
 PEER_NAMES = {
     "block_size": "context_length",
@@ -171,12 +174,17 @@ def _imported_model(root: Path, given: Layered) -> Layered:
     path = chosen.get("path") if isinstance(chosen, dict) else None
     if not isinstance(path, str) or not path:
         return NOWHERE
-    file = Path(path).expanduser() / "config.json"
+    where = given.origin(("imported", "path"))
     try:
+        file = Path(path).expanduser() / "config.json"
         model, _ = read_model_config(root / file)
     except VariorumError as error:
-        where = given.origin(("imported", "path"))
         raise ConfigError(f"{where}: imported.path: {error}") from None
+    except RuntimeError:
+        raise ConfigError(
+            f"{where}: imported.path: {path}: no home folder of that user is known; write the path "
+            "out"
+        ) from None
     return _origins_of({"model": model.model_dump()}, lambda place: file.as_posix())
 
 
@@ -287,6 +295,9 @@ def _read(root: Path, file: str) -> Layered:
         raise ConfigError(f"{file}:{line}: not valid YAML: {problem}; mend that line") from None
     except YAMLError as error:
         raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
+    except NO_VALUES as error:
+        problem = str(error) or type(error).__name__
+        raise ConfigError(f"{file}: not valid YAML: {problem}; put text in quotes") from None
     if values is None:
         values = CommentedMap()
     if not isinstance(values, CommentedMap):
@@ -355,10 +366,13 @@ def _merge(below: Layered, above: Layered) -> Layered:
 
 
 def read_value(value: str, said: str) -> Any:
-    """The value that somebody typed, in YAML; `said` is the whole of it, for the message."""
+    """The value that somebody typed, in YAML; `said` is the whole of it, for the message.
+
+    Raises `ConfigError`.
+    """
     try:
         return YAML(typ="safe").load(value)
-    except YAMLError:
+    except (YAMLError, *NO_VALUES):
         raise ConfigError(f"{said}: the value is not valid YAML; put text in quotes") from None
 
 

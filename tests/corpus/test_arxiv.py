@@ -1,6 +1,8 @@
 """arXiv's API, from a server on loopback: recorded pages of the real one, and made-up faults."""
 
 import hashlib
+import os
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -149,17 +151,31 @@ def test_a_query_that_finds_nothing_is_an_error(context):
         fetched(asking(api), context)
 
 
-def test_what_arxiv_complains_of_is_told(context):
-    entry = (
-        b"<entry><id>http://arxiv.org/api/errors#unknown</id><title>Error</title>"
-        b"<updated>2026-01-01T00:00:00Z</updated><published>2026-01-01T00:00:00Z</published>"
-        b"<summary>malformed\n query</summary></entry>"
-    )
-    with (
-        served(lambda request: (200, EMPTY.replace(b"</feed>", entry + b"</feed>"))) as api,
-        pytest.raises(VariorumError, match=r"source\.query: arXiv refuses .*: malformed query"),
-    ):
+@pytest.mark.parametrize("content", [b"<html>Rate exceeded.</html>", b"", b"<feed/>"])
+def test_an_answer_that_is_no_feed_is_asked_for_again_and_says_nothing_of_the_query(
+    api, context, content
+):
+    api.failures = [(200, content)]
+    assert len(fetched(asking(api, max_results=10), context)) == 10
+    assert starts(api) == [0, 0]
+    api.failures = [(200, content)] * 5
+    with pytest.raises(VariorumError, match=r"empty page or none .*try again later"):
+        fetched(asking(api, max_results=11), context)
+
+
+COMPLAINT = EMPTY.replace(
+    b"</feed>",
+    b"<entry><id>http://arxiv.org/api/errors#unknown</id><title>Error</title>"
+    b"<updated>2026-01-01T00:00:00Z</updated><published>2026-01-01T00:00:00Z</published>"
+    b"<summary>malformed\n query</summary></entry></feed>",
+)
+
+
+def test_what_arxiv_complains_of_is_told_and_not_kept(api, context):
+    api.failures = [(200, COMPLAINT)]
+    with pytest.raises(VariorumError, match=r"source\.query: arXiv refuses .*: malformed query"):
         fetched(asking(api), context)
+    assert len(fetched(asking(api), context)) == 40
 
 
 @pytest.mark.parametrize(("status", "advice"), [(400, "correct source.query"), (500, "later")])
@@ -228,6 +244,18 @@ def test_held_asks_anew_after_a_complete_fetch(api, context):
     before = arxiv.held(asking(api, max_results=10), context)
     api.answer = lambda request: (200, arxiv_page(10))
     assert arxiv.held(asking(api, max_results=10), context) != before
+
+
+@pytest.mark.parametrize(("age", "asked"), [(0, [10]), (3500, [10]), (3700, [0, 10])])
+def test_held_goes_on_with_a_fetch_of_this_hour_alone(api, context, age, asked):
+    api.failures = [(200, arxiv_page(0)), *[(500, b"")] * 5]
+    with pytest.raises(VariorumError):
+        arxiv.held(asking(api, max_results=20), context)
+    (unfinished,) = context.cache.glob("*/unfinished")
+    os.utime(unfinished, (time.time() - age,) * 2)
+    api.asked.clear()
+    arxiv.held(asking(api, max_results=20), context)
+    assert starts(api) == asked
 
 
 def test_pages_kept_of_an_older_answer_do_not_spoil_a_locked_fetch(api, context, lines):

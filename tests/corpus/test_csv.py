@@ -104,27 +104,63 @@ def test_a_wrong_template_is_refused(text):
 
 
 def test_rows_that_cannot_be_read_are_counted_and_shown_with_their_lines(tmp_path):
-    rows = ["a,b", "1,2,3", 'x"y,"1"2', "5", "", "6,7", '8,"never', "closed"]
+    rows = ["a,b", "1,2,3", 'x"y,"1"2', "5", "", "6,7"]
     write(tmp_path, "title,body\n" + "\n".join(rows))
     context = context_of(tmp_path)
     found = fetched(tmp_path, context)
     assert [d.text for d in found] == ["b", "7"]
-    assert steps(context) == {"rows": (6, 4)}
+    assert steps(context) == {"rows": (5, 3)}
     (step,) = context.facts.steps
-    assert [(e.document, e.reason) for e in step.examples] == [
-        ("table.csv, line 3", "3 columns where the header has 2"),
-        ("table.csv, line 4", "',' expected after '\"'"),
-        ("table.csv, line 5", "1 columns where the header has 2"),
+    assert [(e.document, e.excerpt, e.reason) for e in step.examples] == [
+        ("table.csv, line 3", "1,2,3", "3 columns where the header has 2"),
+        ("table.csv, line 4", 'x"y,"1"2', "',' expected after '\"'"),
+        ("table.csv, line 5", "5", "1 columns where the header has 2"),
     ]
 
 
-def test_a_quote_that_is_never_closed_tells_how_far_it_goes(tmp_path):
-    write(tmp_path, 'title,body\na,b\n8,"never\nclosed\nat all\n')
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path, end):
+    rows = ["title,body", "a,b", '8,"never', "c,d", '9,"two', 'lines"', '7,"never', "e,f", ""]
+    write(tmp_path, end.join(rows))
     context = context_of(tmp_path)
-    fetched(tmp_path, context)
-    (example,) = context.facts.steps[0].examples
-    assert example.document == "table.csv, line 3"
-    assert "unexpected end of data up to line 5" in example.reason
+    assert [d.text for d in fetched(tmp_path, context)] == ["b", "d", f"two{end}lines", "f"]
+    assert [(e.document, e.excerpt) for e in context.facts.steps[0].examples] == [
+        ("table.csv, line 3", '8,"never'),
+        ("table.csv, line 7", '7,"never'),
+    ]
+    reasons = [e.reason for e in context.facts.steps[0].examples]
+    assert reasons[0].startswith("a quote opens that is not closed up to line 5 (")
+    assert reasons[1].startswith("a quote opens that is not closed up to line 8 (")
+
+
+def test_a_quote_that_is_never_closed_in_a_long_file_ends_at_the_largest_field(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(csv, "_LARGEST_FIELD", 1000)
+    write(tmp_path, 'title,body\n8,"never\n' + "a,b\n" * 5000)
+    context = context_of(tmp_path)
+    assert len(fetched(tmp_path, context)) == 5000
+    assert steps(context) == {"rows": (5001, 1)}
+
+
+QUOTES = ['"Yes" she said', '"open', '"a b"', "'c d'"]
+
+
+@pytest.mark.parametrize(
+    ("name", "quote", "expected"),
+    [
+        ("table.tsv", None, QUOTES),
+        ("table.tsv", '"', ["a b", "'c d'"]),
+        ("table.csv", None, ["a b", "'c d'"]),
+        ("table.csv", "", QUOTES),
+        ("table.csv", "'", [*QUOTES[:3], "c d"]),
+    ],
+)
+def test_quotes_of_a_tsv_file_are_ordinary_unless_the_settings_say_otherwise(
+    tmp_path, name, quote, expected
+):
+    write(tmp_path, "\n".join(["body\tn", *(f"{each}\t1" for each in QUOTES), ""]), name)
+    assert texts(tmp_path, path=name, quote=quote) == expected
 
 
 def test_an_id_that_stands_there_already_or_is_empty_is_a_bad_row(tmp_path):
@@ -135,6 +171,22 @@ def test_an_id_that_stands_there_already_or_is_empty_is_a_bad_row(tmp_path):
         "its title 'a' stands in an earlier row",
         "its title is empty",
     ]
+
+
+def test_an_id_counts_among_the_rows_that_are_chosen_alone(tmp_path):
+    write(tmp_path, "title,body,kind\na,1,x\na,2,y\n,3,x\na,4,y\n")
+    context = context_of(tmp_path)
+    chosen = [{"column": "kind", "equals": "y"}]
+    assert [d.text for d in fetched(tmp_path, context, id="title", where=chosen)] == ["2"]
+    assert steps(context) == {"rows": (4, 1), "where": (3, 2)}
+    assert context.facts.steps[0].examples[0].excerpt == "4"
+
+
+def test_a_column_that_stands_twice_is_refused_if_it_is_asked_for(tmp_path):
+    write(tmp_path, "body,n,n\na,1,2\n")
+    assert texts(tmp_path) == ["a"]
+    with pytest.raises(VariorumError, match=r"more than one column 'n'.*a name of its own"):
+        fetched(tmp_path, group="n")
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path):
@@ -189,9 +241,61 @@ def test_one_column_needs_no_delimiter(tmp_path):
     assert texts(tmp_path) == ["one", "two"]
 
 
-def test_an_encoding_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="Python knows none that is called 'utf-9'"):
-        CsvSource(path="table.csv", text="body", encoding="utf-9")
+@pytest.mark.parametrize("name", ["utf-9", "base64", "rot13", "undefined", "a\0"])
+def test_what_is_no_encoding_of_text_is_refused(name):
+    with pytest.raises(ValueError, match="Python knows none that is called"):
+        CsvSource(path="table.csv", text="body", encoding=name)
+
+
+PROSE = {
+    "euc_kr": "그는 아침에 일찍 일어나 강가를 걸었다 그리고 집으로 돌아왔다",
+    "shift_jis": "彼は朝早く起きて川のほとりを歩き、わたしはコンピュータのデータをよむ。",
+    "big5": "他早上很早起床，沿著河邊散步，然後回家吃早飯。今天天氣很好。",
+    "cp1251": "Он рано встал утром, прошёл вдоль реки и вернулся домой.",
+}
+
+
+@pytest.mark.parametrize("encoding", PROSE)
+@pytest.mark.parametrize("ascii_first", [False, True])
+def test_an_encoding_is_guessed_from_whole_lines_where_ascii_ends(
+    tmp_path, monkeypatch, encoding, ascii_first
+):
+    monkeypatch.setattr(csv, "_SAMPLE", 1 << 14)
+    monkeypatch.setattr(csv, "_BLOCK", 1 << 15)
+    before = ["plain letters and nothing else"] * (2000 * ascii_first)
+    for shift in range(4):  # so that a cut at any byte would fall into a character
+        rows = [*before, "x" * shift, *(f"{n} {PROSE[encoding]}" for n in range(500))]
+        write(tmp_path, ("title|body\n" + "".join(f"1|{row}\n" for row in rows)).encode(encoding))
+        assert texts(tmp_path) == rows
+
+
+@pytest.mark.parametrize("encoding", [None, "utf-8", "UTF8"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_stray_byte_in_utf_8_costs_its_row_alone(tmp_path, encoding, mark):
+    rows = [b"title,body", *(f"{n},Gr\xf6\xdfe".encode() for n in range(20)), b""]
+    rows[7] = b"6,Gr\xf6 e"
+    write(tmp_path, mark + b"\n".join(rows))
+    context = context_of(tmp_path)
+    assert [d.text for d in fetched(tmp_path, context, encoding=encoding)] == ["Größe"] * 19
+    assert steps(context) == {"rows": (20, 1)}
+    (example,) = context.facts.steps[0].examples
+    assert (example.document, example.reason) == ("table.csv, line 8", "bytes that are no UTF-8")
+    assert example.excerpt == "6,Gr\\udcf6 e"
+
+
+def test_a_stray_byte_in_json_lines_is_a_bad_row_and_an_escaped_surrogate_is_none(tmp_path):
+    lines = [b'{"body": "\xe4\xb8\xad\xe6\x96\x87\xe6\x96\x87\xe5\xad\x97"}']
+    lines += [b'{"body": "\xff"}', b'{"body": "\\udcff"}']
+    write(tmp_path, b"\n".join(lines), "table.jsonl")
+    assert texts(tmp_path, path="table.jsonl") == ["中文文字", "\udcff"]
+
+
+def test_a_file_of_one_letter_beyond_ascii_that_is_no_utf_8_is_guessed(tmp_path):
+    write(tmp_path, "title,body\n1,caf\xe9 au lait, s'il vous pla\xeet\n".encode("latin-1"))
+    context = context_of(tmp_path)
+    with pytest.raises(VariorumError, match="3 columns where the header has 2"):
+        fetched(tmp_path, context)
+    assert "a guess" in context.facts.notes[0]
 
 
 # --- JSON lines -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
+from variorum.corpus.funnel import Example, Step
 from variorum.errors import VariorumError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -59,3 +60,10 @@ def test_documents_are_streamed(tmp_path: Path):
     path = tmp_path / "documents.jsonl"
     path.write_bytes(b'{"id": "1", "group": "g", "text": "t", "meta": {}}\nbroken')
     assert next(documents.read(path)).text == "t"
+
+
+def test_examples_of_a_step_can_be_written_whatever_was_dropped():
+    step = Step("x", "y")
+    step.drop("id \ud800", "text \udcff é", "reason \udbff")
+    (example,) = step.examples
+    assert example == Example("id \\ud800", "text \\udcff é", "reason \\udbff")

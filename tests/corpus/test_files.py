@@ -62,6 +62,11 @@ def test_nothing_found_names_the_setting(root, path):
         files.find(path, (".txt",), root)
 
 
+def test_a_home_folder_of_nobody_is_one_clear_error(root):
+    with pytest.raises(VariorumError, match=r"source\.path: ~no-such-user/x: no home folder"):
+        files.find("~no-such-user/x", (".txt",), root)
+
+
 def test_no_file_of_these_endings_names_both_settings(root):
     with pytest.raises(VariorumError, match=r"ends in \.csv or \.tsv.*source\.suffixes"):
         files.find("texts", (".csv", ".tsv"), root)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from apis import ARTISTS, TOKEN, genius_answer
-from loopback import Server, served
+from loopback import Answer, Request, Server, served
 from variorum.config import GeniusSource
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import ChecksumError, FetchContext
@@ -66,7 +66,7 @@ def test_a_live_version_stands_on_the_side_of_its_song(api, context):
 def test_the_number_of_songs_is_limited_for_each_artist(api, context):
     found = fetched(asking(api, max_songs=1), context)
     assert [d.meta["title"] for d in found] == ["Kettle", "Grün"]
-    assert not any("page=2" in str(request.query) for request in api.asked)
+    assert not any(request.query.get("page") == "2" for request in api.asked)
 
 
 @pytest.mark.parametrize("name", ["The Tin", "Nobody at All"])
@@ -120,10 +120,8 @@ def test_a_passing_fault_is_tried_again(api, context, status):
 
 def test_after_a_fault_what_came_is_not_asked_again(api, context):
     missing = "/site/song-103-lyrics"
-    api.answer = lambda request: (
-        (404, b"gone") if request.path == missing else genius_answer(request)
-    )
-    with pytest.raises(VariorumError, match=r"song-103-lyrics \(status 404\).*came are kept"):
+    api.answer = lambda request: (403, b"no") if request.path == missing else genius_answer(request)
+    with pytest.raises(VariorumError, match=r"song-103-lyrics \(status 403\).*came are kept"):
         fetched(asking(api), context)
     before = paths(api)
     api.asked.clear()
@@ -137,6 +135,82 @@ def test_an_answer_of_another_form_is_one_clear_line(api, context):
     with pytest.raises(VariorumError, match=r"another form than lyricsgenius .*KeyError") as error:
         fetched(asking(api), context)
     assert "\n" not in str(error.value)
+
+
+def test_an_answer_of_another_form_is_asked_for_again(api, context):
+    api.failures = [(200, b'{"response": {"other": 1}}')]
+    with pytest.raises(VariorumError, match="another form"):
+        fetched(asking(api), context)
+    assert len(fetched(asking(api), context)) == 4
+
+
+def test_a_list_of_songs_of_another_form_is_asked_for_again_and_the_pages_before_are_not(
+    api, context
+):
+    def strange(request: Request) -> Answer:
+        status, content = genius_answer(request)
+        if request.query.get("page") == "2":
+            content = content.replace(b'"lyrics_state"', b'"state"')
+        return status, content
+
+    api.answer = strange
+    with pytest.raises(VariorumError, match=r"another form .*lyrics_state"):
+        fetched(asking(api), context)
+    api.asked.clear()
+    api.answer = genius_answer
+    assert len(fetched(asking(api), context)) == 4
+    assert not {"/site/song-101-lyrics", "/site/song-102-lyrics"} & set(paths(api))
+
+
+def test_a_search_that_found_nobody_is_made_again(api, context):
+    nothing = b'{"response": {"sections": [{"type": "artist", "hits": []}]}}'
+    api.failures = [(200, nothing)]
+    with pytest.raises(VariorumError, match="nothing like it"):
+        fetched(asking(api, "Mü"), context)
+    assert len(fetched(asking(api, "Mü"), context)) == 1
+
+
+def without_lyrics(context: FetchContext) -> list[str]:
+    (step,) = context.facts.steps
+    assert step.dropped == len(step.examples)
+    return [example.document for example in step.examples]
+
+
+@pytest.mark.parametrize("status", [200, 404, 410])
+def test_songs_without_lyrics_are_counted_and_shown(api, context, status):
+    api.answer = lambda request: (
+        (status, b"<html>nothing here</html>")
+        if request.path == "/site/song-103-lyrics"
+        else genius_answer(request)
+    )
+    assert len(fetched(asking(api), context)) == 3
+    assert without_lyrics(context) == ["The Tins: Spoon & Fork", "Mü: Empty"]
+    assert context.facts.steps[0].documents_kept == 3
+
+
+def test_a_page_without_lyrics_is_asked_for_again_by_a_fetch_that_goes_on(api, context):
+    def faulty(request: Request) -> Answer:
+        if request.path == "/site/song-101-lyrics":
+            return 200, b"<html>Are you a robot?</html>"
+        return (403, b"") if request.path == "/site/song-103-lyrics" else genius_answer(request)
+
+    api.answer = faulty
+    with pytest.raises(VariorumError, match="status 403"):
+        fetched(asking(api), context)
+    api.asked.clear()
+    api.answer = genius_answer
+    assert len(fetched(asking(api), context)) == 4
+    assert without_lyrics(context) == ["Mü: Empty"]
+    assert "/site/song-101-lyrics" in paths(api)
+    assert "/site/song-102-lyrics" not in paths(api)
+
+
+def test_no_lyrics_at_all_are_an_error(api, context):
+    api.answer = lambda request: (
+        (404, b"") if request.path.startswith("/site/song") else genius_answer(request)
+    )
+    with pytest.raises(VariorumError, match="Genius has no lyrics of The Tins, Mü"):
+        fetched(asking(api), context)
 
 
 def test_what_was_locked_is_given_without_asking_or_a_token(api, context, monkeypatch):

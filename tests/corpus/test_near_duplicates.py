@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from variorum.corpus import near_duplicates
 from variorum.corpus.near_duplicates import NearDuplicates, runs
 
 WORDS = [f"word{n}" for n in range(3000)]
@@ -75,3 +76,33 @@ def test_the_same_texts_give_the_same_answers():
         return [seen.find(str(n), edited(random, base, 8)) for n in range(40)]
 
     assert answers() == answers()
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.99, 0.999, 1.0])
+def test_both_ends_of_the_range_can_be_asked_for(threshold):
+    random = Random(4)
+    base = text(random)
+    seen = NearDuplicates(threshold)
+    assert seen.find("base", base) is None
+    assert seen.find("same", base) == ("base", 1.0)
+    assert seen.find("unlike", text(random)) is None
+    assert (seen.find("half", edited(random, base, 20)) is None) == (threshold > 0.9)
+
+
+def test_a_long_document_is_sketched_part_by_part_and_alike(monkeypatch):
+    hashed = []
+    update = near_duplicates.MinHash.update_batch
+
+    def noted(sketch, batch):
+        hashed.append(len(batch))
+        update(sketch, batch)
+
+    monkeypatch.setattr(near_duplicates.MinHash, "update_batch", noted)
+    long = text(Random(5), 10_000)
+    seen = NearDuplicates(1.0)
+    assert seen.find("long", long) is None
+    assert max(hashed) <= 5000
+    assert sum(hashed) == len(runs(long))
+    monkeypatch.setattr(near_duplicates, "_BATCH", 1 << 30)
+    assert seen.find("at once", long) == ("long", 1.0)
+    assert hashed[-1] == len(runs(long))

@@ -7,14 +7,17 @@ from fractions import Fraction
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from variorum.config import SyntheticSource
+from variorum.corpus import entropy
 from variorum.corpus.entropy import entropy_rate
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import synthetic
+from variorum.errors import VariorumError
 
 GOLDEN = ("68f82a09e5fc3c18", 1.43486945)
 
@@ -84,6 +87,50 @@ def test_the_entropy_rate_is_that_of_the_exact_stationary_distribution(letters, 
         for weight in odds
     )
     assert entropy_rate(table, order) == pytest.approx(expected, rel=1e-9)
+
+
+def solved(table: list[list[int]], letters: int) -> float:
+    """The entropy rate by a linear solver, for tables that are too large for fractions."""
+    odds = np.array(table, dtype=np.float64)
+    odds /= odds.sum(axis=1, keepdims=True)
+    size = len(odds)
+    equations = -np.eye(size)
+    for context, letter in product(range(size), range(letters)):
+        equations[(context * letters + letter) % size, context] += odds[context, letter]
+    equations[-1] = 1
+    shares = np.linalg.solve(equations, np.eye(size)[-1])
+    return float(shares @ -(odds * np.log2(odds)).sum(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("letters", "order", "sharpness", "seed", "rough"),
+    [
+        (2, 6, 32, 26, 0.0563),
+        (2, 6, 16, 53, 0.3027),
+        (2, 6, 24, 70, 0.0127),
+        (3, 6, 32, 1, 0.1222),
+        (4, 5, 32, 3, 0.6754),
+    ],
+)
+def test_a_language_that_stays_long_in_a_loop_has_the_entropy_of_the_exact_solution(
+    letters, order, sharpness, seed, rough
+):
+    source = SyntheticSource(alphabet_size=letters, order=order, sharpness=sharpness, seed=seed)
+    table = synthetic.odds(source)
+    found = entropy_rate(table, order)
+    assert found == pytest.approx(solved(table, letters), rel=1e-8)
+    assert found == pytest.approx(rough, abs=5e-5)
+
+
+def test_the_largest_table_settles_although_letter_by_letter_it_would_not():
+    source = SyntheticSource(alphabet_size=7, order=6, sharpness=32, seed=2)
+    assert entropy_rate(synthetic.odds(source), 6) == pytest.approx(0.2922976392, abs=1e-9)
+
+
+def test_shares_that_do_not_settle_are_one_clear_error(monkeypatch):
+    monkeypatch.setattr(entropy, "_MOST_ROUNDS", 1)
+    with pytest.raises(VariorumError, match=r"729 contexts do not settle; give another seed"):
+        entropy_rate(synthetic.odds(SyntheticSource(alphabet_size=3, order=6)), 6)
 
 
 def test_the_same_settings_give_the_same_text_and_any_other_seed_another():

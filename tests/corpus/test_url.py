@@ -196,6 +196,12 @@ def test_no_way_to_the_server_is_one_clear_error(context, monkeypatch):
     assert "0x" not in str(e.value)
 
 
+@pytest.mark.parametrize("wrong", ["http://[x/a.txt", "http://[x]/a.txt", "https://\u2100.org/a"])
+def test_what_is_no_address_is_refused_as_a_setting(wrong):
+    with pytest.raises(ValueError, match=r"url: 'http.*' is no address .*correct it"):
+        UrlSource(url=wrong)
+
+
 def test_fetch_gives_one_document_named_after_the_file(address, context, behaviour):
     behaviour.data = b"\xef\xbb\xbfIf music be the food of love"
     (document,) = url.fetch(UrlSource(url=address), context)

@@ -1,5 +1,7 @@
 """Answers of an API: kept as they came, so that nothing is asked twice, and checked as documents.
 
+An answer that is not understood is not kept, or every later fetch would stumble over it.
+
 A source that asks an API turns a sequence of answers into documents, and asks for each answer
 through `Answers`, which keeps it in a folder. A fetch that was killed goes on from there. What is
 hashed is the documents, as `documents.line` writes them, and not the answers: these hold times
@@ -8,6 +10,7 @@ and counts that change by the hour.
 
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +18,9 @@ from variorum.config import ChangingSource
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import ChecksumError, FetchContext
+
+_SAME_FETCH = 3600  # seconds after the last answer within which a killed fetch is gone on with
+_DOUBTFUL = ".doubtful"
 
 
 class Answers:
@@ -29,13 +35,26 @@ class Answers:
     def kept(self, question: str) -> bytes | None:
         """What was answered, or None if that was not asked yet."""
         file = self._file(question)
-        return file.read_bytes() if file.exists() else None
+        found = [each for each in (file, file.with_suffix(_DOUBTFUL)) if each.exists()]
+        return found[0].read_bytes() if found else None
 
     def keep(self, question: str, answer: bytes) -> None:
         """Keep an answer; whole or not at all, if this is killed."""
         unfinished = self.folder / ".unfinished"
         unfinished.write_bytes(answer)
         unfinished.replace(self._file(question))
+
+    def doubt(self, question: str) -> None:
+        """Keep the answer for this fetch alone: one that goes on after it asks again."""
+        file = self._file(question)
+        if file.exists():
+            file.replace(file.with_suffix(_DOUBTFUL))
+
+    def forget(self, question: str) -> None:
+        """Keep the answer no longer."""
+        file = self._file(question)
+        for each in (file, file.with_suffix(_DOUBTFUL)):
+            each.unlink(missing_ok=True)
 
     def _file(self, question: str) -> Path:
         return self.folder / hashlib.sha256(question.encode()).hexdigest()[:32]
@@ -65,8 +84,15 @@ def fetch(source: ChangingSource, context: FetchContext, read: Reader) -> Iterat
 
 
 def held(source: ChangingSource, context: FetchContext, read: Reader) -> tuple[str, int]:
-    """SHA-256 and size of the documents that the API gives now."""
-    return _Folder(source, context).ask(read)
+    """SHA-256 and size of the documents that the API gives now.
+
+    What was kept of a fetch that was killed within the hour is used: this one goes on with it.
+    Anything older is asked for anew, as pages of different days together are what the API never
+    gave.
+    """
+    folder = _Folder(source, context)
+    folder.discard_old()
+    return folder.ask(read)
 
 
 class _Folder:
@@ -81,9 +107,18 @@ class _Folder:
         """SHA-256 of the documents in the complete answers, if there are any."""
         return _digest(read(Answers(self.complete)))[0] if self.complete.exists() else None
 
+    def discard_old(self) -> None:
+        """Forget a killed fetch whose last answer came long ago."""
+        if self.unfinished.exists():
+            age = time.time() - self.unfinished.stat().st_mtime
+            if age > _SAME_FETCH:
+                shutil.rmtree(self.unfinished)
+
     def ask(self, read: Reader) -> tuple[str, int]:
         """Ask for what an earlier call did not bring; gives SHA-256 and size of the documents."""
         self.unfinished.mkdir(parents=True, exist_ok=True)
+        for doubtful in self.unfinished.glob(f"*{_DOUBTFUL}"):
+            doubtful.unlink()
         found = _digest(read(Answers(self.unfinished, self._report)))
         shutil.rmtree(self.complete, ignore_errors=True)
         self.unfinished.rename(self.complete)

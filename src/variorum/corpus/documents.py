@@ -46,7 +46,12 @@ def line(document: Document) -> str:
     A surrogate, which UTF-8 cannot hold, is written as JSON's escape; the rest stands as it is.
     """
     text = json.dumps(asdict(document), ensure_ascii=False, sort_keys=True, allow_nan=False)
-    return _SURROGATE.sub(_escape, text) + "\n"
+    return escaped(text) + "\n"
+
+
+def escaped(text: str) -> str:
+    """A text with surrogates, which UTF-8 cannot hold, as JSON's escapes."""
+    return _SURROGATE.sub(_escape, text)
 
 
 def read(path: Path) -> Iterator[Document]:

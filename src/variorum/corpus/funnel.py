@@ -1,11 +1,14 @@
 """The funnel: what each step of a corpus kept and dropped, and a few examples of what went.
 
 Steps stand in their order; what one keeps is what the next takes in. Examples are the first few in
-the order of the documents, so that the same corpus has the same ones.
+the order of the documents, so that the same corpus has the same ones. Surrogates are spelled out in
+them, so that a page and a log can hold them.
 """
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from variorum.corpus.documents import escaped
 
 EXAMPLES = 3  # of each step
 EXCERPT = 160  # characters
@@ -54,7 +57,8 @@ class Step:
         self.documents_in += 1
         self.bytes_in += size(text)
         if len(self.examples) < EXAMPLES:
-            self.examples.append(Example(document, excerpt(text), reason))
+            shown = (escaped(each) for each in (document, excerpt(text), reason))
+            self.examples.append(Example(*shown))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

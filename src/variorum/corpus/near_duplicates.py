@@ -11,6 +11,8 @@ from datasketch import MinHash, MinHashLSH
 _RUN = 5  # words
 _HASHES = 256
 _SEED = 1
+_BATCH = 4096  # runs that are sketched at once; each takes 256 numbers while it is
+_MOST_INDEXED = 0.99  # at 1 no pair can be missed, and the index refuses to be made for that
 
 
 class NearDuplicates:
@@ -19,7 +21,8 @@ class NearDuplicates:
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         # Rather a pair too many than one too few: the estimate decides about each.
-        self._index = MinHashLSH(threshold=threshold, num_perm=_HASHES, weights=(0.1, 0.9))
+        looked_at = min(threshold, _MOST_INDEXED)
+        self._index = MinHashLSH(threshold=looked_at, num_perm=_HASHES, weights=(0.1, 0.9))
         self._sketches: list[MinHash] = []
         self._names: list[str] = []
 
@@ -29,7 +32,9 @@ class NearDuplicates:
         If there is none, this document is remembered.
         """
         sketch = MinHash(num_perm=_HASHES, seed=_SEED, scheme="affine32")
-        sketch.update_batch([run.encode("utf-8", "surrogatepass") for run in sorted(runs(text))])
+        found = [run.encode("utf-8", "surrogatepass") for run in runs(text)]
+        for start in range(0, len(found), _BATCH):
+            sketch.update_batch(found[start : start + _BATCH])
         alike = [(sketch.jaccard(self._sketches[n]), -n) for n in self._index.query(sketch)]
         similarity, place = max(alike, default=(0.0, 0))
         if similarity >= self._threshold:

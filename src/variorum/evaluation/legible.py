@@ -8,6 +8,7 @@ Python's Unicode tables would differ between versions.
 import re
 
 LEGIBLE_CONTROLS = "\n"
+TERMINAL_CONTROLS = "\t\u200c\u200d"
 # C0 and DEL, C1, line and paragraph separator, directional marks, embeddings and isolates,
 # the byte order mark, and what stands for undecodable bytes.
 CONTROLS = re.compile(
@@ -18,6 +19,17 @@ CONTROLS = re.compile(
 def legible(text: str) -> str:
     r"""The text with control and invisible characters as `\x07`, `\u200b`; line ends stay."""
     return CONTROLS.sub(_escape, text)
+
+
+def for_terminal(text: str) -> str:
+    """As `legible`, but tabs and joiners of letters stay.
+
+    A tab moves the cursor to the right on its line, and a joiner (of Persian, of emoji) says how
+    the letters beside it look; neither can do anything else to a terminal.
+    """
+    return CONTROLS.sub(
+        lambda match: match[0] if match[0] in TERMINAL_CONTROLS else _escape(match), text
+    )
 
 
 def _escape(match: re.Match[str]) -> str:

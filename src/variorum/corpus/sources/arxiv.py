@@ -26,6 +26,8 @@ _DELAY = 3.0  # seconds between requests, as https://info.arxiv.org/help/api/tou
 _RETRIES = 4  # of a page
 _TIMEOUTS = (10.0, 60.0)  # seconds to connect, and without a byte
 _ERRORS = "/api/errors"  # in the id of an entry that is a complaint
+# Told by a feed; to the package an answer that is no feed at all finds nothing, too.
+_NOTHING_FOUND = re.compile(rb"totalResults[^<>]*>\s*0\s*<")
 _ORDERS = {
     "relevance": (arxiv.SortCriterion.Relevance, arxiv.SortOrder.Descending),
     "oldest": (arxiv.SortCriterion.SubmittedDate, arxiv.SortOrder.Ascending),
@@ -96,7 +98,7 @@ def _papers(settings: ArxivSource, kept: Answers) -> Iterator[arxiv.Result]:
     search = arxiv.Search(settings.query, max_results=None, sort_by=criterion, sort_order=order)
     try:
         for paper in _Client(settings, kept).results(search):
-            if _ERRORS in paper.entry_id:
+            if _is_complaint(paper):
                 raise VariorumError(
                     f"source.query: arXiv refuses '{settings.query}': {_on_one_line(paper.summary)}"
                 )
@@ -109,14 +111,18 @@ def _papers(settings: ArxivSource, kept: Answers) -> Iterator[arxiv.Result]:
         ) from None
     except arxiv.UnexpectedEmptyPageError as problem:
         raise VariorumError(
-            f"arXiv sent an empty page for {problem.url}, {_RETRIES + 1} times in a row; try again "
-            "later. The pages that came are kept."
+            f"arXiv sent an empty page or none for {problem.url}, {_RETRIES + 1} times in a row; "
+            "try again later. The pages that came are kept."
         ) from None
     except requests.RequestException as problem:
         raise VariorumError(
             f"{settings.api} cannot be reached ({type(problem).__name__}); check source.api and "
             "the network, and run again: the pages that came are kept."
         ) from None
+
+
+def _is_complaint(paper: arxiv.Result) -> bool:
+    return _ERRORS in paper.entry_id
 
 
 class _Client(arxiv.Client):  # type: ignore[misc]  # the package comes without types
@@ -138,9 +144,11 @@ class _Client(arxiv.Client):  # type: ignore[misc]  # the package comes without 
             # No page is the first one here: that may be empty by mistake like any other.
             feed = super()._parse_feed(url, first_page=False, _try_index=_try_index)
         except arxiv.UnexpectedEmptyPageError as problem:
-            if not first_page or problem.raw_feed.header.total_results:
-                raise
-            return problem.raw_feed
+            if first_page and _NOTHING_FOUND.search(self._session.content):
+                return problem.raw_feed
+            raise
+        if any(_is_complaint(paper) for paper in feed.results):
+            return feed
         self._kept.keep(url, self._session.content)
         header = feed.header
         last = header.start_index + len(feed.results)

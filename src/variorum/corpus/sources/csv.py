@@ -2,11 +2,12 @@ r"""Tables on this machine: comma- or tab-separated values (.csv, .tsv), or JSON
 
 Each row is a document: the text of one column, or a template that is filled from several. Rows are
 read one at a time, so a file may be larger than memory. How a file is encoded and what stands
-between its columns is found out where the settings don't say it, and told: UTF-8 if all of it is
-that (of a UTF-16 file the byte-order mark tells), else what charset-normalizer takes it for; and
-the delimiter with which the header has the columns that the settings name. (`csv.Sniffer` looks
-for what is regular in the rows, which in prose is often a comma or a space.) Rows that cannot be
-read are left out, counted and shown.
+between its columns is found out where the settings don't say it, and told. It is UTF-8 if all of it
+is that but for stray bytes (of a UTF-16 file the byte-order mark tells), else what
+charset-normalizer takes it for. The delimiter is the one with which the header has the columns that
+the settings name. (`csv.Sniffer` looks for what is regular in the rows, which in prose is often a
+comma or a space.) Rows that cannot be read are left out, counted and shown; a quote that is never
+closed costs the line where it opens.
 """
 
 import codecs
@@ -14,13 +15,13 @@ import csv
 import io
 import json
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from string import Formatter
-from typing import TextIO
+from typing import Any, TextIO
 
 from charset_normalizer import from_bytes
 
@@ -32,9 +33,10 @@ from variorum.corpus.sources import files
 from variorum.errors import VariorumError
 
 _SAMPLE = 1 << 20  # bytes that an encoding is guessed from
+_STRAYS = 10  # one in so many bytes beyond ASCII may be no UTF-8, and it is UTF-8 all the same
 _HEADER = 1 << 16  # characters that hold a header, quoted line ends and all
 _DELIMITERS = ",;\t|"
-_LARGEST_FIELD = 1 << 27  # characters; a quote that is never closed stops there
+_LARGEST_FIELD = 1 << 24  # characters; a quote that is never closed stops there
 _BLOCK = 1 << 20
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -43,16 +45,27 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_ASCII = bytes(range(128))
+_STRAY = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, by surrogateescape
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One row: its columns by name, or what is wrong with it. `line` is where it begins."""
+    """One row: its columns by name, or what is wrong with it.
+
+    `line` is where it begins, `raw` what stands there.
+    """
 
     line: int
+    raw: str
     values: dict[str, str]
     fault: str = ""
+
+    def wrong(self) -> str:
+        """Why it cannot be read; nothing if it can."""
+        stray = not self.raw.isascii() and _STRAY.search(self.raw)
+        return self.fault or ("bytes that are no UTF-8" if stray else "")
 
 
 def fetch(settings: CsvSource, context: FetchContext) -> Iterator[Document]:
@@ -118,7 +131,7 @@ class _Tables:
         told = f"{encoding} (a guess: if letters are wrong, set source.encoding)"
         try:
             # Line ends inside quotes stay as they are: the parsers find the ends of rows.
-            with file.open(encoding=encoding, newline="") as stream:
+            with _opened(file, encoding) as stream:
                 rows = self._rows(stream, file, told if is_guess else encoding)
                 for number, row in enumerate(rows, start=1):
                     document = self._document(row, name, number)
@@ -134,34 +147,44 @@ class _Tables:
         if file.suffix.lower() == ".jsonl":
             self.formats[f"{encoding}, JSON lines"] += 1
             return _json_rows(stream, self.columns)
-        delimiter = self.settings.delimiter or _delimiter(stream, self.columns)
+        quote = self.settings.quote
+        if quote is None:
+            quote = "" if file.suffix.lower() == ".tsv" else '"'
+        delimiter = self.settings.delimiter or _delimiter(stream, quote, self.columns)
         self.formats[f"{encoding}, {_NAMES.get(delimiter, delimiter)} between columns"] += 1
-        return _table_rows(stream, file, delimiter, self.columns)
+        return _table_rows(stream, file, delimiter, quote, self.columns)
 
     def _document(self, row: _Row, name: str, number: int) -> Document | None:
         """The document that a row is, or None if it is left out."""
         place = f"{name}, line {row.line}"
-        if row.fault:
-            self.readable.drop(place, "", row.fault)
+        if wrong := row.wrong():
+            self.readable.drop(place, row.raw, wrong)
             return None
         values = row.values
         named = values[self.settings.id] if self.settings.id else f"{name}#{number}"
-        mark = sha256(named.encode("utf-8", "surrogatepass")).digest()[:16]
-        if self.settings.id and (not named or mark in self.ids):
-            fault = f"its {self.settings.id} '{named}' stands in an earlier row" if named else ""
-            self.readable.drop(place, "", fault or f"its {self.settings.id} is empty")
-            return None
-        if self.settings.id:
-            self.ids.add(mark)
         text = _filled(self.template, values)
         n_bytes = size(text)
-        self.readable.keep(n_bytes, n_bytes)
         if not all(test(values) for test in self.tests):
-            self.fitting.drop(named, text)
+            self.readable.keep(n_bytes, n_bytes)
+            self.fitting.drop(named or place, text)
             return None
+        if fault := self._fault_of_id(named):
+            self.readable.drop(place, text, fault)
+            return None
+        self.readable.keep(n_bytes, n_bytes)
         self.fitting.keep(n_bytes, n_bytes)
         group = values[self.settings.group] if self.settings.group else ""
         return Document(id=named, group=group or named, text=text, meta={})
+
+    def _fault_of_id(self, named: str) -> str:
+        """What is wrong with a name that the settings' column gives; it is remembered."""
+        if not self.settings.id:
+            return ""
+        mark = sha256(named.encode("utf-8", "surrogatepass")).digest()[:16]
+        if mark in self.ids:
+            return f"its {self.settings.id} '{named}' stands in an earlier row"
+        self.ids.add(mark)
+        return "" if named else f"its {self.settings.id} is empty"
 
 
 def _columns(template: str, settings: CsvSource) -> list[str]:
@@ -192,34 +215,82 @@ def _test(condition: RowFilter) -> Callable[[dict[str, str]], bool]:
 # --- rows -----------------------------------------------------------------------------------
 
 
-def _table_rows(stream: TextIO, file: Path, delimiter: str, columns: list[str]) -> Iterator[_Row]:
+class _Lines:
+    """The lines of a table, of which those of the row at hand can be had again."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.number = 0  # of the line that was given last
+        self.row: list[str] = []
+        self._stream, self._again = stream, deque[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        self.row.append(self._again.popleft() if self._again else next(self._stream))
+        self.number += 1
+        return self.row[-1]
+
+    def go_back(self) -> None:
+        """Give all lines of this row but the first once more."""
+        first, *others = self.row
+        self.row = [first]
+        self._again.extendleft(reversed(others))
+        self.number -= len(others)
+
+
+def _table_rows(
+    stream: TextIO, file: Path, delimiter: str, quote: str, columns: list[str]
+) -> Iterator[_Row]:
     """The rows below the header. A row without any value is no row."""
     csv.field_size_limit(_LARGEST_FIELD)
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+    lines = _Lines(stream)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, **_quoting(quote))
     try:
         header = next(reader, [])
     except csv.Error as problem:
         raise VariorumError(f"{file}, line 1: the header cannot be read ({problem}).") from None
+    _check_header(header, file, delimiter, columns)
+    while True:
+        line = lines.number + 1
+        lines.row.clear()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            fault = str(problem)
+            if lines.number > line:
+                fault = f"a quote opens that is not closed up to line {lines.number} ({problem})"
+                lines.go_back()
+            yield _Row(line, "".join(lines.row), {}, fault)
+            continue
+        raw = "".join(lines.row)
+        if len(cells) == len(header):
+            yield _Row(line, raw, dict(zip(header, cells, strict=True)))
+        elif cells:
+            fault = f"{len(cells)} columns where the header has {len(header)}"
+            yield _Row(line, raw, {}, fault)
+
+
+def _quoting(quote: str) -> dict[str, Any]:
+    """How the parser is told of the quote; to it, none is not the same as an empty one."""
+    return {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+
+
+def _check_header(header: list[str], file: Path, delimiter: str, columns: list[str]) -> None:
+    """Raise `VariorumError` unless it has each of these columns once."""
     if missing := [name for name in columns if name not in header]:
         raise VariorumError(
             f"{file} has no column {' and no '.join(map(repr, missing))}; with "
             f"{_NAMES.get(delimiter, delimiter)} between them it has {', '.join(header)}. Correct "
             "the names, or source.delimiter."
         )
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as problem:
-            end = f" up to line {reader.line_num}" if reader.line_num > line else ""
-            yield _Row(line, {}, f"{problem}{end}")
-            continue
-        if len(cells) == len(header):
-            yield _Row(line, dict(zip(header, cells, strict=True)))
-        elif cells:
-            yield _Row(line, {}, f"{len(cells)} columns where the header has {len(header)}")
+    if twice := [name for name in columns if header.count(name) > 1]:
+        raise VariorumError(
+            f"{file} has more than one column {' and '.join(map(repr, twice))}, so it cannot be "
+            "told which is meant; give each a name of its own."
+        )
 
 
 def _json_rows(stream: TextIO, columns: list[str]) -> Iterator[_Row]:
@@ -230,16 +301,22 @@ def _json_rows(stream: TextIO, columns: list[str]) -> Iterator[_Row]:
         try:
             data = json.loads(content, parse_int=str, parse_float=str, parse_constant=str)
         except (ValueError, RecursionError) as problem:
-            yield _Row(line, {}, f"no JSON ({str(problem).split(':')[0]})")
+            yield _Row(line, content, {}, f"no JSON ({str(problem).split(':')[0]})")
             continue
-        if not isinstance(data, dict):
-            yield _Row(line, {}, "no JSON object")
-        elif missing := [name for name in columns if name not in data]:
-            yield _Row(line, {}, f"no {', no '.join(missing)}")
-        elif nested := [name for name in columns if isinstance(data[name], (dict, list))]:
-            yield _Row(line, {}, f"{', '.join(nested)} is no single value")
+        if fault := _fault_of_object(data, columns):
+            yield _Row(line, content, {}, fault)
         else:
-            yield _Row(line, {name: _text(data[name]) for name in columns})
+            yield _Row(line, content, {name: _text(data[name]) for name in columns})
+
+
+def _fault_of_object(data: Any, columns: list[str]) -> str:
+    """Why a JSON value is no row with these columns."""
+    if not isinstance(data, dict):
+        return "no JSON object"
+    if missing := [name for name in columns if name not in data]:
+        return f"no {', no '.join(missing)}"
+    nested = [name for name in columns if isinstance(data[name], (dict, list))]
+    return f"{', '.join(nested)} is no single value" if nested else ""
 
 
 def _text(value: object) -> str:
@@ -252,19 +329,29 @@ def _text(value: object) -> str:
 # --- what a file does not say ---------------------------------------------------------------
 
 
+def _opened(file: Path, encoding: str) -> TextIO:
+    """A file as text. What is no UTF-8 there becomes surrogates, so that other rows can be read."""
+    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+        return file.open(encoding=encoding, newline="")
+    # The second is the first with a byte-order mark, or without one.
+    return file.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
 def _encoding(file: Path) -> tuple[str, bool]:
     """The encoding of a file, and whether that is a guess.
 
-    By its mark, UTF-8 if it is that, or the likeliest. Raises `VariorumError` if there is none.
+    By its mark; UTF-8 if it is that, or if nine tenths of its bytes beyond ASCII are: no other
+    encoding looks so. Else the likeliest. Raises `VariorumError` if there is none.
     """
     with file.open("rb") as stream:
-        sample = stream.read(_SAMPLE)
+        start = stream.read(len(codecs.BOM_UTF32_LE))
     for mark, name in _MARKS:
-        if sample.startswith(mark):
+        if start.startswith(mark):
             return name, False
-    if _is_utf8(file):
+    beyond, strays, first = _beyond_ascii(file)
+    if _STRAYS * strays <= beyond:
         return "utf-8", False
-    guess = from_bytes(sample).best()
+    guess = from_bytes(_sample(file, first)).best()
     if guess is None:
         raise VariorumError(
             f"{file} is no UTF-8, and what else it is cannot be told; set source.encoding."
@@ -272,19 +359,38 @@ def _encoding(file: Path) -> tuple[str, bool]:
     return guess.encoding, True
 
 
-def _is_utf8(file: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _beyond_ascii(file: Path) -> tuple[int, int, int]:
+    """Bytes beyond ASCII, those of them that are no UTF-8, and about where the first such is."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    beyond = strays = first = place = 0
     with file.open("rb") as stream:
-        try:
-            while block := stream.read(_BLOCK):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
-    return True
+        at_end = False
+        while not at_end:
+            block = stream.read(_BLOCK)
+            at_end = not block
+            text = decoder.decode(block, final=at_end)
+            if (found := _STRAY.search(text)) and not strays:
+                first = place + len(text[: found.start()].encode())
+            beyond += len(block.translate(None, _ASCII))
+            strays += _STRAY.subn("", text)[1]
+            place += len(block)
+    return beyond, strays, first
 
 
-def _delimiter(stream: TextIO, columns: list[str]) -> str:
+def _sample(file: Path, middle: int) -> bytes:
+    """Whole lines around a place: a character that is cut in two would look like another encoding.
+
+    A line that is longer than a sample is cut all the same.
+    """
+    start = max(0, middle - _SAMPLE // 2)
+    with file.open("rb") as stream:
+        stream.seek(start)
+        sample = stream.read(_SAMPLE)
+    begin = sample.find(b"\n", 0, middle - start) + 1 if start else 0
+    return sample[begin : sample.rfind(b"\n", middle - start) + 1 or len(sample)]
+
+
+def _delimiter(stream: TextIO, quote: str, columns: list[str]) -> str:
     """What stands between the columns, by the header; the stream is rewound.
 
     Among the delimiters with which the header has all `columns`, the one that parts it most often.
@@ -293,7 +399,8 @@ def _delimiter(stream: TextIO, columns: list[str]) -> str:
     stream.seek(0)
     best, most = _DELIMITERS[0], (False, 0)
     for delimiter in _DELIMITERS:
-        header = next(csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter), [])
+        lines = io.StringIO(sample, newline="")
+        header = next(csv.reader(lines, delimiter=delimiter, **_quoting(quote)), [])
         fits = (set(columns) <= set(header), len(header))
         if fits > most:
             best, most = delimiter, fits

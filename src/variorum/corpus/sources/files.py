@@ -67,7 +67,12 @@ def checked(settings: LocalSource, root: Path) -> tuple[Path, list[Path]]:
 
 def _found(path: str, suffixes: tuple[str, ...], root: Path) -> tuple[Path, list[Path]]:
     """The folder that names start from, and the files."""
-    place = root / Path(path).expanduser()
+    try:
+        place = root / Path(path).expanduser()
+    except RuntimeError:
+        raise VariorumError(
+            f"source.path: {path}: no home folder of that user is known; write the path out."
+        ) from None
     if place.is_file():
         return place.parent, [place]
     if place.is_dir():

@@ -31,14 +31,17 @@ from variorum.config import GeniusSource
 from variorum.corpus import answers
 from variorum.corpus.answers import Answers
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import FetchContext, secret
+from variorum.corpus.fetching import Facts, FetchContext, secret
+from variorum.corpus.funnel import Step, size
 from variorum.errors import VariorumError
 
 TOKEN = "GENIUS_ACCESS_TOKEN"
 
+_WEB = "web "  # begins the questions that are pages of songs
 _PAUSE = 0.5  # seconds after each request
 _BACKOFF = 0.5  # seconds before a second try; then twice that
 _TIMEOUT = 30  # seconds
+_GONE = (404, 410)  # a song's page is no more: it has no lyrics
 _PAGE = 50  # songs of an artist's list that come at once: the most that the API gives
 
 # A line that is a section's name, which may itself go over lines where it names the singers.
@@ -61,12 +64,12 @@ def fetch(settings: GeniusSource, context: FetchContext) -> Iterator[Document]:
     Raises `VariorumError` if an artist is unknown, the token is missing or wrong, or Genius does
     not answer, and `ChecksumError` for other lyrics than were locked.
     """
-    return answers.fetch(settings, context, lambda kept: _read(settings, kept))
+    return answers.fetch(settings, context, lambda kept: _read(settings, kept, context.facts))
 
 
 def held(settings: GeniusSource, context: FetchContext) -> tuple[str, int]:
     """SHA-256 and size of the documents that Genius gives now."""
-    return answers.held(settings, context, lambda kept: _read(settings, kept))
+    return answers.held(settings, context, lambda kept: _read(settings, kept, context.facts))
 
 
 def cleaned(lyrics: str) -> str:
@@ -77,15 +80,22 @@ def cleaned(lyrics: str) -> str:
     return _BLANK_LINES.sub("\n\n", "\n".join(line.strip() for line in lines)).strip("\n")
 
 
-def _read(settings: GeniusSource, kept: Answers) -> Iterator[Document]:
+def _read(settings: GeniusSource, kept: Answers, facts: Facts) -> Iterator[Document]:
     client = _Client(settings, kept)
+    step = Step("lyrics", "songs without lyrics dropped")
+    facts.steps[:] = [step]  # of this reading; the last one counts
     seen: set[str] = set()
     for artist in _artists(settings.artists, client):
         songs = [song for song in client.songs(artist, settings.max_songs) if song.id not in seen]
         seen |= {song.id for song in songs}
         kept.say(f"Genius, {artist.name}: {len(songs)} songs")
-        yield from songs
-    if not seen:
+        for song in songs:
+            if song.text:
+                step.keep(size(song.text), size(song.text))
+                yield song
+            else:
+                step.drop(f"{song.meta['artist']}: {song.meta['title']}", "")
+    if not step.documents_kept:
         raise VariorumError(
             f"source.artists: Genius has no lyrics of {', '.join(settings.artists)}; name others."
         )
@@ -100,7 +110,7 @@ def _artists(names: tuple[str, ...], client: "_Client") -> list[Artist]:
     known = [
         artist
         for name, artist in zip(names, found, strict=True)
-        if artist is not None and clean_str(artist.name) == clean_str(name)
+        if artist is not None and _is_called(artist, name)
     ]
     if len(known) == len(names):
         return known
@@ -115,6 +125,10 @@ def _artists(names: tuple[str, ...], client: "_Client") -> list[Artist]:
     )
 
 
+def _is_called(artist: Artist, name: str) -> bool:
+    return bool(clean_str(artist.name) == clean_str(name))
+
+
 def _document(song: dict[str, Any], artist: str, lyrics: str) -> Document:
     title = _IN_BRACKETS.sub("", song["title"]).strip() or song["title"]
     return Document(
@@ -123,18 +137,6 @@ def _document(song: dict[str, Any], artist: str, lyrics: str) -> Document:
         text=cleaned(lyrics),
         meta={"artist": artist, "title": song["title"], "url": song["url"]},
     )
-
-
-@contextmanager
-def _understood() -> Iterator[None]:
-    """Say it in one line if an answer is not as the package expects it."""
-    try:
-        yield
-    except (KeyError, IndexError, TypeError, AttributeError) as problem:
-        raise VariorumError(
-            f"Genius answers in another form than lyricsgenius {version('lyricsgenius')} reads "
-            f"({type(problem).__name__}: {problem}); look for a newer version of that package."
-        ) from None
 
 
 class _Client(Genius):  # type: ignore[misc]  # the package comes without types
@@ -148,6 +150,7 @@ class _Client(Genius):  # type: ignore[misc]  # the package comes without types
         self.API_ROOT, self.WEB_ROOT = settings.api, settings.site
         self.PUBLIC_API_ROOT = f"{settings.site}api/"
         self._has_token, self._kept, self._status = bool(token), kept, 0
+        self._questions: list[str] = []  # of the step at hand
         retry = Retry(
             total=4,
             connect=2,
@@ -162,12 +165,15 @@ class _Client(Genius):  # type: ignore[misc]  # the package comes without types
 
     def artist_of(self, name: str) -> Artist | None:
         """The artist whom Genius takes for that name, who may be another one."""
-        with _understood():
-            return self.search_artist(name, max_songs=0)
+        with self._understood():
+            artist = self.search_artist(name, max_songs=0)
+        if artist is None or not _is_called(artist, name):
+            self._forget()
+        return artist
 
     def songs(self, artist: Artist, most: int) -> list[Document]:
-        """The artist's songs that have lyrics, the most popular first."""
-        with _understood():
+        """The artist's songs, the most popular first; the text of some may be empty."""
+        with self._understood():
             full = self.search_artist(
                 artist.name,
                 max_songs=most,
@@ -176,8 +182,35 @@ class _Client(Genius):  # type: ignore[misc]  # the package comes without types
                 artist_id=artist._body["id"],
             )
             assert full is not None
-            found = [_document(song._body, full.name, song.lyrics) for song in full.songs]
-        return [song for song in found if song.text]
+            return [_document(song._body, full.name, song.lyrics) for song in full.songs]
+
+    def lyrics(self, *arguments: Any, **named: Any) -> str | None:
+        """The lyrics of a song's page; one without any may have come by mistake."""
+        found: str | None = super().lyrics(*arguments, **named)
+        if not found:
+            self._kept.doubt(self._questions[-1])
+        return found
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Say it in one line if an answer is not as the package expects it, and forget it."""
+        self._questions.clear()
+        try:
+            yield
+        except (KeyError, IndexError, TypeError, AttributeError, AssertionError) as problem:
+            self._forget()
+            raise VariorumError(
+                "Genius answers in another form than lyricsgenius "
+                f"{version('lyricsgenius')} reads ({type(problem).__name__}: {problem}); look for "
+                "a newer version of that package."
+            ) from None
+
+    def _forget(self) -> None:
+        """Keep no answer of this step, but for the pages of songs that were read before."""
+        last = len(self._questions) - 1
+        for number, question in enumerate(self._questions):
+            if number == last or not question.startswith(_WEB):
+                self._kept.forget(question)
 
     def _make_request(
         self,
@@ -189,7 +222,8 @@ class _Client(Genius):  # type: ignore[misc]  # the package comes without types
         **options: Any,
     ) -> dict[str, Any]:
         """One answer, as the package gives it: from what is kept, or else from Genius."""
-        question = f"{'web' if web else 'api'} {path}?{urlencode(sorted((params_ or {}).items()))}"
+        question = f"{_WEB if web else 'api '}{path}?{urlencode(sorted((params_ or {}).items()))}"
+        self._questions.append(question)
         content = self._kept.kept(question)
         if content is None:
             answer = self._asked(path, method, params_, public_api, web, options)
@@ -220,6 +254,8 @@ class _Client(Genius):  # type: ignore[misc]  # the package comes without types
         else:
             if self._status == 200:
                 return answer
+            if web and self._status in _GONE:
+                return {"html": ""}
             reason = ""
         if self._status == 401:
             raise VariorumError(
