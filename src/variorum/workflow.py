@@ -70,6 +70,16 @@ def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
     return clear
 
 
+def meant(value: Any) -> Any:
+    """A value of `--config` as YAML has it: Snakemake leaves these words as text in nested ones."""
+    if isinstance(value, Mapping):
+        return {name: meant(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [meant(inner) for inner in value]
+    words = {"true": True, "false": False, "null": None}
+    return words.get(value, value) if isinstance(value, str) else value
+
+
 class Flow:
     """The plans of the current experiment and of the ablations, as Snakemake's rules see them."""
 
@@ -77,7 +87,7 @@ class Flow:
         """`overrides` is what `--config` gave; with `dry_run` nothing is downloaded to plan."""
         self.root = root
         self.store = Store(root)
-        self._overrides = {k: v for k, v in overrides.items() if k != WHOLE_GRAPH}
+        self._overrides = {k: meant(v) for k, v in overrides.items() if k != WHOLE_GRAPH}
         self._whole = overrides.get(WHOLE_GRAPH) == "whole"
         self._offline = dry_run
         self._ablations: dict[str, Plan] = {}

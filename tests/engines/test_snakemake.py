@@ -96,6 +96,17 @@ def test_another_number_of_cores_gives_the_same_files(finished: Project, tmp_pat
     assert '"processes": 2' in run
 
 
+def test_nested_settings_of_every_kind_are_understood(again: Project) -> None:
+    """Numbers, truths, nothing and lists lead to the keys that a file leads to."""
+    nested = "model={attention_dropout: null, bias: false, ngrams: [2, 3], n_head: 1}"
+    done = again.snakemake("-n", "--config", nested, "--", "pretrain")
+    (again.root / "config/config.yaml").write_text(
+        "experiment: micro\nmodel: {bias: false, ngrams: [2, 3], n_head: 1}\n"
+    )
+    key = again.run("variorum", "config").stdout
+    assert re.search(r"pretrain/[0-9a-f]{12} ", key)[0].strip() in said(done)
+
+
 def test_a_deleted_result_that_is_needed_again_is_all_that_runs(again: Project) -> None:
     encoded = next((again.root / "results/encode").glob("*/train.bin")).parent
     shutil.rmtree(encoded)
