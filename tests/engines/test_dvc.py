@@ -92,7 +92,10 @@ def test_deleted_results_come_back_and_only_pages_are_put_in_place(again: Projec
     assert list(again.root.glob(f"results/evaluate/*/{MANIFEST}")), "out of the report's bundle"
 
 
-@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+@pytest.mark.parametrize(
+    "link",
+    ["copy", *(pytest.param(link, marks=pytest.mark.long) for link in ("hardlink", "symlink"))],
+)
 def test_a_clone_pulls_everything_whatever_links_its_cache_makes(
     stored: Project, tmp_path: Path, link: str
 ) -> None:

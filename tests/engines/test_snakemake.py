@@ -84,6 +84,7 @@ def test_after_a_run_nothing_is_to_be_done_whatever_the_times_say(again: Project
     assert NOTHING in said(again.snakemake(REPORT))
 
 
+@pytest.mark.long
 def test_another_number_of_cores_gives_the_same_files(finished: Project, tmp_path: Path) -> None:
     other = copy_project(tmp_path / "a folder with spaces")
     add_micro_experiment(other)
