@@ -651,12 +651,12 @@ NAMED_OUTSIDE = {
     "VariorumError": "raised",
     "canonical": "writes the model's settings as they stand in the spec",
     "restored": "reads them again; the inverse of `canonical`, held by a property test",
-    "write_atomically": "writes the bytes that it is given",
+    "replacing": "gives a place for the state that is written, and puts it in place",
 }
 """Why a name from outside that code of a stage mentions can change no result silently."""
 
 CALLED_OUTSIDE = {
-    "variorum.atomic:write_atomically",
+    "variorum.atomic:replacing",
     "variorum.components:load",
     "variorum.config:ChangingSource.lock_name",  # made of settings; a cache's folder, and messages
     "variorum.config:canonical",
@@ -670,6 +670,7 @@ CALLED_OUTSIDE = {
     "variorum.store:Result.spec",
     "variorum.store:Spec.ref",
     "variorum.task:Task.settings",  # those of the spec, which it checks
+    "variorum.task:Task.use_device",  # another device is another platform, as `run.json` tells
 }
 """What code of a stage may call outside, methods included."""
 

@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 import flow
 from conftest import Project
 from test_runner import failure, results_are_whole
 from variorum import cli, library, runner, tracking
-from variorum.atomic import write_atomically
 from variorum.errors import Stopped, VariorumError
 from variorum.machine import Machine
 from variorum.plan import Node
@@ -119,15 +121,15 @@ def test_a_training_on_a_full_disk_goes_on_from_its_last_state(
     runner.hand_over(store, node.spec, node.label)
     often = Machine(checkpoint_seconds=0)
 
-    def write(path: Path, content: bytes) -> None:
+    def write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
         nonlocal saved
         saved += 1
         if saved > 7:
-            no_space()
-        write_atomically(path, content)
+            raise SafetensorError("Error while serializing: I/O error: No space (os error 28)")
+        save_file(tensors, path, metadata)
 
     with monkeypatch.context() as patch:
-        patch.setattr("variorum.training.state.write_atomically", write)
+        patch.setattr("variorum.training.state.save_file", write)
         with pytest.raises(VariorumError, match="no space is left"):
             runner.run(store, node.ref, often)
     assert not store.folder(node.ref).exists()

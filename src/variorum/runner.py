@@ -97,8 +97,9 @@ def _make(store: Store, spec: Spec, label: str, here: Machine, progress: Progres
     scratch = store.scratch(spec.ref)
     output = scratch / "output"
     shutil.rmtree(output, ignore_errors=True)
-    for half_written in scratch.glob("*.safetensors.*.new"):  # by one that was killed
-        half_written.unlink()
+    for pattern in ("*.safetensors.*.new", ".tmp*"):  # half written by one that was killed
+        for file in scratch.glob(pattern):
+            file.unlink()
     output.mkdir(parents=True)
     _refuse_two_disks(store, output)
     _remove_if_empty(store.folder(spec.ref))  # Snakemake made it; until it is full it is absent

@@ -5,6 +5,10 @@ either the state before or the state after.
 """
 
 import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -55,8 +59,21 @@ def write(path: Path, state: State, last_interval: State | None = None) -> None:
         for name, tensor in last_interval.tensors.items():
             tensors[LAST_INTERVAL + name] = tensor
     # more than one entry of metadata would be written in an order that changes
-    with replacing(path) as new:  # straight to the file: there is no second copy in memory
+    with replacing(path) as new, _as_os_error(path):
+        # straight to the file: there is no second copy in memory
         save_file(tensors, new, {"positions": json.dumps(positions)})
+
+
+@contextmanager
+def _as_os_error(path: Path) -> Iterator[None]:
+    """Raise what the disk refused as Python does; safetensors tells it in words."""
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def read(path: Path) -> tuple[State, State | None] | None:
