@@ -51,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("cli") / "project")
     add_micro_experiment(project)
     plan = flow.current(project.root)
-    flow.before(project.root, plan, "figures")
+    flow.before(project.root, plan, "evaluate")
     return project
 
 

@@ -49,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment up to its fine-tuned model, and both seeds of an ablation."""
     project = flow.copy_project(tmp_path_factory.mktemp("kept") / "project")
     flow.add_micro_experiment(project)
-    flow.before(project.root, flow.current(project.root), "figures")
+    flow.before(project.root, flow.current(project.root), "evaluate")
     (project.root / "config/ablations/seeds.yaml").write_text(SEEDS)
     flow.finish(project.root, ablation(project.root, "seeds"))
     return project
@@ -283,7 +283,7 @@ def test_models_of_the_finetuned_kind_are_judged_too(here: Path) -> None:
     with pytest.raises(ConfigError, match="seed 2 is not among those kept as old"):
         ablation(here, "before")
     second = flow.current(here, seed=2)
-    flow.before(here, second, "figures")
+    flow.before(here, second, "evaluate")
     keep(here, "old", [str(second.of_stage("finetune")[0].ref)])
     run = ablation(here, "before").last.upstream["before/2"]
     assert run.upstream["model"].ref == second.of_stage("finetune")[0].ref

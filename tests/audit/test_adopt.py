@@ -257,7 +257,7 @@ def test_where_only_what_was_made_before_was_edited_the_rest_is_adopted_as_it_is
 
 def test_a_training_of_one_interval_is_run_again_as_a_whole(here: Path) -> None:
     (here / "config/config.yaml").write_text("experiment: tiny\npretrain: {val_interval: 30}\n")
-    flow.before(here, flow.current(here), "figures")
+    flow.before(here, flow.current(here), "evaluate")
     adopted = adopt(here, ["pretrain"], package=edit(here, SPLIT))
     (trained,) = (result for result, _ in adopted.results if result.ref.stage == "pretrain")
     assert told(trained)["evidence"] == [
@@ -269,7 +269,7 @@ def test_a_model_chosen_before_the_last_interval_is_held_against_the_log(here: P
     file = here / "config/config.yaml"
     fast = "{learning_rate: 1.0, warmup_steps: 1, max_steps: 7, val_interval: 2}"
     file.write_text(f"experiment: tiny\npretrain: {fast}\n")
-    flow.before(here, flow.current(here), "figures")
+    flow.before(here, flow.current(here), "evaluate")
     old = Store(here).open(flow.current(here).of_stage("pretrain")[0].ref)
     rows = list(csv.DictReader(old.file("metrics.csv").open()))
     (row,) = [row for row in rows if row["step"] == str(old.json("metrics.json")["chosen_step"])]
@@ -411,7 +411,7 @@ def test_a_result_adopted_from_an_adopted_one_leads_to_the_original_and_keeps_it
 
 def test_a_proof_begins_from_the_original_where_it_is_here(here: Path) -> None:
     (here / "config/config.yaml").write_text("experiment: tiny\npretrain: {val_interval: 30}\n")
-    flow.before(here, flow.current(here), "figures")
+    flow.before(here, flow.current(here), "evaluate")
     original = flow.current(here).of_stage("pretrain")[0].ref
     adopt(here, ["pretrain"], because="split in two", package=edit(here, SPLIT))
     adopt(here, ["pretrain"], package=edit(here, RENAMED))
