@@ -42,5 +42,20 @@ def test_positions_are_counted_in_ranges_that_double() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("context", "ends"),
+    [
+        (1, [1]),
+        (2, [1, 2]),
+        (4, [1, 4]),
+        (8, [1, 3, 8]),
+        (11, [1, 3, 7, 11]),
+        (128, [1, 3, 7, 15, 31, 63, 128]),
+    ],
+)
+def test_ranges_go_to_the_end_and_none_is_a_remnant(context: int, ends: list[int]) -> None:
+    assert [row["to"] for row in by_position(np.ones(context), context)] == ends
+
+
 def test_a_text_shorter_than_its_context_has_fewer_ranges() -> None:
     assert [row["to"] for row in by_position(np.ones(5), 64)] == [1, 3, 7]

@@ -49,11 +49,12 @@ def by_position(nats: NDArray[np.float64], context_length: int) -> list[dict[str
     """Mean nats by how many tokens of context were seen, in ranges that double.
 
     `nats` were scored in separate blocks: the first of each saw one token, the last a full context.
+    What is left at the end, if it is less than half a range, goes to the last.
     """
     seen = np.arange(len(nats)) % context_length + 1
     rows, low = [], 1
     while low <= context_length:
-        high = min(2 * low - 1, context_length)
+        high = 2 * low - 1 if 3 * low - 1 <= context_length else context_length
         here = nats[(seen >= low) & (seen <= high)]
         if len(here):
             rows.append({"from": low, "to": high, "nats_per_token": float(here.mean())})
