@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from variorum.report.statistics import estimate, paired_difference
+from variorum.report.statistics import detectable, estimate, paired_difference, simultaneous
 
 values = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
 
@@ -60,3 +60,23 @@ def test_interval_that_includes_zero_shows_no_difference():
     assert not estimate([-1.0, 1.0, 0.5]).shows_difference
     assert not estimate([0.0, 0.0, 0.0]).shows_difference
     assert estimate([0.2, 0.21, 0.19]).shows_difference
+
+
+@pytest.mark.parametrize(("seeds", "comparisons"), [(3, 1), (5, 1), (5, 4), (10, 2)])
+def test_the_detectable_difference_is_found_four_times_in_five(seeds, comparisons):
+    confidence = simultaneous(comparisons)
+    sample = estimate(list(np.linspace(-1, 1, seeds)))
+    needed = detectable(sample, confidence)
+    draws = np.random.default_rng(1).normal(needed, sample.sd, (4000, seeds))
+    shown = [estimate(list(row), confidence).shows_difference for row in draws]
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.025)
+
+
+def test_without_a_spread_nothing_can_be_said_of_power():
+    assert detectable(estimate([1.0])) is None
+    assert detectable(estimate([2.0, 2.0, 2.0])) == 0
+
+
+def test_two_seeds_show_only_what_is_huge():
+    two, five = (estimate(list(np.linspace(-1, 1, n))) for n in (2, 5))
+    assert detectable(two) / two.sd > 5 * detectable(five) / five.sd

@@ -5,6 +5,7 @@ import io
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from sample_report import positions_table
 
@@ -80,6 +81,31 @@ def test_direction_decides_which_is_better(lower_is_better, verdict):
     assert table.rows[1].verdict == verdict
 
 
+def test_intervals_of_several_differences_hold_together():
+    draw = np.random.default_rng(0)
+    variants = ["base", *"abcd"]
+    missed = 0
+    for _ in range(400):
+        given = [
+            Run(variant, seed, value, f"{variant}-{seed}", 10)
+            for variant in variants
+            for seed, value in enumerate(draw.normal(size=5), 1)
+        ]
+        words = {**WORDS, "variants": variants, "baseline": "base"}
+        table = ablation_table(given, **words)
+        missed += any(row.verdict in ("better", "worse") for row in table.rows)
+    assert missed / 400 < 0.07
+    assert "The intervals of the 4 differences hold together" in markdown(table)
+
+
+def test_what_could_have_been_shown_stands_beside_what_was():
+    table = positions_table()
+    assert "shown at 80 % power" in markdown(table)
+    assert table.rows[0].detectable is None
+    for row in table.rows[1:]:
+        assert f"| {row.detectable:.4f} | {row.verdict} |" in markdown(table)
+
+
 def test_one_seed_has_no_interval_and_no_verdict():
     table = ablation_table(runs([1.0], [0.5]), **WORDS)
     assert table.rows[1].verdict == "one seed: cannot tell"
@@ -93,7 +119,7 @@ def test_a_bar_in_a_name_does_not_break_the_markdown():
         for line in markdown(ablation_table(runs([1.0, 2.0], [2.0, 1.0]), **WORDS)).splitlines()
         if "a\\|b" in line
     )
-    assert line.replace("\\|", "").count("|") == 10
+    assert line.replace("\\|", "").count("|") == 11
 
 
 def test_missing_and_repeated_runs_are_refused():

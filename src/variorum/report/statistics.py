@@ -3,17 +3,21 @@
 Runs of one seed share their initial numbers and their batches, so two variants are compared seed
 by seed: the difference of pairs has far less spread than the two means have. Intervals are
 Student's t, two-sided; with five seeds and near-normal scatter they are honest, and with two they
-are as wide as they ought to be.
+are as wide as they ought to be. Where several variants are compared with one baseline, each
+interval is widened so that all of them hold together (Bonferroni): among twenty useless ideas, one
+would otherwise look good.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, stdev
 
-from scipy import stats
+from scipy import optimize, stats
 
 CONFIDENCE = 0.95
+POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,43 @@ def paired_difference(
     if not seeds:
         return None
     return estimate([values[seed] - baseline[seed] for seed in seeds], confidence)
+
+
+def simultaneous(comparisons: int, confidence: float = CONFIDENCE) -> float:
+    """The confidence that each of so many intervals needs for all of them to hold together."""
+    return 1 - (1 - confidence) / max(1, comparisons)
+
+
+def detectable(
+    found: Estimate, confidence: float = CONFIDENCE, power: float = POWER
+) -> float | None:
+    """The smallest true difference that pairs such as these show with the probability `power`.
+
+    A test of size 1 - confidence finds a difference δ by the noncentral t distribution, whose
+    noncentrality is δ √n / sd (Cohen 1988, section 2.3). None where there is no spread to go by.
+    """
+    if found.sd is None:
+        return None
+    return _shift(found.n, confidence, power) * found.sd / math.sqrt(found.n)
+
+
+@cache
+def _shift(n: int, confidence: float, power: float) -> float:
+    """The noncentrality at which a test of n pairs has this power."""
+    degrees = n - 1
+    edge = float(stats.t.ppf((1 + confidence) / 2, degrees))
+    spreads = stats.chi(degrees, scale=1 / math.sqrt(degrees))
+
+    def lacking(shift: float) -> float:
+        """What the test lacks; scipy's noncentral t has holes, so by its definition."""
+
+        def beyond(spread: float) -> float:
+            reach = edge * spread
+            return float(stats.norm.sf(reach - shift) + stats.norm.cdf(-reach - shift))
+
+        return power - float(spreads.expect(beyond))
+
+    most = 1.0
+    while lacking(most) > 0:
+        most *= 2
+    return float(optimize.brentq(lacking, 0.0, most))

@@ -2,7 +2,8 @@
 
 Takes one row per run. Gives an `AblationTable`, whose Markdown and CSV say the same from one
 source: mean and spread over the seeds, the interval of the mean, the paired difference to the
-baseline with its interval, and the keys that the numbers stand on. Nothing in it varies when the
+baseline with its interval and what difference could have been shown at all, and the keys that the
+numbers stand on. Nothing in it varies when the
 same runs are tabulated again: no times, no paths, no hosts.
 """
 
@@ -14,7 +15,15 @@ from dataclasses import dataclass
 from variorum.errors import VariorumError
 from variorum.report.adoption import MARK
 from variorum.report.numbers import count, fixed, signed
-from variorum.report.statistics import CONFIDENCE, Estimate, estimate, paired_difference
+from variorum.report.statistics import (
+    CONFIDENCE,
+    POWER,
+    Estimate,
+    detectable,
+    estimate,
+    paired_difference,
+    simultaneous,
+)
 
 DIGITS = 4  # of people's table: a seed's scatter stands in the third or fourth decimal
 CSV_DIGITS = 6
@@ -42,12 +51,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant over its seeds, by seed. `difference` is to the baseline, whose own is None."""
+    """One variant over its seeds, by seed. `difference` is to the baseline, whose own is None.
+
+    detectable: the smallest true difference that these runs would show four times in five.
+    """
 
     variant: str
     parameters: int
     value: Estimate
     difference: Estimate | None
+    detectable: float | None
     verdict: str
     runs: tuple[Run, ...]
 
@@ -117,27 +130,41 @@ def ablation_table(
         raise VariorumError(
             f"table: the baseline '{baseline}' has no runs; finish the ablation first: {command}"
         )
+    confidence = simultaneous(len(by_variant) - 1)
     rows = tuple(
-        _row(variant, seeds, None if variant == baseline else by_variant[baseline], lower_is_better)
+        _row(
+            variant,
+            seeds,
+            None if variant == baseline else by_variant[baseline],
+            confidence,
+            lower_is_better,
+        )
         for variant, seeds in by_variant.items()
     )
     return AblationTable(title, question, metric, baseline, command, rows)
 
 
 def _row(
-    variant: str, seeds: dict[int, Run], baseline: dict[int, Run] | None, lower_is_better: bool
+    variant: str,
+    seeds: dict[int, Run],
+    baseline: dict[int, Run] | None,
+    confidence: float,
+    lower_is_better: bool,
 ) -> Row:
+    """`confidence` is that of the interval of the difference."""
     values = {seed: run.value for seed, run in sorted(seeds.items())}
     difference = None
     verdict = "baseline"
     if baseline is not None:
-        difference = paired_difference(values, {seed: run.value for seed, run in baseline.items()})
+        others = {seed: run.value for seed, run in baseline.items()}
+        difference = paired_difference(values, others, confidence)
         verdict = _verdict(difference, lower_is_better)
     return Row(
         variant=variant,
         parameters=next(iter(seeds.values())).parameters,
         value=estimate(list(values.values())),
         difference=difference,
+        detectable=None if difference is None else detectable(difference, confidence),
         verdict=verdict,
         runs=tuple(seeds[seed] for seed in values),
     )
@@ -165,16 +192,18 @@ def markdown(table: AblationTable) -> str:
         f"{percent} % interval",
         f"difference to {table.baseline}",
         f"{percent} % interval",
+        f"shown at {round(100 * POWER)} % power",
         "verdict",
     ]
     lines = [f"# {table.title}", "", table.question, ""]
-    lines += [_line(head), _line(["---"] + ["---:"] * 7 + ["---"])]
+    lines += [_line(head), _line(["---"] + ["---:"] * 8 + ["---"])]
     lines += [_line(_cells(row)) for row in table.rows]
     lines += [
         "",
         f"Mean, sample standard deviation and Student's t interval over the seeds. Differences are "
         f"taken seed by seed against `{table.baseline}`; where their interval includes 0, the runs "
-        "show no difference.",
+        f"show no difference.{_together(len(table.rows) - 1)} The number before the verdict is the "
+        "smallest true difference that so many seeds with such a scatter show four times in five.",
         "",
         "Run again:",
         "",
@@ -197,6 +226,15 @@ def markdown(table: AblationTable) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _together(comparisons: int) -> str:
+    if comparisons < 2:
+        return ""
+    return (
+        f" The intervals of the {comparisons} differences hold together: each is widened for all "
+        "of them (Bonferroni)."
+    )
+
+
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
@@ -212,6 +250,7 @@ def _cells(row: Row) -> list[str]:
         interval(row.value),
         "" if difference is None else signed(difference.mean, DIGITS),
         "" if difference is None else interval(difference, signed),
+        "" if row.detectable is None else fixed(row.detectable, DIGITS),
         row.verdict,
     ]
 
@@ -234,6 +273,7 @@ CSV_COLUMNS = (
     "difference",
     "difference_low",
     "difference_high",
+    "detectable",
     "verdict",
     "keys",
     "metric",
@@ -255,6 +295,7 @@ def csv_text(table: AblationTable) -> str:
         value, difference = row.value, row.difference
         numbers = [value.mean, value.sd, value.low, value.high]
         numbers += [difference.mean, difference.low, difference.high] if difference else [None] * 3
+        numbers.append(row.detectable)
         writer.writerow(
             [row.variant, row.parameters, value.n]
             + ["" if number is None else _plain(number) for number in numbers]
