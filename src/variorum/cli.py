@@ -137,7 +137,7 @@ def config(
 ) -> None:
     """Print the settings that count, where each was written, and the keys they lead to."""
     from variorum.experiments import load_experiment, provenance
-    from variorum.plan import plan_experiment
+    from variorum.plan import in_yaml, plan_experiment
     from variorum.store import Store
 
     root = find_project()
@@ -145,7 +145,7 @@ def config(
     width = max(len(name) for name, _, _ in provenance(loaded))
     print(f"experiment {loaded.name}")
     for name, value, origin in provenance(loaded):
-        print(f"  {name:<{width}} = {value!r:<24} # {origin}")
+        print(f"  {name:<{width}} = {in_yaml(value):<24} # {origin}")
     store = Store(root)
     print("results")
     for node in plan_experiment(loaded, root, offline=True):
@@ -378,6 +378,8 @@ def describe(
     machine.use_one_thread()
     from variorum import described
 
+    if result is not None and "=" in result:
+        raise VariorumError(f"{result} is a setting and no result; give it as --config '{result}'")
     if result is not None and config:
         raise VariorumError(
             f"{result} is finished, and --config changes what is planned; give one of them"
@@ -544,5 +546,10 @@ def _overrides(changes: list[str]) -> dict[str, Any]:
         name, sign, value = change.partition("=")
         if not sign:
             raise VariorumError(f"{change}: write NAME=VALUE, such as experiment=tiny")
+        if "." in name:
+            section, _, inner = name.partition(".")
+            raise VariorumError(
+                f"{change}: write nested settings in braces, as '{section}={{{inner}: {value}}}'"
+            )
         overrides[name] = read_value(value, change)
     return overrides

@@ -20,7 +20,7 @@ from variorum.plan import Node, plan_ablation, plan_experiment
 from variorum.project import find_project
 from variorum.references import References, at
 from variorum.report.adoption import Adoption
-from variorum.store import Ref, Result, Store
+from variorum.store import MANIFEST, Ref, Result, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,15 @@ def open(
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:
     """The result that `reference` names."""
     named = at(reference) or References(find_project(root)).named(reference)
-    return named.store.open(named.one())
+    ref = named.one()
+    if named.plan and ref in named.plan.nodes and not named.store.exists(ref):
+        label = named.plan.nodes[ref].label
+        raise VariorumError(
+            f"{label}: there is no complete result {ref}; make it with `snakemake --cores 4 "
+            f"results/{ref}/{MANIFEST}`, or fetch it with `dvc pull` where it was stored. For "
+            "another model name its experiment, such as tiny; `variorum ls` lists what is here"
+        )
+    return named.store.open(ref)
 
 
 def runs(*, root: Path | None = None) -> pd.DataFrame:

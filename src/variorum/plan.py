@@ -379,7 +379,7 @@ def _side_of(model: str) -> str:
 def experiment_command(loaded: LoadedExperiment) -> str:
     """The command that makes this report again, where `config/config.yaml` overrides nothing."""
     options = [f"experiment={loaded.name}"]
-    options += [f"{name}={_flow(value)}" for name, value in sorted(loaded.overrides.items())]
+    options += [f"{name}={in_yaml(value)}" for name, value in sorted(loaded.overrides.items())]
     return f"snakemake --cores 4 --config {shlex.join(options)} -- {REPORT}"
 
 
@@ -388,12 +388,12 @@ def ablation_command(name: str) -> str:
     return f"snakemake --cores 4 reports/{name}/table.md"
 
 
-def _flow(value: Any) -> str:
+def in_yaml(value: Any) -> str:
     """A value as YAML's flow style writes it."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {_flow(item)}" for name, item in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {in_yaml(item)}" for name, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(in_yaml, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if not isinstance(value, str):

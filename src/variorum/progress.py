@@ -16,6 +16,11 @@ FORMAT = "{desc}  {elapsed} gone, {remaining} left"
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_REFRESHES = 0.2
 
+ESCAPED = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"
+}
+"""What a terminal would obey, spelled out: a model may write anything."""
+
 
 class Progress:
     """Says what a stage is doing, to the terminal and to its log."""
@@ -28,7 +33,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line."""
-        line = f"{self.label}  {text}"
+        line = f"{self.label}  {text}".translate(ESCAPED)
         if self._live:  # above this bar, or that of what it is part of
             tqdm.write(line, file=sys.stderr)
         else:
