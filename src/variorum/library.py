@@ -113,9 +113,10 @@ def find(reference: str | Path | None = None, *, root: Path | None = None) -> Re
     if named.plan and ref in named.plan.nodes and not named.store.exists(ref):
         label = named.plan.nodes[ref].label
         raise VariorumError(
-            f"{label}: there is no complete result {ref}; make it with `snakemake --cores 4 "
-            f"results/{ref}/{MANIFEST}`, or fetch it with `dvc pull` where it was stored. For "
-            "another model name its experiment, such as tiny; `variorum ls` lists what is here"
+            f"{label}: results/{ref}/{MANIFEST} does not exist: there is no complete result {ref}; "
+            f"make it with `snakemake --cores 4 results/{ref}/{MANIFEST}`, or fetch it with "
+            "`dvc pull` where it was stored. For another model name its experiment, such as tiny; "
+            "`variorum ls` lists what is here"
         )
     return named.store.open(ref)
 
