@@ -278,6 +278,9 @@ def test_runs_holds_settings_metrics_and_cost(here: Path) -> None:
     assert row["model.n_embd"] == 16
     assert row["training.max_steps"] == 30
     assert row["model.positions"] == "learned"
+    assert row["model.feed_forward"] == "gelu", "also what its key leaves out"
+    tuned = table.loc[ref_of(here, "finetune").key]
+    assert (tuned["model.n_embd"], tuned["pretrained"]) == (16, ref.key)
     metrics = result.json("metrics.json")
     assert {name: row[name] for name in metrics} == metrics
     assert row["seconds"] == result.run["seconds"]

@@ -388,8 +388,17 @@ def _validate(model: type[AnySettings], layers: Layered, file: str) -> AnySettin
     try:
         return model.model_validate(layers.values)
     except ValidationError as error:
-        lines = [_line(model, layers, file, fault) for fault in error.errors()]
+        faults = error.errors()
+        lines = [_line(model, layers, file, f) for f in faults if not _is_echo(f, faults)]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _is_echo(fault: Any, faults: Sequence[Any]) -> bool:
+    """Whether a list is called too short only because entries of it were refused."""
+    place = fault["loc"]
+    return fault["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and other is not fault for other in faults
+    )
 
 
 def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from variorum.config import MODELS, MOST_SEED, SamplingSettings
+from variorum.config import MODELS, MOST_SEED, STAGES, SamplingSettings, with_neutrals
 from variorum.errors import VariorumError
 from variorum.experiments import ablation_names, check, load_ablation, load_experiment
 from variorum.machine import Device, computing_on
@@ -122,7 +122,11 @@ def find(reference: str | Path | None = None, *, root: Path | None = None) -> Re
 
 
 def runs(*, root: Path | None = None) -> pd.DataFrame:
-    """Every model and its evaluations: settings, metrics, cost and key, one row a model."""
+    """Every model and its evaluations: settings, metrics, cost and key, one row a model.
+
+    A fine-tuned model's row has the settings `model.…` of the one that it began as, and its key as
+    `pretrained`.
+    """
     import pandas as pd
 
     store = Store(find_project(root))
@@ -138,7 +142,7 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
                     "key": ref.key,
                     "stage": stage,
                     "label": labels.get(ref, run.get("label")),
-                    **_flat(result.spec.settings),
+                    **_flat(_settings(store, result)),
                     **result.json("metrics.json"),
                     **scores.get(ref, {}),
                     "seconds": run.get("seconds"),
@@ -148,6 +152,18 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _settings(store: Store, result: Result) -> dict[str, Any]:
+    """A model's settings, with those that its key leaves out as they are neutral."""
+    spec = result.spec
+    settings = with_neutrals(STAGES[spec.ref.stage], dict(spec.settings))
+    beginning = spec.upstream.get("model")
+    if beginning is not None:
+        settings["pretrained"] = beginning.key
+        if store.exists(beginning):
+            settings["model"] = _settings(store, store.open(beginning))["model"]
+    return settings
 
 
 def _labels(store: Store) -> dict[Ref, str]:
