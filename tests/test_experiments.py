@@ -63,6 +63,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pretrain": {"warmup_steps": 9999}}, "leaves nothing of max_steps"),
     ({"pretrain": {"min_learning_rate": 0.5}}, "min_learning_rate: 0.5 is above learning_rate"),
     ({"evaluate": {"stride": 1000}}, "1000 is more than model.context_length = 128"),
+    ({"finetune": {"freeze": ["h.0", "h.4"]}}, "no part of a model is called h.4; there are wte, "),
+    ({"finetune": {"freeze": ["wtee"]}}, "finetune.freeze: no part of a model is called wtee"),
     ({"pretrain": {"stride": 129}}, "pretrain.stride: 129 is more than model.context_length = 128"),
     (
         {"finetune": {"replay": 0.02}},

@@ -903,6 +903,21 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
+    def _frozen_parts_exist(self) -> Self:
+        """Found here rather than after the pretraining; deeper names are checked with the model."""
+        layers = [f"h.{number}" for number in range(self.model.n_layer)]
+        known = ["wte", "positions", "shift", "ngrams", "h", *layers, "ln_f", "lm_head"]
+        for name in self.finetune.freeze:
+            part = ".".join(name.split(".")[: 1 + name.startswith("h.")])
+            if part not in known:
+                raise PydanticCustomError(
+                    "freeze",
+                    "finetune.freeze: no part of a model is called {found}; there are {known}",
+                    {"found": name, "known": ", ".join(known)},
+                )
+        return self
+
+    @model_validator(mode="after")
     def _strides_fit(self) -> Self:
         """Text between two windows would be scored, or trained on, by nobody."""
         context = self.model.context_length
