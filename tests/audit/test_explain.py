@@ -22,6 +22,7 @@ from variorum.audit.reasons.differences import (
     Moved,
     Reached,
     Unseen,
+    _spelled,
     code_differences,
 )
 from variorum.audit.reasons.explain import reason, why
@@ -266,6 +267,11 @@ def test_a_result_whose_source_was_not_kept_says_so(
 
 def sources(**modules: str) -> dict[str, str]:
     return {f"variorum.{name}:*": text for name, text in modules.items()}
+
+
+def test_values_differ_by_type_and_not_by_the_order_of_keys() -> None:
+    assert _spelled([{"a": 1, "b": None}]) == _spelled(({"b": None, "a": 1},))
+    assert _spelled([1]) != _spelled([1.0]) != _spelled(["1.0"])
 
 
 def test_edits_without_effect_are_no_differences_of_code() -> None:

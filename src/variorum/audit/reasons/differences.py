@@ -6,6 +6,7 @@ of code, a library's version, the bytes of a source. Where a result is absent th
 """
 
 import hashlib
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -277,8 +278,13 @@ def _changed(step: Step) -> list[Place]:
     return [
         place
         for place in dict.fromkeys([*new, *old])
-        if repr(old.get(place, NOT_SET)) != repr(new.get(place, NOT_SET))  # 1 and 1.0 differ
+        if _spelled(old.get(place, NOT_SET)) != _spelled(new.get(place, NOT_SET))
     ]
+
+
+def _spelled(value: Any) -> str:
+    """A value as text, in which 1 and 1.0 differ, and the order of keys makes no difference."""
+    return json.dumps(value, sort_keys=True, default=repr)
 
 
 def _setting(step: Step, place: Place, written: Mapping[str, Place]) -> Setting:
