@@ -135,6 +135,7 @@ def test_deleting_an_upstream_of_a_finished_report_runs_nothing(again: Project) 
     assert len(list(again.root.glob("results/evaluate/*/manifest.json"))) == 4, "from the bundle"
 
 
+@pytest.mark.long
 def test_one_upstream_deleted_and_one_variant_added_runs_just_what_is_missing(
     again: Project,
 ) -> None:
