@@ -47,6 +47,10 @@ REFERENCE = (
 )
 
 
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(help="A setting of the current experiment, as after snakemake's --config."),
+]
 Device = Annotated[
     machine.Device,
     typer.Option(envvar="VARIORUM_DEVICE", help="Where models compute: a GPU is used if named."),
@@ -227,10 +231,7 @@ def why(
         str | None,
         typer.Argument(help="A second one. Left out, the one that is most naturally asked about."),
     ] = None,
-    config: Annotated[
-        list[str] | None,
-        typer.Option(help="A setting of the current experiment, as after snakemake's --config."),
-    ] = None,
+    config: Changes = None,
 ) -> None:
     """Explain why a result must be made, or how two differ: the setting, code or text behind it."""
     from variorum.audit.reasons import explain
@@ -369,17 +370,15 @@ def describe(
             "path. Nothing: that of the current experiment, before it is made."
         ),
     ] = None,
-    config: Annotated[
-        list[str] | None,
-        typer.Option(help="A setting of the current experiment, as after snakemake's --config."),
-    ] = None,
+    config: Changes = None,
 ) -> None:
     """Tell a model's layers, parameters, operations and memory, before or after training."""
     machine.use_one_thread()
     from variorum import described
+    from variorum.references import refuse_setting
 
-    if result is not None and "=" in result:
-        raise VariorumError(f"{result} is a setting and no result; give it as --config '{result}'")
+    if result is not None:
+        refuse_setting(result)
     if result is not None and config:
         raise VariorumError(
             f"{result} is finished, and --config changes what is planned; give one of them"

@@ -20,7 +20,7 @@ from variorum.plan import Node, plan_ablation, plan_experiment
 from variorum.project import find_project
 from variorum.references import References, at
 from variorum.report.adoption import Adoption
-from variorum.store import MANIFEST, Ref, Result, Store
+from variorum.store import Ref, Result, Store, StoreError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,15 +110,15 @@ def find(reference: str | Path | None = None, *, root: Path | None = None) -> Re
     """The result that `reference` names."""
     named = at(reference) or References(find_project(root)).named(reference)
     ref = named.one()
-    if named.plan and ref in named.plan.nodes and not named.store.exists(ref):
-        label = named.plan.nodes[ref].label
+    try:
+        return named.store.open(ref)
+    except StoreError as error:
+        if named.plan is None or ref not in named.plan.nodes or named.store.exists(ref):
+            raise
         raise VariorumError(
-            f"{label}: results/{ref}/{MANIFEST} does not exist: there is no complete result {ref}; "
-            f"make it with `snakemake --cores 4 results/{ref}/{MANIFEST}`, or fetch it with "
-            "`dvc pull` where it was stored. For another model name its experiment, such as tiny; "
-            "`variorum ls` lists what is here"
-        )
-    return named.store.open(ref)
+            f"{named.plan.nodes[ref].label}: {error}. For another model name its experiment, such "
+            "as tiny; `variorum ls` lists what is here"
+        ) from None
 
 
 def runs(*, root: Path | None = None) -> pd.DataFrame:

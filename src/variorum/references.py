@@ -64,6 +64,12 @@ class Named:
         )
 
 
+def refuse_setting(text: str) -> None:
+    """Raise `VariorumError` if somebody gave a setting where a reference belongs."""
+    if "=" in text and not Path(text).exists():
+        raise VariorumError(f"{text} is a setting and no result; give it as `--config '{text}'`")
+
+
 def at(path: str | Path | None) -> Named | None:
     """The result in a folder, of whichever project it is part; None if that holds no manifest."""
     if path is None or not (Path(path) / MANIFEST).is_file():
@@ -102,10 +108,7 @@ class References:
         text = str(reference)
         if not text.strip():
             raise VariorumError("a reference must not be empty; leave it out, or name a result")
-        if "=" in text and not Path(text).exists():
-            raise VariorumError(
-                f"{text} is a setting and no result; give it as `--config '{text}'`"
-            )
+        refuse_setting(text)
         if found := at(text):
             return found
         if text in STAGES:
