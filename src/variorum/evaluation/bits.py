@@ -28,9 +28,9 @@ from torch import Tensor
 
 from variorum.errors import VariorumError
 from variorum.model.gpt import GPT
+from variorum.model.memory import windows_at_once
 
 MOST_NATS = 700.0  # exp of more is no float64
-MOST_LOGITS = 1 << 25  # at once: 128 MB
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def score(
         np.empty(len(tokens)), np.empty(len(tokens), dtype=np.int64), np.empty(len(tokens))
     )
     plan = windows(len(tokens), model.settings.context_length, stride)
-    rows = rows_at_once(model, batch_rows)
+    rows = windows_at_once(model, batch_rows)
     with evaluating(model) as device:
         for batch in _batches(plan, rows):
             ids = torch.stack([inputs[window.start : window.end] for window in batch]).to(device)
@@ -110,15 +110,6 @@ def score(
                 logits = row[window.first - window.start :].cpu().double()
                 _note(found, place, logits, targets[place])
     return found
-
-
-def rows_at_once(model: GPT, most: int) -> int:
-    """How many windows go through the model at once, at most `most`.
-
-    Where the vocabulary is large, logits are most of the memory.
-    """
-    logits = model.settings.context_length * model.vocab_size  # of one window
-    return max(1, min(most, MOST_LOGITS // logits))
 
 
 def _note(found: Scores, place: slice, logits: Tensor, targets: Tensor) -> None:

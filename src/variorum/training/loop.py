@@ -30,6 +30,7 @@ from variorum.config import SamplingSettings, TrainingSettings
 from variorum.errors import Stopped, VariorumError
 from variorum.generation.text import continue_text
 from variorum.model.gpt import GPT
+from variorum.model.memory import windows_at_once
 from variorum.progress import Progress
 from variorum.tokenizer.base import Tokenizer
 from variorum.training import batches, diagnostics, flat, state
@@ -38,7 +39,6 @@ from variorum.training.team import Member, assembled
 
 Places = NDArray[np.int64]
 Loss = Callable[[Tensor, Tensor], Tensor]
-MOST_LOGITS = 1 << 25  # of val at once: 128 MB
 MOST_VAL_ROWS = 16  # windows of val in one forward pass
 # every field, so that a changed default elsewhere changes nothing here
 SAMPLE = SamplingSettings(
@@ -169,8 +169,7 @@ class Training:
         self._optimizer = components.load("training/optimizers", settings.optimizer)
         self._schedule = components.load("training/schedules", settings.schedule)
         self._val_starts = self._places_in_val()
-        logits = self.context_length * model.vocab_size  # of one window
-        self._val_rows = max(1, min(MOST_VAL_ROWS, MOST_LOGITS // logits))
+        self._val_rows = windows_at_once(model, MOST_VAL_ROWS)
         n_val = -(-len(self._val_starts) // self._val_rows)
         self._shared = _Shared(
             model,
