@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from conftest import ROOT, Project, add_micro_experiment
 from variorum import schemas
+from variorum.ablations import ablation_names, load_ablation
 from variorum.config import (
     Experiment,
     ModelSettings,
@@ -26,8 +27,6 @@ from variorum.experiments import (
     PEER_NAMES,
     ConfigError,
     _all_settings,
-    ablation_names,
-    load_ablation,
     load_experiment,
     named_experiment,
     provenance,

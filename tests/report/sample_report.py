@@ -8,13 +8,14 @@ import pandas as pd
 
 from variorum.evaluation.verdicts import judge
 from variorum.report import page
+from variorum.report.ablation.runs import Run
+from variorum.report.ablation.table import AblationTable, ablation_table
 from variorum.report.adoption import Adoption
-from variorum.report.figures.ablation import ablation_intervals
+from variorum.report.figures import ablation as ablation_figures
 from variorum.report.figures.attention import attention_heatmap
 from variorum.report.figures.scores import calibration, loss_by_context
 from variorum.report.figures.tokens import embedding_pca, token_frequencies
 from variorum.report.figures.training import training_curves, training_dynamics
-from variorum.report.tables import AblationTable, Run, ablation_table
 
 WORDS = ["The", "␣func", "tion", "␣re", "turns", "␣a", "␣list", "␣of", "␣sym", "bols", ".", "↵"]
 
@@ -121,7 +122,7 @@ def all_figures() -> dict[str, str]:
         "frequencies": token_frequencies({"base": counts, "domain": counts[::-1] // 3 + 1}),
         "embeddings": embedding_pca(vectors, labels, counts),
         "attention": attention_heatmap(attention(), WORDS),
-        "ablation": ablation_intervals(positions_table()),
+        "ablation": ablation_figures.intervals(positions_table()),
     }
 
 
