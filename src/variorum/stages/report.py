@@ -23,6 +23,16 @@ IMPORTED = "imported"
 PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of `curves.csv`
 
 FIGURES = {
+    "model": (
+        "The model",
+        "From tokens to scores: each part with the shape of its weights and its parameters, and on "
+        "the arrows the shape of what it hands on for a text of T tokens.",
+    ),
+    "funnel": (
+        "Cleaning",
+        "The text that each step of cleaning kept, and in pale what it dropped; then the parts of "
+        "the split. Steps that changed nothing are left out.",
+    ),
     "curves": ("Training", "Loss on train and val, and the learning rate, by step."),
     "dynamics": (
         "Inside the training",
@@ -38,11 +48,14 @@ FIGURES = {
     "context": ("Use of context", "Loss by how many tokens before it the model saw."),
     "embeddings": (
         "Token embeddings",
-        "The commonest tokens on the first two principal components of the embedding.",
+        "The commonest tokens on the first two principal components of the pretrained embedding, "
+        "and the share of the variance that each explains. In a fine-tuned model, a line leads to "
+        "each token from where it was before.",
     ),
     "attention": (
         "Attention",
-        "Which earlier tokens (columns) each token (rows) looks at, in every layer and head.",
+        "Which earlier tokens (columns) each token (rows) looks at, in every layer and head of the "
+        "last model.",
     ),
     "frequencies": ("Token frequencies", "How often the k-th most common token occurs in train."),
 }
