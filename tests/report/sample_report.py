@@ -17,6 +17,7 @@ from variorum.report.figures import ablation as ablation_figures
 from variorum.report.figures.architecture import model_diagram
 from variorum.report.figures.attention import attention_heatmap
 from variorum.report.figures.corpora import Cleaning, corpus_funnel
+from variorum.report.figures.provenance import Edge, Node, provenance_graph
 from variorum.report.figures.scores import calibration, loss_by_context
 from variorum.report.figures.tokens import embedding_pca, token_frequencies
 from variorum.report.figures.training import training_curves, training_dynamics
@@ -105,6 +106,27 @@ def funnel_step(
     }
 
 
+def provenance() -> tuple[list[Node], list[Edge]]:
+    """Two corpora, of which one model reads both."""
+    nodes = [
+        Node("base text", "download", "base", "d0d0d0d0d0d0"),
+        Node("domain text", "download", "domain", "d1d1d1d1d1d1"),
+        Node("base tokens", "encode", "base", "e0e0e0e0e0e0"),
+        Node("domain tokens", "encode", "domain", "e1e1e1e1e1e1"),
+        Node("model", "pretrain", "", "ab12cd34ef56"),
+        Node("scores", "evaluate", "pretrained on base", "e0a1e0a1e0a1"),
+    ]
+    edges = [
+        ("base text", "base tokens"),
+        ("domain text", "domain tokens"),
+        ("base tokens", "model"),
+        ("domain tokens", "scores"),
+        ("base text", "scores"),
+        ("model", "scores"),
+    ]
+    return nodes, edges
+
+
 def positions_table() -> AblationTable:
     means = {"learned": 1.905, "sinusoidal": 1.931, "rotary": 1.871, "none": 1.906}
     luck = {1: -0.010, 2: 0.006, 3: -0.004, 4: 0.002, 5: 0.006}
@@ -155,6 +177,7 @@ def all_figures() -> dict[str, str]:
         "model": model_diagram(GPT(ModelSettings(n_layer=2, n_embd=32, ngrams=(2,)), 512)),
         "funnel": corpus_funnel({"base corpus": cleaning()}),
         "attention": attention_heatmap(attention(), WORDS),
+        "provenance": provenance_graph(*provenance()),
         "ablation": ablation_figures.intervals(positions_table()),
     }
 

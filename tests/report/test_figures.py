@@ -4,12 +4,16 @@ import hashlib
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
+import networkx
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_report import (
     WORDS,
     all_figures,
@@ -20,6 +24,7 @@ from sample_report import (
     curves,
     dynamics,
     positions_table,
+    provenance,
 )
 
 from variorum.config import ModelSettings
@@ -28,6 +33,7 @@ from variorum.report.figures.ablation import ablation_intervals
 from variorum.report.figures.architecture import model_diagram, steps
 from variorum.report.figures.attention import MOST_PANELS, attention_heatmap
 from variorum.report.figures.corpora import corpus_funnel
+from variorum.report.figures.provenance import BOX, layout, provenance_graph, without_implied
 from variorum.report.figures.scores import calibration, loss_by_context
 from variorum.report.figures.tokens import embedding_pca, principal_components
 from variorum.report.figures.training import training_curves, training_dynamics
@@ -248,3 +254,43 @@ def test_maps_of_large_models_are_thinned_out():
 def test_every_head_is_drawn_small_where_there_are_several(n_layer, n_head, small):
     svg = attention_heatmap(attention(n_layer, n_head, (0, 0)), WORDS)
     assert svg.count("<image") == 1 + small
+
+
+def graphs():
+    """Names and edges of graphs without cycles."""
+    pairs = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=25)
+    return pairs.map(lambda some: [(str(min(p)), str(max(p))) for p in some if p[0] != p[1]])
+
+
+@given(edges=graphs())
+def test_arrows_that_others_imply_are_left_out(edges):
+    graph = networkx.DiGraph(edges)
+    needed = {name: list(graph.predecessors(name)) for name in graph}
+    found = {(a, b) for b, above in without_implied(needed).items() for a in above}
+    assert found == set(networkx.transitive_reduction(graph).edges)
+
+
+@given(edges=graphs())
+def test_arrows_point_down_and_nothing_stands_on_anything(edges):
+    names = [str(i) for i in range(9)]
+    placed = layout(names, edges)
+    assert sorted(placed.boxes.values()) == names
+    for way in placed.ways:
+        assert [row for _, row in way] == list(range(way[0][1], way[-1][1] + 1))
+        assert not [place for place in way[1:-1] if place in placed.boxes]
+    for row in placed.rows:
+        ends = [
+            (placed.x[place] - half, placed.x[place] + half)
+            for place in row
+            for half in [BOX / 2 if place in placed.boxes else 0]
+        ]
+        assert ends == sorted(ends)
+        assert all(end[1] < start[0] for end, start in pairwise(ends))
+        assert ends[0][0] >= 0
+        assert ends[-1][1] <= placed.width
+
+
+def test_every_result_of_a_provenance_is_named():
+    found = texts(provenance_graph(*provenance()))
+    assert {"download", "evaluate", "pretrained", "on base", "d0d0d0d0d0d0"} <= set(found)
+    assert found.count("encode") == 2

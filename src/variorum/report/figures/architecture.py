@@ -6,18 +6,24 @@ and the weights those of its `describe`, so a component that changes shows up by
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyBboxPatch
+from matplotlib.patches import Circle
 
 from variorum.model.description import Row, describe
 from variorum.model.gpt import GPT
 from variorum.model.position_encoding import PositionEncoding
 from variorum.model.trace import trace
+from variorum.report.figures.boxes import (
+    SMALL,
+    canvas,
+    draw_arrow,
+    draw_box,
+    finish,
+    pale,
+    write,
+)
 from variorum.report.figures.style import FAINT, INK, PALETTE, PAPER, WIDTH, style, svg_of
 from variorum.report.numbers import count
 
@@ -178,7 +184,6 @@ FRAME = (0.16, 4.28)  # the edges of what every layer has
 MARGIN = WIDTH - 0.06
 LINE, PADDING, ARROW = 0.16, 0.1, 0.24  # heights: a line of text, around it, an arrow
 JOINT = 0.075  # radius of an addition
-SMALL = 8.5
 
 
 def model_diagram(model: GPT) -> str:
@@ -187,30 +192,27 @@ def model_diagram(model: GPT) -> str:
     inside = [step for step in parts if step.in_block]
     n_layer = model.settings.n_layer
     with style():
-        figure = Figure()
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.axis("off")
-        _write(axes, MARGIN, -0.14, "parameters", ha="right", color=FAINT)
-        _write(axes, MIDDLE, -0.14, "token ids", ha="center", fontweight="bold")
-        y = _draw_arrow(axes, -0.26, f"T ≤ {count(model.settings.context_length)}")
+        figure, axes = canvas()
+        write(axes, MARGIN, -0.14, "parameters", ha="right", color=FAINT)
+        write(axes, MIDDLE, -0.14, "token ids", ha="center", fontweight="bold")
+        y = _hand_on(axes, -0.26, f"T ≤ {count(model.settings.context_length)}")
         top = passing = y
         for step in parts:
             if step is inside[0]:
-                top, y = y, _draw_arrow(axes, y, "")
-                _write(axes, RIGHT, y + ARROW / 2, _layers(n_layer), ha="right", fontweight="bold")
+                top, y = y, _hand_on(axes, y, "")
+                write(axes, RIGHT, y + ARROW / 2, _layers(n_layer), ha="right", fontweight="bold")
             if step.leaves:
                 passing = y + 0.55 * ARROW
             y = _draw_step(axes, y, step)
             if step.joins:
-                y = _draw_joint(axes, _draw_arrow(axes, y, step.shape), passing)
+                y = _draw_joint(axes, _hand_on(axes, y, step.shape), passing)
             if step is inside[-1]:
                 total = sum(step.parameters for step in inside)
                 y = _draw_frame(axes, top, y, f"{n_layer} × {count(total)}")
-            y = _draw_arrow(axes, y, step.shape)
-        _write(axes, MIDDLE, y - 0.1, "scores of the next token", ha="center", fontweight="bold")
-        _write(axes, MARGIN, y - 0.1, count(model.n_parameters), ha="right", fontweight="bold")
-        axes.set(xlim=(0, WIDTH), ylim=(y - 0.24, 0))
-        figure.set_size_inches(WIDTH, 0.24 - y)
+            y = _hand_on(axes, y, step.shape)
+        write(axes, MIDDLE, y - 0.1, "scores of the next token", ha="center", fontweight="bold")
+        write(axes, MARGIN, y - 0.1, count(model.n_parameters), ha="right", fontweight="bold")
+        finish(figure, axes, WIDTH, 0.24 - y)
         return svg_of(figure)
 
 
@@ -218,44 +220,24 @@ def _layers(n_layer: int) -> str:
     return "1 layer" if n_layer == 1 else f"× {n_layer} layers"
 
 
-def _write(axes: Axes, x: float, y: float, text: str, **looks: Any) -> None:
-    axes.text(x, y, text, va="center", **looks)
-
-
 def _draw_step(axes: Axes, y: float, step: Step) -> float:
     """A box whose upper edge is at y; where the next thing begins."""
     height = LINE * (step.detail.count("\n") + 1) + PADDING
-    edges = {"facecolor": _pale(step.tint), "edgecolor": step.tint, "linewidth": 0.9}
-    _draw_box(axes, (LEFT, RIGHT), (y - height, y), **edges)
+    edges = {"facecolor": pale(step.tint), "edgecolor": step.tint}
+    draw_box(axes, (LEFT, RIGHT), (y - height, y), **edges)
     middle = y - height / 2
-    _write(axes, LEFT + 0.09, middle, step.label)
-    _write(axes, RIGHT - 0.09, middle, step.detail, ha="right", fontsize=SMALL, linespacing=1.3)
+    write(axes, LEFT + 0.09, middle, step.label)
+    write(axes, RIGHT - 0.09, middle, step.detail, ha="right", fontsize=SMALL, linespacing=1.3)
     if step.parameters:
-        _write(axes, MARGIN, middle, count(step.parameters), ha="right")
+        write(axes, MARGIN, middle, count(step.parameters), ha="right")
     return y - height
 
 
-def _draw_box(
-    axes: Axes, sides: tuple[float, float], ends: tuple[float, float], **looks: Any
-) -> None:
-    shape = "round,pad=0,rounding_size=0.05"
-    size = (sides[1] - sides[0], ends[1] - ends[0])
-    axes.add_patch(FancyBboxPatch((sides[0], ends[0]), *size, boxstyle=shape, **looks))
-
-
-def _pale(color: str) -> tuple[float, ...]:
-    return tuple(0.88 + 0.12 * part for part in to_rgb(color))
-
-
-def _draw_arrow(axes: Axes, y: float, shape: str) -> float:
-    _point(axes, (MIDDLE, y), (MIDDLE, y - ARROW))
-    _write(axes, MIDDLE + 0.1, y - ARROW / 2, shape, fontsize=SMALL)
+def _hand_on(axes: Axes, y: float, shape: str) -> float:
+    """An arrow from y on with the shape of what it stands for; where it ends."""
+    draw_arrow(axes, (MIDDLE, y), (MIDDLE, y - ARROW))
+    write(axes, MIDDLE + 0.1, y - ARROW / 2, shape, fontsize=SMALL)
     return y - ARROW
-
-
-def _point(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    looks = {"arrowstyle": "-|>", "color": INK, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", end, start, arrowprops=looks)
 
 
 def _draw_joint(axes: Axes, y: float, passing: float) -> float:
@@ -263,7 +245,7 @@ def _draw_joint(axes: Axes, y: float, passing: float) -> float:
     middle = y - JOINT
     corners = [(MIDDLE, passing), (BYPASS, passing), (BYPASS, middle)]
     axes.plot(*zip(*corners, strict=True), color=INK, linewidth=0.9)
-    _point(axes, (BYPASS, middle), (MIDDLE - JOINT, middle))
+    draw_arrow(axes, (BYPASS, middle), (MIDDLE - JOINT, middle))
     axes.add_patch(Circle((MIDDLE, middle), JOINT, facecolor=PAPER, edgecolor=INK, linewidth=0.9))
     axes.plot([MIDDLE], [middle], "+", markersize=6.5, color=INK, markeredgewidth=0.9)
     return y - 2 * JOINT
@@ -273,7 +255,7 @@ def _draw_frame(axes: Axes, top: float, y: float, parameters: str) -> float:
     """The frame of a block from `top` to a little below y, with what all layers hold."""
     bottom = y - 0.1
     axes.plot([MIDDLE, MIDDLE], [y, bottom], color=INK, linewidth=0.9)
-    looks = {"facecolor": "none", "edgecolor": FAINT, "linewidth": 0.9, "linestyle": "--"}
-    _draw_box(axes, FRAME, (bottom, top), **looks)
-    _write(axes, MARGIN, bottom - ARROW / 2, parameters, ha="right")
+    looks = {"facecolor": "none", "edgecolor": FAINT, "linestyle": "--"}
+    draw_box(axes, FRAME, (bottom, top), **looks)
+    write(axes, MARGIN, bottom - ARROW / 2, parameters, ha="right")
     return bottom
