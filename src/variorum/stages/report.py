@@ -11,6 +11,7 @@ from variorum.evaluation.legible import token_label
 from variorum.evaluation.verdicts import Case
 from variorum.report import page
 from variorum.report.adoption import MARK, Adoption
+from variorum.report.figures.captions import FIGURES, PROVENANCE
 from variorum.report.figures.provenance import Node, provenance_graph
 from variorum.report.page import FINETUNED, PRETRAINED, Corpus, ReportData, Role
 from variorum.store import Result
@@ -23,50 +24,7 @@ LONGEST_TOKENS = 12
 IMPORTED = "imported"
 PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of `curves.csv`
 
-FIGURES = {
-    "model": (
-        "The model",
-        "From tokens to scores: each part with the shape of its weights and its parameters, and on "
-        "the arrows the shape of what it hands on for a text of T tokens.",
-    ),
-    "funnel": (
-        "Cleaning",
-        "The text that each step of cleaning kept, and in pale what it dropped; then the parts of "
-        "the split. Steps that changed nothing are left out.",
-    ),
-    "curves": ("Training", "Loss on train and val, and the learning rate, by step."),
-    "dynamics": (
-        "Inside the training",
-        "Of each layer's attention (solid) and feed-forward network (dashed) and of the embedding: "
-        "the gradient's norm before clipping, and the size of a step over that of the weights; "
-        "behind each layer, the root mean square of the activations.",
-    ),
-    "calibration": (
-        "Calibration",
-        "How often the likeliest token came, by how likely the model held it. Below the dotted "
-        "line a model is too sure of itself.",
-    ),
-    "context": ("Use of context", "Loss by how many tokens before it the model saw."),
-    "embeddings": (
-        "Token embeddings",
-        "The commonest tokens on the first two principal components of the pretrained embedding, "
-        "and the share of the variance that each explains. In a fine-tuned model, a line leads to "
-        "each token from where it was before.",
-    ),
-    "attention": (
-        "Attention",
-        "Which earlier tokens (columns) each token (rows) looks at, in every layer and head of the "
-        "last model.",
-    ),
-    "frequencies": ("Token frequencies", "How often the k-th most common token occurs in train."),
-}
-
 PROVENANCE_FILE = "provenance.svg"
-PROVENANCE = (
-    "Provenance",
-    "What was made from what, down to this page. Arrows that others imply are left out.",
-)
-
 OF_TRAININGS = ("curves", "dynamics")  # not there for a model that was imported
 
 
