@@ -310,13 +310,14 @@ def commands(report: ReportData) -> list[tuple[str, Traced]]:
             "One stage, here the evaluations, with what it needs.",
             derived("evaluation-command", report.command),
         ),
-        ("What stands on what, as Snakemake sees it.", derived("graph-command", report.command)),
+        ("What is made from what, drawn by Snakemake.", derived("graph-command", report.command)),
         (
             "Every file held against its hash, up to the sources.",
             derived("verify-command", report.key),
         ),
         (
-            "Everything computed again beside the results, and compared to the bit.",
+            "This page made again beside the result and compared to the bit; without its key, "
+            "everything that the current experiment stands on.",
             derived("rerun-command", report.key),
         ),
     ]
@@ -405,7 +406,11 @@ def standings(report: ReportData) -> Iterator[Markup]:
         return
     best = min(corpus.baselines, key=lambda baseline: float(baseline.bits_per_byte.value))
     ahead = score.bits_per_byte.value < best.bits_per_byte.value
-    yield Markup("The best baseline there, {}, needs {}: {} {} than the {} model.").format(
+    yield Markup(
+        "Of the baselines on the {} test text, {} is best: {} bits per byte, {} {} than the {} "
+        "model."
+    ).format(
+        corpus.role,
         best.name,
         _bits(best.bits_per_byte),
         _bits(derived("distance", score.bits_per_byte, best.bits_per_byte)),
