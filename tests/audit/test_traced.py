@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 import flow
 import peers
 from conftest import Project, Record, add_micro_experiment, copy_project
+from variorum.audit.checks.choice import Choice
 from variorum.audit.checks.traced import Traces, check
+from variorum.audit.checks.verify import Findings, verify
+from variorum.progress import Progress
 from variorum.report import traced
 from variorum.report.traced import Traced
-from variorum.store import COPY, MANIFEST, Ref, Store, StoreError, readable_json
+from variorum.store import COPY, MANIFEST, Ref, Store, StoreError, readable_json, sha256_of
 
 PAGE = "report.html"
 UNSEEN = re.compile(r"<style.*?</style>|<svg.*?</svg>|<[^>]*>", re.DOTALL)
@@ -174,6 +177,65 @@ def test_nor_does_one_with_a_manifest_of_its_own(copied: Report) -> None:
 def test_a_report_that_is_not_here_is_told_with_a_remedy(report: Report) -> None:
     with pytest.raises(StoreError, match="there is no complete result"):
         check(report.store, Ref("report", "0" * 12))
+
+
+def test_what_is_not_here_is_counted_and_no_fault(copied: Report) -> None:
+    whole = copied.check()
+    shutil.rmtree(copied.store.root / "results/normalize")
+    found = copied.check()
+    assert not found.faults
+    assert found.absent > 0
+    assert found.followed + found.absent == whole.followed
+
+
+@pytest.mark.parametrize("page", ["", "</p>", "<p></b>", "<svg>", "7"])
+def test_what_is_no_page_is_told(report: Report, page: str) -> None:
+    found = report.check(page)
+    assert not found.followed
+    assert bool(found.faults) == (page not in ("", "<svg>"))
+
+
+# As a part of `variorum verify`
+
+
+def forged(report: Report, page: str) -> None:
+    """Put another page into the report, and its hash into the manifests."""
+    folder = report.store.folder(report.ref)
+    (folder / PAGE).write_text(page, encoding="utf-8")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][PAGE] = {
+        "sha256": sha256_of(folder / PAGE),
+        "bytes": (folder / PAGE).stat().st_size,
+    }
+    for name in (MANIFEST, COPY):
+        (folder / name).write_text(readable_json(manifest))
+
+
+def verified(report: Report) -> Findings:
+    """What `variorum verify` finds of the report."""
+    return verify(Choice(report.store, (report.ref,)), Progress("verify"))
+
+
+def test_verify_follows_the_page(copied: Report) -> None:
+    found = verified(copied)
+    assert not found.damage
+    assert found.traced == copied.check().followed
+    assert f"{found.traced} numbers and texts of pages stand where" in "\n".join(found.lines())
+
+
+def test_verify_finds_a_page_that_says_else_though_its_manifest_agrees(copied: Report) -> None:
+    text = f">{copied.store.open(copied.ref).spec.settings['title']}</h1>"
+    assert text in copied.page
+    forged(copied, copied.page.replace(text, ">Of 7 pages</h1>"))
+    (damage,) = verified(copied).damage
+    assert damage.place.endswith(PAGE)
+    assert "'Of 7 pages' (from report/" in damage.fault
+
+
+def test_verify_asks_nothing_of_a_page_without_marks(copied: Report) -> None:
+    forged(copied, "<p>7</p>")
+    assert not verified(copied).damage
+    assert not verified(copied).traced
 
 
 # Addresses

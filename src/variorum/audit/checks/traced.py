@@ -53,11 +53,19 @@ class Fault:
 
 @dataclass(frozen=True)
 class Traces:
-    """How many marks were followed, how many of them on numbers, and what is wrong."""
+    """How many marks were followed, how many of them on numbers, and what is wrong.
+
+    absent: marks that lead to results which are not here, so that nothing can be said of them.
+    """
 
     followed: int
     numbers: int
     faults: tuple[Fault, ...]
+    absent: int = 0
+
+
+class AbsentError(StoreError):
+    """A result that the page was made from is not here."""
 
 
 def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
@@ -68,14 +76,24 @@ def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
     report = store.open(ref)
     if page is None:
         page = report.file(PAGE).read_text(encoding="utf-8")
-    reader = _Reader(page)
+    try:
+        reader = _Reader(page)
+    except (ValueError, IndexError) as error:
+        return Traces(0, 0, (Fault("", PAGE, f"not a page as reports have them: {error}"),))
     sources = _Sources(store, report)
     faults = [Fault("", text, "a digit without a source") for text in reader.unmarked]
+    followed = []
     for mark in reader.marks:
-        if problem := _problem(mark, sources):
+        try:
+            problem = _problem(mark, sources)
+        except AbsentError:
+            continue
+        followed.append(mark)
+        if problem:
             faults.append(Fault(mark.attributes["data-from"], mark.text, problem))
-    numbers = sum("value" in mark.attributes for mark in reader.marks)
-    return Traces(len(reader.marks), numbers, tuple(faults))
+    numbers = sum("value" in mark.attributes for mark in followed)
+    absent = len(reader.marks) - len(followed)
+    return Traces(len(followed), numbers, tuple(faults), absent)
 
 
 def _problem(mark: Mark, sources: "_Sources") -> str | None:
@@ -88,6 +106,8 @@ def _problem(mark: Mark, sources: "_Sources") -> str | None:
         values = [sources.value(address) for address in origin.split(" ")]
         value = OPERATIONS[mark.attributes.get("data-how", SAME)](*values)
         expected = _spaced(as_text(value, mark.attributes.get("data-as", TEXT)))
+    except AbsentError:
+        raise
     except (StoreError, OSError, LookupError, ValueError, TypeError) as error:
         return str(error)
     if expected != mark.text:
@@ -150,6 +170,8 @@ class _Sources:
         if (carried / MANIFEST).is_file():
             manifest = json.loads((carried / MANIFEST).read_text(encoding="utf-8"))
             result = Result(ref, carried, manifest)
+        elif not (self.store.folder(ref) / MANIFEST).is_file():
+            raise AbsentError(f"{ref} is not here")
         else:
             result = self.store.glance(ref)
         if manifest_digest(result.manifest) != self._noted[str(ref)]:
