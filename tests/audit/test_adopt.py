@@ -19,6 +19,7 @@ import variorum
 from conftest import MICRO, MICRO_DOMAIN, Project
 from variorum import cli, runner
 from variorum.audit.adoption.adopt import SAME, adopt
+from variorum.audit.checks import traced
 from variorum.errors import Stopped, VariorumError
 from variorum.experiments import load_ablation, load_experiment, named_experiment
 from variorum.plan import Node, Plan, plan_ablation, plan_experiment
@@ -368,6 +369,7 @@ def test_what_is_adopted_on_a_word_says_so_wherever_it_is_shown(here: Path) -> N
     page = result.file("report.html").read_text()
     assert "On someone’s word" in page
     assert "word: only &lt;names&gt; changed" in page
+    assert not traced.check(Store(here), result.ref).faults
 
     adopt(here, ["widths"], because="only names", package=package)
     table = run_by_the_edited_code(here, widths(here, package).last).file("table.md").read_text()
