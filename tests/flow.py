@@ -4,11 +4,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from variorum.ablation_plan import plan_ablation
+
 from conftest import Project, add_micro_experiment, copy_project
 from variorum import runner
-from variorum.experiments import load_ablation, load_experiment
+from variorum.ablations import load_ablation
+from variorum.experiments import load_experiment
 from variorum.machine import Machine
-from variorum.plan import Node, Plan, plan_ablation, plan_experiment
+from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import Ref, Result, Store, sha256_of
 from variorum.workflow import REPORT_FILES, TABLE_FILES
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from variorum.ablation_plan import plan_ablation
 
 import flow
 import peers
@@ -29,15 +30,16 @@ from conftest import Record, add_micro_experiment, copy_project
 from loopback import served
 from oracles import edits, reach
 from variorum import config, machine, runner
+from variorum.ablations import load_ablation
 from variorum.components import PACKAGE, module_name
 from variorum.config import STAGES, chosen_components, restored
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import arxiv, genius, python_package
 from variorum.errors import VariorumError
-from variorum.experiments import LoadedExperiment, load_ablation, load_experiment, named_experiment
+from variorum.experiments import LoadedExperiment, load_experiment, named_experiment
 from variorum.fingerprint import MEANINGS, OUTSIDE, OUTSIDE_FOLDER, Code, fingerprint
 from variorum.machine import Machine
-from variorum.plan import Node, Plan, plan_ablation, plan_experiment
+from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import Ref, Store, sha256_of
 from variorum.syntax import LOOSE
 

@@ -19,6 +19,7 @@ FLOORS = (
         "errors",
         "project",
         "experiments",
+        "ablations",
         "atomic",
         "unicode14",
         "schemas",
@@ -29,6 +30,8 @@ FLOORS = (
     ("report",),
     (
         "plan",
+        "ablation_plan",
+        "placing",
         "runner",
         "sources",
         "dvc_cache",

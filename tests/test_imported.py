@@ -15,16 +15,17 @@ import peers
 import variorum
 from conftest import Project, add_micro_experiment, copy_project
 from variorum import described, library
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import load_ablation
 from variorum.audit.checks import choice, rerun, verify
 from variorum.audit.holdings.answer import ask
 from variorum.audit.reasons import explain
 from variorum.config import ImportedStage, restored
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError, load_ablation, load_experiment, provenance
+from variorum.experiments import ConfigError, load_experiment, provenance
 from variorum.kept import keep
 from variorum.machine import Machine
 from variorum.model.export import export
-from variorum.plan import plan_ablation
 from variorum.progress import Progress
 from variorum.references import References
 from variorum.store import Store
@@ -36,7 +37,7 @@ title: Rates
 question: Which rate suits the imported model?
 experiment: micro
 last_stage: finetune
-corpus: domain
+corpora: [domain]
 variants: {low: {finetune: {learning_rate: 2.0e-4}}, high: {finetune: {learning_rate: 1.0e-2}}}
 baseline: low
 seeds: [1, 2]

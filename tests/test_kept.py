@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 import flow
 from conftest import Edit, Project
 from variorum import cli, kept
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import load_ablation
 from variorum.errors import VariorumError
-from variorum.experiments import KEPT, ConfigError, load_ablation
+from variorum.experiments import KEPT, ConfigError
 from variorum.kept import Kept
-from variorum.plan import Plan, plan_ablation
+from variorum.plan import Plan
 from variorum.references import References
 from variorum.store import Ref, Store
 
@@ -234,12 +236,12 @@ def test_kept_models_of_other_code_are_judged_beside_those_of_todays(
     keep(here, "old", ["seeds/narrow"])
     ask_for_kept(here)
     same = ablation(here, "before").last.upstream
-    assert same["before/1"] is same["after/1"], "the same code: the same runs"
+    assert same["before/1/base"] is same["after/1/base"], "the same code: the same runs"
 
     edit("training/loop.py", "position.last_loss = ", "position.last_loss = 1 * ")
     plan = ablation(here, "before", package_copy)
     for seed in "12":
-        old, new = (plan.last.upstream[f"{v}/{seed}"] for v in ("before", "after"))
+        old, new = (plan.last.upstream[f"{v}/{seed}/base"] for v in ("before", "after"))
         assert old.upstream["model"].ref == model(here, f"narrow/{seed}")
         assert not Store(here).exists(new.upstream["model"].ref), "the edit made another key"
         assert old.upstream["tokens"] is new.upstream["tokens"], "the tokenizer is the same"
@@ -255,7 +257,7 @@ def test_a_kept_model_is_judged_on_text_that_its_own_tokenizer_encodes(
     ask_for_kept(here)
     edit("tokenizer/kinds/characters.py", "\n\n\n", "\n\n\nprint('edited')\n\n\n")
     run = ablation(here, "before", package_copy).last.upstream
-    tokens = [run[f"{variant}/1"].upstream["tokens"] for variant in ("before", "after")]
+    tokens = [run[f"{variant}/1/base"].upstream["tokens"] for variant in ("before", "after")]
     assert tokens[0].spec.settings == tokens[1].spec.settings
     assert tokens[0].upstream["text"] is tokens[1].upstream["text"]
     own = Store(here).open(model(here, "narrow/1")).spec.upstream["tokenizer"]
@@ -278,14 +280,14 @@ def test_an_ablation_with_kept_models_runs_to_its_table(here: Path) -> None:
 
 def test_models_of_the_finetuned_kind_are_judged_too(here: Path) -> None:
     keep(here, "old")
-    text = BEFORE.replace("seeds: [1, 2]", "seeds: [1, 2]\nlast_stage: finetune\ncorpus: domain")
+    text = BEFORE.replace("seeds: [1, 2]", "seeds: [1, 2]\nlast_stage: finetune\ncorpora: [domain]")
     ask_for_kept(here, text)
     with pytest.raises(ConfigError, match="seed 2 is not among those kept as old"):
         ablation(here, "before")
     second = flow.current(here, seed=2)
     flow.before(here, second, "evaluate")
     keep(here, "old", [str(second.of_stage("finetune")[0].ref)])
-    run = ablation(here, "before").last.upstream["before/2"]
+    run = ablation(here, "before").last.upstream["before/2/domain"]
     assert run.upstream["model"].ref == second.of_stage("finetune")[0].ref
     assert run.upstream["text"].label == "domain"
 

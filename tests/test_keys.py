@@ -16,8 +16,10 @@ from variorum.plan import plan_experiment
 KEYS = """
 import json, sys
 from pathlib import Path
-from variorum.experiments import load_experiment, named_experiment, load_ablation
-from variorum.plan import plan_experiment, plan_ablation
+from variorum.experiments import load_experiment, named_experiment
+from variorum.ablations import load_ablation
+from variorum.plan import plan_experiment
+from variorum.ablation_plan import plan_ablation
 root = Path(sys.argv[1])
 assert "torch" not in sys.modules and "numpy" not in sys.modules
 changes = json.loads(sys.argv[2])

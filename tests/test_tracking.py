@@ -5,14 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from variorum.ablation_plan import plan_ablation
 
 import flow
 from conftest import Project
 from variorum import tracking
+from variorum.ablations import load_ablation
 from variorum.config import STAGES
 from variorum.errors import VariorumError
-from variorum.experiments import load_ablation
-from variorum.plan import Node, Plan, plan_ablation
+from variorum.plan import Node, Plan
 from variorum.store import MANIFEST, RUN, VARYING, Store, StoreError
 
 SMALL = {"evaluate", "stress", "figures"}

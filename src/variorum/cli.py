@@ -140,8 +140,8 @@ def config(
     ] = None,
 ) -> None:
     """Print the settings that count, where each was written, and the keys they lead to."""
-    from variorum.experiments import load_experiment, provenance
-    from variorum.plan import in_yaml, plan_experiment
+    from variorum.experiments import in_yaml, load_experiment, provenance
+    from variorum.plan import plan_experiment
     from variorum.store import Store
 
     root = find_project()
@@ -464,6 +464,18 @@ def keep(
         kept.keep(root, name, References(root).to_keep(results or []))
     for line in kept.lines(root):
         print(line)
+
+
+@app.command(hidden=True)
+def place(
+    result: Annotated[str, typer.Argument(help="A table, as `table/key`.")],
+    folder: Annotated[Path, typer.Argument(help="Where people look for it.")],
+) -> None:
+    """Copy a table to its place below reports/. Snakemake calls this."""
+    from variorum import placing
+    from variorum.store import Ref, Store
+
+    placing.place(Store(find_project()), Ref.parse(result), folder)
 
 
 @app.command()

@@ -35,6 +35,9 @@ SPECIAL_TOKENS = 1  # <|endoftext|>, as in GPT-2
 KEPT_AS = "kept"
 """In a variant of an ablation: the name of kept results that it consists of."""
 
+LAST_STAGE = "last_stage"
+"""In a variant of an ablation: the stage that it ends with, where that is another."""
+
 
 def setting(
     default: Any = ...,
@@ -933,6 +936,24 @@ class Experiment(Settings):
         return self
 
 
+METRICS = {
+    "bits_per_byte": "lower",
+    "nats_per_token": "lower",
+    "perplexity": "lower",
+    "top_1": "higher",
+    "top_5": "higher",
+    "calibration_error": "lower",
+}
+"""What an ablation may judge by, as evaluations measure it, and which way is better."""
+
+OF_TOKENS = ("nats_per_token", "perplexity", "top_1", "top_5", "calibration_error")
+"""Those that count by token, so that they mean something else with another tokenizer."""
+
+Metric = Literal[
+    "bits_per_byte", "nats_per_token", "perplexity", "top_1", "top_5", "calibration_error"
+]
+
+
 class Ablation(Settings):
     """A question: one experiment, what varies, over which seeds, against which baseline."""
 
@@ -942,15 +963,33 @@ class Ablation(Settings):
     last_stage: Literal["pretrain", "finetune"] = setting(
         "pretrain", "The model that is judged; nothing beyond it runs."
     )
-    corpus: Literal["base", "domain"] = setting("base", "The corpus whose test part is scored.")
+    corpora: tuple[Literal["base", "domain"], ...] = setting(
+        ("base",), "The corpora whose test parts are scored.", min_length=1
+    )
+    metric: Metric = setting("bits_per_byte", "What the variants are compared by.")
     variants: dict[str, dict[str, Any]] = setting(
-        ...,
-        "Name of each variant and the settings it changes; or `kept: NAME`, for models that "
-        "`variorum keep NAME` pinned.",
-        min_length=2,
+        {},
+        "Name of each variant and the settings it changes. It may also say `last_stage`; or "
+        "`kept: NAME` alone, for models that `variorum keep NAME` pinned.",
+    )
+    grid: dict[str, tuple[Any, ...]] = setting(
+        {},
+        "Settings, such as `model.positions`, and the values of each: every combination is a "
+        "variant, beside those of `variants`.",
     )
     baseline: Text = setting(..., "The variant that the others are compared with.")
     seeds: tuple[Whole, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
+    budget: Literal["steps", "tokens"] | None = setting(
+        None,
+        "What every variant's last training gets as much of as the baseline's: steps or tokens. "
+        "null: each trains as long as it says.",
+    )
+    tune: dict[str, tuple[Real, ...]] = setting(
+        {},
+        "A setting, such as `pretrain.learning_rate`, and the values that are tried for every "
+        "variant alike, in rising order; the best by loss on val is taken for each.",
+        max_length=1,
+    )
 
     @model_validator(mode="after")
     def _kept_ones_stand_alone(self) -> Self:
@@ -965,19 +1004,31 @@ class Ablation(Settings):
         return self
 
     @model_validator(mode="after")
-    def _baseline_is_a_variant(self) -> Self:
-        if self.baseline not in self.variants:
-            raise PydanticCustomError(
-                "baseline",
-                "baseline: '{found}' is no variant; choose one of {known}",
-                {"found": self.baseline, "known": ", ".join(self.variants)},
-            )
-        if any("seed" in changes for changes in self.variants.values()):
+    def _lists_hold_something(self) -> Self:
+        for name, values in self.grid.items():
+            if not values:
+                raise PydanticCustomError(
+                    "grid", "grid.{name}: no values; give at least one", {"name": name}
+                )
+        for name, values in self.tune.items():
+            if len(values) < 3 or list(values) != sorted(set(values)):
+                raise PydanticCustomError(
+                    "tune",
+                    "tune.{name}: {found} should be three values or more, in rising order",
+                    {"name": name, "found": list(values)},
+                )
+        for name in ("corpora", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise PydanticCustomError(name, "{name}: each may stand here once", {"name": name})
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_are_shared(self) -> Self:
+        if "seed" in self.grid or any("seed" in changes for changes in self.variants.values()):
             raise PydanticCustomError(
                 "seeds", "seeds: a variant sets seed, which every variant takes from here; drop it"
             )
-        if len(set(self.seeds)) < len(self.seeds):
-            raise PydanticCustomError("seeds", "seeds: each seed may stand here once")
         return self
 
 
@@ -1054,22 +1105,30 @@ class ReportStage(Settings):
     notes: dict[Text, Text] = {}
 
 
-class TableRow(Settings):
-    """One run of an ablation; its evaluation is the upstream `<variant>/<seed>`."""
+class TableRun(Settings):
+    """One run of an ablation, whose results are the upstreams `<run>/<seed>/...`.
 
+    value: of the setting that is tuned; None: the variant's own.
+    """
+
+    run: Text
     variant: Text
     seed: Whole
+    value: Real | None
 
 
 class TableStage(Settings):
-    """The table of an ablation."""
+    """The table of an ablation; `tuned` names the setting that was tuned."""
 
     title: Text
     question: Text
     baseline: Text
-    corpus: Text
+    last_stage: Text
+    corpora: tuple[Text, ...]
+    metric: Metric
+    tuned: Text | None
     command: Text
-    rows: tuple[TableRow, ...]
+    runs: tuple[TableRun, ...]
 
 
 STAGES: dict[str, type[Settings]] = {

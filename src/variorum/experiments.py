@@ -1,4 +1,4 @@
-"""Reads experiments and ablations: merges layers, checks them, remembers origins.
+"""Reads experiments: merges layers, checks them, remembers origins.
 
 Layers, later ones win: the defaults of `config.py`, the preset that the experiment names,
 `config/experiments/<name>.yaml`, the rest of `config/config.yaml`, then overrides from a command
@@ -6,7 +6,9 @@ line. Whatever is wrong becomes one line that
 names the file, the setting and what would be right.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,9 +21,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from variorum.config import (
-    KEPT_AS,
     SOURCE_KINDS,
-    Ablation,
     AnySettings,
     Experiment,
     Settings,
@@ -36,6 +36,9 @@ CURRENT = "config/config.yaml"
 KEPT = "config/kept.yaml"
 COMMAND_LINE = "command line"
 DEFAULT = "default"
+
+YAML_1_1_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+"""Texts that Snakemake's YAML would read as something else."""
 
 NO_VALUES = (ValueError, LookupError, RecursionError)
 """What ruamel.yaml raises for the 45th of a month, for `!!int a`, for brackets without end."""
@@ -107,30 +110,16 @@ class LoadedExperiment:
     layers: Layered = NOWHERE
 
 
-@dataclass(frozen=True)
-class LoadedAblation:
-    """A valid ablation, the experiment of each of its variants, and where each value is from.
-
-    kept: of the variants whose models were made before, the names that these are kept under.
-    """
-
-    name: str
-    settings: Ablation
-    variants: dict[str, LoadedExperiment]
-    layers: Layered = NOWHERE
-    kept: dict[str, str] = field(default_factory=dict)
-
-
 def load_experiment(root: Path, overrides: Mapping[str, Any] | None = None) -> LoadedExperiment:
     """The current experiment of the project at `root`.
 
     `overrides` are nested settings from a command line; `experiment` among them chooses another
     file. Raises `ConfigError`.
     """
-    current = _read(root, CURRENT)
-    command = _origins_of(dict(overrides or {}), lambda place: COMMAND_LINE)
+    current = read_layers(root, CURRENT)
+    command = written_at(dict(overrides or {}), lambda place: COMMAND_LINE)
     name = str(command.values.get("experiment", current.values.get("experiment", "default")))
-    changes = _merge(_without(current, "experiment"), _without(command, "experiment"))
+    changes = merged(_without(current, "experiment"), _without(command, "experiment"))
     return named_experiment(root, name, changes)
 
 
@@ -139,12 +128,12 @@ def named_experiment(root: Path, name: str, changes: Layered | None = None) -> L
 
     Raises `ConfigError`.
     """
-    file = _file_of(root, "experiments", name)
+    file = file_of(root, "experiments", name)
     changes = changes or NOWHERE
-    given = _with_preset(root, _merge(_read(root, file), changes))
+    given = _with_preset(root, merged(read_layers(root, file), changes))
     imported = _imported_model(root, given)
-    layers = _merge(imported, given)
-    settings = _validate(Experiment, layers, file)
+    layers = merged(imported, given)
+    settings = validated(Experiment, layers, file)
     _refuse_what_is_imported(settings, imported, given)
     taken = _as_taken(changes.values, settings.model_dump(mode="json"))
     return LoadedExperiment(name, settings, taken, layers)
@@ -165,7 +154,7 @@ def _with_preset(root: Path, layers: Layered) -> Layered:
     preset = layers.values.get("preset")
     if preset is None:
         return layers
-    return _merge(_read(root, _file_of(root, "presets", str(preset))), layers)
+    return merged(read_layers(root, file_of(root, "presets", str(preset))), layers)
 
 
 def _imported_model(root: Path, given: Layered) -> Layered:
@@ -185,7 +174,7 @@ def _imported_model(root: Path, given: Layered) -> Layered:
             f"{where}: imported.path: {path}: no home folder of that user is known; write the path "
             "out"
         ) from None
-    return _origins_of({"model": model.model_dump()}, lambda place: file.as_posix())
+    return written_at({"model": model.model_dump()}, lambda place: file.as_posix())
 
 
 def _refuse_what_is_imported(settings: Experiment, imported: Layered, given: Layered) -> None:
@@ -211,45 +200,14 @@ def _refuse_what_is_imported(settings: Experiment, imported: Layered, given: Lay
         raise ConfigError("\n".join(lines))
 
 
-def load_ablation(root: Path, name: str) -> LoadedAblation:
-    """The ablation `config/ablations/<name>.yaml`; it never reads `config/config.yaml`."""
-    file = _file_of(root, "ablations", name)
-    layers = _read(root, file)
-    settings = _validate(Ablation, layers, file)
-    variants, kept = {}, {}
-    for variant, changes in settings.variants.items():
-        if KEPT_AS in changes:
-            kept[variant] = changes[KEPT_AS]
-            variants[variant] = named_experiment(root, settings.experiment)
-            continue
-        places = _origins_of(
-            changes, lambda place, v=variant: layers.origin(("variants", v, *place))
-        )
-        variants[variant] = named_experiment(root, settings.experiment, places)
-    if settings.corpus == "domain" or settings.last_stage == "finetune":
-        for variant, experiment in variants.items():
-            if experiment.settings.corpus.domain is None:
-                raise ConfigError(
-                    f"{file}: variant {variant} has no domain corpus, which corpus = "
-                    f"{settings.corpus} and last_stage = {settings.last_stage} need; "
-                    "name an experiment that has one"
-                )
-    return LoadedAblation(name, settings, variants, layers, kept)
-
-
 def experiment_names(root: Path) -> list[str]:
     """Names of all experiments of the project, sorted."""
     return sorted(file.stem for file in (root / "config/experiments").glob("*.yaml"))
 
 
-def ablation_names(root: Path) -> list[str]:
-    """Names of all ablations of the project, sorted."""
-    return sorted(file.stem for file in (root / "config/ablations").glob("*.yaml"))
-
-
 def read_kept(root: Path) -> Layered:
     """What `config/kept.yaml` says, with the place of each line; nothing if there is none."""
-    return _read(root, KEPT) if (root / KEPT).is_file() else NOWHERE
+    return read_layers(root, KEPT) if (root / KEPT).is_file() else NOWHERE
 
 
 def provenance(experiment: LoadedExperiment) -> Iterator[tuple[str, Any, str]]:
@@ -269,7 +227,8 @@ def _leaves(settings: Settings, place: Place, layers: Layered) -> Iterator[tuple
 # Reading
 
 
-def _file_of(root: Path, folder: str, name: str) -> str:
+def file_of(root: Path, folder: str, name: str) -> str:
+    """The file of that name in a folder of `config/`; raises `ConfigError` if there is none."""
     file = f"config/{folder}/{name}.yaml"
     if not (root / file).is_file():
         known = sorted(path.stem for path in (root / "config" / folder).glob("*.yaml"))
@@ -280,7 +239,8 @@ def _file_of(root: Path, folder: str, name: str) -> str:
     return file
 
 
-def _read(root: Path, file: str) -> Layered:
+def read_layers(root: Path, file: str) -> Layered:
+    """What a file of settings says, with the line of each; raises `ConfigError`."""
     try:
         values = YAML(typ="rt").load((root / file).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -330,7 +290,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _origins_of(values: dict[str, Any], origin: Any) -> Layered:
+def written_at(values: dict[str, Any], origin: Callable[[Place], str]) -> Layered:
+    """Raw settings that somebody gave; `origin` tells of each place where that was."""
     origins: dict[Place, str] = {}
 
     def note(node: Mapping[str, Any], place: Place) -> None:
@@ -348,21 +309,21 @@ def _without(layer: Layered, name: str) -> Layered:
     return Layered(values, {place: at for place, at in layer.origins.items() if place[0] != name})
 
 
-def _merge(below: Layered, above: Layered) -> Layered:
+def merged(below: Layered, above: Layered) -> Layered:
     """`above` wins; a section whose `kind` changes is replaced whole."""
     origins = dict(below.origins)
 
-    def merged(low: Any, high: Any, place: Place) -> Any:
+    def joined(low: Any, high: Any, place: Place) -> Any:
         sections = isinstance(low, dict) and isinstance(high, dict)
         if not sections or ("kind" in high and high["kind"] != low.get("kind", high["kind"])):
             for inner in [other for other in origins if other[: len(place)] == place]:
                 del origins[inner]
             return high
         return low | {
-            name: merged(low.get(name), value, (*place, name)) for name, value in high.items()
+            name: joined(low.get(name), value, (*place, name)) for name, value in high.items()
         }
 
-    return Layered(merged(below.values, above.values, ()), origins | above.origins)
+    return Layered(joined(below.values, above.values, ()), origins | above.origins)
 
 
 def read_value(value: str, said: str) -> Any:
@@ -376,15 +337,30 @@ def read_value(value: str, said: str) -> Any:
         raise ConfigError(f"{said}: the value is not valid YAML; put text in quotes") from None
 
 
+def in_yaml(value: Any) -> str:
+    """A value as YAML's flow style writes it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {in_yaml(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(in_yaml, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if not isinstance(value, str):
+        return str(value)
+    plain = re.fullmatch(r"[A-Za-z][\w./-]*", value) and value.lower() not in YAML_1_1_WORDS
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
 # Checking
 
 
 def check(model: type[AnySettings], values: Mapping[str, Any], section: str) -> AnySettings:
     """Settings that were given by hand, checked as those of a file. Raises `ConfigError`."""
-    return _validate(model, Layered(dict(values), {}), section)
+    return validated(model, Layered(dict(values), {}), section)
 
 
-def _validate(model: type[AnySettings], layers: Layered, file: str) -> AnySettings:
+def validated(model: type[AnySettings], layers: Layered, file: str) -> AnySettings:
+    """The settings of `file`, checked; raises `ConfigError` with one line for each fault."""
     try:
         return model.model_validate(layers.values)
     except ValidationError as error:

@@ -45,6 +45,8 @@ from variorum.syntax import (
 OUTSIDE = frozenset(
     {
         "variorum",
+        "variorum.ablation_plan",
+        "variorum.ablations",
         "variorum.atomic",
         "variorum.cli",
         "variorum.components",
@@ -58,6 +60,7 @@ OUTSIDE = frozenset(
         "variorum.kept",
         "variorum.library",
         "variorum.machine",
+        "variorum.placing",
         "variorum.plan",
         "variorum.project",
         "variorum.progress",

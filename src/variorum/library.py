@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import ablation_names, load_ablation
 from variorum.config import MODELS, MOST_SEED, STAGES, SamplingSettings, with_neutrals
 from variorum.errors import VariorumError
-from variorum.experiments import ablation_names, check, load_ablation, load_experiment
+from variorum.experiments import check, load_experiment
 from variorum.machine import Device, computing_on
-from variorum.plan import Node, plan_ablation, plan_experiment
+from variorum.plan import Node, plan_experiment
 from variorum.project import find_project
 from variorum.references import References, at
 from variorum.report.adoption import Adoption

@@ -1,22 +1,18 @@
-"""The plan: an experiment or an ablation as a graph of keyed stages. Nothing runs here.
+"""The plan: an experiment as a graph of keyed stages; `ablation_plan` joins many. Nothing runs.
 
 Each node holds the spec of one result. Keys follow from specs, so a plan says before anything runs
 which results are at hand, which are missing, and which several runs share. Planning imports no
 numerical library: it takes milliseconds.
 """
 
-import json
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from variorum import config, kept, machine, sources
+from variorum import config, machine, sources
 from variorum.components import PACKAGE
 from variorum.config import (
-    KEPT_AS,
     CorpusSettings,
     ImportedSettings,
     Settings,
@@ -25,24 +21,14 @@ from variorum.config import (
     chosen_components,
 )
 from variorum.errors import VariorumError
-from variorum.experiments import (
-    NOWHERE,
-    ConfigError,
-    Layered,
-    LoadedAblation,
-    LoadedExperiment,
-    Place,
-)
+from variorum.experiments import NOWHERE, ConfigError, Layered, LoadedExperiment, Place, in_yaml
 from variorum.fingerprint import Code, Fingerprint, fingerprint
-from variorum.store import Ref, Result, Spec, Store
+from variorum.store import Ref, Result, Spec
 
 REPORT = "results/finetune/report.html"
 """The page of the current experiment."""
 
 SIDES = ("base", "domain")
-
-YAML_1_1_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-"""Texts that Snakemake's YAML would read as something else."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +69,7 @@ class Plan:
         return iter(self.nodes.values())
 
 
-class _Planner:
+class Planner:
     """Collects nodes; equal specs become one node."""
 
     def __init__(self, root: Path, *, offline: bool, package: Path | Code) -> None:
@@ -96,6 +82,7 @@ class _Planner:
         self._imports: dict[ImportedSettings, ImportedSettings] = {}
 
     def code(self, stage: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
+        """Fingerprint of a stage's code with the components that its settings choose."""
         if (stage, parts) not in self._codes:
             function = f"variorum.stages.{stage}:run"
             self._codes[stage, parts] = fingerprint(function, parts, self.package)
@@ -132,10 +119,10 @@ class _Planner:
         return Plan(order, last)
 
 
-class _Stages:
+class Stages:
     """The nodes of one experiment, stage by stage."""
 
-    def __init__(self, planner: _Planner, loaded: LoadedExperiment) -> None:
+    def __init__(self, planner: Planner, loaded: LoadedExperiment) -> None:
         self.planner = planner
         self.loaded = loaded
         self.experiment = loaded.settings
@@ -166,6 +153,7 @@ class _Stages:
         }
 
     def corpus(self, side: str, corpus: CorpusSettings) -> Node:
+        """The cleaned text of one side."""
         context_length, root = self.experiment.model.context_length, self.planner.root
         place = ("corpus", side)
         try:
@@ -192,6 +180,7 @@ class _Stages:
         return self.node("imported", imported.path, settings, places)
 
     def tokenizer(self, texts: dict[str, Node]) -> Node:
+        """The tokenizer that these texts train, or that the imported model brings."""
         if self.experiment.imported is not None:
             return self.imported(self.experiment.imported)
         chosen = self.experiment.tokenizer
@@ -201,9 +190,11 @@ class _Stages:
         return self.node("tokenizer", chosen.kind, settings, places, **used)
 
     def encode(self, side: str, text: Node, tokenizer: Node) -> Node:
+        """The token files of one side."""
         return self.node("encode", side, config.EncodeStage(), {}, text=text, tokenizer=tokenizer)
 
     def pretrain(self, label: str, base: Node, tokenizer: Node) -> Node:
+        """The model that is trained on the tokens of `base`, or imported."""
         if self.experiment.imported is not None:
             return self.imported(self.experiment.imported)
         chosen = self.experiment
@@ -216,6 +207,7 @@ class _Stages:
     def finetune(
         self, label: str, model: Node, tokens: Mapping[str, Node], tokenizer: Node
     ) -> Node:
+        """The model trained on, on the domain's tokens, with those of the base where it replays."""
         chosen = self.experiment
         settings = config.FinetuneStage(seed=chosen.seed, training=chosen.finetune)
         places = {"seed": ("seed",), "training": ("finetune",)}
@@ -225,16 +217,18 @@ class _Stages:
         return self.node("finetune", label, settings, places, **inputs)
 
     def evaluate(self, label: str, model: Node, **corpus: Node) -> Node:
-        """`corpus` are the cleaned `text` and its `tokens`."""
+        """A model's scores; `corpus` are the cleaned `text` and its `tokens`."""
         settings = config.EvaluateStage(evaluate=self.experiment.evaluate)
         places = {"evaluate": ("evaluate",)}
         return self.node("evaluate", label, settings, places, model=model, **corpus)
 
     def stress(self, label: str, model: Node, **corpus: Node) -> Node:
+        """A model's stress cases; `corpus` are the `tokens` that it is held against."""
         settings = config.StressStage(stress=self.experiment.stress)
         return self.node("stress", label, settings, {"stress": ("stress",)}, model=model, **corpus)
 
     def report(self, label: str, **upstream: Node) -> Node:
+        """The page that stands on these."""
         chosen = self.experiment
         settings = config.ReportStage(
             title=chosen.title,
@@ -253,8 +247,8 @@ def plan_experiment(
 
     With `offline`, a source that has yet to be locked is an error instead of a download.
     """
-    planner = _Planner(root, offline=offline, package=package)
-    stages = _Stages(planner, loaded)
+    planner = Planner(root, offline=offline, package=package)
+    stages = Stages(planner, loaded)
     texts = stages.corpora(SIDES)
     tokenizer = stages.tokenizer(texts)
     tokens = {side: stages.encode(side, text, tokenizer) for side, text in texts.items()}
@@ -277,7 +271,14 @@ def plan_experiment(
     corpora |= {f"tokens_{side}": encoded for side, encoded in tokens.items()}
     downloads = {f"source_{side}": text.upstream["documents"] for side, text in texts.items()}
     figures = stages.node(
-        "figures", label, config.FiguresStage(), {}, **models, **corpora, **evaluations
+        "figures",
+        label,
+        config.FiguresStage(),
+        {},
+        **downloads,
+        **models,
+        **corpora,
+        **evaluations,
     )
     report = stages.report(
         label,
@@ -292,86 +293,6 @@ def plan_experiment(
     return planner.plan(report)
 
 
-def plan_ablation(
-    loaded: LoadedAblation, root: Path, *, offline: bool = False, package: Path | Code = PACKAGE
-) -> Plan:
-    """Every run of an ablation up to its table; runs share all results whose specs are equal."""
-    ablation = loaded.settings
-    planner = _Planner(root, offline=offline, package=package)
-    kept_models = {
-        variant: kept.models(
-            root,
-            name,
-            ablation.seeds,
-            ablation.last_stage,
-            f"{loaded.layers.origin(('variants', variant, KEPT_AS))}: variants.{variant}.{KEPT_AS}",
-        )
-        for variant, name in loaded.kept.items()
-    }
-    upstream: dict[str, Node] = {}
-    rows = []
-    for variant, experiment in loaded.variants.items():
-        origins = experiment.layers.origins | {("seed",): loaded.layers.origin(("seeds",))}
-        layers = replace(experiment.layers, origins=origins)
-        for seed in ablation.seeds:
-            settings = experiment.settings.model_copy(update={"seed": seed})
-            stages = _Stages(planner, replace(experiment, settings=settings, layers=layers))
-            label = f"{loaded.name}/{variant}/{seed}"
-            if variant in loaded.kept:
-                run = _plan_kept_run(stages, ablation, label, kept_models[variant][seed])
-            else:
-                run = _plan_run(stages, ablation, label)
-            upstream[f"{variant}/{seed}"] = run
-            upstream[f"{variant}/{seed}/model"] = run.upstream["model"]
-            rows.append(config.TableRow(variant=variant, seed=seed))
-    asked = replace(loaded.variants[ablation.baseline], layers=loaded.layers)
-    table = _Stages(planner, asked).node(
-        "table",
-        loaded.name,
-        config.TableStage(
-            title=ablation.title,
-            question=ablation.question,
-            baseline=ablation.baseline,
-            corpus=ablation.corpus,
-            command=ablation_command(loaded.name),
-            rows=tuple(rows),
-        ),
-        {name: (name,) for name in ("title", "question", "baseline", "corpus")},
-        **upstream,
-    )
-    return planner.plan(table)
-
-
-def _plan_run(stages: _Stages, ablation: config.Ablation, label: str) -> Node:
-    """One variant with one seed, up to its evaluation."""
-    needed = {"base", ablation.corpus} | (
-        {"domain"} if ablation.last_stage == "finetune" else set()
-    )
-    if stages.experiment.tokenizer.train_on == "both":
-        needed.add("domain")
-    texts = stages.corpora(sorted(needed))
-    tokenizer = stages.tokenizer(texts)
-    tokens = {side: stages.encode(side, text, tokenizer) for side, text in texts.items()}
-    model = stages.pretrain(label, tokens["base"], tokenizer)
-    if ablation.last_stage == "finetune":
-        model = stages.finetune(label, model, tokens, tokenizer)
-    corpus = {"text": texts[ablation.corpus], "tokens": tokens[ablation.corpus]}
-    return stages.evaluate(label, model, **corpus)
-
-
-def _plan_kept_run(stages: _Stages, ablation: config.Ablation, label: str, stored: Result) -> Node:
-    """The evaluation of a kept model, by today's code, on text that its own tokenizer encodes."""
-    planner, side = stages.planner, ablation.corpus
-    both = stages.experiment.tokenizer.train_on == "both"
-    texts = stages.corpora(sorted({"base", side} | ({"domain"} if both else set())))
-    tokenizer, own = stages.tokenizer(texts), stored.spec.upstream["tokenizer"]
-    if tokenizer.ref != own:
-        result = kept.at_hand(Store(planner.root), own, f"the tokenizer of {stored.ref}")
-        tokenizer = planner.leaf(result, tokenizer.label)
-    tokens = stages.encode(side, texts[side], tokenizer)
-    return stages.evaluate(label, planner.leaf(stored, label), text=texts[side], tokens=tokens)
-
-
 def _side_of(model: str) -> str:
     return "base" if model == "pretrained" else "domain"
 
@@ -381,22 +302,3 @@ def experiment_command(loaded: LoadedExperiment) -> str:
     options = [f"experiment={loaded.name}"]
     options += [f"{name}={in_yaml(value)}" for name, value in sorted(loaded.overrides.items())]
     return f"snakemake --cores 4 --config {shlex.join(options)} -- {REPORT}"
-
-
-def ablation_command(name: str) -> str:
-    """The command that makes an ablation's table."""
-    return f"snakemake --cores 4 reports/{name}/table.md"
-
-
-def in_yaml(value: Any) -> str:
-    """A value as YAML's flow style writes it."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {in_yaml(item)}" for name, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(in_yaml, value)) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if not isinstance(value, str):
-        return str(value)
-    plain = re.fullmatch(r"[A-Za-z][\w./-]*", value) and value.lower() not in YAML_1_1_WORDS
-    return value if plain else json.dumps(value, ensure_ascii=False)

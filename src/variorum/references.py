@@ -12,19 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from variorum import kept
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import ablation_names, load_ablation
 from variorum.components import PACKAGE
 from variorum.config import MODELS, STAGES
 from variorum.errors import VariorumError
-from variorum.experiments import (
-    ablation_names,
-    did_you_mean,
-    experiment_names,
-    load_ablation,
-    load_experiment,
-    named_experiment,
-)
+from variorum.experiments import did_you_mean, experiment_names, load_experiment, named_experiment
 from variorum.fingerprint import Code
-from variorum.plan import Node, Plan, plan_ablation, plan_experiment
+from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import MANIFEST, Ref, Store
 
 SHOWN = 5
@@ -37,7 +32,8 @@ class Named:
     refs: the results; of a whole experiment or ablation, and of runs, the models.
     plan: what they are part of, if they were found in one.
     whole: whether the reference names all of the plan.
-    runs: of an ablation, a variant or a run: each run's evaluation, by `variant/seed`.
+    runs: of an ablation, a variant or a run: the model and evaluations of each, by
+        `variant/seed`.
     """
 
     reference: str
@@ -45,7 +41,7 @@ class Named:
     refs: tuple[Ref, ...]
     plan: Plan | None = None
     whole: bool = False
-    runs: Mapping[str, Node] = field(default_factory=dict)
+    runs: Mapping[str, Sequence[Node]] = field(default_factory=dict)
 
     @property
     def all(self) -> Iterable[Ref]:
@@ -153,8 +149,8 @@ class References:
 
     def _of_ablation(self, text: str, name: str, run: Sequence[str]) -> Named:
         plan, start = self._ablation(name), "/".join([*run, ""])
-        every = {each: node for each, node in plan.last.upstream.items() if each.count("/") == 1}
-        runs = {each: node for each, node in every.items() if f"{each}/".startswith(start)}
+        every = _runs(plan)
+        runs = {each: read for each, read in every.items() if f"{each}/".startswith(start)}
         if not runs and len(run) == 1:
             known = list(dict.fromkeys(each.split("/")[0] for each in every))
             hint = did_you_mean(run[0], known)
@@ -162,7 +158,7 @@ class References:
         if not runs:
             known = [f"{name}/{each}" for each in every]
             raise VariorumError(f"{text}: no such run; known are {_some(known)}")
-        models = dict.fromkeys(node.upstream["model"].ref for node in runs.values())
+        models = dict.fromkeys(plan.last.upstream[f"{each}/model"].ref for each in runs)
         return Named(text, self.store, tuple(models), plan, not run, runs)
 
     def _ablation(self, name: str) -> Plan:
@@ -205,6 +201,15 @@ class References:
                 yield plan.nodes, plan
             except VariorumError as fault:
                 faults.append(str(fault))
+
+
+def _runs(plan: Plan) -> dict[str, list[Node]]:
+    """Of an ablation, each run's model and evaluations."""
+    upstream = plan.last.upstream
+    runs = [name.removesuffix("/model") for name in upstream if name.endswith("/model")]
+    return {
+        run: [node for name, node in upstream.items() if name.startswith(f"{run}/")] for run in runs
+    }
 
 
 def _some(names: Sequence[str], between: str = ", ") -> str:

@@ -25,6 +25,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from variorum import components
+from variorum.ablations import ablation_names, load_ablation
 from variorum.atomic import write_atomically
 from variorum.config import (
     SOURCES,
@@ -39,9 +40,7 @@ from variorum.corpus.sources import files
 from variorum.errors import Stopped, VariorumError
 from variorum.experiments import (
     LoadedExperiment,
-    ablation_names,
     experiment_names,
-    load_ablation,
     load_experiment,
     named_experiment,
 )
@@ -326,7 +325,7 @@ def _experiments(root: Path) -> Iterator[LoadedExperiment]:
     for name in experiment_names(root):
         yield named_experiment(root, name)
     for name in ablation_names(root):
-        yield from load_ablation(root, name).variants.values()
+        yield from load_ablation(root, name).experiments
 
 
 # When a download cannot give the bytes that were asked for

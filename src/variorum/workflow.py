@@ -10,17 +10,20 @@ import os
 import sys
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import ablation_names, load_ablation
 from variorum.audit.reasons.explain import reason
 from variorum.audit.reasons.sides import Shelf
 from variorum.errors import VariorumError, clear_about_storage
-from variorum.experiments import ablation_names, load_ablation, load_experiment
-from variorum.plan import REPORT, Node, Plan, plan_ablation, plan_experiment
+from variorum.experiments import load_experiment
+from variorum.placing import pages_of
+from variorum.plan import REPORT, Node, Plan, plan_experiment
 from variorum.runner import hand_over
 from variorum.store import MANIFEST, Ref, Store, StoreError
 from variorum.tracking import bring_back, put_back, track_what_was_left
@@ -29,10 +32,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WHOLE_GRAPH = "graph"
-"""`--config graph=whole` shows finished results with what they needed, for `--rulegraph`."""
+"""`--config graph=whole` shows finished results with what they needed, for `--rulegraph` and
+`--report`."""
 
 REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
-TABLE_FILES = ("table.md", "table.csv", "intervals.svg")
+TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
+"""Those of every table; some have more figures."""
 
 TRAINING_PROCESSES = 2
 """What a training of the usual two shards is shared among."""
@@ -180,29 +185,38 @@ class Flow:
     @in_one_line
     def report(self, wildcards: Any = None) -> list[str]:
         """Input function of the report's page."""
-        pages = [(file, str(Path(REPORT).with_name(file))) for file in REPORT_FILES]
-        return self._page(self.current.last, pages)
+        return self._page(self.current.last, Path(REPORT).parent, REPORT_FILES)
 
     @in_one_line
     def table(self, wildcards: Any) -> list[str]:
         """Input function of an ablation's table under `reports/`."""
         name = wildcards.ablation
-        pages = [(file, f"reports/{name}/{file}") for file in TABLE_FILES]
-        return self._page(self.ablation(name).last, pages)
+        return self._page(self.ablation(name).last, Path("reports", name))
+
+    @in_one_line
+    def figures(self, wildcards: Any) -> list[str]:
+        """Input function of what `--report` shows beside the page: the folder of its figures.
+
+        It has no rule, so it is named with the whole graph only, once it is there.
+        """
+        refs = [node.ref for node in self.current.of_stage("figures")]
+        return [self._folder(ref) for ref in refs if self._whole and self.store.exists(ref)]
 
     def folder_of_report(self, wildcards: Any = None) -> str:
         """Folder of the result that the report's page is copied from."""
         return self._folder(self.current.last.ref)
 
-    def folder_of_table(self, wildcards: Any) -> str:
-        """Folder of the result that an ablation's table is copied from."""
-        return self._folder(self.ablation(wildcards.ablation).last.ref)
-
     def _folder(self, ref: Ref) -> str:
         return self.store.folder(ref).relative_to(self.root).as_posix()
 
-    def _page(self, node: Node, pages: list[tuple[str, str]]) -> list[str]:
-        """Nothing if every page equals its file in the result; else the result and a key file.
+    def table_result(self, wildcards: Any) -> str:
+        """The result that an ablation's table is copied from."""
+        return str(self.ablation(wildcards.ablation).last.ref)
+
+    def _page(self, node: Node, folder: Path, names: Sequence[str] = ()) -> list[str]:
+        """Nothing if every page in `folder` equals that of the result; else it and a key file.
+
+        Pages are the files with these names, or all that people look at.
 
         The key file is made newer than stale pages, and new in content as well: Snakemake takes an
         input whose checksum it has seen for unchanged, however new it is.
@@ -210,13 +224,14 @@ class Flow:
         bring_back(self.store, [node])
         if self.store.exists(node.ref) and not self._whole:
             result = self.store.open(node.ref)
-            if all(_same(self.root / page, result.file(file)) for file, page in pages):
+            pages = names or pages_of(result)
+            if all(_same(self.root / folder / page, result.file(page)) for page in pages):
                 return []
         key_file = self.root / "scratch" / "pages" / f"{node.ref.stage}-{node.ref.key}"
         key_file.parent.mkdir(parents=True, exist_ok=True)
         key_file.write_text(f"{node.ref} {time.time_ns()}\n", encoding="utf-8")
-        for _, page in pages:
-            _not_after_now(self.root / page)
+        for name in (*REPORT_FILES, *TABLE_FILES):
+            _not_after_now(self.root / folder / name)
         return [*self._manifests([node]), key_file.relative_to(self.root).as_posix()]
 
     # Before anything runs

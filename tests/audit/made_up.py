@@ -23,7 +23,7 @@ title: Widths
 question: Does width matter?
 experiment: micro
 last_stage: pretrain
-corpus: base
+corpora: [base]
 variants:
   narrow: {model: {n_embd: 16}}
   wide: {model: {n_embd: 32}}

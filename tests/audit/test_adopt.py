@@ -18,11 +18,13 @@ import flow
 import variorum
 from conftest import MICRO, MICRO_DOMAIN, Project
 from variorum import cli, runner
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import load_ablation
 from variorum.audit.adoption.adopt import SAME, adopt
 from variorum.audit.checks import traced
 from variorum.errors import Stopped, VariorumError
-from variorum.experiments import load_ablation, load_experiment, named_experiment
-from variorum.plan import Node, Plan, plan_ablation, plan_experiment
+from variorum.experiments import load_experiment, named_experiment
+from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import COPY, MANIFEST, Ref, Result, Store, readable_json, sha256_of
 from variorum.training.loop import Training
 
@@ -478,7 +480,7 @@ def test_one_run_of_an_ablation_is_adopted_with_its_evaluation(here: Path) -> No
     package = edit(here, SPLIT)
     adopted = adopt(here, ["widths/wide/2"], because="names alone changed", package=package)
     found = {str(result.ref) for result, _ in adopted.results}
-    run = widths(here, package).last.upstream["wide/2"]
+    run = widths(here, package).last.upstream["wide/2/base"]
     assert found == {str(run.ref), str(run.upstream["model"].ref)}
 
 

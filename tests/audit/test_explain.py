@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import flow
 from conftest import ROOT, Edit, Project
 from variorum import cli, machine
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import load_ablation
 from variorum.audit.reasons.differences import (
     Edited,
     Meaning,
@@ -29,8 +31,7 @@ from variorum.audit.reasons.explain import reason, why
 from variorum.audit.reasons.sides import Likeness, Shelf, Side
 from variorum.components import PACKAGE
 from variorum.errors import VariorumError
-from variorum.experiments import load_ablation
-from variorum.plan import Node, Plan, plan_ablation
+from variorum.plan import Node, Plan
 from variorum.store import CODE, MANIFEST, RUN, Ref, Result, Spec, Store, readable_json
 
 ABLATION = """
@@ -435,10 +436,10 @@ def test_two_runs_of_an_ablation_differ_by_variant_and_seed_and_say_where(here: 
 
 def test_a_finished_run_is_compared_with_the_baselines(root: Path) -> None:
     plan = plan_ablation(load_ablation(root, "positions"), root)
-    run = plan.last.upstream["rotary/2"].upstream["model"]
+    run = plan.last.upstream["rotary/2/model"]
     assert "differs from pretrain micro" in told(root, "positions/rotary/2").splitlines()[0]
     flow.make(root, run)
-    flow.make(root, plan.last.upstream["learned/2"].upstream["model"])
+    flow.make(root, plan.last.upstream["learned/2/model"])
     text = told(root, "positions/rotary/2")
     assert "differs from pretrain positions/learned/2" in text
     settings = [cause.split()[0] for cause in causes_of(text)]
@@ -486,7 +487,7 @@ def test_an_experiment_or_a_run_is_taken_at_the_stage_of_what_it_is_compared_wit
 
 def test_a_planned_result_is_named_by_its_key_whichever_ablation_it_is_part_of(here: Path) -> None:
     plan = plan_ablation(load_ablation(here, "positions"), here)
-    run = plan.last.upstream["rotary/1"].upstream["model"]
+    run = plan.last.upstream["rotary/1/model"]
     text = told(here, run.ref.key[:8])
     assert "pretrain positions/rotary/1" in text.splitlines()[0]
     assert causes_of(text)[0].startswith("model.positions learned -> rotary")

@@ -20,19 +20,20 @@ import made_up
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from variorum.ablation_plan import plan_ablation
 
 import flow
 from conftest import Project
 from variorum import cli, kept, runner, tracking
+from variorum.ablations import load_ablation
 from variorum.audit.adoption import adopt
 from variorum.audit.checks import rerun
 from variorum.audit.holdings import inventory, removal
 from variorum.audit.holdings.needs import Needs
 from variorum.dvc_cache import DvcCache
 from variorum.errors import Stopped, VariorumError
-from variorum.experiments import load_ablation
 from variorum.machine import Machine
-from variorum.plan import Plan, plan_ablation
+from variorum.plan import Plan
 from variorum.progress import Progress
 from variorum.store import CODE, COPY, MANIFEST, RUN, Ref, Store
 from variorum.task import Task

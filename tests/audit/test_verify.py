@@ -14,17 +14,17 @@ import made_up
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from variorum.ablation_plan import plan_ablation
 
 import flow
 from conftest import Project, Record
 from variorum import cli, tracking
+from variorum.ablations import load_ablation
 from variorum.audit.checks.choice import Choice, choose
 from variorum.audit.checks.verify import Findings, verify
 from variorum.corpus.sources import python_package
 from variorum.errors import VariorumError
-from variorum.experiments import load_ablation
 from variorum.fingerprint import kept_digest
-from variorum.plan import plan_ablation
 from variorum.progress import Progress
 from variorum.sources import LOCK
 from variorum.store import (

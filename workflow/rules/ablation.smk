@@ -5,15 +5,19 @@ rule place_table:
     input:
         flow.table,
     output:
-        expand("reports/{{ablation}}/{file}", file=TABLE_FILES),
+        report(
+            expand("reports/{{ablation}}/{file}", file=TABLE_FILES),
+            caption="../report/table.rst",
+            category="Ablations",
+            subcategory="{ablation}",
+        ),
     threads: 1
     params:
-        folder=flow.folder_of_table,
+        result=flow.table_result,
     message:
-        "table reports/{wildcards.ablation} from {params.folder}"
+        "table reports/{wildcards.ablation} from results/{params.result}"
     shell:
-        "for page in {output}; do"
-        " cp {params.folder}/$(basename $page) $page.new; mv $page.new $page; done"
+        "variorum place {params.result} reports/{wildcards.ablation}"
 
 
 rule make_table:

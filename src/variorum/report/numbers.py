@@ -47,3 +47,12 @@ def size(n_bytes: int) -> str:
 def significant(value: float, digits: int = 3) -> str:
     """A positive value with so many significant digits, such as a learning rate: `0.0003`."""
     return f"{value:.{digits}g}"
+
+
+def scientific(value: float) -> str:
+    """A large positive number in powers of ten: `1.23e12`; `0` for none."""
+    if not value:
+        return "0"
+    power = math.floor(math.log10(value))
+    digits = f"{value / 10**power:.2f}"
+    return f"1.00e{power + 1}" if digits == "10.00" else f"{digits}e{power}"

@@ -8,6 +8,9 @@ import pandas as pd
 from variorum.config import STAGES
 from variorum.corpus import documents
 from variorum.report import page
+from variorum.report.adoption import MARK
+from variorum.report.figures.captions import FIGURES, PROVENANCE
+from variorum.report.figures.provenance import Node, provenance_graph
 from variorum.report.page import FINETUNED, PRETRAINED, Corpus, ReportData, Role
 from variorum.report.traced import Traced, derived, in_manifest, of_file, of_manifest
 from variorum.report.words import words
@@ -21,36 +24,16 @@ SIDES: tuple[Role, ...] = ("base", "domain")
 IMPORTED = "imported"
 PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of `curves.csv`
 
-FIGURES = {
-    "curves": ("Training", "Loss on train and val, and the learning rate, by step."),
-    "dynamics": (
-        "Inside the training",
-        "Of each layer's attention (solid) and feed-forward network (dashed) and of the embedding: "
-        "the gradient's norm before clipping, and the size of a step over that of the weights; "
-        "behind each layer, the root mean square of the activations.",
-    ),
-    "calibration": (
-        "Calibration",
-        "How often the likeliest token came, by how likely the model held it. Below the dotted "
-        "line a model is too sure of itself.",
-    ),
-    "context": ("Use of context", "Loss by how many tokens before it the model saw."),
-    "embeddings": (
-        "Token embeddings",
-        "The commonest tokens on the first two principal components of the embedding.",
-    ),
-    "attention": (
-        "Attention",
-        "Which earlier tokens (columns) each token (rows) looks at, in every layer and head.",
-    ),
-    "frequencies": ("Token frequencies", "How often the k-th most common token occurs in train."),
-}
-
+PROVENANCE_FILE = "provenance.svg"
 OF_TRAININGS = ("curves", "dynamics")  # not there for a model that was imported
 
 
 def run(task: Task) -> None:
-    """Write `report.html`, `metrics.json`, `curves.csv`, and `words.json`, which the page shows."""
+    """Write `report.html`, `metrics.json` and `curves.csv`.
+
+    With them `words.json` and `provenance.svg`, which the page shows.
+    """
+    (task.output / PROVENANCE_FILE).write_text(_provenance_graph(task), encoding="utf-8")
     for name, content in {"words": _words(task), "metrics": _metrics(task)}.items():
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"
         (task.output / f"{name}.json").write_text(text, encoding="utf-8")
@@ -121,7 +104,7 @@ def _report(task: Task) -> ReportData:
             )
             for name, result in ((n, task.inputs[f"stress_{n}"]) for n in _models(task))
         ),
-        figures=_figures(task),
+        figures=(*_figures(task), _provenance_figure(task)),
         provenance=_provenance(task),
         settings=_settings(task),
     )
@@ -133,6 +116,15 @@ def _figures(task: Task) -> tuple[page.PageFigure, ...]:
         page.PageFigure(name, title, caption, _svg(result, f"{name}.svg"), _key(result))
         for name, (title, caption) in FIGURES.items()
         if name not in OF_TRAININGS or _trained(task)
+    )
+
+
+def _provenance_figure(task: Task) -> page.PageFigure:
+    ref = task.spec.ref
+    svg = (task.output / PROVENANCE_FILE).read_text(encoding="utf-8")
+    drawn = Traced(svg, (f"{ref}/{PROVENANCE_FILE}",))
+    return page.PageFigure(
+        "provenance", *PROVENANCE, drawn, in_manifest(ref, {"key": ref.key})["key"]
     )
 
 
@@ -224,6 +216,29 @@ def _provenance(task: Task) -> tuple[page.Provenance, ...]:
             results.items(), key=lambda item: (order.index(item[0].stage), item[0].key)
         )
     )
+
+
+def _provenance_graph(task: Task) -> str:
+    """The results and this report as a graph."""
+    own = task.spec.ref
+    labels = {result.ref: _label(name) for name, result in task.inputs.items()}
+    results = {result.ref: result for result in task.inputs.values()}
+    order = list(STAGES)
+    nodes, edges = [], []
+    for ref in sorted(results, key=lambda ref: (order.index(ref.stage), labels[ref], ref.key)):
+        key = ref.key + MARK * bool(results[ref].adopted)
+        nodes.append(Node(str(ref), ref.stage, labels[ref], key))
+        edges += [(str(needed), str(ref)) for needed in results[ref].spec.upstream.values()]
+        edges.append((str(ref), str(own)))
+    return provenance_graph([*nodes, Node(str(own), own.stage, "", own.key)], edges)
+
+
+def _label(name: str) -> str:
+    """What an input of this stage is of, where its stage does not say it all."""
+    kind, _, side = name.partition("_")
+    if kind in MODELS and side:
+        return f"{MODELS[kind]} {side.replace('_', ' ')}"
+    return MODELS.get(side, side)
 
 
 def _settings(task: Task) -> dict[str, Traced]:

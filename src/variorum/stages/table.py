@@ -1,48 +1,180 @@
-"""table: the runs of an ablation compared, as Markdown, CSV and a figure."""
+"""table: the runs of an ablation compared, as Markdown, CSV, HTML and figures."""
 
-from variorum.config import TableStage
-from variorum.report import tables
+import math
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from variorum.config import METRICS, TableRun, TableStage
+from variorum.corpus.tokenfile import TokenFile
+from variorum.errors import VariorumError
+from variorum.model.description import describe_settings
+from variorum.model_config import read as read_model_config
+from variorum.report.ablation import runs as run_files
+from variorum.report.ablation import written
+from variorum.report.ablation.html import html
+from variorum.report.ablation.runs import Run
+from variorum.report.ablation.table import AblationTable, Question, ablation_table
 from variorum.report.adoption import Adoption
-from variorum.report.figures.ablation import ablation_intervals
-from variorum.report.tables import Run
+from variorum.report.figures import ablation as figures
+from variorum.store import Result
 from variorum.task import Task
+
+WORDS = {
+    "bits_per_byte": "bits per byte",
+    "nats_per_token": "nats per token",
+    "perplexity": "perplexity",
+    "top_1": "top-1 accuracy",
+    "top_5": "top-5 accuracy",
+    "calibration_error": "calibration error",
+}
+
+CAPTIONS = {
+    "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
+    "curves": "Bits per byte of val by tokens seen: mean over the seeds, and the interval of it.",
+    "tuning": "Mean loss on val by what was tried; circled: the best.",
+    "trade-off": "Differences on both test texts: left is a gain on the one, low on the other.",
+}
+"""Of each figure that a table may have, in their order."""
 
 
 def run(task: Task) -> None:
-    """Write `table.md`, `table.csv` and `intervals.svg`."""
+    """Write `table.md`, `table.csv`, `table.html`, `runs.csv` and the figures.
+
+    How long each run took, which may differ each time, is noted for `run.json`.
+
+    Raises:
+        VariorumError: if variants were judged on different texts.
+    """
     settings = task.settings(TableStage)
-    runs = [_run(task, row.variant, row.seed) for row in settings.rows]
-    table = tables.ablation_table(
-        runs,
+    for corpus in settings.corpora:
+        _refuse_other_texts(task, settings, corpus)
+    runs = [_run(task, settings, each) for each in settings.runs]
+    table = ablation_table(runs, question_of(settings))
+    drawn = dict(_figures(task, settings, table))
+    for name, text in written_files(table, drawn).items():
+        (task.output / name).write_text(text, encoding="utf-8")
+    task.run["costs"] = [_cost(task, each) for each in settings.runs]
+    for sentence in written.findings(table):
+        task.progress.say(sentence)
+
+
+def question_of(settings: TableStage) -> Question:
+    """What the table is to answer."""
+    return Question(
         title=settings.title,
         question=settings.question,
-        metric=f"test bits per byte on {settings.corpus}",
-        variants=list(dict.fromkeys(row.variant for row in settings.rows)),
+        metric=WORDS[settings.metric],
+        variants=tuple(dict.fromkeys(each.variant for each in settings.runs)),
         baseline=settings.baseline,
         command=settings.command,
+        lower_is_better=METRICS[settings.metric] == "lower",
+        tuned=settings.tuned,
     )
-    written = {
-        "table.md": tables.markdown(table),
-        "table.csv": tables.csv_text(table),
-        "intervals.svg": ablation_intervals(table),
+
+
+def written_files(table: AblationTable, drawn: Mapping[str, str]) -> dict[str, str]:
+    """Every file of a table by its name, given the SVG text of its figures by theirs."""
+    figures = [(name, CAPTIONS[name], svg) for name, svg in drawn.items()]
+    return {
+        "table.md": written.markdown(table, [(f"{name}.svg", c) for name, c, _ in figures]),
+        "table.csv": written.csv_text(table),
+        "table.html": html(table, figures),
+        "runs.csv": run_files.csv_text(table.runs),
+        **{f"{name}.svg": svg for name, svg in drawn.items()},
     }
-    for name, text in written.items():
-        (task.output / name).write_text(text, encoding="utf-8")
-    for row in table.rows:
-        task.progress.say(f"{row.variant}: {row.value.mean:.4f}, {row.verdict}")
 
 
-def _run(task: Task, variant: str, seed: int) -> Run:
-    evaluation, model = task.inputs[f"{variant}/{seed}"], task.inputs[f"{variant}/{seed}/model"]
+def _refuse_other_texts(task: Task, settings: TableStage, corpus: str) -> None:
+    """Raise `VariorumError` unless all variants were scored on the same bytes."""
+    variants = dict.fromkeys(each.variant for each in settings.runs)
+    digests = {
+        variant: task.inputs[f"{variant}/text/{corpus}"].manifest["files"]["test.jsonl"]["sha256"]
+        for variant in variants
+    }
+    own = digests[settings.baseline]
+    others = [variant for variant, digest in digests.items() if digest != own]
+    if others:
+        raise VariorumError(
+            f"table: {', '.join(others)} have another {corpus} test text than "
+            f"{settings.baseline}, so their numbers cannot be compared; let variants differ in "
+            "nothing that decides the test part (source, normalize, split)"
+        )
+
+
+def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
+    name = f"{each.run}/{each.seed}"
+    model = task.inputs[f"{name}/model"]
+    evaluations = {corpus: task.inputs[f"{name}/{corpus}"] for corpus in settings.corpora}
+    metrics = model.json("metrics.json")
+    description = describe_settings(*read_model_config(model.file("config.json")))
+    tokens = metrics.get("tokens_seen", 0)  # an imported model was trained elsewhere
     return Run(
-        variant=variant,
-        seed=seed,
-        value=evaluation.json("metrics.json")["bits_per_byte"],
+        variant=each.variant,
+        seed=each.seed,
+        scores={corpus: _score(e, settings.metric) for corpus, e in evaluations.items()},
         key=str(model.ref),
-        parameters=model.json("metrics.json")["parameters"],
+        parameters=metrics["parameters"],
+        tokens=tokens,
+        flops=description.training_flops(tokens),
+        val_loss=metrics.get("chosen_val_loss"),
+        tuned=each.value,
+        evaluations={corpus: str(result.ref) for corpus, result in evaluations.items()},
         adopted=tuple(
             f"{result.ref}: {adoption}"
-            for result in (model, evaluation)
+            for result in (model, *evaluations.values())
             if (adoption := Adoption.of(result.adopted))
         ),
     )
+
+
+def _score(evaluation: Result, metric: str) -> float:
+    metrics = evaluation.json("metrics.json")
+    value: float = metrics["accuracy"][metric] if metric in metrics["accuracy"] else metrics[metric]
+    return value
+
+
+def _figures(task: Task, settings: TableStage, table: AblationTable) -> Iterator[tuple[str, str]]:
+    """Name and SVG of each figure."""
+    yield "intervals", figures.intervals(table)
+    if curves := _curves(task, settings, table):
+        yield "curves", figures.learning_curves(curves)
+    if table.choices:
+        yield "tuning", figures.tuning(table.choices, str(settings.tuned))
+    if len(table.sections) == 2 and len(settings.corpora) == 2:
+        yield "trade-off", figures.trade_off(table)
+
+
+def _curves(
+    task: Task, settings: TableStage, table: AblationTable
+) -> dict[str, list[pd.DataFrame]]:
+    """Loss on val of the best runs of each variant that trained on the same text last."""
+    chosen = {choice.variant: choice.best for choice in table.choices}
+    found: dict[str, list[pd.DataFrame]] = {}
+    for each in settings.runs:
+        model = task.inputs[f"{each.run}/{each.seed}/model"]
+        if model.ref.stage == settings.last_stage and each.value == chosen.get(each.variant):
+            encoded = task.inputs[f"{each.variant}/tokens"]
+            found.setdefault(each.variant, []).append(_curve(model, encoded))
+    return found
+
+
+def _curve(model: Result, encoded: Result) -> pd.DataFrame:
+    """Bits per byte of val by tokens seen; tokens have the length that they have in all of val."""
+    val = TokenFile.open(encoded.folder, "val")
+    metrics = model.json("metrics.json")
+    log = pd.read_csv(model.file("metrics.csv"))[["step", "val_loss"]].dropna()
+    tokens_a_byte = len(val.tokens) / int(val.n_bytes.sum())
+    return pd.DataFrame(
+        {
+            "tokens": log["step"] * (metrics["tokens_seen"] // metrics["steps"]),
+            "bits_per_byte": log["val_loss"] * tokens_a_byte / math.log(2),
+        }
+    )
+
+
+def _cost(task: Task, each: TableRun) -> dict[str, object]:
+    """How long the judged training of a run took, and where."""
+    run = task.inputs[f"{each.run}/{each.seed}/model"].run
+    told = ("seconds", "tokens_per_second", "processes", "device", "processor", "cores")
+    return {"run": f"{each.run}/{each.seed}", **{name: run.get(name) for name in told}}

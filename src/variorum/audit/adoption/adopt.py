@@ -138,7 +138,8 @@ def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
     plan = named.plan or known.current
     if named.whole:
         return plan, set()
-    refs = {*named.refs, *(run.ref for run in named.runs.values())} & plan.nodes.keys()
+    judged = {node.ref for read in named.runs.values() for node in read}
+    refs = {*named.refs, *(ref for ref in judged if ref.stage == "evaluate")} & plan.nodes.keys()
     if not refs:
         raise VariorumError(
             f"{reference}: the current experiment makes no such result; name one that `variorum "

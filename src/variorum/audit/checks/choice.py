@@ -7,10 +7,13 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import ablation_names, load_ablation
 from variorum.config import STAGES
 from variorum.errors import VariorumError
-from variorum.experiments import ablation_names, load_ablation, load_experiment
-from variorum.plan import REPORT, Plan, plan_ablation, plan_experiment
+from variorum.experiments import load_experiment
+from variorum.placing import pages_of
+from variorum.plan import REPORT, Plan, plan_experiment
 from variorum.references import References
 from variorum.store import COPY, KEY_LENGTH, MANIFEST, Ref, Spec, Store
 from variorum.workflow import REPORT_FILES, TABLE_FILES
@@ -71,12 +74,20 @@ def _all(store: Store) -> list[Ref]:
 def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
     """The pages of the current experiment, whose plan is given, and of ablations that have any."""
     if plan is not None:
-        yield from ((str(Path(REPORT).with_name(file)), plan.last.ref) for file in REPORT_FILES)
+        yield from _placed(store, plan.last.ref, Path(REPORT).parent)
     for name in ablation_names(store.root):
         if (store.root / "reports" / name).is_dir():
             with suppress(VariorumError):  # what cannot be planned now has no current table
                 table = plan_ablation(load_ablation(store.root, name), store.root, offline=True)
-                yield from ((f"reports/{name}/{file}", table.last.ref) for file in TABLE_FILES)
+                yield from _placed(store, table.last.ref, Path("reports", name))
+
+
+def _placed(store: Store, ref: Ref, folder: Path) -> Iterator[tuple[str, Ref]]:
+    """The pages in a folder that must equal those of a result, if that is here."""
+    names: tuple[str, ...] = REPORT_FILES if ref.stage == "report" else TABLE_FILES
+    with suppress(VariorumError):
+        names = tuple(pages_of(store.glance(ref)))
+    yield from ((str(folder / name), ref) for name in names)
 
 
 def with_upstream(store: Store, refs: Iterable[Ref]) -> list[Ref]:

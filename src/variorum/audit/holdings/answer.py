@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from variorum import kept
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import ablation_names, load_ablation
 from variorum.config import LocalSource
 from variorum.errors import VariorumError
 from variorum.experiments import (
     LoadedExperiment,
-    ablation_names,
     experiment_names,
-    load_ablation,
     load_experiment,
     named_experiment,
 )
-from variorum.plan import SIDES, Plan, plan_ablation, plan_experiment
+from variorum.plan import SIDES, Plan, plan_experiment
 from variorum.store import Ref
 
 VERSION = 1
@@ -108,7 +108,7 @@ class _Collected:
 
     def ablation(self, name: str) -> None:
         loaded = load_ablation(self.root, name)
-        self._note_texts(loaded.variants.values())
+        self._note_texts(loaded.experiments)
         self._note(name, plan_ablation(loaded, self.root, offline=True))
 
     @contextmanager

@@ -5,7 +5,7 @@ shows with each result that it makes. Here is decided what is compared with what
 finds the causes and `words` tells them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,7 @@ from variorum.components import PACKAGE
 from variorum.errors import VariorumError
 from variorum.plan import Node, Plan
 from variorum.references import Named, References
+from variorum.store import Ref
 from variorum.tracking import put_back
 
 
@@ -186,11 +187,11 @@ class _Project:
         if plan and named.whole:
             return Subject(self.shelf.planned(plan.last), tuple(plan))
         if plan and named.runs:
-            run, last = next(iter(named.runs.items()))
+            run, read = next(iter(named.runs.items()))
             baseline = f"{plan.last.spec.settings['baseline']}/{run.rpartition('/')[2]}"
-            models = [plan.last.upstream[each].upstream["model"] for each in (run, baseline)]
+            models = [plan.last.upstream[f"{each}/model"] for each in (run, baseline)]
             model, judged_against = map(self.shelf.planned, models)
-            return Subject(model, tuple(_reachable(last)), judged_against)
+            return Subject(model, tuple(_reachable(read)), judged_against)
         return Subject(self._side(named))
 
     def _side(self, named: Named) -> Side:
@@ -203,11 +204,12 @@ class _Project:
         return self.shelf.planned(node) if node else self.shelf.here(ref)
 
 
-def _reachable(last: Node) -> list[Node]:
-    """A node and all that it is made from."""
-    found = {last.ref: last}
-    for node in last.upstream.values():
-        found |= {inner.ref: inner for inner in _reachable(node)}
+def _reachable(nodes: Iterable[Node]) -> list[Node]:
+    """These nodes and all that they are made from."""
+    found: dict[Ref, Node] = {}
+    for node in nodes:
+        found[node.ref] = node
+        found |= {inner.ref: inner for inner in _reachable(node.upstream.values())}
     return list(found.values())
 
 

@@ -1,0 +1,244 @@
+"""Reads ablations: which variants a question has, and which settings each of them runs with.
+
+Variants are named, or are the combinations of a grid; each may be tuned, and have its steps set by
+a budget. Whatever is wrong becomes one line that names the file, the setting and what would be
+right.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from variorum.config import KEPT_AS, LAST_STAGE, TRAININGS, Ablation
+from variorum.experiments import (
+    NOWHERE,
+    ConfigError,
+    Layered,
+    LoadedExperiment,
+    Place,
+    file_of,
+    in_yaml,
+    merged,
+    named_experiment,
+    read_layers,
+    validated,
+    written_at,
+)
+
+LastStage = Literal["pretrain", "finetune"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing that an ablation compares.
+
+    experiment: what it runs, with its own value of what is tuned.
+    last_stage: the training whose model is judged.
+    tuned: the same experiment with each value that is tried.
+    kept: the name that its models, which were made before, are kept under.
+    """
+
+    name: str
+    experiment: LoadedExperiment
+    last_stage: LastStage
+    tuned: Mapping[float, LoadedExperiment] = field(default_factory=dict)
+    kept: str | None = None
+
+    @property
+    def runs(self) -> Iterator[tuple[str, float | None, LoadedExperiment]]:
+        """What people call each run of it, seed aside; the tuned value; and the settings."""
+        yield self.name, None, self.experiment
+        for value, experiment in self.tuned.items():
+            yield f"{self.name}@{in_yaml(value)}", value, experiment
+
+
+@dataclass(frozen=True)
+class LoadedAblation:
+    """A valid ablation, its variants in the order of the table, and where each value is from."""
+
+    name: str
+    settings: Ablation
+    variants: dict[str, Variant]
+    layers: Layered = NOWHERE
+
+    @property
+    def experiments(self) -> Iterator[LoadedExperiment]:
+        """The settings of every run, seeds aside."""
+        for variant in self.variants.values():
+            yield from (experiment for _, _, experiment in variant.runs)
+
+
+def ablation_names(root: Path) -> list[str]:
+    """Names of all ablations of the project, sorted."""
+    return sorted(file.stem for file in (root / "config/ablations").glob("*.yaml"))
+
+
+def load_ablation(root: Path, name: str) -> LoadedAblation:
+    """The ablation `config/ablations/<name>.yaml`; it never reads `config/config.yaml`.
+
+    Raises `ConfigError`.
+    """
+    file = file_of(root, "ablations", name)
+    layers = read_layers(root, file)
+    reading = _Reading(root, file, layers, validated(Ablation, layers, file))
+    variants = {variant.name: variant for variant in reading.variants()}
+    return LoadedAblation(name, reading.settings, variants, layers)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the file says of one variant: settings, and where each of them was written."""
+
+    name: str
+    changes: Layered
+    place: Place
+    last_stage: LastStage
+    kept: str | None = None
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """An ablation while its variants are found."""
+
+    root: Path
+    file: str
+    layers: Layered
+    settings: Ablation
+
+    def variants(self) -> Iterator[Variant]:
+        asked = [*self._named(), *self._of_grid()]
+        names = [each.name for each in asked]
+        if len(names) < 2:
+            raise ConfigError(
+                f"{self.file}: {len(names)} variants; compare at least two, by `variants` or `grid`"
+            )
+        for name in names:
+            if set(name) & set("/@"):
+                raise ConfigError(f"{self.file}: {name}: a variant's name has no / or @; rename it")
+            if names.count(name) > 1:
+                raise ConfigError(f"{self.file}: two variants are called {name}; rename one")
+        if self.settings.baseline not in names:
+            raise ConfigError(
+                f"{self.layers.origin(('baseline',))}: baseline: '{self.settings.baseline}' is no "
+                f"variant; choose one of {', '.join(names)}"
+            )
+        baseline = self._loaded(asked[names.index(self.settings.baseline)])
+        self._refuse_other_measures(asked, baseline)
+        for each in asked:
+            yield self._variant(each, baseline)
+
+    def _named(self) -> Iterator[_Asked]:
+        for name, changes in self.settings.variants.items():
+            place = ("variants", name)
+            if KEPT_AS in changes:
+                yield _Asked(name, NOWHERE, place, self.settings.last_stage, changes[KEPT_AS])
+                continue
+            last_stage = changes.get(LAST_STAGE, self.settings.last_stage)
+            if last_stage not in TRAININGS:
+                raise ConfigError(
+                    f"{self.layers.origin((*place, LAST_STAGE))}: {'.'.join(place)}.{LAST_STAGE}: "
+                    f"{last_stage!r} should be one of {', '.join(TRAININGS)}"
+                )
+            settings = {key: value for key, value in changes.items() if key != LAST_STAGE}
+            yield _Asked(name, self._at(settings, place), place, last_stage)
+
+    def _of_grid(self) -> Iterator[_Asked]:
+        grid = self.settings.grid
+        for values in product(*grid.values()) if grid else ():
+            changes = NOWHERE
+            for dotted, value in zip(grid, values, strict=True):
+                changes = merged(changes, self._one(dotted, value, ("grid", dotted)))
+            name = _combined(list(grid), values)
+            yield _Asked(name, changes, ("grid",), self.settings.last_stage)
+
+    def _at(self, changes: dict[str, Any], place: Place) -> Layered:
+        return written_at(changes, lambda inner: self.layers.origin((*place, *inner)))
+
+    def _one(self, dotted: str, value: Any, place: Place) -> Layered:
+        """One setting by its dotted name, as written at `place`."""
+        changes: Any = value
+        for section in reversed(dotted.split(".")):
+            changes = {section: changes}
+        return written_at(changes, lambda inner: self.layers.origin(place))
+
+    def _loaded(self, asked: _Asked, *more: Layered) -> LoadedExperiment:
+        changes = asked.changes
+        for each in more:
+            changes = merged(changes, each)
+        return named_experiment(self.root, self.settings.experiment, changes)
+
+    def _variant(self, asked: _Asked, baseline: LoadedExperiment) -> Variant:
+        if asked.kept is not None:
+            return Variant(asked.name, self._loaded(asked), asked.last_stage, kept=asked.kept)
+        own = self._loaded(asked)
+        self._refuse_no_domain(asked, own)
+        budget = self._budget(asked, own, baseline)
+        tuned = {}
+        for setting, values in self.settings.tune.items():
+            place = ("tune", setting)
+            tuned = {
+                value: self._loaded(asked, budget, self._one(setting, value, place))
+                for value in values
+            }
+        return Variant(asked.name, self._loaded(asked, budget), asked.last_stage, tuned)
+
+    def _refuse_no_domain(self, asked: _Asked, loaded: LoadedExperiment) -> None:
+        needs = "domain" in self.settings.corpora or asked.last_stage == "finetune"
+        if needs and loaded.settings.corpus.domain is None:
+            raise ConfigError(
+                f"{self.file}: variant {asked.name} has no domain corpus, which corpora = "
+                f"{', '.join(self.settings.corpora)} and last_stage = {asked.last_stage} need; "
+                "name an experiment that has one"
+            )
+
+    def _refuse_other_measures(self, asked: list[_Asked], baseline: LoadedExperiment) -> None:
+        """Raise `ConfigError` where variants would be measured in different ways."""
+        for each in asked:
+            settings = self._loaded(each).settings
+            where = self.layers.origin(each.place)
+            if settings.evaluate != baseline.settings.evaluate:
+                raise ConfigError(
+                    f"{where}: variant {each.name} sets `evaluate`, so it would be measured in "
+                    "another way than the baseline; set it in the experiment, for all alike"
+                )
+
+    def _budget(self, asked: _Asked, own: LoadedExperiment, baseline: LoadedExperiment) -> Layered:
+        """The steps that give a variant as much as the baseline has; nothing without a budget."""
+        if self.settings.budget is None:
+            return NOWHERE
+        section = asked.last_stage
+        where = self.layers.origin(("budget",))
+        place: Place = (section, "max_steps")
+        if asked.changes.origins.keys() & {place}:
+            raise ConfigError(
+                f"{asked.changes.origin(place)}: variant {asked.name} sets {'.'.join(place)}, "
+                f"which follows from `budget` ({where}); drop one of them"
+            )
+        steps = _equal_steps(self.settings.budget, section, own, baseline)
+        return self._one(".".join(place), steps, ("budget",))
+
+
+def _equal_steps(
+    budget: str, section: str, own: LoadedExperiment, baseline: LoadedExperiment
+) -> int:
+    """Steps of a training that sees as much as the baseline's, rounded to whole ones."""
+
+    def tokens(loaded: LoadedExperiment) -> int:
+        training = getattr(loaded.settings, section)
+        return int(training.batch_size * loaded.settings.model.context_length)
+
+    steps: int = getattr(baseline.settings, section).max_steps
+    if budget == "steps":
+        return steps
+    return max(1, round(steps * tokens(baseline) / tokens(own)))
+
+
+def _combined(settings: list[str], values: tuple[Any, ...]) -> str:
+    """The name of a combination: `rotary`, or `learning_rate=0.001,replay=0.5` of several."""
+    if len(settings) == 1:
+        return in_yaml(values[0])
+    lasts = [dotted.rsplit(".", 1)[-1] for dotted in settings]
+    names = [s if lasts.count(last) > 1 else last for s, last in zip(settings, lasts, strict=True)]
+    return ",".join(f"{name}={in_yaml(v)}" for name, v in zip(names, values, strict=True))

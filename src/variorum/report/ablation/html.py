@@ -1,0 +1,34 @@
+"""An answered ablation as one HTML page: the cells and sentences of `written`, and the figures."""
+
+import re
+from collections.abc import Sequence
+
+from markupsafe import Markup, escape
+
+from variorum.report.ablation import written
+from variorum.report.ablation.table import AblationTable
+from variorum.report.adoption import MARK
+from variorum.report.page import inline_svg
+from variorum.report.rendering import rendered
+
+
+def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
+    """The page, which holds everything that it shows. `figures` are (name, caption, SVG text)."""
+    return rendered(
+        "ablation.html.j2",
+        {"inline": inline_svg},
+        table=table,
+        findings=written.findings(table),
+        grids=written.grids(table),
+        tried=written.tried(table),
+        how_to_read=code_spans(written.how_to_read(table)),
+        keys=written.keys(table),
+        figures=figures,
+        code=code_spans,
+        mark=MARK,
+    )
+
+
+def code_spans(text: str) -> Markup:
+    """Text in which what stands between backticks is code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))

@@ -1,0 +1,119 @@
+"""The runs of an ablation: what its table is computed from, all of it, and as CSV.
+
+`runs.csv` holds one line for each run and corpus, with numbers in full, so that a table can be
+computed again from it without the results.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from variorum.report.adoption import MARK
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an ablation: a variant with one seed, what it scored, and where that stands.
+
+    scores: of the metric, by corpus. tuned: the value of the setting that is tuned; None: the
+    variant's own. val_loss: in nats per token, of the weights that were kept. tokens: that the
+    judged training saw. flops: operations of that training. key: of the judged model.
+    evaluations: their keys, by corpus. adopted: what is to be said of those of its results that
+    were adopted from older ones.
+    """
+
+    variant: str
+    seed: int
+    scores: Mapping[str, float]
+    key: str
+    parameters: int
+    tokens: int = 0
+    flops: int = 0
+    val_loss: float | None = None
+    tuned: float | None = None
+    evaluations: Mapping[str, str] | None = None
+    adopted: tuple[str, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """Stands behind the run where it is shown, if something was adopted."""
+        return MARK if self.adopted else ""
+
+
+COLUMNS = (
+    "variant",
+    "tuned",
+    "seed",
+    "corpus",
+    "value",
+    "val_loss",
+    "parameters",
+    "tokens",
+    "flops",
+    "model",
+    "evaluation",
+    "adopted",
+)
+
+
+def csv_text(runs: Iterable[Run]) -> str:
+    """Every run on every corpus as CSV; numbers as Python writes them, so that nothing is lost."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for run in runs:
+        for corpus, value in run.scores.items():
+            writer.writerow(_line(run, corpus, value))
+    return text.getvalue()
+
+
+def _line(run: Run, corpus: str, value: float) -> list[object]:
+    return [
+        run.variant,
+        _written(run.tuned),
+        run.seed,
+        corpus,
+        repr(value),
+        _written(run.val_loss),
+        run.parameters,
+        run.tokens,
+        run.flops,
+        run.key,
+        (run.evaluations or {}).get(corpus, ""),
+        json.dumps(run.adopted),
+    ]
+
+
+def read_csv(text: str) -> list[Run]:
+    """The runs that `csv_text` wrote."""
+    lines: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+    for line in csv.DictReader(io.StringIO(text)):
+        lines.setdefault((line["variant"], line["tuned"], line["seed"]), []).append(line)
+    return [_read(each) for each in lines.values()]
+
+
+def _read(lines: list[dict[str, str]]) -> Run:
+    first = lines[0]
+    return Run(
+        variant=first["variant"],
+        seed=int(first["seed"]),
+        scores={line["corpus"]: float(line["value"]) for line in lines},
+        key=first["model"],
+        parameters=int(first["parameters"]),
+        tokens=int(first["tokens"]),
+        flops=int(first["flops"]),
+        val_loss=_number(first["val_loss"]),
+        tuned=_number(first["tuned"]),
+        evaluations={line["corpus"]: line["evaluation"] for line in lines},
+        adopted=tuple(json.loads(first["adopted"])),
+    )
+
+
+def _written(number: float | None) -> str:
+    return "" if number is None else repr(number)
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None

@@ -1,0 +1,248 @@
+"""The table that answers an ablation: every variant, how it scattered, and what that shows.
+
+Takes the runs. Gives an `AblationTable`: for each corpus, and for the tuned and the untuned runs
+apart, every variant's mean and spread over the seeds, the interval of the mean, the difference to
+the baseline paired by seed with its interval, what difference could have been shown at all, and a
+verdict. Nothing in it varies when the same runs are tabulated again: no times, no paths, no hosts.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from variorum.errors import VariorumError
+from variorum.report.ablation.runs import Run
+from variorum.report.adoption import MARK
+from variorum.report.statistics import (
+    Estimate,
+    detectable,
+    estimate,
+    paired_difference,
+    simultaneous,
+)
+
+BASELINE = "baseline"
+BETTER = "better"
+WORSE = "worse"
+NOT_SHOWN = "no difference shown"
+ONE_SEED = "one seed: cannot tell"
+NO_PAIRS = "no seed in common"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked.
+
+    metric: what a score measures, with its unit, such as `bits per byte`. variants: their names, in
+    the order of the table. tuned: the setting that is tuned, if one is.
+    """
+
+    title: str
+    question: str
+    metric: str
+    variants: tuple[str, ...]
+    baseline: str
+    command: str
+    lower_is_better: bool = True
+    tuned: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant over its seeds, by seed. `difference` is to the baseline, whose own is None.
+
+    detectable: the smallest true difference that these runs would show four times in five.
+    """
+
+    variant: str
+    value: Estimate
+    difference: Estimate | None
+    detectable: float | None
+    verdict: str
+    runs: tuple[Run, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Of one model."""
+        return self.runs[0].parameters
+
+    @property
+    def tokens(self) -> int:
+        """That one judged training saw."""
+        return self.runs[0].tokens
+
+    @property
+    def flops(self) -> int:
+        """Operations of one judged training."""
+        return self.runs[0].flops
+
+    @property
+    def tuned(self) -> float | None:
+        """The value that was chosen, if this is a tuned row."""
+        return self.runs[0].tuned
+
+    @property
+    def mark(self) -> str:
+        """Stands behind the variant where it is shown, if something of it was adopted."""
+        return MARK if any(run.adopted for run in self.runs) else ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """The variants on one corpus; `tuned` where each has the value that was chosen for it."""
+
+    corpus: str
+    tuned: bool
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was tried for one variant, by its mean loss on val (nats per token), and what is best.
+
+    own: the mean loss with the variant's own value; None where there is no such run.
+    """
+
+    variant: str
+    tried: Mapping[float, float]
+    own: float | None
+
+    @property
+    def best(self) -> float:
+        """The value with the lowest loss on val; of equals the smallest."""
+        return min(self.tried, key=lambda value: (self.tried[value], value))
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether nothing was tried on one side of the best, where a better one may lie."""
+        return self.best in (min(self.tried), max(self.tried))
+
+
+@dataclass(frozen=True)
+class AblationTable:
+    """An answered question; `written` and `html` render it.
+
+    confidence: of the interval of each difference, so that all of them hold together.
+    """
+
+    question: Question
+    sections: tuple[Section, ...]
+    choices: tuple[Choice, ...]
+    runs: tuple[Run, ...]
+    confidence: float
+
+    @property
+    def comparisons(self) -> int:
+        """How many differences the table shows."""
+        return sum(row.verdict != BASELINE for section in self.sections for row in section.rows)
+
+    @property
+    def adopted(self) -> list[str]:
+        """What is to be said of results that were adopted from older ones, each once."""
+        return list(dict.fromkeys(line for run in self.runs for line in run.adopted))
+
+
+def ablation_table(runs: Iterable[Run], question: Question) -> AblationTable:
+    """Summarize the runs of an ablation, given in any order.
+
+    Raises:
+        VariorumError: if a variant has no run, or one seed of it twice.
+    """
+    place = {variant: number for number, variant in enumerate(question.variants)}
+    ordered = sorted(
+        runs,
+        key=lambda run: (
+            place.get(run.variant, len(place)),
+            run.tuned is not None,
+            run.tuned or 0.0,
+            run.seed,
+        ),
+    )
+    _refuse_missing_and_repeated(ordered, question)
+    choices = tuple(_choices(ordered, question))
+    chosen = {choice.variant: choice.best for choice in choices}
+    own = _by_variant(ordered, dict.fromkeys(question.variants))
+    kinds = [own]
+    if choices:
+        kinds.insert(0, _by_variant(ordered, chosen))
+    corpora = list(ordered[0].scores)
+    comparisons = sum((len(kind) - 1) * len(corpora) for kind in kinds)
+    confidence = simultaneous(comparisons)
+    sections = tuple(
+        Section(corpus, kind is not own, tuple(_rows(kind, corpus, question, confidence)))
+        for corpus in corpora
+        for kind in kinds
+    )
+    return AblationTable(question, sections, choices, tuple(ordered), confidence)
+
+
+def _refuse_missing_and_repeated(runs: Sequence[Run], question: Question) -> None:
+    again = f"finish the ablation first: {question.command}"
+    seen: dict[tuple[str, float | None, int], Run] = {}
+    for run in runs:
+        place = (run.variant, run.tuned, run.seed)
+        if place in seen:
+            raise VariorumError(
+                f"table: variant '{run.variant}' has seed {run.seed} twice, as {seen[place].key} "
+                f"and {run.key}; tabulate one of them"
+            )
+        seen[place] = run
+    with_runs = {run.variant for run in runs}
+    if question.baseline not in with_runs:
+        raise VariorumError(f"table: the baseline '{question.baseline}' has no runs; {again}")
+    if missing := [variant for variant in question.variants if variant not in with_runs]:
+        raise VariorumError(f"table: no runs of {', '.join(missing)}; {again}")
+
+
+def _choices(runs: Sequence[Run], question: Question) -> Iterator[Choice]:
+    """What was tried for each variant of which something was."""
+    for variant in question.variants:
+        losses: dict[float | None, list[float]] = {}
+        for run in runs:
+            if run.variant == variant and run.val_loss is not None:
+                losses.setdefault(run.tuned, []).append(run.val_loss)
+        means = {value: fmean(found) for value, found in losses.items()}
+        tried = {value: mean for value, mean in means.items() if value is not None}
+        if tried:
+            yield Choice(variant, tried, means.get(None))
+
+
+def _by_variant(
+    runs: Sequence[Run], chosen: Mapping[str, float | None]
+) -> dict[str, dict[int, Run]]:
+    """The runs of each variant with its chosen value, by seed."""
+    return {
+        variant: {run.seed: run for run in runs if (run.variant, run.tuned) == (variant, value)}
+        for variant, value in chosen.items()
+    }
+
+
+def _rows(
+    by_variant: Mapping[str, Mapping[int, Run]],
+    corpus: str,
+    question: Question,
+    confidence: float,
+) -> Iterator[Row]:
+    baseline = {seed: run.scores[corpus] for seed, run in by_variant[question.baseline].items()}
+    for variant, runs in by_variant.items():
+        values = {seed: run.scores[corpus] for seed, run in sorted(runs.items())}
+        is_baseline = variant == question.baseline
+        difference = None if is_baseline else paired_difference(values, baseline, confidence)
+        yield Row(
+            variant=variant,
+            value=estimate(list(values.values())),
+            difference=difference,
+            detectable=None if difference is None else detectable(difference, confidence),
+            verdict=BASELINE if is_baseline else _verdict(difference, question.lower_is_better),
+            runs=tuple(runs[seed] for seed in values),
+        )
+
+
+def _verdict(difference: Estimate | None, lower_is_better: bool) -> str:
+    if difference is None:
+        return NO_PAIRS
+    if difference.n == 1:
+        return ONE_SEED
+    if not difference.shows_difference:
+        return NOT_SHOWN
+    return BETTER if (difference.mean < 0) == lower_is_better else WORSE
