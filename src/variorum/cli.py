@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from io import TextIOWrapper
@@ -88,12 +89,13 @@ def run(
 ) -> None:
     """Make one planned result. Snakemake calls this; a killed one goes on where it was."""
     _leave_at_once_on_signals(log)
+    began = time.monotonic()
     machine.use_one_thread()
     from variorum import runner
     from variorum.machine import Machine
     from variorum.store import Ref, Store
 
-    here = Machine(processes, checkpoint_seconds, device=device)
+    here = Machine(processes, checkpoint_seconds, device=device, began=began)
     runner.run(Store(find_project()), Ref.parse(result), here, log)
 
 
@@ -158,6 +160,32 @@ def config(
 
 
 @app.command()
+def plan(
+    target: Annotated[
+        str | None,
+        typer.Argument(help=f"What Snakemake takes, as reports/positions/table.md, or {REFERENCE}"),
+    ] = None,
+    config: Changes = None,
+    cores: Annotated[
+        int | None, typer.Option("--cores", "-c", min=1, help="As Snakemake's; else all.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", "-v", help="Also list each result that is missing.")
+    ] = False,
+    device: Device = "cpu",
+) -> None:
+    """Tell what a run would make, how long that takes here, and how much disk it needs."""
+    machine.use_one_thread()
+    from variorum import forecast
+
+    found = forecast.forecast(
+        find_project(), target, _overrides(config or []), cores=cores, device=device
+    )
+    for line in forecast.lines(found, listed=everything):
+        print(line)
+
+
+@app.command()
 def ls(
     stage: Annotated[str | None, typer.Argument(help="Only this stage.")] = None,
     unneeded: Annotated[bool, typer.Option("--unneeded", help="Only what nobody needs.")] = False,
@@ -166,8 +194,6 @@ def ls(
     ] = False,
 ) -> None:
     """List the results that are here: reference, size, age, time it took, label, who needs it."""
-    import time
-
     from variorum.audit.holdings import inventory
     from variorum.config import STAGES
 
@@ -196,8 +222,6 @@ def gc(
     branches: Annotated[bool, typer.Option(help="Whether other branches and tags count.")] = True,
 ) -> None:
     """Remove results that no experiment and no ablation needs, on any branch, and nobody kept."""
-    import time
-
     from variorum.audit.holdings import removal
 
     root = find_project()
