@@ -9,7 +9,7 @@ import pandas as pd
 from variorum.evaluation.verdicts import judge
 from variorum.report import page
 from variorum.report.ablation.runs import Run
-from variorum.report.ablation.table import AblationTable, ablation_table
+from variorum.report.ablation.table import AblationTable, Question, ablation_table
 from variorum.report.adoption import Adoption
 from variorum.report.figures import ablation as ablation_figures
 from variorum.report.figures.attention import attention_heatmap
@@ -84,22 +84,24 @@ def positions_table() -> AblationTable:
         Run(
             variant,
             seed,
-            mean + luck[seed] + noise[row, seed - 1],
+            {"base": mean + luck[seed] + noise[row, seed - 1]},
             f"{row}{seed}c0ffee0000",
             826_880,
+            tokens=512_000,
+            flops=5 * 10**12,
         )
         for row, (variant, mean) in enumerate(means.items())
         for seed in luck
     ]
-    return ablation_table(
-        runs,
+    question = Question(
         title="Position encodings",
         question="Does the position encoding matter at this scale?",
-        metric="test bits per byte",
-        variants=list(means),
+        metric="bits per byte",
+        variants=tuple(means),
         baseline="learned",
-        command="snakemake --config ablation=positions ablation",
+        command="snakemake --cores 4 reports/positions/table.md",
     )
+    return ablation_table(runs, question)
 
 
 @cache

@@ -21,7 +21,7 @@ from sample_report import (
     positions_table,
 )
 
-from variorum.report.figures.ablation import ablation_intervals
+from variorum.report.figures import ablation
 from variorum.report.figures.attention import MOST_PANELS, attention_heatmap
 from variorum.report.figures.scores import calibration, loss_by_context
 from variorum.report.figures.tokens import embedding_pca, principal_components
@@ -68,7 +68,7 @@ def test_figures_are_the_same_bytes_in_another_process(svgs):
 
 def test_readers_own_style_neither_enters_nor_suffers(svgs):
     with plt.rc_context({"font.size": 30, "axes.linewidth": 9, "svg.fonttype": "path"}):
-        assert ablation_intervals(positions_table()) == svgs["ablation"]
+        assert ablation.intervals(positions_table()) == svgs["ablation"]
         assert plt.rcParams["font.size"] == 30
 
 
