@@ -44,6 +44,7 @@ FLOORS = (
         "estimates",
         "forecast",
         "pace",
+        "pace_lock",
         "conversation",
         "kept",
         "stages",

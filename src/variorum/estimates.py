@@ -30,8 +30,7 @@ from variorum.config import (
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
 from variorum.machine import Device, processor
-from variorum.pace import Steps
-from variorum.paces import what_matters
+from variorum.paces import CHARACTERS, Steps
 from variorum.plan import Node
 from variorum.store import Ref, Result, Spec, Store, StoreError
 
@@ -46,9 +45,6 @@ AS_COSTLY = 2.0
 
 START_SECONDS = 3.0
 """Until a stage's process has loaded its libraries, where no result tells it."""
-
-CHARACTERS = 350
-"""Tokens of a vocabulary that is the text's: 256 bytes, letters, digits and signs."""
 
 GUESSED = {
     "download": (5.0, 2_000_000),
@@ -103,7 +99,7 @@ class Training:
     @property
     def kind(self) -> str:
         """Equal for trainings whose steps take as long."""
-        return what_matters(self.steps.model, self.steps.training, self.steps.vocab_size)
+        return self.steps.as_json()
 
     @property
     def tokens(self) -> int:

@@ -63,6 +63,7 @@ OUTSIDE = frozenset(
         "variorum.library",
         "variorum.machine",
         "variorum.pace",
+        "variorum.pace_lock",
         "variorum.paces",
         "variorum.placing",
         "variorum.plan",

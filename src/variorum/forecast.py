@@ -16,7 +16,6 @@ from typing import Any
 
 from variorum.config import STAGES, TRAININGS
 from variorum.estimates import (
-    CHARACTERS,
     GUESS,
     MADE,
     SCALED,
@@ -24,13 +23,14 @@ from variorum.estimates import (
     Estimate,
     Estimates,
 )
-from variorum.machine import Device
+from variorum.machine import TRAINING_PROCESSES, Device
+from variorum.paces import CHARACTERS
 from variorum.plan import REPORT, Node
 from variorum.references import Named, References
 from variorum.report.numbers import size
 from variorum.store import MANIFEST, Ref
 from variorum.tracking import holds
-from variorum.workflow import TRAINING_PROCESSES, training_slots
+from variorum.workflow import training_slots
 
 AROUND_SECONDS = 6.0
 """Of Snakemake itself, to plan, and to hand to DVC what was made."""

@@ -26,6 +26,9 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+TRAINING_PROCESSES = 2
+"""What a training of the usual two shards is shared among."""
+
 DISTRIBUTIONS = {"ruamel": "ruamel.yaml"}
 """Libraries whose distribution has another name."""
 

@@ -18,8 +18,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from variorum import machine
-from variorum.config import ModelSettings, TrainingSettings
 from variorum.machine import Device
+from variorum.paces import CHARACTERS, Steps
 from variorum.progress import Progress
 
 WARM_UP = 2
@@ -27,15 +27,6 @@ WARM_UP = 2
 
 NEVER = 10**9
 WINDOWS = 64
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The steps of a training of one model; `vocab_size` tokens are known to it."""
-
-    model: ModelSettings
-    vocab_size: int
-    training: TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -124,8 +115,8 @@ def _timed(steps: Steps, seconds: float, processes: int, device: Device) -> list
     from variorum.training.loop import Data, Host, Training
 
     machine.use_deterministic_kernels(device)
-    length = steps.model.context_length
-    draws = np.random.default_rng(0).integers(steps.vocab_size, size=WINDOWS * length + 1)
+    length, vocab_size = steps.model.context_length, steps.vocab_size or CHARACTERS
+    draws = np.random.default_rng(0).integers(vocab_size, size=WINDOWS * length + 1)
     tokens = draws.astype(np.uint32)
     settings = steps.training.model_copy(
         update={
@@ -143,6 +134,6 @@ def _timed(steps: Steps, seconds: float, processes: int, device: Device) -> list
     with TemporaryDirectory() as folder, suppress(_TimeUp):
         host = Host(Path(folder, "state"), processes, math.inf, None, clock, device)
         data = Data(tokens, tokens[: length + 2], tokens, getattr(settings, "replay", 0.0))
-        model = GPT(steps.model, steps.vocab_size)
+        model = GPT(steps.model, vocab_size)
         Training(model, CharacterTokenizer(""), data, settings, 0, host).run()
     return clock.steps
