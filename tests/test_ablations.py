@@ -261,7 +261,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Project:
     file = project.root / "config/experiments/micro.yaml"
     text = file.read_text().replace("max_steps: 30", "learning_rate: 0.03, max_steps: 60")
     file.write_text(text + "evaluate: {memorization_tokens: 64, ngram_order: 2}\n")
-    plan = planned(project.root, variants=variants, seeds=[1, 2, 3])
+    plan = planned(project.root, variants=variants, seeds=[1, 2, 3, 4, 5])
     flow.finish(project.root, plan)
     place(Store(project.root), plan.last.ref, project.root / "reports/asked")
     return project
@@ -291,7 +291,7 @@ def test_a_table_lies_in_its_place_with_its_manifest_and_costs(judged: Project) 
     }
     with (folder / "costs.csv").open(encoding="utf-8") as file:
         costs = list(csv.DictReader(file))
-    assert len(costs) == 12
+    assert len(costs) == 20
     assert all(float(cost["seconds"]) > 0 and cost["device"] == "cpu" for cost in costs)
 
 
