@@ -54,7 +54,7 @@ class Forecast:
 
     nodes: all that the target stands on, in the order of the flow. complete: what is here of it.
     missing: what would be made, with what each result costs. seconds: from beginning to end.
-    sharing: None where there are no runs to compare.
+    sharing: None where there are no runs to compare. load: processes that want a core just now.
     """
 
     target: str
@@ -65,6 +65,7 @@ class Forecast:
     cores: int
     sharing: Sharing | None = None
     guesses_vocabulary: bool = False
+    load: float = 0.0
 
     @property
     def n_bytes(self) -> int:
@@ -86,6 +87,7 @@ def forecast(
     """
     references = References(root, overrides)
     named = references.named(reference_of(target))
+    load = os.getloadavg()[0]
     granted = cores or len(os.sched_getaffinity(0))
     wanted = _wanted(named)
     needed = everything(wanted)
@@ -102,6 +104,7 @@ def forecast(
         granted,
         sharing(named.runs.values()) if len(named.runs) > 1 else None,
         estimates.guesses_vocabulary,
+        load,
     )
 
 
@@ -212,6 +215,8 @@ def lines(found: Forecast, *, listed: bool = False) -> Iterator[str]:
         return
     cores = f"{found.cores} cores" if found.cores > 1 else "1 core"
     yield f"  takes about {duration(found.seconds)} on {cores}"
+    if found.load > found.cores:
+        yield f"  longer while other work goes on here (its load is {found.load:.1f})"
     yield f"  needs about {size(found.n_bytes)} in results/, and as much in DVC's cache"
     if found.guesses_vocabulary:
         yield f"  the text decides the vocabulary; {CHARACTERS} characters are assumed"
