@@ -10,7 +10,6 @@ all takes longer than was foretold from an empty store; the load is printed with
 
 import os
 import shlex
-import shutil
 import subprocess
 import tempfile
 import time
@@ -18,14 +17,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from bookkeeping import REPORT, copy_of_the_project
 
 from variorum.audit.holdings.inventory import size_of
 from variorum.experiments import read_value
 from variorum.forecast import Forecast, forecast
 
-ROOT = Path(__file__).parents[1]
-PARTS = ("workflow", "profiles", "config", "src", "Snakefile", "dvc.yaml", "requirements.lock")
-REPORT = "results/finetune/report.html"
 RUNS: tuple[dict[str, str], ...] = (
     {},
     {"seed": "2"},
@@ -38,22 +35,10 @@ HEAD = ("changed", "missing", "foretold", "took", "ratio", "MB", "came", "load")
 def main(cores: Annotated[int, typer.Option(min=1)] = 2) -> None:
     print(_line(*HEAD))
     with tempfile.TemporaryDirectory() as folder:
-        root = _copied(Path(folder) / "project")
+        root = Path(folder)
+        copy_of_the_project(root)
         for changes in RUNS:
             print(_compared(root, {"experiment": "tiny", **changes}, cores), flush=True)
-
-
-def _copied(root: Path) -> Path:
-    root.mkdir()
-    for name in PARTS:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, root / name)
-    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
-    subprocess.run(["dvc", "init", "--quiet"], cwd=root, check=True)
-    return root
 
 
 def _compared(root: Path, changes: dict[str, str], cores: int) -> str:
