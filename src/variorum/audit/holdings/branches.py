@@ -26,11 +26,11 @@ from tqdm import tqdm
 
 from variorum import machine
 from variorum.atomic import write_atomically
-from variorum.audit.git import put_into, running
 from variorum.audit.holdings.answer import Answer, Text
 from variorum.audit.holdings.trees import WITHOUT_RESULTS, Tree, untracked
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
+from variorum.git import put_into, running
 from variorum.sources import LOCK
 from variorum.store import Ref, Store
 

@@ -205,7 +205,7 @@ class _Decision:
     def _upstream(self, ref: Ref) -> Collection[Ref] | None:
         if ref in self.unfinished:
             with suppress(StoreError):
-                return handed_over(self.store, ref)[0].upstream.values()
+                return handed_over(self.store, ref).spec.upstream.values()
         return self.vault.upstream(ref)
 
     def removal(self, unstored: bool) -> Removal:
@@ -372,7 +372,7 @@ def _upstream_here(store: Store, ref: Ref) -> Collection[Ref] | None:
     with suppress(StoreError):
         return store.glance(ref).spec.upstream.values()
     with suppress(StoreError):
-        return handed_over(store, ref)[0].upstream.values()
+        return handed_over(store, ref).spec.upstream.values()
     return None
 
 
