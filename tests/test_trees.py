@@ -14,6 +14,8 @@ from conftest import Project, add_micro_experiment, copy_project
 from variorum import runner, trees
 from variorum.ablation_plan import DIFFS, plan_ablation
 from variorum.ablations import load_ablation
+from variorum.audit.holdings.branches import answers
+from variorum.audit.holdings.trees import trees as states
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError
 from variorum.plan import Node, Plan
@@ -378,33 +380,94 @@ def ready(original: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
     return project
 
 
-def test_snakemake_runs_the_other_code_for_what_is_its_own_and_nothing_else(
-    ready: Project, tmp_path: Path
-) -> None:
-    project = Project(tmp_path / "project")
+@pytest.fixture(scope="module")
+def made(ready: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same, with the table made by Snakemake: nothing that was finished ran again."""
+    project = Project(tmp_path_factory.mktemp("made") / "project")
     shutil.copytree(ready.root, project.root)
-    plan = planned(project)
     store = Store(project.root)
     finished = {ref: store.folder(ref).stat().st_mtime_ns for ref in store.refs()}
     assert finished
-    done = project.snakemake("reports/edit/table.md")
+    project.snakemake("reports/edit/table.md")
     assert {ref: store.folder(ref).stat().st_mtime_ns for ref in finished} == finished
+    return project
+
+
+def test_snakemake_runs_the_other_code_for_what_is_its_own(made: Project) -> None:
+    plan, store = planned(made), Store(made.root)
     assert {node.ref for node in plan} == set(store.refs())
-    assert "make_encode" not in done.stdout + done.stderr
     for seed in (1, 2):
         model, base = (store.open(plan.last.upstream[f"{v}/{seed}/model"].ref) for v in VARIANTS)
         assert "scale=0.5" in model.code["variorum.model.attentions.fused:attend"]
         assert "scale=0.5" not in base.code["variorum.model.attentions.fused:attend"]
         digests = [r.manifest["files"]["model.safetensors"]["sha256"] for r in (model, base)]
         assert digests[0] != digests[1]
-    folder = project.root / "reports/edit"
-    tree = of(plan, "other").tree
-    assert tree is not None
+    folder = made.root / "reports/edit"
     assert (folder / "other.diff").read_text() == plan.last.notes[DIFFS]["other"]
     assert "[other.diff](other.diff): what its code changes" in (folder / "table.md").read_text()
     assert '<a href="other.diff">' in (folder / "table.html").read_text()
-    again = project.snakemake("reports/edit/table.md")
+    again = made.snakemake("reports/edit/table.md")
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_what_other_code_made_is_verified_and_made_again_by_it(made: Project) -> None:
+    refs = [of(planned(made), "other", part).ref for part in ("model", "base")]
+    done = made.run("variorum", "verify", "--rerun", *map(str, refs))
+    assert done.stdout.count("identical (") == 2
+    assert done.stdout.count("made by the code edited, commit ") == 2
+    assert "all as published" in made.run("variorum", "verify", *map(str, refs)).stdout
+    assert not (made.root / "scratch/rerun").exists()
+
+
+def test_why_shows_the_edit(made: Project) -> None:
+    said = made.run("variorum", "why", "edit/other/1").stdout
+    assert "+        scale=0.5," in said
+
+
+def test_what_is_planned_with_other_code_is_adopted_from_that_code_alone(made: Project) -> None:
+    model = of(planned(made), "other").ref
+    shutil.copytree(made.root / "results", made.root / "kept")
+    shutil.rmtree(Store(made.root).folder(model))
+    try:
+        done = made.run("variorum", "adopt", "edit/other", "--because", "I say so", check=False)
+        assert done.returncode == 1
+        assert "it is to be made by edited, commit" in done.stderr
+    finally:
+        shutil.rmtree(made.root / "results")
+        (made.root / "kept").rename(made.root / "results")
+
+
+def test_gc_keeps_what_a_code_variant_needs_and_the_code_that_it_runs(made: Project) -> None:
+    commit(made)
+    stale = made.root / trees.FOLDER / "0123"
+    stale.mkdir()
+    done = made.run("variorum", "gc", "--unstored")
+    assert "0 results and" in done.stdout
+    removed = [line for line in done.stdout.splitlines() if trees.FOLDER in line]
+    assert len(removed) == 1, removed
+    assert f"{trees.FOLDER}/0123 " in removed[0]
+
+
+def test_another_branch_is_asked_again_when_the_code_that_it_names_has_moved(
+    edited: Project,
+) -> None:
+    on_branch(edited, FUSED, *EDIT)
+    edited.run("git", "checkout", "--quiet", "-b", "asking")
+    ask_for(edited, "edited")
+    commit(edited)
+    before = of(planned(edited), "other").ref
+    edited.run("git", "checkout", "--quiet", "edited")
+
+    def needed() -> set[Ref]:
+        tree = [each for each in states(edited.root) if "asking" in each.names]
+        answer = answers(edited.root, tree)[tree[0].content]
+        assert not answer.faults
+        return set(answer.serves)
+
+    assert before in needed()
+    edit(edited, FUSED, "scale=0.5", "scale=0.25")
+    commit(edited)
+    assert before not in needed(), "what it names stands for other code now"
 
 
 class Training:

@@ -26,6 +26,8 @@ from variorum.components import PACKAGE
 from variorum.errors import VariorumError
 from variorum.runner import SPEC, handed_over
 from variorum.store import Ref, Store, StoreError
+from variorum.trees import FOLDER as CODE_FOLDER
+from variorum.trees import digest
 
 TRASH = "scratch/trash"
 """What is being deleted lies here."""
@@ -266,6 +268,11 @@ class _Decision:
         ):
             if (self.store.root / name).is_dir() and lock not in self.busy:
                 yield self._leftover(self.store.root / name, f"left by `variorum {command}`", lock)
+        if not self.busy:  # else a process may run from there
+            used = {digest(self.store.root, text) for text in self.known.codes}
+            for path in sorted((self.store.root / CODE_FOLDER).glob("*")):
+                if path.name not in used:
+                    yield self._leftover(path, "code that no ablation here runs")
 
     def _leftover(self, path: Path, what: str, ref: Ref | None = None) -> Leftover:
         return Leftover(path.relative_to(self.store.root), size_of(path), what, ref)
