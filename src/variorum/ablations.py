@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from variorum import model_config, paces
-from variorum.config import KEPT_AS, LAST_STAGE, TRAININGS, Ablation
+from variorum.config import CODE_AS, KEPT_AS, LAST_STAGE, TRAININGS, Ablation
 from variorum.experiments import (
     NOWHERE,
     ConfigError,
@@ -44,6 +44,7 @@ class Variant:
     last_stage: the training whose model is judged.
     tuned: the same experiment with each value that is tried.
     kept: the name that its models, which were made before, are kept under.
+    code: what it is run by, where that is not the present code: see `trees`.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Variant:
     last_stage: LastStage
     tuned: Mapping[float, LoadedExperiment] = field(default_factory=dict)
     kept: str | None = None
+    code: str | None = None
 
     @property
     def runs(self) -> Iterator[tuple[str, float | None, LoadedExperiment]]:
@@ -115,6 +117,7 @@ class _Asked:
     place: Place
     last_stage: LastStage
     kept: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -178,8 +181,10 @@ class _Reading:
                     f"{self.layers.origin((*place, LAST_STAGE))}: {'.'.join(place)}.{LAST_STAGE}: "
                     f"{last_stage!r} should be one of {', '.join(TRAININGS)}"
                 )
-            settings = {key: value for key, value in changes.items() if key != LAST_STAGE}
-            yield _Asked(name, self._at(settings, place), place, last_stage)
+            words = (LAST_STAGE, CODE_AS)
+            settings = {key: value for key, value in changes.items() if key not in words}
+            code = changes.get(CODE_AS)
+            yield _Asked(name, self._at(settings, place), place, last_stage, code=code)
 
     def _of_grid(self) -> Iterator[_Asked]:
         grid = self.settings.grid
@@ -219,7 +224,8 @@ class _Reading:
                 value: self._loaded(asked, budget, self._one(setting, value, place))
                 for value in values
             }
-        return Variant(asked.name, self._loaded(asked, budget), asked.last_stage, tuned)
+        experiment = self._loaded(asked, budget)
+        return Variant(asked.name, experiment, asked.last_stage, tuned, code=asked.code)
 
     def _refuse_no_domain(self, asked: _Asked, loaded: LoadedExperiment) -> None:
         needs = "domain" in self.settings.corpora or asked.last_stage == "finetune"

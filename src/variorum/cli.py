@@ -96,7 +96,9 @@ def run(
     from variorum.store import Ref, Store
 
     here = Machine(processes, checkpoint_seconds, device=device, began=began)
-    runner.run(Store(find_project()), Ref.parse(result), here, log)
+    store, ref = Store(find_project()), Ref.parse(result)
+    runner.give_way(store, ref)
+    runner.run(store, ref, here, log)
 
 
 def _leave_at_once_on_signals(log: Path | None, signals: Iterable[int] = STOPPING) -> None:

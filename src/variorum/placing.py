@@ -1,7 +1,8 @@
 """Puts an ablation's table where people look for it: `reports/<ablation>/`, which is committed.
 
 Beside the files of the result stand its manifest, which lists their hashes and all that they were
-made from, and `costs.csv`: how long the runs took, and where, which no manifest can hold.
+made from, and what no manifest can hold: `costs.csv`, how long the runs took, and where; and
+`<variant>.diff`, what the code of a variant changes, comments in the same lines included.
 """
 
 import csv
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from variorum.ablation_plan import DIFFS
 from variorum.atomic import write_atomically
 from variorum.store import MANIFEST, Ref, Result, Store
 from variorum.tracking import BUNDLE
@@ -37,7 +39,10 @@ def place(store: Store, ref: Ref, folder: Path) -> None:
     """Copy a table into a folder; what another table left there, and this one lacks, goes."""
     result = store.open(ref)
     contents = {name: result.file(name).read_bytes() for name in pages_of(result)}
-    for name in _listed(folder) - contents.keys():
+    diffs = {f"{name}.diff": text for name, text in result.run.get(DIFFS, {}).items()}
+    contents |= {name: text.encode() for name, text in diffs.items()}
+    old = {file.name for file in folder.glob("*.diff")}
+    for name in (_listed(folder) | old) - contents.keys():
         (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
         write_atomically(folder / name, content)

@@ -27,8 +27,9 @@ from variorum.machine import TRAINING_PROCESSES
 from variorum.placing import pages_of
 from variorum.plan import REPORT, Node, Plan, plan_experiment
 from variorum.runner import hand_over
-from variorum.store import MANIFEST, Ref, Store, StoreError
+from variorum.store import MANIFEST, Ref, Spec, Store, StoreError
 from variorum.tracking import bring_back, put_back, track_what_was_left
+from variorum.trees import Tree, refuse_unfit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,7 +107,9 @@ class Flow:
         """The plan of one ablation."""
         if name not in self._ablations:
             loaded = self._loaded(name)
-            self._ablations[name] = plan_ablation(loaded, self.root, offline=self._offline)
+            plan = plan_ablation(loaded, self.root, offline=self._offline)
+            self._refuse_unfit(plan)
+            self._ablations[name] = plan
         return self._ablations[name]
 
     def _loaded(self, name: str) -> LoadedAblation:
@@ -118,6 +121,18 @@ class Flow:
                 raise
         pace_lock.resolve(self.root, [name])
         return load_ablation(self.root, name)
+
+    def _refuse_unfit(self, plan: Plan) -> None:
+        """Raise `VariorumError` if what is missing cannot be made by the code it was planned with.
+
+        Before anything runs, the code of each other tree is asked.
+        """
+        missing: dict[Tree, list[Spec]] = {}
+        for node in plan:
+            if node.tree and not self.store.exists(node.ref):
+                missing.setdefault(node.tree, []).append(node.spec)
+        for tree, specs in missing.items():
+            refuse_unfit(tree, specs)
 
     def node(self, ref: Ref) -> Node:
         """The planned node of `ref`, of whichever plan it is part."""
@@ -148,7 +163,8 @@ class Flow:
             node = self.node(Ref(stage, wildcards.key))
             if self.store.exists(node.ref):
                 return self._manifests(node.upstream.values()) if self._whole else []
-            hand_over(self.store, node.spec, node.label)
+            tree = node.tree.package if node.tree else None
+            hand_over(self.store, node.spec, node.label, tree, node.notes)
             return self._manifests(node.upstream.values())
 
         return inputs

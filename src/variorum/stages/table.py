@@ -70,6 +70,8 @@ def question_of(settings: TableStage) -> Question:
         command=settings.command,
         lower_is_better=METRICS[settings.metric] == "lower",
         tuned=settings.tuned,
+        codes=settings.codes,
+        edited=settings.edited,
     )
 
 

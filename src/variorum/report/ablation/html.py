@@ -20,14 +20,16 @@ def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
         findings=written.findings(table),
         grids=written.grids(table),
         tried=written.tried(table),
-        how_to_read=code_spans(written.how_to_read(table)),
+        how_to_read=spans(written.how_to_read(table)),
         keys=written.keys(table),
+        codes=written.codes(table),
         figures=figures,
-        code=code_spans,
+        code=spans,
         mark=MARK,
     )
 
 
-def code_spans(text: str) -> Markup:
-    """Text in which what stands between backticks is code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+def spans(text: str) -> Markup:
+    """Text in which what stands between backticks is code, and `[words](file)` a link."""
+    marked = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"\[([^]]*)\]\(([^)]*)\)", r'<a href="\2">\1</a>', marked))
