@@ -33,6 +33,7 @@ COMMANDS = (
     "ls",
     "gc",
     "adopt",
+    "compare",
     "keep",
     "sample",
     "model",

@@ -34,6 +34,7 @@ FLOORS = (
         "placing",
         "git",
         "trees",
+        "comparing",
         "fitting",
         "runner",
         "sources",

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,12 @@ from variorum.ablation_plan import DIFFS, plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.holdings.branches import answers
 from variorum.audit.holdings.trees import trees as states
+from variorum.comparing import comparison
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError
 from variorum.plan import Node, Plan
 from variorum.store import Ref, Store
+from variorum.workflow import Flow
 
 ABLATION = """
 title: An edit
@@ -321,11 +324,8 @@ def test_variants_that_would_be_measured_by_different_code_are_refused(edited: P
 
 def unfit(project: Project) -> str:
     """The line that Snakemake ends with, before anything runs."""
-    own = [node for node in planned(project) if node.tree]
-    tree = own[0].tree
-    assert tree is not None
     with pytest.raises(VariorumError) as caught:
-        trees.refuse_unfit(tree, [node.spec for node in own])
+        Flow(project.root, {}, dry_run=True).ablation("edit")
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -554,3 +554,73 @@ def test_the_other_code_refuses_a_key_that_is_not_its_own(training: Training) ->
     (tree / FUSED).write_text((tree / FUSED).read_text().replace("0.5", "0.6"))
     done = training.project.run("variorum", "run", str(training.ref), check=False)
     assert "the code of pretrain was edited after" in done.stderr
+
+
+# In one line
+
+
+def test_compare_writes_an_ablation_runs_it_and_tells_what_it_shows(made: Project) -> None:
+    results = set(Store(made.root).refs())
+    done = made.run("variorum", "compare", "edited", "--seeds", "2", "--cores", "2")
+    first, *findings, last = done.stdout.splitlines()
+    assert first.startswith("config/ablations/compare-edited.yaml is new")
+    assert findings[0].startswith("On the base test text, ")
+    assert "here (" in findings[0]
+    assert last == "reports/compare-edited/table.md"
+    new = set(Store(made.root).refs()) - results
+    assert {ref.stage for ref in new} == {"table"}, "its runs are those of the other ablation"
+    loaded = load_ablation(made.root, "compare-edited")
+    assert loaded.settings.baseline == "edited"
+    assert loaded.settings.experiment == "micro"
+    assert loaded.settings.seeds == (1, 2)
+    folder = made.root / "reports/compare-edited"
+    assert "-        scale=0.5," in (folder / "here.diff").read_text()
+    assert not (folder / "edited.diff").exists()
+
+
+def test_compare_uses_a_file_that_is_there(edited: Project) -> None:
+    on_branch(edited, FUSED, *EDIT, branch="a/branch")
+    first, was_there = comparison(edited.root, "a/branch", seeds=3)
+    assert not was_there
+    assert first.name == "compare-a-branch"
+    text = (edited.root / first.file).read_text()
+    assert comparison(edited.root, "a/branch", seeds=4) == (first, True)
+    assert (edited.root / first.file).read_text() == text
+
+
+def test_compare_fixes_what_begins_at_head(edited: Project) -> None:
+    head = edited.run("git", "rev-parse", "HEAD").stdout[: trees.SHOWN]
+    found, _ = comparison(edited.root, "HEAD")
+    assert found.name == f"compare-{head}"
+    assert load_ablation(edited.root, found.name).variants[head].code == head
+
+
+def test_compare_with_a_patch(edited: Project) -> None:
+    found, _ = comparison(edited.root, as_patch(edited, FUSED, *EDIT))
+    assert found.name == "compare-edit"
+    assert load_ablation(edited.root, found.name).variants["edit"].code == "config/edit.patch"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("mian",), "git has no commit 'mian'; did you mean `main`?"),
+        (("main", "micor"), "did you mean `micro`?"),
+        (("main", "micro", 2, "finetune"), "has no domain corpus"),
+    ],
+)
+def test_compare_that_is_refused_writes_nothing(
+    edited: Project, arguments: tuple[Any, ...], said: str
+) -> None:
+    with pytest.raises(VariorumError) as caught:
+        comparison(edited.root, *arguments)
+    assert said in str(caught.value)
+    assert not list((edited.root / "config/ablations").glob("compare-*"))
+
+
+def test_compare_does_not_leave_out_settings_of_the_current_experiment(edited: Project) -> None:
+    current = edited.root / "config/config.yaml"
+    current.write_text(current.read_text() + "pretrain: {max_steps: 20}\n")
+    with pytest.raises(VariorumError, match="sets pretrain beside its experiment"):
+        comparison(edited.root, "main")
+    assert comparison(edited.root, "main", "micro")
