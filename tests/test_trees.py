@@ -258,6 +258,13 @@ def test_what_names_no_code_is_one_line_with_its_place(
     assert said in line
 
 
+def test_a_budget_of_time_is_refused(edited: Project) -> None:
+    ask_for(edited, "main")
+    file = edited.root / "config/ablations/edit.yaml"
+    file.write_text(file.read_text() + "budget: time\n")
+    assert "other.code: a budget of time is measured by the code that is here" in refused(edited)
+
+
 def test_a_patch_that_does_not_apply_is_told_with_gits_reason(edited: Project) -> None:
     code = as_patch(edited, FUSED, *EDIT)
     edit(edited, FUSED, BEFORE, "        dropout_p=0.0,\n")

@@ -983,10 +983,10 @@ class Ablation(Settings):
     )
     baseline: Text = setting(..., "The variant that the others are compared with.")
     seeds: tuple[Whole, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
-    budget: Literal["steps", "tokens"] | None = setting(
+    budget: Literal["steps", "tokens", "time"] | None = setting(
         None,
-        "What every variant's last training gets as much of as the baseline's: steps or tokens. "
-        "null: each trains as long as it says.",
+        "What every variant's last training gets as much of as the baseline's: steps, tokens, or "
+        "time, by the paces in config/paces.lock. null: each trains as long as it says.",
     )
     tune: dict[str, tuple[Real, ...]] = setting(
         {},

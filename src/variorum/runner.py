@@ -173,6 +173,7 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
     Gives the facts for `run.json`.
     """
     begun, clock = datetime.now(UTC), time.monotonic()
+    began = task.machine.began
     with sources.remedies(store.root, task.spec.ref):
         import_module(f"variorum.stages.{task.spec.stage}").run(task)
     if task.spec.stage in BUNDLING:
@@ -181,6 +182,7 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
     return {
         "begun": begun.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 2),
+        **({} if began is None else {"start_seconds": round(clock - began, 2)}),
         "processes": task.machine.processes,
         **machine.description(),
         **task.run,

@@ -8,7 +8,6 @@ from markupsafe import Markup, escape
 from variorum.report.ablation import written
 from variorum.report.ablation.table import AblationTable
 from variorum.report.adoption import MARK
-from variorum.report.page import inline_svg
 from variorum.report.rendering import rendered
 
 
@@ -16,7 +15,7 @@ def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
     """The page, which holds everything that it shows. `figures` are (name, caption, SVG text)."""
     return rendered(
         "ablation.html.j2",
-        {"inline": inline_svg},
+        {},
         table=table,
         findings=written.findings(table),
         grids=written.grids(table),
