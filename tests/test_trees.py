@@ -12,7 +12,7 @@ import pytest
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
-from variorum import runner, trees
+from variorum import edits, runner, trees
 from variorum.ablation_plan import DIFFS, plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.holdings.branches import answers
@@ -40,7 +40,7 @@ BEFORE = "        dropout_p=dropout,\n"
 EDIT = (BEFORE, f"{BEFORE}        scale=0.5,\n")
 COMMENT = (BEFORE, f"{BEFORE}        # a comment\n")
 DIFF = """\
-other (edited, commit {commit}) against present (the present code)
+other (edited, commit {commit}) against present (the working tree)
 
 --- present variorum.model.attentions.fused:attend
 +++ other variorum.model.attentions.fused:attend
@@ -206,6 +206,56 @@ def test_a_new_component_is_part_of_the_diff(edited: Project) -> None:
     edited.run("git", "checkout", "--quiet", "main")
     ask_for(edited, "edited, model: {positions: mine}")
     assert "there is no 'mine'" in refused(edited), "settings are those that the code here knows"
+
+
+# Differences
+
+
+KEPT = {
+    "variorum.evaluation.bits:score": "def score(x):\n    return x + 1",
+    "variorum.evaluation.bits: names": "log is math:log",
+    "variorum.model.gpt:run": "def run():\n    return 2",
+    "evaluation/words.txt": "one\n",
+}
+MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "text", "first"),
+    [
+        ("variorum.evaluation.bits:score", "def score(x):\n    return x + 2", "bits:score"),
+        ("variorum.evaluation.bits: names", "log is cmath:log", "bits:log"),
+        ("evaluation/words.txt", "two\n", "evaluation/words.txt"),
+        ("variorum.model.gpt:run", "def run():\n    return 3", None),
+    ],
+)
+def test_differences_are_found_where_they_count(symbol: str, text: str, first: str | None) -> None:
+    other = {**KEPT, symbol: text}
+    found = edits.first_difference(KEPT, other, MEASURING)
+    assert (found or "").endswith(first or "")
+    assert (found is None) == (first is None)
+    lines = edits.diff(KEPT, other, ("old", "new")).splitlines()
+    assert lines[:2] == [f"--- old {symbol}", f"+++ new {symbol}"]
+    assert {line[1:] for line in lines[2:] if line[0] == "+"} == {text.splitlines()[-1]}
+    assert edits.diff(KEPT, KEPT, ("old", "new")) == ""
+
+
+def test_comments_and_formatting_are_no_difference() -> None:
+    symbol = "variorum.evaluation.bits:score"
+    other = {
+        **KEPT,
+        symbol: 'def score(x):\n    """It adds."""\n    return (x\n        + 1)  # one',
+    }
+    assert edits.first_difference(KEPT, other, MEASURING) is None
+    assert edits.diff(KEPT, other, ("old", "new")) == ""
+
+
+def test_what_is_gone_or_new_is_a_difference() -> None:
+    symbol = "variorum.evaluation.bits:score"
+    less = {name: text for name, text in KEPT.items() if name != symbol}
+    for sides in ((less, KEPT), (KEPT, less)):
+        assert edits.first_difference(*sides, MEASURING) == symbol
+        assert symbol in edits.diff(*sides, ("old", "new"))
 
 
 # Folders
@@ -395,7 +445,11 @@ def made(ready: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     store = Store(project.root)
     finished = {ref: store.folder(ref).stat().st_mtime_ns for ref in store.refs()}
     assert finished
+    stale = project.root / "reports/edit/gone.diff"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("of a variant that is no more\n")
     project.snakemake("reports/edit/table.md")
+    assert not stale.exists()
     assert {ref: store.folder(ref).stat().st_mtime_ns for ref in finished} == finished
     return project
 
