@@ -532,16 +532,21 @@ def _snakemake(root: Path, *arguments: str) -> int:
         return process.wait()
 
 
-@app.command(hidden=True)
+@app.command()
 def place(
-    result: Annotated[str, typer.Argument(help="A table, as `table/key`.")],
-    folder: Annotated[Path, typer.Argument(help="Where people look for it.")],
+    result: Annotated[str, typer.Argument(help="A table or a report, such as `table/key`.")],
+    folder: Annotated[Path, typer.Argument(help="Where people look for it, below reports/.")],
 ) -> None:
-    """Copy a table to its place below reports/. Snakemake calls this."""
+    """Put a table, or the numbers of a page, where they are committed, with their manifest."""
     from variorum import placing
-    from variorum.store import Ref, Store
+    from variorum.references import References
+    from variorum.store import Store
 
-    placing.place(Store(find_project()), Ref.parse(result), folder)
+    root = find_project()
+    ref = References(root).named(result).one()
+    if ref.stage not in placing.PLACED:
+        raise VariorumError(f"{ref}: only {' and '.join(placing.PLACED)} have a place; name one")
+    placing.place(Store(root), ref, folder)
 
 
 @app.command()

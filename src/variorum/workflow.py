@@ -106,10 +106,21 @@ class Flow:
     def ablation(self, name: str) -> Plan:
         """The plan of one ablation."""
         if name not in self._ablations:
-            plan = plan_ablation(self._loaded(name), self.root, offline=self._offline)
+            loaded = self._loaded(name)
+            plan = plan_ablation(loaded, self.root, offline=self._offline)
             self._refuse_unfit(plan)
             self._ablations[name] = plan
         return self._ablations[name]
+
+    def _loaded(self, name: str) -> LoadedAblation:
+        """The ablation; a pace that its budget needs, and is not locked, is measured now."""
+        try:
+            return load_ablation(self.root, name)
+        except PaceError:
+            if self._offline:
+                raise
+        pace_lock.resolve(self.root, [name])
+        return load_ablation(self.root, name)
 
     def _refuse_unfit(self, plan: Plan) -> None:
         """Raise `VariorumError` if what is missing cannot be made by the code it was planned with.
@@ -122,16 +133,6 @@ class Flow:
                 missing.setdefault(node.tree, []).append(node.spec)
         for tree, specs in missing.items():
             refuse_unfit(tree, specs)
-
-    def _loaded(self, name: str) -> LoadedAblation:
-        """The ablation; a pace that its budget needs, and is not locked, is measured now."""
-        try:
-            return load_ablation(self.root, name)
-        except PaceError:
-            if self._offline:
-                raise
-        pace_lock.resolve(self.root, [name])
-        return load_ablation(self.root, name)
 
     def node(self, ref: Ref) -> Node:
         """The planned node of `ref`, of whichever plan it is part."""

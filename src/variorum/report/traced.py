@@ -12,9 +12,13 @@ an operation and `data-as` for the way it is written; `variorum.audit.checks.tra
 and computes all of it again, by the same operations and ways.
 """
 
+import csv
+import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -217,6 +221,23 @@ def attributes(traced: Traced, way: str = TEXT) -> Markup:
     marks |= {"data-how": traced.how} if traced.how != SAME else {}
     marks |= {"data-as": way} if way != TEXT else {}
     return Markup("").join(Markup(' {}="{}"').format(*mark) for mark in marks.items())
+
+
+NUMBER = re.compile(r"<data value=\"([^\"]*)\"((?: data-[a-z]+=\"[^\"]*\")*)>([^<]*)</data>")
+NUMBER_COLUMNS = ("from", "how", "value", "text")
+
+
+def numbers_csv(page: str) -> str:
+    """Every number of a page, each once, as CSV: its addresses, the operation, itself, its text."""
+    rows: dict[tuple[str, ...], None] = {}
+    for value, marks, text in NUMBER.findall(page):
+        found = dict(re.findall(r"data-([a-z]+)=\"([^\"]*)\"", marks))
+        how = found.get("how", SAME)
+        rows[unescape(found["from"]), how, unescape(value), unescape(text)] = None
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerows([NUMBER_COLUMNS, *rows])
+    return written.getvalue()
 
 
 def number(traced: Traced, way: str) -> Markup:

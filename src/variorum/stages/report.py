@@ -9,10 +9,18 @@ from variorum.config import STAGES
 from variorum.corpus import documents
 from variorum.report import page
 from variorum.report.adoption import MARK
+from variorum.report.costs import cost
 from variorum.report.figures.captions import FIGURES, PROVENANCE
 from variorum.report.figures.provenance import Node, provenance_graph
 from variorum.report.page import FINETUNED, PRETRAINED, Corpus, ReportData, Role
-from variorum.report.traced import Traced, derived, in_manifest, of_file, of_manifest
+from variorum.report.traced import (
+    Traced,
+    derived,
+    in_manifest,
+    numbers_csv,
+    of_file,
+    of_manifest,
+)
 from variorum.report.words import words
 from variorum.store import Result
 from variorum.task import Task
@@ -29,7 +37,7 @@ OF_TRAININGS = ("curves", "dynamics")  # not there for a model that was imported
 
 
 def run(task: Task) -> None:
-    """Write `report.html`, `metrics.json` and `curves.csv`.
+    """Write `report.html`, all of its numbers as `numbers.csv`, `metrics.json` and `curves.csv`.
 
     Also what the page shows and no other result holds: `words.json` and `provenance.svg`.
     """
@@ -37,7 +45,10 @@ def run(task: Task) -> None:
     for name, content in {"words": _words(task), "metrics": _metrics(task)}.items():
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"
         (task.output / f"{name}.json").write_text(text, encoding="utf-8")
-    (task.output / "report.html").write_text(page.render(_report(task)), encoding="utf-8")
+    rendered = page.render(_report(task))
+    (task.output / "report.html").write_text(rendered, encoding="utf-8")
+    (task.output / "numbers.csv").write_text(numbers_csv(rendered), encoding="utf-8")
+    task.run["costs"] = [cost(name, result) for name, result in _trained(task).items()]
     logs = [
         pd.read_csv(result.file("metrics.csv")).assign(training=name)
         for name, result in _trained(task).items()
