@@ -184,6 +184,11 @@ class _Reading:
             words = (LAST_STAGE, CODE_AS)
             settings = {key: value for key, value in changes.items() if key not in words}
             code = changes.get(CODE_AS)
+            if code is not None and self.settings.budget == "time":
+                raise ConfigError(
+                    f"{self.layers.origin((*place, CODE_AS))}: {'.'.join(place)}.{CODE_AS}: a "
+                    "budget of time is measured by the code that is here; take tokens or steps"
+                )
             yield _Asked(name, self._at(settings, place), place, last_stage, code=code)
 
     def _of_grid(self) -> Iterator[_Asked]:
