@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 
+from variorum.report.figures.captions import FIGURES
 from variorum.workflow import REPORT, TABLE_FILES, Flow
 
 # Jobs run in the project's folder, with the commands of this very environment.
@@ -23,6 +24,10 @@ workdir: workflow.basedir
 
 flow = Flow(Path(workflow.basedir), config, dry_run=workflow.output_settings.dryrun)
 flow.start(Path(workflow.basedir) / ".snakemake")
+config["figures"] = FIGURES  # which their caption in `--report` reads
+
+
+report: "workflow/report/workflow.rst"
 
 
 wildcard_constraints:

@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from variorum.ablation_plan import plan_ablation
 
-from variorum.experiments import load_ablation, load_experiment
-from variorum.plan import Plan, plan_ablation, plan_experiment
+from variorum.ablations import load_ablation
+from variorum.experiments import load_experiment
+from variorum.plan import Plan, plan_experiment
 from variorum.store import Store
 
 ROOT = Path(__file__).parents[1]

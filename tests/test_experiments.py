@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import time
 from itertools import pairwise
 from typing import Any
@@ -11,9 +10,8 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from conftest import ROOT, Project, add_micro_experiment
+from conftest import ROOT, Project
 from variorum import schemas
-from variorum.ablations import ablation_names, load_ablation
 from variorum.config import (
     Experiment,
     ModelSettings,
@@ -205,41 +203,6 @@ def test_every_experiment_of_the_project_is_valid(name: str) -> None:
     named_experiment(ROOT, name)
 
 
-@pytest.mark.parametrize("name", ablation_names(ROOT))
-def test_every_ablation_of_the_project_is_valid(name: str) -> None:
-    load_ablation(ROOT, name)
-
-
-def test_an_ablation_never_reads_the_current_configuration(project: Project) -> None:
-    (project.root / "config/config.yaml").write_text("not: [valid")
-    assert set(load_ablation(project.root, "positions").variants) == {"learned", "rotary"}
-
-
-def test_a_wrong_variant_is_named_with_its_line(project: Project) -> None:
-    path = project.root / "config/ablations/positions.yaml"
-    path.write_text(path.read_text().replace("{positions: rotary}", "{position: rotary}"))
-    with pytest.raises(ConfigError, match=r"positions.yaml:\d+: model.position: .*`positions`"):
-        load_ablation(project.root, "positions")
-
-
-def test_a_baseline_must_be_a_variant(project: Project) -> None:
-    path = project.root / "config/ablations/positions.yaml"
-    path.write_text(path.read_text().replace("baseline: learned", "baseline: absolute"))
-    with pytest.raises(
-        ConfigError, match="'absolute' is no variant; choose one of learned, rotary"
-    ):
-        load_ablation(project.root, "positions")
-
-
-def test_an_ablation_of_fine_tuning_needs_a_domain(project: Project) -> None:
-    add_micro_experiment(project, domain=False)
-    ablation = project.root / "config/ablations/positions.yaml"
-    text = ablation.read_text().replace("experiment: tiny", "experiment: micro")
-    ablation.write_text(text.replace("last_stage: pretrain", "last_stage: finetune"))
-    with pytest.raises(ConfigError, match="has no domain corpus"):
-        load_ablation(project.root, "positions")
-
-
 # Canonical form
 
 
@@ -293,14 +256,6 @@ def test_numbers_that_a_tool_hands_over_as_text_lead_to_the_same_keys(micro: Pro
         assert loaded.overrides == {"pretrain": {"max_steps": 15, "learning_rate": 0.001}}
         keys.append(list(plan_experiment(loaded, micro.root, offline=True).nodes))
     assert keys[1:] == keys[:-1]
-
-
-def test_a_list_that_is_too_short_is_said_in_plain_words(micro: Project) -> None:
-    text = (ROOT / "config/ablations/positions.yaml").read_text()
-    short = re.sub(r"^seeds: .*$", "seeds: [1]", text, flags=re.MULTILINE)
-    (micro.root / "config/ablations/positions.yaml").write_text(short)
-    with pytest.raises(ConfigError, match=r"seeds: \[1\] should have at least 2 entries"):
-        load_ablation(micro.root, "positions")
 
 
 def test_settings_cannot_be_changed() -> None:

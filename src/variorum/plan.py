@@ -271,7 +271,14 @@ def plan_experiment(
     corpora |= {f"tokens_{side}": encoded for side, encoded in tokens.items()}
     downloads = {f"source_{side}": text.upstream["documents"] for side, text in texts.items()}
     figures = stages.node(
-        "figures", label, config.FiguresStage(), {}, **models, **corpora, **evaluations
+        "figures",
+        label,
+        config.FiguresStage(),
+        {},
+        **downloads,
+        **models,
+        **corpora,
+        **evaluations,
     )
     report = stages.report(
         label,

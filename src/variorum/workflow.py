@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, wraps
 from pathlib import Path
@@ -32,7 +32,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WHOLE_GRAPH = "graph"
-"""`--config graph=whole` shows finished results with what they needed, for `--rulegraph`."""
+"""`--config graph=whole` shows finished results with what they needed, for `--rulegraph` and
+`--report`."""
 
 REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
 TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
@@ -184,7 +185,7 @@ class Flow:
     @in_one_line
     def report(self, wildcards: Any = None) -> list[str]:
         """Input function of the report's page."""
-        return self._page(self.current.last, Path(REPORT).parent)
+        return self._page(self.current.last, Path(REPORT).parent, REPORT_FILES)
 
     @in_one_line
     def table(self, wildcards: Any) -> list[str]:
@@ -192,16 +193,30 @@ class Flow:
         name = wildcards.ablation
         return self._page(self.ablation(name).last, Path("reports", name))
 
+    @in_one_line
+    def figures(self, wildcards: Any) -> list[str]:
+        """Input function of what `--report` shows beside the page: the folder of its figures.
+
+        It has no rule, so it is named with the whole graph only, once it is there.
+        """
+        refs = [node.ref for node in self.current.of_stage("figures")]
+        return [self._folder(ref) for ref in refs if self._whole and self.store.exists(ref)]
+
     def folder_of_report(self, wildcards: Any = None) -> str:
         """Folder of the result that the report's page is copied from."""
-        return self.store.folder(self.current.last.ref).relative_to(self.root).as_posix()
+        return self._folder(self.current.last.ref)
+
+    def _folder(self, ref: Ref) -> str:
+        return self.store.folder(ref).relative_to(self.root).as_posix()
 
     def table_result(self, wildcards: Any) -> str:
         """The result that an ablation's table is copied from."""
         return str(self.ablation(wildcards.ablation).last.ref)
 
-    def _page(self, node: Node, folder: Path) -> list[str]:
+    def _page(self, node: Node, folder: Path, names: Sequence[str] = ()) -> list[str]:
         """Nothing if every page in `folder` equals that of the result; else it and a key file.
+
+        Pages are the files with these names, or all that people look at.
 
         The key file is made newer than stale pages, and new in content as well: Snakemake takes an
         input whose checksum it has seen for unchanged, however new it is.
@@ -209,8 +224,8 @@ class Flow:
         bring_back(self.store, [node])
         if self.store.exists(node.ref) and not self._whole:
             result = self.store.open(node.ref)
-            names = pages_of(result)
-            if all(_same(self.root / folder / name, result.file(name)) for name in names):
+            pages = names or pages_of(result)
+            if all(_same(self.root / folder / page, result.file(page)) for page in pages):
                 return []
         # in a folder of its own: Snakemake lists a folder once, when it needs a file of it
         key_file = self.root / "scratch" / "pages" / str(node.ref) / "key"

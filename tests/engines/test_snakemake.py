@@ -8,11 +8,14 @@ import re
 import shutil
 import subprocess
 import time
+from base64 import b64encode
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from conftest import Project, add_micro_experiment, copy_project
+from variorum.report.figures.captions import FIGURES
 from variorum.store import sha256_of
 
 REPORT = "results/finetune/report.html"
@@ -224,6 +227,27 @@ def test_the_whole_graph_can_be_shown_of_a_finished_report(again: Project) -> No
     done = again.snakemake("--rulegraph", "--config", "graph=whole", "--", REPORT)
     assert "make_download" in done.stdout
     assert "make_report" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["report.zip", "report.html"])
+def test_snakemakes_own_report_holds_the_page_and_its_figures(again: Project, name: str) -> None:
+    done = again.snakemake("--report", name, "--config", "graph=whole", "--", REPORT)
+    assert "warning" not in said(done).lower()
+    assert "Missing metadata" not in said(done)
+    page = (again.root / REPORT).read_bytes()
+    figures = {f"{figure}.svg" for figure in FIGURES}
+    if name == "report.zip":
+        with ZipFile(again.root / name) as archive:
+            held = {Path(file).name: file for file in archive.namelist() if "/data/" in file}
+            assert held.keys() == figures | {"report.html", "metrics.json", "curves.csv"}
+            assert archive.read(held["report.html"]) == page
+            text = archive.read("report/report.html").decode()
+    else:
+        text = (again.root / name).read_text()
+        assert b64encode(page).decode() in text
+    for title, caption in FIGURES.values():
+        assert title in text
+        assert caption[:30] in text
 
 
 @pytest.mark.parametrize("force", [("--forcerun", "make_tokenizer"), ("--config", "graph=whole")])

@@ -6,13 +6,18 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from variorum.config import ModelSettings
 from variorum.evaluation.verdicts import judge
+from variorum.model.gpt import GPT
 from variorum.report import page
 from variorum.report.ablation.runs import Run
-from variorum.report.ablation.table import AblationTable, ablation_table
+from variorum.report.ablation.table import AblationTable, Question, ablation_table
 from variorum.report.adoption import Adoption
 from variorum.report.figures import ablation as ablation_figures
+from variorum.report.figures.architecture import model_diagram
 from variorum.report.figures.attention import attention_heatmap
+from variorum.report.figures.corpora import Cleaning, corpus_funnel
+from variorum.report.figures.provenance import Edge, Node, provenance_graph
 from variorum.report.figures.scores import calibration, loss_by_context
 from variorum.report.figures.tokens import embedding_pca, token_frequencies
 from variorum.report.figures.training import training_curves, training_dynamics
@@ -76,6 +81,52 @@ def attention(n_layer: int = 3, n_head: int = 4, sharp: tuple[int, int] = (1, 2)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
+def cleaning() -> Cleaning:
+    """A corpus of which one step changes some documents, one drops some, and one does nothing."""
+    steps = [
+        funnel_step("encoding", 100, 100, 5000, 4990, changed=3),
+        funnel_step("strip", 100, 100, 4990, 4990),
+        funnel_step("near_duplicates", 100, 80, 4990, 4000),
+    ]
+    sizes = {"train": (60, 3000), "val": (10, 400), "test": (10, 600)}
+    splits = {part: {"documents": n, "bytes": size} for part, (n, size) in sizes.items()}
+    return Cleaning(steps, splits)
+
+
+def funnel_step(
+    name: str, documents_in: int, kept: int, bytes_in: int, bytes_kept: int, changed: int = 0
+) -> dict[str, object]:
+    return {
+        "name": name,
+        "documents_in": documents_in,
+        "documents_kept": kept,
+        "bytes_in": bytes_in,
+        "bytes_kept": bytes_kept,
+        "changed": changed,
+    }
+
+
+def provenance() -> tuple[list[Node], list[Edge]]:
+    """Two corpora, of which one model reads both."""
+    nodes = [
+        Node("base text", "download", "base", "d0d0d0d0d0d0"),
+        Node("domain text", "download", "domain", "d1d1d1d1d1d1"),
+        Node("base tokens", "encode", "base", "e0e0e0e0e0e0"),
+        Node("domain tokens", "encode", "domain", "e1e1e1e1e1e1"),
+        Node("model", "pretrain", "", "ab12cd34ef56"),
+        Node("scores", "evaluate", "pretrained on base", "e0a1e0a1e0a1"),
+    ]
+    edges = [
+        ("base text", "base tokens"),
+        ("domain text", "domain tokens"),
+        ("base tokens", "model"),
+        ("domain tokens", "scores"),
+        ("base text", "scores"),
+        ("model", "scores"),
+    ]
+    return nodes, edges
+
+
 def positions_table() -> AblationTable:
     means = {"learned": 1.905, "sinusoidal": 1.931, "rotary": 1.871, "none": 1.906}
     luck = {1: -0.010, 2: 0.006, 3: -0.004, 4: 0.002, 5: 0.006}
@@ -84,22 +135,24 @@ def positions_table() -> AblationTable:
         Run(
             variant,
             seed,
-            mean + luck[seed] + noise[row, seed - 1],
+            {"base": mean + luck[seed] + noise[row, seed - 1]},
             f"{row}{seed}c0ffee0000",
             826_880,
+            tokens=512_000,
+            flops=5 * 10**12,
         )
         for row, (variant, mean) in enumerate(means.items())
         for seed in luck
     ]
-    return ablation_table(
-        runs,
+    question = Question(
         title="Position encodings",
         question="Does the position encoding matter at this scale?",
-        metric="test bits per byte",
-        variants=list(means),
+        metric="bits per byte",
+        variants=tuple(means),
         baseline="learned",
-        command="snakemake --config ablation=positions ablation",
+        command="snakemake --cores 4 reports/positions/table.md",
     )
+    return ablation_table(runs, question)
 
 
 @cache
@@ -120,8 +173,13 @@ def all_figures() -> dict[str, str]:
             {f"{side} test text": {"pretrained": by_context(4.1)} for side in ("base", "domain")}
         ),
         "frequencies": token_frequencies({"base": counts, "domain": counts[::-1] // 3 + 1}),
-        "embeddings": embedding_pca(vectors, labels, counts),
+        "embeddings": embedding_pca(
+            {"pretrained": vectors, "fine-tuned": vectors + 0.2 * vectors[::-1]}, labels, counts
+        ),
+        "model": model_diagram(GPT(ModelSettings(n_layer=2, n_embd=32, ngrams=(2,)), 512)),
+        "funnel": corpus_funnel({"base corpus": cleaning()}),
         "attention": attention_heatmap(attention(), WORDS),
+        "provenance": provenance_graph(*provenance()),
         "ablation": ablation_figures.intervals(positions_table()),
     }
 

@@ -5,7 +5,12 @@ rule place_table:
     input:
         flow.table,
     output:
-        expand("reports/{{ablation}}/{file}", file=TABLE_FILES),
+        report(
+            expand("reports/{{ablation}}/{file}", file=TABLE_FILES),
+            caption="../report/table.rst",
+            category="Ablations",
+            subcategory="{ablation}",
+        ),
     threads: 1
     params:
         result=flow.table_result,

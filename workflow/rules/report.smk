@@ -4,10 +4,32 @@
 rule place_report:
     input:
         flow.report,
+        report(
+            flow.figures,
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels=lambda wildcards: {"figure": FIGURES[wildcards.figure][0]},
+        ),
     output:
-        report=REPORT,
-        metrics="results/finetune/metrics.json",
-        curves="results/finetune/curves.csv",
+        report=report(
+            REPORT,
+            caption="../report/page.rst",
+            category="Page",
+            labels={"file": "the page"},
+        ),
+        metrics=report(
+            "results/finetune/metrics.json",
+            caption="../report/metrics.rst",
+            category="Numbers",
+            labels={"file": "bits per byte"},
+        ),
+        curves=report(
+            "results/finetune/curves.csv",
+            caption="../report/curves.rst",
+            category="Numbers",
+            labels={"file": "training curves"},
+        ),
     threads: 1
     params:
         folder=flow.folder_of_report,

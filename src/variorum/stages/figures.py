@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -12,7 +13,7 @@ from variorum.evaluation.frequencies import token_counts
 from variorum.evaluation.legible import token_label
 from variorum.model import files
 from variorum.model.attention_maps import attention_maps
-from variorum.report.figures import attention, scores, tokens, training
+from variorum.report.figures import architecture, attention, corpora, scores, tokens, training
 from variorum.store import Result
 from variorum.task import Task
 from variorum.tokenizer.files import load as load_tokenizer
@@ -38,11 +39,15 @@ def run(task: Task) -> None:
     }
     read = _beginning(task, tokenizer.encode, model.settings.context_length)
     drawn = {
+        "funnel": corpora.corpus_funnel(_cleanings(task)),
+        "model": architecture.model_diagram(model),
         **_of_trainings(models),
         "calibration": scores.calibration(_evaluated(task, "reliability")),
         "context": scores.loss_by_context(_evaluated(task, "by_position")),
         "embeddings": tokens.embedding_pca(
-            model.wte.weight.detach().numpy(), labels, np.sum(list(counts.values()), axis=0)
+            {MODELS[name]: _embedding(result) for name, result in models.items()},
+            labels,
+            np.sum(list(counts.values()), axis=0),
         ),
         "attention": attention.attention_heatmap(
             attention_maps(model, torch.tensor(read)).numpy(), [labels[token] for token in read]
@@ -82,6 +87,24 @@ def _evaluated(task: Task, measure: str) -> dict[str, dict[str, list[dict[str, A
         for side in SIDES
         if f"text_{side}" in task.inputs
     }
+
+
+def _embedding(model: Result) -> npt.NDArray[np.floating]:
+    """The token embeddings (V, D) of a stored model."""
+    weights: npt.NDArray[np.floating] = files.load(model.folder).wte.weight.detach().numpy()
+    return weights
+
+
+def _cleanings(task: Task) -> dict[str, corpora.Cleaning]:
+    """What became of each corpus, from its source to its split."""
+    found = {}
+    for side in SIDES:
+        if f"text_{side}" in task.inputs:
+            text, source = task.inputs[f"text_{side}"], task.inputs[f"source_{side}"]
+            steps = [*source.json("facts.json")["steps"], *text.json("funnel.json")["steps"]]
+            cleaning = corpora.Cleaning(steps, text.json("splits.json"))
+            found[f"{side} corpus"] = cleaning
+    return found
 
 
 def _beginning(task: Task, encode: object, context_length: int) -> list[int]:

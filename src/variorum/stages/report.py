@@ -1,7 +1,7 @@
 """report: the page of one experiment, and the numbers that DVC compares."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,9 @@ from variorum.config import STAGES, ReportStage
 from variorum.evaluation.legible import token_label
 from variorum.evaluation.verdicts import Case
 from variorum.report import page
-from variorum.report.adoption import Adoption
+from variorum.report.adoption import MARK, Adoption
+from variorum.report.figures.captions import FIGURES, PROVENANCE
+from variorum.report.figures.provenance import Node, provenance_graph
 from variorum.report.page import FINETUNED, PRETRAINED, Corpus, ReportData, Role
 from variorum.store import Result
 from variorum.task import Task
@@ -22,36 +24,13 @@ LONGEST_TOKENS = 12
 IMPORTED = "imported"
 PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of `curves.csv`
 
-FIGURES = {
-    "curves": ("Training", "Loss on train and val, and the learning rate, by step."),
-    "dynamics": (
-        "Inside the training",
-        "Of each layer's attention (solid) and feed-forward network (dashed) and of the embedding: "
-        "the gradient's norm before clipping, and the size of a step over that of the weights; "
-        "behind each layer, the root mean square of the activations.",
-    ),
-    "calibration": (
-        "Calibration",
-        "How often the likeliest token came, by how likely the model held it. Below the dotted "
-        "line a model is too sure of itself.",
-    ),
-    "context": ("Use of context", "Loss by how many tokens before it the model saw."),
-    "embeddings": (
-        "Token embeddings",
-        "The commonest tokens on the first two principal components of the embedding.",
-    ),
-    "attention": (
-        "Attention",
-        "Which earlier tokens (columns) each token (rows) looks at, in every layer and head.",
-    ),
-    "frequencies": ("Token frequencies", "How often the k-th most common token occurs in train."),
-}
-
+PROVENANCE_FILE = "provenance.svg"
 OF_TRAININGS = ("curves", "dynamics")  # not there for a model that was imported
 
 
 def run(task: Task) -> None:
-    """Write `report.html`, `metrics.json` and `curves.csv`."""
+    """Write `report.html`, the `provenance.svg` in it, `metrics.json` and `curves.csv`."""
+    (task.output / PROVENANCE_FILE).write_text(_provenance_graph(task), encoding="utf-8")
     data = _report(task)
     (task.output / "report.html").write_text(page.render(data), encoding="utf-8")
     content = json.dumps(_metrics(task), indent=2, sort_keys=True) + "\n"
@@ -104,20 +83,23 @@ def _report(task: Task) -> ReportData:
             )
             for name, result in ((n, task.inputs[f"stress_{n}"]) for n in _models(task))
         ),
-        figures=tuple(
-            page.PageFigure(
-                name,
-                title,
-                caption,
-                task.inputs["figures"].file(f"{name}.svg").read_text(encoding="utf-8"),
-                task.inputs["figures"].ref.key,
-            )
-            for name, (title, caption) in FIGURES.items()
-            if name not in OF_TRAININGS or _trained(task)
-        ),
+        figures=(*_figures(task), _provenance_figure(task)),
         provenance=_provenance(task),
         settings=_settings(task),
     )
+
+
+def _figures(task: Task) -> Iterator[page.PageFigure]:
+    figures = task.inputs["figures"]
+    for name, (title, caption) in FIGURES.items():
+        if name not in OF_TRAININGS or _trained(task):
+            svg = figures.file(f"{name}.svg").read_text(encoding="utf-8")
+            yield page.PageFigure(name, title, caption, svg, figures.ref.key)
+
+
+def _provenance_figure(task: Task) -> page.PageFigure:
+    svg = (task.output / PROVENANCE_FILE).read_text(encoding="utf-8")
+    return page.PageFigure("provenance", *PROVENANCE, svg, task.spec.ref.key)
 
 
 def _corpus(task: Task, side: Role, note: str | None) -> Corpus:
@@ -258,6 +240,29 @@ def _provenance(task: Task) -> tuple[page.Provenance, ...]:
             results.items(), key=lambda item: (order.index(item[0].stage), item[0].key)
         )
     )
+
+
+def _provenance_graph(task: Task) -> str:
+    """The results and this report as a graph."""
+    own = task.spec.ref
+    labels = {result.ref: _label(name) for name, result in task.inputs.items()}
+    results = {result.ref: result for result in task.inputs.values()}
+    order = list(STAGES)
+    nodes, edges = [], []
+    for ref in sorted(results, key=lambda ref: (order.index(ref.stage), labels[ref], ref.key)):
+        key = ref.key + MARK * bool(results[ref].adopted)
+        nodes.append(Node(str(ref), ref.stage, labels[ref], key))
+        edges += [(str(needed), str(ref)) for needed in results[ref].spec.upstream.values()]
+        edges.append((str(ref), str(own)))
+    return provenance_graph([*nodes, Node(str(own), own.stage, "", own.key)], edges)
+
+
+def _label(name: str) -> str:
+    """What an input of this stage is of, where its stage does not say it all."""
+    kind, _, side = name.partition("_")
+    if kind in MODELS and side:
+        return f"{MODELS[kind]} {side.replace('_', ' ')}"
+    return MODELS.get(side, side)
 
 
 def _settings(task: Task) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """table: the runs of an ablation compared, as Markdown, CSV, HTML and figures."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -29,6 +29,14 @@ WORDS = {
     "calibration_error": "calibration error",
 }
 
+CAPTIONS = {
+    "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
+    "curves": "Bits per byte of val by tokens seen: mean over the seeds, and the interval of it.",
+    "tuning": "Mean loss on val by what was tried; circled: the best.",
+    "trade-off": "Differences on both test texts: left is a gain on the one, low on the other.",
+}
+"""Of each figure that a table may have, in their order."""
+
 
 def run(task: Task) -> None:
     """Write `table.md`, `table.csv`, `table.html`, `runs.csv` and the figures.
@@ -41,32 +49,40 @@ def run(task: Task) -> None:
     settings = task.settings(TableStage)
     for corpus in settings.corpora:
         _refuse_other_texts(task, settings, corpus)
-    table = ablation_table(
-        [_run(task, settings, each) for each in settings.runs],
-        Question(
-            title=settings.title,
-            question=settings.question,
-            metric=WORDS[settings.metric],
-            variants=tuple(dict.fromkeys(each.variant for each in settings.runs)),
-            baseline=settings.baseline,
-            command=settings.command,
-            lower_is_better=METRICS[settings.metric] == "lower",
-            tuned=settings.tuned,
-        ),
-    )
-    drawn = list(_figures(task, settings, table))
-    texts = {
-        "table.md": written.markdown(table, [(f"{n}.svg", caption) for n, caption, _ in drawn]),
-        "table.csv": written.csv_text(table),
-        "table.html": html(table, drawn),
-        "runs.csv": run_files.csv_text(table.runs),
-        **{f"{name}.svg": svg for name, _, svg in drawn},
-    }
-    for name, text in texts.items():
+    runs = [_run(task, settings, each) for each in settings.runs]
+    table = ablation_table(runs, question_of(settings))
+    drawn = dict(_figures(task, settings, table))
+    for name, text in written_files(table, drawn).items():
         (task.output / name).write_text(text, encoding="utf-8")
     task.run["costs"] = [_cost(task, each) for each in settings.runs]
     for sentence in written.findings(table):
         task.progress.say(sentence)
+
+
+def question_of(settings: TableStage) -> Question:
+    """What the table is to answer."""
+    return Question(
+        title=settings.title,
+        question=settings.question,
+        metric=WORDS[settings.metric],
+        variants=tuple(dict.fromkeys(each.variant for each in settings.runs)),
+        baseline=settings.baseline,
+        command=settings.command,
+        lower_is_better=METRICS[settings.metric] == "lower",
+        tuned=settings.tuned,
+    )
+
+
+def written_files(table: AblationTable, drawn: Mapping[str, str]) -> dict[str, str]:
+    """Every file of a table by its name, given the SVG text of its figures by theirs."""
+    figures = [(name, CAPTIONS[name], svg) for name, svg in drawn.items()]
+    return {
+        "table.md": written.markdown(table, [(f"{name}.svg", c) for name, c, _ in figures]),
+        "table.csv": written.csv_text(table),
+        "table.html": html(table, figures),
+        "runs.csv": run_files.csv_text(table.runs),
+        **{f"{name}.svg": svg for name, svg in drawn.items()},
+    }
 
 
 def _refuse_other_texts(task: Task, settings: TableStage, corpus: str) -> None:
@@ -118,34 +134,15 @@ def _score(evaluation: Result, metric: str) -> float:
     return value
 
 
-def _figures(
-    task: Task, settings: TableStage, table: AblationTable
-) -> Iterator[tuple[str, str, str]]:
-    """Name, caption and SVG of each figure."""
-    yield (
-        "intervals",
-        "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
-        figures.intervals(table),
-    )
-    curves = _curves(task, settings, table)
-    if curves:
-        yield (
-            "curves",
-            "Bits per byte of val by tokens seen: mean over the seeds, and the interval of it.",
-            figures.learning_curves(curves),
-        )
+def _figures(task: Task, settings: TableStage, table: AblationTable) -> Iterator[tuple[str, str]]:
+    """Name and SVG of each figure."""
+    yield "intervals", figures.intervals(table)
+    if curves := _curves(task, settings, table):
+        yield "curves", figures.learning_curves(curves)
     if table.choices:
-        yield (
-            "tuning",
-            "Mean loss on val by what was tried; circled: the best.",
-            figures.tuning(table.choices, str(settings.tuned)),
-        )
+        yield "tuning", figures.tuning(table.choices, str(settings.tuned))
     if len(table.sections) == 2 and len(settings.corpora) == 2:
-        yield (
-            "trade-off",
-            "Differences on both test texts: left is a gain on the one, low on the other.",
-            figures.trade_off(table),
-        )
+        yield "trade-off", figures.trade_off(table)
 
 
 def _curves(

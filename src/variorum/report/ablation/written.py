@@ -26,6 +26,10 @@ from variorum.report.statistics import CONFIDENCE, POWER, Estimate
 DIGITS = 4  # of people's table: a seed's scatter stands in the third or fourth decimal
 CSV_DIGITS = 6
 PERCENT = round(100 * CONFIDENCE)
+FILES = (
+    "[runs.csv](runs.csv) holds every run, [costs.csv](costs.csv) how long each took and where, "
+    "[manifest.json](manifest.json) what all of it was made from."
+)
 
 
 @dataclass(frozen=True)
@@ -47,19 +51,19 @@ def _grid(table: AblationTable, section: Section) -> Grid:
     columns = [
         "variant",
         *([str(table.question.tuned).rsplit(".", 1)[-1]] if section.tuned else []),
-        "parameters",
-        "tokens",
-        "FLOPs",
-        "seeds",
         f"mean {table.question.metric}",
-        "sd",
         f"{PERCENT} % interval",
         f"difference to {table.question.baseline}",
         f"{PERCENT} % interval",
-        f"shown at {round(100 * POWER)} % power",
         "verdict",
+        f"shown at {round(100 * POWER)} % power",
+        "sd",
+        "seeds",
+        "parameters",
+        "tokens",
+        "FLOPs",
     ]
-    numeric = (False, *[True] * (len(columns) - 2), False)
+    numeric = tuple(column not in ("variant", "verdict") for column in columns)
     rows = tuple(tuple(_cells(table, section, row)) for row in section.rows)
     return Grid(heading(table, section), tuple(columns), numeric, rows)
 
@@ -76,17 +80,17 @@ def _cells(table: AblationTable, section: Section, row: Row) -> Iterator[str]:
     if section.tuned:
         edge = any(choice.at_edge for choice in table.choices if choice.variant == row.variant)
         yield ("" if row.tuned is None else significant(row.tuned)) + (" (edge)" if edge else "")
-    yield count(row.parameters)
-    yield count(row.tokens)
-    yield scientific(row.flops)
-    yield str(row.value.n)
     yield fixed(row.value.mean, DIGITS)
-    yield "" if row.value.sd is None else fixed(row.value.sd, DIGITS)
     yield interval(row.value)
     yield "" if difference is None else signed(difference.mean, DIGITS)
     yield "" if difference is None else interval(difference, signed)
-    yield "" if row.detectable is None else fixed(row.detectable, DIGITS)
     yield row.verdict
+    yield "" if row.detectable is None else fixed(row.detectable, DIGITS)
+    yield "" if row.value.sd is None else fixed(row.value.sd, DIGITS)
+    yield str(row.value.n)
+    yield count(row.parameters)
+    yield count(row.tokens)
+    yield scientific(row.flops)
 
 
 def interval(value: Estimate, write: Callable[[float, int], str] = fixed) -> str:
@@ -149,7 +153,7 @@ def how_to_read(table: AblationTable) -> str:
     return (
         "Mean, sample standard deviation and Student's t interval over the seeds. Differences are "
         f"taken seed by seed against `{table.question.baseline}`; where their interval includes 0, "
-        f"the runs show no difference.{together} The number before the verdict is the smallest "
+        f"the runs show no difference.{together} “Shown at 80 % power” is the smallest "
         "true difference that so many seeds with such a scatter show four times in five. Tokens "
         "and FLOPs are those of one judged training; products of matrices are counted, forward and "
         f"backward.{tuned}"
@@ -215,7 +219,8 @@ def markdown(table: AblationTable, figures: Sequence[tuple[str, str]] = ()) -> s
     lines += [how_to_read(table), ""]
     for file, caption in figures:
         lines += [f"![{caption}]({file})", ""]
-    lines += ["Run again:", "", f"    {question.command}", "", *_markdown_of(keys(table))]
+    lines += ["Run again:", "", f"    {question.command}", "", *_markdown_of(keys(table)), ""]
+    lines += [FILES]
     if table.adopted:
         lines += [
             "",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 
 from variorum.report.ablation.table import AblationTable, Choice, Section
 from variorum.report.ablation.written import heading
@@ -85,7 +85,7 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]]) -> str:
         axes.set_xlabel("tokens seen")
         axes.set_ylabel("bits per byte of val")
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.legend(loc="upper right", fontsize=8, ncols=1 + (len(curves) > 5))
         return svg_of(figure)
 
@@ -101,10 +101,6 @@ def _points(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
         ],
         dtype=float,
     )
-
-
-def _thousands(value: float, place: int) -> str:
-    return f"{value / 1000:.0f}k" if value else "0"
 
 
 def tuning(choices: Sequence[Choice], setting: str) -> str:

@@ -1,6 +1,7 @@
 """Where attention looks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import seaborn as sns
@@ -10,6 +11,8 @@ from matplotlib.figure import Figure
 from variorum.report.figures.style import PALETTE, PAPER, WIDTH, Floats, style, svg_of
 
 MOST_PANELS = 6  # a side, of the attention maps
+FEWEST_COLUMNS = 4  # so that few heads are not drawn large
+LARGE = 4.9  # inches, of the sharpest head's map
 CELL = 12  # pixels a side, of an attention map's cell
 
 
@@ -27,24 +30,32 @@ def attention_heatmap(maps: Floats, labels: Sequence[str]) -> str:
     heads = _thinned(maps.shape[1])
     layer, head = _sharpest(maps)
     with style():
-        side = WIDTH / len(heads)
-        figure = Figure(figsize=(WIDTH, 4.9 + side * len(layers)), layout="constrained")
-        halves = figure.subfigures(2, 1, squeeze=False, height_ratios=[4.9, side * len(layers)])
-        above, below = halves[:, 0]
+        columns = max(len(heads), FEWEST_COLUMNS)
+        below = WIDTH / columns * len(layers) if maps.shape[:2] != (1, 1) else 0
+        figure = Figure(figsize=(WIDTH, LARGE + below), layout="constrained")
+        halves = figure.subfigures(2, 1, squeeze=False, height_ratios=[LARGE, max(below, 1e-6)])
         title = f"the sharpest: layer {layer}, head {head}"
-        _draw_attention(above.subplots(), maps[layer, head], labels, title)
-        panels = below.subplots(len(layers), len(heads), squeeze=False)
-        for row, each_layer in enumerate(layers):
-            for column, each_head in enumerate(heads):
-                axes = panels[row, column]
-                _show(axes, maps[each_layer, each_head])
-                axes.set_xticks([])
-                axes.set_yticks([])
-                if row == 0:
-                    axes.set_title(f"head {each_head}", fontweight="normal", loc="center")
-                if column == 0:
-                    axes.set_ylabel(f"layer {each_layer}")
+        _draw_attention(halves[0, 0].subplots(), maps[layer, head], labels, title)
+        if below:
+            panels = halves[1, 0].subplots(len(layers), columns, squeeze=False)
+            _draw_heads(panels, maps, layers, heads)
         return svg_of(figure)
+
+
+def _draw_heads(panels: Any, maps: Floats, layers: list[int], heads: list[int]) -> None:
+    """Every head small: a row for each layer."""
+    for row, layer in enumerate(layers):
+        for axes in panels[row, len(heads) :]:
+            axes.axis("off")
+        for column, head in enumerate(heads):
+            axes = panels[row, column]
+            _show(axes, maps[layer, head])
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if row == 0:
+                axes.set_title(f"head {head}", fontweight="normal", loc="center")
+            if column == 0:
+                axes.set_ylabel(f"layer {layer}")
 
 
 def _thinned(n: int) -> list[int]:

@@ -79,4 +79,11 @@ def svg_of(figure: Figure) -> str:
     figure.savefig(text, format="svg", metadata=metadata)
     # The same picture drawn twice would have one id twice; nothing refers to it.
     svg = re.sub(r' id="image[0-9a-f]+"', "", text.getvalue())
+    svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
+    svg = re.sub(r'(?<= [dxy]=")[^"]+', _rounded, svg)
     return "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
+
+
+def _rounded(places: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point, which is finer than any screen."""
+    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", places[0])

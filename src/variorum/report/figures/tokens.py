@@ -1,12 +1,14 @@
 """The tokens: how often they stand in the text, and where their embeddings lie."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from matplotlib.transforms import Affine2D, Bbox, BboxBase
 
 from variorum.report.figures.style import FAINT, PALETTE, WIDTH, Floats, style, svg_of
 from variorum.report.numbers import count, percent
@@ -42,65 +44,86 @@ def token_frequencies(counts: Mapping[str, npt.NDArray[np.integer]]) -> str:
         return svg_of(figure)
 
 
-def principal_components(vectors: Floats, n: int = 2) -> tuple[Floats, Floats]:
+@dataclass(frozen=True)
+class Components:
+    """Principal components: the `mean` (D,) of the vectors, and the `directions` (n, D)."""
+
+    mean: Floats
+    directions: Floats
+
+    def project(self, vectors: Floats) -> Floats:
+        """Coordinates (V, n) of vectors (V, D)."""
+        coordinates: Floats = (vectors - self.mean) @ self.directions.T
+        return coordinates
+
+    def shares(self, vectors: Floats) -> Floats:
+        """The share of the variance of vectors (V, D) that each component explains (n,)."""
+        total = max(float(vectors.var(axis=0).sum()), np.finfo(np.float64).tiny)
+        shares: Floats = self.project(vectors).var(axis=0) / total
+        return shares
+
+
+def principal_components(vectors: Floats, n: int = 2) -> Components:
     """Principal component analysis by singular value decomposition (Pearson 1901).
 
-    Each component is turned so that its largest coordinate is positive: the decomposition leaves
+    Each component is turned so that the largest coordinate is positive: the decomposition leaves
     the sign open, and a figure must not flip.
 
     Args:
         vectors: one a row (V, D).
         n: components wanted; where there are fewer, the others are zero.
-
-    Returns:
-        Coordinates (V, n), and the share of the variance that each component explains (n,).
     """
-    centred = np.asarray(vectors, dtype=np.float64)
-    centred = centred - centred.mean(axis=0)
-    left, singular, _ = np.linalg.svd(centred, full_matrices=False)  # (V, K), (K,)
-    missing = max(0, n - len(singular))
-    coordinates = np.pad(left * singular, ((0, 0), (0, missing)))[:, :n]  # (V, n)
-    largest = np.abs(coordinates).argmax(axis=0)
-    coordinates = coordinates * np.sign(coordinates[largest, np.arange(n)])
-    variances = np.pad(singular**2, (0, missing))
-    return coordinates, variances[:n] / max(float(variances.sum()), np.finfo(np.float64).tiny)
+    mean = vectors.mean(axis=0)
+    left, singular, right = np.linalg.svd(vectors - mean, full_matrices=False)  # (V, K), (K,)
+    largest = np.abs(left).argmax(axis=0)
+    signs = np.sign(left[largest, np.arange(len(singular))])
+    directions = (right * signs[:, None])[:n]  # (n, D)
+    return Components(mean, np.pad(directions, ((0, n - len(directions)), (0, 0))))
 
 
 def embedding_pca(
-    vectors: Floats,
+    embeddings: Mapping[str, Floats],
     labels: Sequence[str],
     counts: npt.NDArray[np.integer],
     *,
-    n_tokens: int = 300,
+    n_tokens: int = 200,
     n_labels: int = 60,
 ) -> str:
-    """The embeddings of the most common tokens on their first two principal components.
+    """The embeddings of the most common tokens on the first two principal components.
 
-    Labels go to the most common tokens first and only where there is room for them.
+    The components are those of the first model. A second one is projected on them as well, with a
+    line from where each token was. Labels go to the most common tokens first, and only where there
+    is room for them in every panel.
 
     Args:
-        vectors: the embedding matrix (V, D).
+        embeddings: by the model, its embedding matrix (V, D); one or two.
         labels: each token as it can be printed.
         counts: how often each token occurs (V,); what never occurs is left out.
         n_tokens: most tokens to show.
         n_labels: most labels to write.
     """
     common = np.argsort(-counts, kind="stable")[: min(n_tokens, int((counts > 0).sum()))]
-    coordinates, shares = principal_components(vectors[common])
+    shown = {name: np.asarray(each[common], dtype=np.float64) for name, each in embeddings.items()}
+    components = principal_components(next(iter(shown.values())))
+    places = [components.project(vectors) for vectors in shown.values()]  # each (V, 2)
     names = [labels[token] for token in common]
     with style():
-        figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-        axes = figure.subplots()
-        kinds = [_kind_of_token(name) for name in names]
-        for color, kind in zip(PALETTE, TOKEN_KINDS, strict=True):
-            chosen = [index for index, other in enumerate(kinds) if other == kind]
-            if chosen:
-                x, y = coordinates[chosen].T
-                axes.scatter(x, y, s=9, color=color, alpha=0.65, linewidths=0, label=kind)
-        axes.set_xlabel(f"first component ({percent(shares[0])} of the variance)")
-        axes.set_ylabel(f"second component ({percent(shares[1])})")
-        axes.margins(0.08)
+        figure = Figure(figsize=(WIDTH, 4.6 if len(shown) == 1 else 3.9), layout="constrained")
+        panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, (name, vectors), coordinates in zip(panels, shown.items(), places, strict=True):
+            _draw_tokens(axes, coordinates, names)
+            first, second = (percent(share) for share in components.shares(vectors))
+            axes.set_xlabel(f"component 1 ({first})")
+            axes.set_ylabel(f"component 2 ({second})")
+            if len(shown) > 1:
+                axes.set_title(name)
+        if len(shown) > 1:
+            _draw_moves(panels[-1], *places)
+        panels[0].margins(0.08)
+        handles, kinds = panels[0].get_legend_handles_labels()
         figure.legend(
+            handles,
+            kinds,
             loc="outside upper left",
             ncols=len(TOKEN_KINDS),
             handletextpad=0.1,
@@ -109,17 +132,33 @@ def embedding_pca(
             borderpad=0,
         )
         figure.draw_without_rendering()  # places the axes, which the labels are measured in
-        for index, side in _room_for_labels(axes, coordinates, names, n_labels):
-            axes.annotate(
-                names[index],
-                tuple(coordinates[index]),
-                xytext=(3 * side, 2),
-                textcoords="offset points",
-                ha="left" if side > 0 else "right",
-                fontsize=8,
-                color=PALETTE[TOKEN_KINDS.index(kinds[index])],
-            )
+        for index, sides in _room_for_labels(panels, places, names, n_labels):
+            for axes, coordinates, side in zip(panels, places, sides, strict=True):
+                axes.annotate(
+                    names[index],
+                    tuple(coordinates[index]),
+                    xytext=(3 * side, 2),
+                    textcoords="offset points",
+                    ha="left" if side > 0 else "right",
+                    fontsize=8,
+                    color=PALETTE[TOKEN_KINDS.index(_kind_of_token(names[index]))],
+                )
         return svg_of(figure)
+
+
+def _draw_tokens(axes: Axes, coordinates: Floats, names: Sequence[str]) -> None:
+    kinds = np.array([_kind_of_token(name) for name in names])
+    for color, kind in zip(PALETTE, TOKEN_KINDS, strict=True):
+        if (kinds == kind).any():
+            x, y = coordinates[kinds == kind].T
+            axes.scatter(x, y, s=9, color=color, alpha=0.65, linewidths=0, label=kind)
+
+
+def _draw_moves(axes: Axes, before: Floats, after: Floats) -> None:
+    """A line from each old place (V, 2) to the new one, as one path with gaps."""
+    gaps = np.full_like(before, np.nan)
+    x, y = np.stack([before, after, gaps], axis=1).reshape(-1, 2).T
+    axes.plot(x, y, color=FAINT, linewidth=0.5, zorder=0.9)
 
 
 TOKEN_KINDS = ("␣word", "letters", "digits", "signs", "other")
@@ -135,27 +174,41 @@ def _kind_of_token(label: str) -> str:
 
 
 def _room_for_labels(
-    axes: Axes, coordinates: Floats, names: Sequence[str], most: int
-) -> list[tuple[int, int]]:
-    """Points with room for a label that touches no earlier one, and its side: 1 right, -1 left."""
-    scale = 72 / axes.figure.dpi  # to points, which sizes of letters are given in
-    points = axes.transData.transform(coordinates) * scale
-    edge = axes.bbox.x1 * scale
-    taken: list[tuple[float, float, float, float]] = []
-    chosen: list[tuple[int, int]] = []
-    for index, (x, y) in enumerate(points):
-        width = 2 + 5.6 * len(names[index])
-        for side, left in ((1, x + 2), (-1, x - 2 - width)):
-            box = (left, y + 1, left + width, y + 11)
-            touched = any(
-                box[0] <= other[2]
-                and other[0] <= box[2]
-                and box[1] <= other[3]
-                and other[1] <= box[3]
-                for other in taken
-            )
-            if not touched and box[2] < edge and len(chosen) < most:
-                taken.append(box)
-                chosen.append((index, side))
-                break
+    panels: Sequence[Axes], places: Sequence[Floats], names: Sequence[str], most: int
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Points whose label touches no earlier one in any panel; its side in each: 1 right, -1 left.
+
+    places: the points' coordinates (V, 2) in each panel.
+    """
+    taken: list[list[Bbox]] = [[] for _ in panels]
+    chosen: list[tuple[int, tuple[int, ...]]] = []
+    scale = Affine2D().scale(72 / panels[0].figure.dpi)  # to points, as letters are measured
+    points = [
+        (axes.transData + scale).transform(coordinates)
+        for axes, coordinates in zip(panels, places, strict=True)
+    ]
+    grounds = [axes.bbox.transformed(scale) for axes in panels]
+    for index, name in enumerate(names):
+        found = [
+            _free_side(each[index], name, boxes, ground)
+            for each, boxes, ground in zip(points, taken, grounds, strict=True)
+        ]
+        if len(chosen) < most and all(found):
+            for boxes, (_, box) in zip(taken, filter(None, found), strict=True):
+                boxes.append(box)
+            chosen.append((index, tuple(side for side, _ in filter(None, found))))
     return chosen
+
+
+def _free_side(
+    point: Floats, name: str, taken: Sequence[Bbox], ground: BboxBase
+) -> tuple[int, Bbox] | None:
+    """A side of the point with room on the ground beside what is taken, and the box it takes."""
+    x, y = point
+    width = 2 + 5.6 * len(name)
+    for side, left in ((1, x + 2), (-1, x - 2 - width)):
+        box = Bbox([[left, y + 1], [left + width, y + 11]])
+        inside = ground.x0 < box.x0 and box.x1 < ground.x1
+        if inside and not any(box.overlaps(other) for other in taken):
+            return side, box
+    return None

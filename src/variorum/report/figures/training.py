@@ -57,15 +57,17 @@ def _draw_losses(axes: Axes, table: pd.DataFrame, color: str) -> None:
     )
     if len(val):
         best = val.iloc[int(val["val_loss"].to_numpy().argmin())]
-        axes.annotate(
-            f"{best['val_loss']:.3f}",
-            (best["step"], best["val_loss"]),
-            xytext=(0, 7),
-            textcoords="offset points",
-            ha="right",
-            fontsize=9,
+        axes.plot(
+            [best["step"]],
+            [best["val_loss"]],
+            color=INK,
+            linestyle="none",
+            marker="o",
+            markersize=7,
+            markerfacecolor="none",
+            label=f"lowest: {best['val_loss']:.3f}",
         )
-    axes.legend(loc="upper right")
+    axes.legend(loc="best")  # where no line passes
 
 
 def training_dynamics(diagnostics: Mapping[str, pd.DataFrame]) -> str:

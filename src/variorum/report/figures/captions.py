@@ -1,0 +1,44 @@
+"""What the figures of a report are called, and what they show; in the order of the page."""
+
+FIGURES: dict[str, tuple[str, str]] = {
+    "model": (
+        "The model",
+        "From tokens to scores: each part with the shape of its weights and its parameters, and on "
+        "the arrows the shape of what it hands on for a text of T tokens.",
+    ),
+    "funnel": (
+        "Cleaning",
+        "The text that each step of cleaning kept, and in pale what it dropped; then the parts of "
+        "the split. Steps that changed nothing are left out.",
+    ),
+    "curves": ("Training", "Loss on train and val, and the learning rate, by step."),
+    "dynamics": (
+        "Inside the training",
+        "Of each layer's attention (solid) and feed-forward network (dashed) and of the embedding: "
+        "the gradient's norm before clipping, and the size of a step over that of the weights; "
+        "behind each layer, the root mean square of the activations.",
+    ),
+    "calibration": (
+        "Calibration",
+        "How often the likeliest token came, by how likely the model held it. Below the dotted "
+        "line a model is too sure of itself.",
+    ),
+    "context": ("Use of context", "Loss by how many tokens before it the model saw."),
+    "embeddings": (
+        "Token embeddings",
+        "The commonest tokens on the first two principal components of the pretrained embedding, "
+        "and the share of the variance that each explains. In a fine-tuned model, a line leads to "
+        "each token from where it was before.",
+    ),
+    "attention": (
+        "Attention",
+        "Which earlier tokens (columns) each token (rows) looks at, in every layer and head of the "
+        "last model.",
+    ),
+    "frequencies": ("Token frequencies", "How often the k-th most common token occurs in train."),
+}
+
+PROVENANCE = (
+    "Provenance",
+    "What was made from what, down to this page. Arrows that others imply are left out.",
+)

@@ -1,0 +1,103 @@
+"""The committed tables: every number in them follows from runs that a manifest vouches for."""
+
+import hashlib
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from variorum.ablations import ablation_names
+from variorum.config import TableStage, restored
+from variorum.report.ablation.runs import read_csv
+from variorum.report.ablation.table import AblationTable, ablation_table
+from variorum.report.ablation.written import findings
+from variorum.stages.table import CAPTIONS, question_of, written_files
+from variorum.store import Spec
+
+REPORTS = ROOT / "reports"
+NAMES = sorted(folder.name for folder in REPORTS.iterdir() if (folder / "manifest.json").is_file())
+CHANGES = 12  # digits that are changed in each file, one at a time
+
+
+def table_of(folder: Path) -> AblationTable:
+    """The table, computed from the runs and from what the manifest says was asked."""
+    spec = Spec.from_data(json.loads((folder / "manifest.json").read_text())["spec"])
+    settings = restored(TableStage, dict(spec.settings))
+    runs = read_csv((folder / "runs.csv").read_text(encoding="utf-8"))
+    return ablation_table(runs, question_of(settings))
+
+
+def faults(folder: Path) -> list[str]:
+    """Files of a committed table that are not what its manifest lists, or not what its runs give."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    found = []
+    if Spec.from_data(manifest["spec"]).ref.key != manifest["key"]:
+        found.append("manifest.json has another key than its spec")
+    pages = {name: entry for name, entry in manifest["files"].items() if "/" not in name}
+    for name, entry in pages.items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != entry["sha256"]:
+            found.append(f"{name} is not what the manifest lists")
+    drawn = {n: (folder / f"{n}.svg").read_text() for n in CAPTIONS if f"{n}.svg" in pages}
+    for name, text in written_files(table_of(folder), drawn).items():
+        if (folder / name).read_text(encoding="utf-8") != text:
+            found.append(f"{name} does not follow from runs.csv")
+    return found
+
+
+def test_every_ablation_of_the_project_has_its_table_and_no_table_is_left_over() -> None:
+    assert ablation_names(ROOT) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_of_a_committed_table_follows_from_runs_under_a_manifest(
+    name: str, record_property: pytest.RecordProperty
+) -> None:
+    assert faults(REPORTS / name) == []
+    numbers = sum(
+        len(re.findall(r"\d+(?:\.\d+)?", (REPORTS / name / file).read_text(encoding="utf-8")))
+        for file in ("table.md", "table.csv", "runs.csv")
+    )
+    record_property(f"numbers of {name} that were traced", numbers)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_run_of_a_committed_table_is_one_that_its_manifest_was_made_from(name: str) -> None:
+    folder = REPORTS / name
+    manifest = json.loads((folder / "manifest.json").read_text())
+    upstream = set(manifest["spec"]["upstream"].values())
+    for run in read_csv((folder / "runs.csv").read_text(encoding="utf-8")):
+        assert {run.key, *(run.evaluations or {}).values()} <= upstream
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_changed_digit_is_found(name: str, tmp_path: Path) -> None:
+    originals = {file.name: file.read_bytes() for file in (REPORTS / name).iterdir()}
+    drawn = random.Random(name)
+    for file, content in originals.items():
+        if file in ("costs.csv", "manifest.json"):  # what no manifest lists, and the list itself
+            continue
+        places = [place for place, byte in enumerate(content) if chr(byte).isdigit()]
+        for place in drawn.sample(places, min(CHANGES, len(places))):
+            for other, kept in originals.items():
+                (tmp_path / other).write_bytes(kept)
+            digit = b"%d" % ((int(chr(content[place])) + 1) % 10)
+            (tmp_path / file).write_bytes(content[:place] + digit + content[place + 1 :])
+            assert is_found(tmp_path), f"{file}, byte {place}"
+
+
+def is_found(folder: Path) -> bool:
+    try:
+        return bool(faults(folder))
+    except (ValueError, KeyError):  # no longer JSON, or no longer a table
+        return True
+
+
+def test_the_findings_are_those_of_the_tables() -> None:
+    text = (REPORTS / "README.md").read_text(encoding="utf-8")
+    for name in NAMES:
+        assert f"]({name}/table.md)" in text
+        for sentence in findings(table_of(REPORTS / name)):
+            assert sentence in text, name
