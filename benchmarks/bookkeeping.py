@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from variorum.ablation_plan import plan_ablation
 
+from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.experiments import load_experiment
 from variorum.plan import Plan, plan_experiment

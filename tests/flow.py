@@ -4,10 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from variorum.ablation_plan import plan_ablation
-
 from conftest import Project, add_micro_experiment, copy_project
 from variorum import runner
+from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.experiments import load_experiment
 from variorum.machine import Machine

@@ -30,6 +30,7 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 COMMANDS = (
     "run",
     "config",
+    "plan",
     "ls",
     "gc",
     "adopt",

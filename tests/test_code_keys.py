@@ -21,7 +21,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from variorum.ablation_plan import plan_ablation
 
 import flow
 import peers
@@ -30,6 +29,7 @@ from conftest import Record, add_micro_experiment, copy_project
 from loopback import served
 from oracles import edits, reach
 from variorum import config, machine, runner
+from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.components import PACKAGE, module_name
 from variorum.config import STAGES, chosen_components, restored

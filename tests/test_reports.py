@@ -31,7 +31,7 @@ def table_of(folder: Path) -> AblationTable:
 
 
 def faults(folder: Path) -> list[str]:
-    """Files of a committed table that are not what its manifest lists, or not what its runs give."""
+    """What is wrong with a committed table: files that its manifest, or its runs, belie."""
     manifest = json.loads((folder / "manifest.json").read_text())
     found = []
     if Spec.from_data(manifest["spec"]).ref.key != manifest["key"]:

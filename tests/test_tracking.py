@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from variorum.ablation_plan import plan_ablation
 
 import flow
 from conftest import Project
 from variorum import tracking
+from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.config import STAGES
 from variorum.errors import VariorumError

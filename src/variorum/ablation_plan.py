@@ -1,17 +1,26 @@
 """The plan of an ablation: every run of every variant, up to the table that compares them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from variorum import config, kept
+from variorum import config, kept, trees
 from variorum.ablations import LoadedAblation, Variant
 from variorum.components import PACKAGE
-from variorum.config import KEPT_AS, OF_TOKENS
+from variorum.config import CODE_AS, KEPT_AS, OF_TOKENS, STAGES, chosen_components, restored
+from variorum.edits import diff, first_difference
+from variorum.errors import VariorumError
 from variorum.experiments import ConfigError, LoadedExperiment
 from variorum.fingerprint import Code
-from variorum.plan import Node, Plan, Planner, Stages
+from variorum.plan import Components, Node, Plan, Planner, Stages
 from variorum.store import Result, Store
+from variorum.trees import Tree
+
+DIFFS = "diffs"
+"""In `run.json` of a table: by variant, what its code changes against that of the baseline."""
+
+MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
+"""The modules that decide what a score is, with those below them."""
 
 
 def plan_ablation(
@@ -41,11 +50,43 @@ class _Run:
     tokens: Node
     evaluations: Mapping[str, Node]
 
+    @property
+    def nodes(self) -> list[Node]:
+        """The last ones of it."""
+        return [self.model, *self.evaluations.values()]
+
     def inputs(self, variant: str, run: str) -> dict[str, Node]:
         """What the table reads of it, and of its variant."""
         texts = {f"{variant}/text/{c}": e.upstream["text"] for c, e in self.evaluations.items()}
         scores = {f"{run}/{corpus}": each for corpus, each in self.evaluations.items()}
         return {f"{run}/model": self.model, **scores, f"{variant}/tokens": self.tokens, **texts}
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A variant with its first run, and the code that it names."""
+
+    variant: Variant
+    tree: Tree | None
+    run: _Run
+
+    @property
+    def called(self) -> str:
+        """The variant and its code, for people."""
+        return f"{self.variant.name} ({self.tree.name if self.tree else 'the present code'})"
+
+
+def _way_of(node: Node) -> tuple[str, Components]:
+    """How a node was planned: its stage and the components that its settings choose."""
+    settings = restored(STAGES[node.spec.stage], dict(node.spec.settings))
+    return node.spec.stage, tuple(chosen_components(settings))
+
+
+def _reachable(nodes: Iterable[Node]) -> Iterator[Node]:
+    """These nodes and all that they are made from, some of them repeatedly."""
+    for node in nodes:
+        yield from _reachable(node.upstream.values())
+        yield node
 
 
 @dataclass(frozen=True)
@@ -56,18 +97,33 @@ class _Planning:
     def plan(self) -> Plan:
         upstream: dict[str, Node] = {}
         runs = []
+        planned: dict[str, _Planned] = {}
         for variant in self.loaded.variants.values():
-            stored = self._kept(variant)
+            stored, tree = self._kept(variant), self._tree(variant)
             for name, value, experiment in variant.runs:
                 for seed in self.loaded.settings.seeds:
-                    stages = self._stages(experiment, seed)
+                    stages = self._stages(experiment, seed, tree)
                     run = self._run(stages, variant, f"{name}/{seed}", stored.get(seed))
                     upstream |= run.inputs(variant.name, f"{name}/{seed}")
+                    planned.setdefault(variant.name, _Planned(variant, tree, run))
                     runs.append(
                         config.TableRun(run=name, variant=variant.name, seed=seed, value=value)
                     )
         self._refuse_other_tokens(upstream)
-        return self.planner.plan(self._table(runs, upstream))
+        self._refuse_other_measures(planned)
+        return self.planner.plan(self._table(runs, upstream, self._diffs(planned)))
+
+    def _tree(self, variant: Variant) -> Tree | None:
+        """The code that a variant names, if it names any."""
+        if variant.code is None:
+            return None
+        place = ("variants", variant.name, CODE_AS)
+        where = f"{self.loaded.layers.origin(place)}: {'.'.join(place)}"
+        package = self.planner.package.package
+        try:
+            return trees.tree(self.planner.root, variant.code, package, where)
+        except VariorumError as error:
+            raise ConfigError(f"{where}: {error}") from None
 
     def _kept(self, variant: Variant) -> dict[int, Result]:
         """The kept model of each seed, of a variant that consists of such."""
@@ -82,12 +138,12 @@ class _Planning:
             f"{self.loaded.layers.origin(place)}: {'.'.join(place)}",
         )
 
-    def _stages(self, experiment: LoadedExperiment, seed: int) -> Stages:
-        """The stages of an experiment with another seed."""
+    def _stages(self, experiment: LoadedExperiment, seed: int, tree: Tree | None) -> Stages:
+        """The stages of an experiment with another seed, by the code of a tree."""
         seeds = {("seed",): self.loaded.layers.origin(("seeds",))}
         layers = replace(experiment.layers, origins=experiment.layers.origins | seeds)
         settings = experiment.settings.model_copy(update={"seed": seed})
-        return Stages(self.planner, replace(experiment, settings=settings, layers=layers))
+        return Stages(self.planner, replace(experiment, settings=settings, layers=layers), tree)
 
     def _run(self, stages: Stages, variant: Variant, name: str, stored: Result | None) -> _Run:
         label, corpora = f"{self.loaded.name}/{name}", self.loaded.settings.corpora
@@ -132,7 +188,54 @@ class _Planning:
                 "token, and these variants have different tokenizers; take bits_per_byte"
             )
 
-    def _table(self, runs: Iterable[config.TableRun], upstream: dict[str, Node]) -> Node:
+    def _refuse_other_measures(self, planned: Mapping[str, "_Planned"]) -> None:
+        """Raise `ConfigError` if the code that measures is not the same for all variants."""
+        baseline = planned[self.loaded.settings.baseline]
+        for name, each in planned.items():
+            tree = each.tree or baseline.tree
+            for corpus, node in each.run.evaluations.items() if tree else ():
+                own = baseline.run.evaluations[corpus].code
+                if node.code == own:
+                    continue
+                if symbol := first_difference(own.sources, node.code.sources, MEASURING):
+                    raise ConfigError(
+                        f"{tree.where if tree else name}: variant {name} would be measured in "
+                        f"another way than the baseline, as {symbol} differs; let their code "
+                        "measure alike, or keep the models of the other code (`variorum keep`) and "
+                        "name them by `kept`"
+                    )
+
+    def _diffs(self, planned: Mapping[str, "_Planned"]) -> dict[str, str]:
+        """What the code of a variant changes against that of the baseline, where these may differ.
+
+        It is empty if both are the same in all that the variant reaches. Both are looked at with
+        the variant's settings.
+        """
+        baseline = planned[self.loaded.settings.baseline]
+        return {
+            name: self._diff(baseline, each)
+            for name, each in planned.items()
+            if each is not baseline
+            and (each.tree or baseline.tree)
+            and each.variant.kept is baseline.variant.kept is None
+        }
+
+    def _diff(self, baseline: "_Planned", other: "_Planned") -> str:
+        sources: tuple[dict[str, str], dict[str, str]] = ({}, {})
+        same = True
+        for stage, parts in dict.fromkeys(map(_way_of, _reachable(other.run.nodes))):
+            codes = [self.planner.code(stage, parts, each.tree) for each in (baseline, other)]
+            same &= codes[0] == codes[1]
+            for side, code in zip(sources, codes, strict=True):
+                side.update(code.sources)
+        if same:
+            return ""
+        names = (baseline.variant.name, other.variant.name)
+        return f"{other.called} against {baseline.called}\n\n{diff(*sources, names)}"
+
+    def _table(
+        self, runs: Iterable[config.TableRun], upstream: dict[str, Node], diffs: Mapping[str, str]
+    ) -> Node:
         asked = self.loaded.settings
         baseline = self.loaded.variants[asked.baseline].experiment
         settings = config.TableStage(
@@ -145,13 +248,17 @@ class _Planning:
             tuned=next(iter(asked.tune), None),
             command=ablation_command(self.loaded.name),
             runs=tuple(runs),
+            codes={name: v.code for name, v in self.loaded.variants.items() if v.code is not None},
+            edited={name: bool(text) for name, text in diffs.items()},
         )
         places = {
             **{name: (name,) for name in ("title", "question", "baseline", "corpora", "metric")},
             "tuned": ("tune",),
         }
         stages = Stages(self.planner, replace(baseline, layers=self.loaded.layers))
-        return stages.node("table", self.loaded.name, settings, places, **upstream)
+        node = stages.node("table", self.loaded.name, settings, places, **upstream)
+        changed = {name: text for name, text in diffs.items() if text}
+        return replace(node, notes={DIFFS: changed} if changed else {})
 
 
 def _evaluated(label: str, side: str, corpora: tuple[str, ...]) -> str:

@@ -11,7 +11,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from variorum.config import KEPT_AS, LAST_STAGE, TRAININGS, Ablation
+from variorum import model_config, paces
+from variorum.config import CODE_AS, KEPT_AS, LAST_STAGE, TRAININGS, Ablation
 from variorum.experiments import (
     NOWHERE,
     ConfigError,
@@ -26,8 +27,13 @@ from variorum.experiments import (
     validated,
     written_at,
 )
+from variorum.paces import Steps
 
 LastStage = Literal["pretrain", "finetune"]
+
+
+class PaceError(ConfigError):
+    """A budget of time needs a pace that `config/paces.lock` has no entry for."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Variant:
     last_stage: the training whose model is judged.
     tuned: the same experiment with each value that is tried.
     kept: the name that its models, which were made before, are kept under.
+    code: what it is run by, where that is not the present code: see `trees`.
     """
 
     name: str
@@ -45,6 +52,7 @@ class Variant:
     last_stage: LastStage
     tuned: Mapping[float, LoadedExperiment] = field(default_factory=dict)
     kept: str | None = None
+    code: str | None = None
 
     @property
     def runs(self) -> Iterator[tuple[str, float | None, LoadedExperiment]]:
@@ -78,13 +86,26 @@ def ablation_names(root: Path) -> list[str]:
 def load_ablation(root: Path, name: str) -> LoadedAblation:
     """The ablation `config/ablations/<name>.yaml`; it never reads `config/config.yaml`.
 
-    Raises `ConfigError`.
+    Raises `ConfigError`, and of its kinds `PaceError` where a pace has yet to be measured.
     """
+    reading = _reading(root, name)
+    variants = {variant.name: variant for variant in reading.variants()}
+    return LoadedAblation(name, reading.settings, variants, reading.layers)
+
+
+def steps_to_pace(root: Path, name: str) -> dict[str, Steps]:
+    """The steps whose pace an ablation with a budget of time needs, by variant, each kind once.
+
+    The baseline's come first. Empty for any other ablation. Raises `ConfigError`.
+    """
+    reading = _reading(root, name)
+    return dict(reading.steps_to_pace()) if reading.settings.budget == "time" else {}
+
+
+def _reading(root: Path, name: str) -> "_Reading":
     file = file_of(root, "ablations", name)
     layers = read_layers(root, file)
-    reading = _Reading(root, file, layers, validated(Ablation, layers, file))
-    variants = {variant.name: variant for variant in reading.variants()}
-    return LoadedAblation(name, reading.settings, variants, layers)
+    return _Reading(root, file, layers, validated(Ablation, layers, file))
 
 
 @dataclass(frozen=True)
@@ -96,6 +117,7 @@ class _Asked:
     place: Place
     last_stage: LastStage
     kept: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +130,25 @@ class _Reading:
     settings: Ablation
 
     def variants(self) -> Iterator[Variant]:
+        asked, baseline = self._asked()
+        for each in asked:
+            yield self._variant(each, baseline)
+
+    def steps_to_pace(self) -> Iterator[tuple[str, Steps]]:
+        asked, baseline = self._asked()
+        trained = [each for each in asked if each.kept is None]
+        compared = [(self.settings.baseline, baseline, each.last_stage) for each in trained]
+        own = [(each.name, self._loaded(each), each.last_stage) for each in trained]
+        several = len({each.last_stage for each in trained}) > 1
+        kinds: dict[str, tuple[str, Steps]] = {}
+        for variant, loaded, section in [*compared, *own]:
+            name = f"{variant} {section}" if several else variant
+            steps = self._steps(loaded, section)
+            kinds.setdefault(steps.digest, (name, steps))
+        yield from kinds.values()
+
+    def _asked(self) -> tuple[list[_Asked], LoadedExperiment]:
+        """What the file says of each variant, and the settings of the baseline."""
         asked = [*self._named(), *self._of_grid()]
         names = [each.name for each in asked]
         if len(names) < 2:
@@ -126,8 +167,7 @@ class _Reading:
             )
         baseline = self._loaded(asked[names.index(self.settings.baseline)])
         self._refuse_other_measures(asked, baseline)
-        for each in asked:
-            yield self._variant(each, baseline)
+        return asked, baseline
 
     def _named(self) -> Iterator[_Asked]:
         for name, changes in self.settings.variants.items():
@@ -141,8 +181,10 @@ class _Reading:
                     f"{self.layers.origin((*place, LAST_STAGE))}: {'.'.join(place)}.{LAST_STAGE}: "
                     f"{last_stage!r} should be one of {', '.join(TRAININGS)}"
                 )
-            settings = {key: value for key, value in changes.items() if key != LAST_STAGE}
-            yield _Asked(name, self._at(settings, place), place, last_stage)
+            words = (LAST_STAGE, CODE_AS)
+            settings = {key: value for key, value in changes.items() if key not in words}
+            code = changes.get(CODE_AS)
+            yield _Asked(name, self._at(settings, place), place, last_stage, code=code)
 
     def _of_grid(self) -> Iterator[_Asked]:
         grid = self.settings.grid
@@ -182,7 +224,8 @@ class _Reading:
                 value: self._loaded(asked, budget, self._one(setting, value, place))
                 for value in values
             }
-        return Variant(asked.name, self._loaded(asked, budget), asked.last_stage, tuned)
+        experiment = self._loaded(asked, budget)
+        return Variant(asked.name, experiment, asked.last_stage, tuned, code=asked.code)
 
     def _refuse_no_domain(self, asked: _Asked, loaded: LoadedExperiment) -> None:
         needs = "domain" in self.settings.corpora or asked.last_stage == "finetune"
@@ -216,8 +259,36 @@ class _Reading:
                 f"{asked.changes.origin(place)}: variant {asked.name} sets {'.'.join(place)}, "
                 f"which follows from `budget` ({where}); drop one of them"
             )
-        steps = _equal_steps(self.settings.budget, section, own, baseline)
+        if self.settings.budget == "time":
+            steps = self._equal_time(asked, own, baseline)
+        else:
+            steps = _equal_steps(self.settings.budget, section, own, baseline)
         return self._one(".".join(place), steps, ("budget",))
+
+    def _equal_time(self, asked: _Asked, own: LoadedExperiment, baseline: LoadedExperiment) -> int:
+        """Steps of a training that takes as long as the baseline's, rounded to whole ones."""
+        section = asked.last_stage
+        steps: int = getattr(baseline.settings, section).max_steps
+        seconds = steps * self._seconds(baseline, section, self.settings.baseline)
+        return max(1, round(seconds / self._seconds(own, section, asked.name)))
+
+    def _seconds(self, loaded: LoadedExperiment, section: LastStage, variant: str) -> float:
+        """How long a step takes, as it is locked."""
+        entry = paces.entries(self.root).get(self._steps(loaded, section).digest)
+        if entry is None:
+            raise PaceError(
+                f"{self.layers.origin(('budget',))}: budget: unlocked: {paces.LOCK} has no pace of "
+                f"variant {variant}; {paces.REMEDY}"
+            )
+        return entry.seconds
+
+    def _steps(self, loaded: LoadedExperiment, section: LastStage) -> Steps:
+        chosen = loaded.settings
+        vocab_size = chosen.tokenizer.vocab_size
+        if chosen.imported is not None:
+            folder = self.root / Path(chosen.imported.path).expanduser()
+            vocab_size = model_config.read(folder / "config.json")[1]
+        return Steps(chosen.model, vocab_size, getattr(chosen, section))
 
 
 def _equal_steps(

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from io import TextIOWrapper
@@ -88,13 +89,16 @@ def run(
 ) -> None:
     """Make one planned result. Snakemake calls this; a killed one goes on where it was."""
     _leave_at_once_on_signals(log)
+    began = time.monotonic()
     machine.use_one_thread()
     from variorum import runner
     from variorum.machine import Machine
     from variorum.store import Ref, Store
 
-    here = Machine(processes, checkpoint_seconds, device=device)
-    runner.run(Store(find_project()), Ref.parse(result), here, log)
+    here = Machine(processes, checkpoint_seconds, device=device, began=began)
+    store, ref = Store(find_project()), Ref.parse(result)
+    runner.give_way(store, ref)
+    runner.run(store, ref, here, log)
 
 
 def _leave_at_once_on_signals(log: Path | None, signals: Iterable[int] = STOPPING) -> None:
@@ -158,6 +162,32 @@ def config(
 
 
 @app.command()
+def plan(
+    target: Annotated[
+        str | None,
+        typer.Argument(help=f"What Snakemake takes, as reports/positions/table.md, or {REFERENCE}"),
+    ] = None,
+    config: Changes = None,
+    cores: Annotated[
+        int | None, typer.Option("--cores", "-c", min=1, help="As Snakemake's; else all.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", "-v", help="Also list each result that is missing.")
+    ] = False,
+    device: Device = "cpu",
+) -> None:
+    """Tell what a run would make, how long that takes here, and how much disk it needs."""
+    machine.use_one_thread()
+    from variorum import forecast
+
+    found = forecast.forecast(
+        find_project(), target, _overrides(config or []), cores=cores, device=device
+    )
+    for line in forecast.lines(found, listed=everything):
+        print(line)
+
+
+@app.command()
 def ls(
     stage: Annotated[str | None, typer.Argument(help="Only this stage.")] = None,
     unneeded: Annotated[bool, typer.Option("--unneeded", help="Only what nobody needs.")] = False,
@@ -166,8 +196,6 @@ def ls(
     ] = False,
 ) -> None:
     """List the results that are here: reference, size, age, time it took, label, who needs it."""
-    import time
-
     from variorum.audit.holdings import inventory
     from variorum.config import STAGES
 
@@ -196,8 +224,6 @@ def gc(
     branches: Annotated[bool, typer.Option(help="Whether other branches and tags count.")] = True,
 ) -> None:
     """Remove results that no experiment and no ablation needs, on any branch, and nobody kept."""
-    import time
-
     from variorum.audit.holdings import removal
 
     root = find_project()
@@ -466,16 +492,21 @@ def keep(
         print(line)
 
 
-@app.command(hidden=True)
+@app.command()
 def place(
-    result: Annotated[str, typer.Argument(help="A table, as `table/key`.")],
-    folder: Annotated[Path, typer.Argument(help="Where people look for it.")],
+    result: Annotated[str, typer.Argument(help="A table or a report, such as `table/key`.")],
+    folder: Annotated[Path, typer.Argument(help="Where people look for it, below reports/.")],
 ) -> None:
-    """Copy a table to its place below reports/. Snakemake calls this."""
+    """Put a table, or the numbers of a page, where they are committed, with their manifest."""
     from variorum import placing
-    from variorum.store import Ref, Store
+    from variorum.references import References
+    from variorum.store import Store
 
-    placing.place(Store(find_project()), Ref.parse(result), folder)
+    root = find_project()
+    ref = References(root).named(result).one()
+    if ref.stage not in placing.PLACED:
+        raise VariorumError(f"{ref}: only {' and '.join(placing.PLACED)} have a place; name one")
+    placing.place(Store(root), ref, folder)
 
 
 @app.command()
@@ -492,32 +523,59 @@ def lock(
         list[str] | None, typer.Argument(help="Only what these experiments use; none: all.")
     ] = None,
     locked: Annotated[
-        bool, typer.Option("--locked", help="Only check that every source has an entry.")
+        bool, typer.Option("--locked", help="Only check that nothing lacks an entry.")
     ] = False,
     accept: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Take what this source holds now.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Take what this source holds, or how fast this ablation is, now."
+        ),
     ] = None,
 ) -> None:
-    """Note in config/sources.lock what each address or query without a checksum holds."""
-    from variorum import sources
+    """Note what addresses and queries without a checksum hold, and paces of budgets of time.
+
+    They stand in config/sources.lock and config/paces.lock.
+    """
+    from variorum import pace_lock, sources
+    from variorum.ablations import ablation_names
 
     root = find_project()
     if locked and accept is not None:
         raise VariorumError("--locked changes nothing, and --accept does; give one of them")
-    if accept is not None:
-        old, new = sources.accept(accept, root)
-        print(f"{accept}\n  was {old}\n  is  {new}")
-        if old == new:
-            print(f"{sources.LOCK} stays as it was")
-        else:
-            print(
-                f"{sources.LOCK} changed: commit it. Keys of all that is made from it change; old "
-                "results stay, and the old entry leads to them"
-            )
-        return
-    names = experiments or []
-    added = [] if locked else sources.resolve(root, names)
-    print(f"{sources.check(root, names)} sources locked, {len(added)} of them new")
+    if accept in ablation_names(root):
+        _accept_paces(root, str(accept))
+    elif accept is not None:
+        _accept_source(root, accept)
+    else:
+        names = experiments or []
+        if not names:  # first, as ablations cannot be read without them
+            paces = [] if locked else pace_lock.resolve(root)
+            if count := pace_lock.check(root):
+                print(f"{count} paces locked, {len(paces)} of them new")
+        added = [] if locked else sources.resolve(root, names)
+        print(f"{sources.check(root, names)} sources locked, {len(added)} of them new")
+
+
+def _accept_source(root: Path, name: str) -> None:
+    from variorum import sources
+
+    old, new = sources.accept(name, root)
+    print(f"{name}\n  was {old}\n  is  {new}")
+    if old == new:
+        print(f"{sources.LOCK} stays as it was")
+    else:
+        print(
+            f"{sources.LOCK} changed: commit it. Keys of all that is made from it change; old "
+            "results stay, and the old entry leads to them"
+        )
+
+
+def _accept_paces(root: Path, name: str) -> None:
+    from variorum import pace_lock, paces
+
+    for variant, (old, new) in pace_lock.accept(root, name).items():
+        print(f"{variant}\n  was {old} s a step\n  is  {new} s a step")
+    print(f"{paces.LOCK} changed: commit it. Steps and keys of runs change where it does")
 
 
 @app.command()

@@ -38,6 +38,9 @@ KEPT_AS = "kept"
 LAST_STAGE = "last_stage"
 """In a variant of an ablation: the stage that it ends with, where that is another."""
 
+CODE_AS = "code"
+"""In a variant of an ablation: the code that it is run by, where that is another."""
+
 
 def setting(
     default: Any = ...,
@@ -969,8 +972,9 @@ class Ablation(Settings):
     metric: Metric = setting("bits_per_byte", "What the variants are compared by.")
     variants: dict[str, dict[str, Any]] = setting(
         {},
-        "Name of each variant and the settings it changes. It may also say `last_stage`; or "
-        "`kept: NAME` alone, for models that `variorum keep NAME` pinned.",
+        "Name of each variant and the settings it changes. It may also say `last_stage`, and "
+        "`code`, a branch, tag, commit or patch file that it is run by; or `kept: NAME` alone, for "
+        "models that `variorum keep NAME` pinned.",
     )
     grid: dict[str, tuple[Any, ...]] = setting(
         {},
@@ -979,10 +983,10 @@ class Ablation(Settings):
     )
     baseline: Text = setting(..., "The variant that the others are compared with.")
     seeds: tuple[Whole, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
-    budget: Literal["steps", "tokens"] | None = setting(
+    budget: Literal["steps", "tokens", "time"] | None = setting(
         None,
-        "What every variant's last training gets as much of as the baseline's: steps or tokens. "
-        "null: each trains as long as it says.",
+        "What every variant's last training gets as much of as the baseline's: steps, tokens, or "
+        "time, by the paces in config/paces.lock. null: each trains as long as it says.",
     )
     tune: dict[str, tuple[Real, ...]] = setting(
         {},
@@ -1000,6 +1004,18 @@ class Ablation(Settings):
                     "variants.{variant}.kept: should be the name of kept results, and all that the "
                     "variant says: their settings are what they were",
                     {"variant": variant},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _code_is_named(self) -> Self:
+        for variant, changes in self.variants.items():
+            if CODE_AS in changes and not (changes[CODE_AS] and type(changes[CODE_AS]) is str):
+                raise PydanticCustomError(
+                    "code",
+                    "variants.{variant}.code: {found} should be a branch, a tag, a commit or a "
+                    "patch file, as text: put it in quotes",
+                    {"variant": variant, "found": changes[CODE_AS]},
                 )
         return self
 
@@ -1118,7 +1134,11 @@ class TableRun(Settings):
 
 
 class TableStage(Settings):
-    """The table of an ablation; `tuned` names the setting that was tuned."""
+    """The table of an ablation.
+
+    tuned: the setting that was tuned. codes: of variants that another code runs, how that was
+    named. edited: of variants that could have another code than the baseline, whether they have.
+    """
 
     title: Text
     question: Text
@@ -1129,6 +1149,8 @@ class TableStage(Settings):
     tuned: Text | None
     command: Text
     runs: tuple[TableRun, ...]
+    codes: dict[Text, Text] = setting({}, neutral={})
+    edited: dict[Text, Truth] = setting({}, neutral={})
 
 
 STAGES: dict[str, type[Settings]] = {

@@ -337,6 +337,12 @@ def read_value(value: str, said: str) -> Any:
         raise ConfigError(f"{said}: the value is not valid YAML; put text in quotes") from None
 
 
+def quoted(text: str) -> str:
+    """Any text as YAML reads it, which takes JSON's escapes of surrogates for two characters."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return re.sub("[^ -~]", lambda found: f"\\U{ord(found[0]):08x}", quoted)
+
+
 def in_yaml(value: Any) -> str:
     """A value as YAML's flow style writes it."""
     if isinstance(value, Mapping):

@@ -54,12 +54,20 @@ OUTSIDE = frozenset(
         "variorum.conversation",
         "variorum.described",
         "variorum.dvc_cache",
+        "variorum.edits",
         "variorum.errors",
+        "variorum.estimates",
         "variorum.experiments",
         "variorum.fingerprint",
+        "variorum.fitting",
+        "variorum.forecast",
+        "variorum.git",
         "variorum.kept",
         "variorum.library",
         "variorum.machine",
+        "variorum.pace",
+        "variorum.pace_lock",
+        "variorum.paces",
         "variorum.placing",
         "variorum.plan",
         "variorum.project",
@@ -72,6 +80,7 @@ OUTSIDE = frozenset(
         "variorum.syntax",
         "variorum.task",
         "variorum.tracking",
+        "variorum.trees",
         "variorum.workflow",
     }
 )
@@ -208,7 +217,11 @@ class Code:
             file = self.path(module)
             assert file is not None, module
             text = file.read_text(encoding="utf-8")
-            self._sources[module] = read_source(module, file.name == "__init__.py", text)
+            try:
+                self._sources[module] = read_source(module, file.name == "__init__.py", text)
+            except SyntaxError as error:
+                error.filename = file.relative_to(self.package).as_posix()
+                raise
         return self._sources[module]
 
     def counts(self, symbol: Symbol) -> bool:

@@ -26,6 +26,9 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+TRAINING_PROCESSES = 2
+"""What a training of the usual two shards is shared among."""
+
 DISTRIBUTIONS = {"ruamel": "ruamel.yaml"}
 """Libraries whose distribution has another name."""
 
@@ -45,12 +48,14 @@ class Machine:
     checkpoint_seconds: how often a training saves the state that it can go on from.
     stop_after: a training ends after so many steps, with its state saved; None: at its end.
     device: where models compute. A GPU is no part of a key, but its bits are another platform's.
+    began: when the process that runs a stage began, by `time.monotonic`; None: that is not noted.
     """
 
     processes: int = 1
     checkpoint_seconds: float = 20.0
     stop_after: int | None = None
     device: Device = "cpu"
+    began: float | None = None
 
 
 def gpu() -> tuple[Device, str] | None:
@@ -104,7 +109,7 @@ def description() -> dict[str, Any]:
     return {
         "host": platform.node(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in LIBRARIES},
@@ -120,7 +125,7 @@ def versions(libraries: Iterable[str]) -> dict[str, str]:
     return {"python": python, **{name: v for name, v in found.items() if v is not None}}
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name and vector features, which decide how floats are summed."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -9,9 +9,10 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from variorum import config, machine, sources
-from variorum.components import PACKAGE
+from variorum.components import PACKAGE, module_name
 from variorum.config import (
     CorpusSettings,
     ImportedSettings,
@@ -24,11 +25,15 @@ from variorum.errors import VariorumError
 from variorum.experiments import NOWHERE, ConfigError, Layered, LoadedExperiment, Place, in_yaml
 from variorum.fingerprint import Code, Fingerprint, fingerprint
 from variorum.store import Ref, Result, Spec
+from variorum.trees import Tree
 
 REPORT = "results/finetune/report.html"
 """The page of the current experiment."""
 
 SIDES = ("base", "domain")
+
+Components = tuple[tuple[str, str], ...]
+"""What settings choose: (folder, option) of each."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Node:
 
     places: where in the experiment each section of the spec's settings stands.
     layers: that experiment's settings, which know where each was written.
+    tree: the package that makes it, where that is not the present one.
+    notes: what `run.json` shall say of it beside what its run finds out.
     """
 
     spec: Spec
@@ -45,6 +52,8 @@ class Node:
     code: Fingerprint = field(compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
     layers: Layered = field(default=NOWHERE, compare=False)
+    tree: Tree | None = field(default=None, compare=False)
+    notes: Mapping[str, Any] = field(default_factory=dict, compare=False)
     ref: Ref = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +78,10 @@ class Plan:
         return iter(self.nodes.values())
 
 
+def _function(stage: str) -> str:
+    return f"variorum.stages.{stage}:run"
+
+
 class Planner:
     """Collects nodes; equal specs become one node."""
 
@@ -77,16 +90,43 @@ class Planner:
         self.offline = offline
         self.package = package if isinstance(package, Code) else Code(package)
         self.nodes: dict[Ref, Node] = {}
-        self._codes: dict[tuple[str, tuple[tuple[str, str], ...]], Fingerprint] = {}
+        self._readers: dict[Path, Code] = {}
+        self._codes: dict[tuple[Path, str, Components], Fingerprint] = {}
         self._pinned: dict[Source, Source] = {}
         self._imports: dict[ImportedSettings, ImportedSettings] = {}
 
-    def code(self, stage: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
-        """Fingerprint of a stage's code with the components that its settings choose."""
-        if (stage, parts) not in self._codes:
-            function = f"variorum.stages.{stage}:run"
-            self._codes[stage, parts] = fingerprint(function, parts, self.package)
-        return self._codes[stage, parts]
+    def code(self, stage: str, parts: Components, tree: Tree | None = None) -> Fingerprint:
+        """Fingerprint of a stage's code with the components that its settings choose.
+
+        It is the present one, or that of another tree. Raises `ConfigError` if that is no Python.
+        """
+        reader = self.package if tree is None else self._reader(tree)
+        if (reader.package, stage, parts) not in self._codes:
+            try:
+                found = fingerprint(_function(stage), parts, reader)
+            except SyntaxError as error:
+                if tree is None:
+                    raise
+                raise ConfigError(
+                    f"{tree.where}: {tree.name}: {error.filename}:{error.lineno}: {error.msg}; "
+                    "mend that code"
+                ) from None
+            self._codes[reader.package, stage, parts] = found
+        return self._codes[reader.package, stage, parts]
+
+    def refuse_lacking(self, stage: str, parts: Components, tree: Tree) -> None:
+        """Raise `ConfigError` if a tree has no such stage, or no such component."""
+        modules = [_function(stage).partition(":")[0], *(module_name(*part) for part in parts)]
+        for module in modules:
+            if self._reader(tree).path(module) is None:
+                raise ConfigError(
+                    f"{tree.where}: {tree.name} has no {module}, which these settings need; name "
+                    "newer code, or choose what it has"
+                )
+
+    def _reader(self, tree: Tree) -> Code:
+        """What was read of a tree, once for all."""
+        return self._readers.setdefault(tree.package, Code(tree.package))
 
     def leaf(self, result: Result, label: str) -> Node:
         """A stored result, whatever code made it: it is never run, so it needs nothing."""
@@ -120,10 +160,13 @@ class Planner:
 
 
 class Stages:
-    """The nodes of one experiment, stage by stage."""
+    """The nodes of one experiment, stage by stage; by the present code, or that of another tree."""
 
-    def __init__(self, planner: Planner, loaded: LoadedExperiment) -> None:
+    def __init__(
+        self, planner: Planner, loaded: LoadedExperiment, tree: Tree | None = None
+    ) -> None:
         self.planner = planner
+        self.tree = tree
         self.loaded = loaded
         self.experiment = loaded.settings
 
@@ -136,13 +179,29 @@ class Stages:
         **upstream: Node,
     ) -> Node:
         """`places` tells for each section of `settings` where it stands in the experiment."""
-        code = self.planner.code(stage, tuple(chosen_components(settings)))
+        code, tree = self._code(stage, tuple(chosen_components(settings)), upstream.values())
         refs = {name: node.ref for name, node in upstream.items()}
         strict = self.experiment.strict_libraries
         libraries = machine.versions(code.libraries) if strict else {}
         spec = Spec(stage, canonical(settings), refs, code.digest, libraries)
-        node = Node(spec, label, upstream, code, places, self.loaded.layers)
+        node = Node(spec, label, upstream, code, places, self.loaded.layers, tree)
         return self.planner.nodes.setdefault(node.ref, node)
+
+    def _code(
+        self, stage: str, parts: Components, upstream: Iterable[Node]
+    ) -> tuple[Fingerprint, Tree | None]:
+        """The code of a stage, and the tree that runs it where the present one does not.
+
+        What a tree made only that tree reads: a model's own components are chosen by its files,
+        and no fingerprint of what evaluates it holds them.
+        """
+        present = self.planner.code(stage, parts)
+        if self.tree is None:
+            return present, None
+        self.planner.refuse_lacking(stage, parts, self.tree)
+        code = self.planner.code(stage, parts, self.tree)
+        follows = any(node.tree for node in upstream)
+        return code, self.tree if follows or code != present else None
 
     def corpora(self, sides: Iterable[str]) -> dict[str, Node]:
         """The cleaned text of each of these sides that the experiment has."""

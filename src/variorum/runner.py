@@ -5,22 +5,28 @@ A stage that was killed is run again by the same call and goes on from what it l
 
 import errno
 import json
+import os
 import shutil
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from variorum import machine, sources
 from variorum.atomic import write_atomically
+from variorum.components import PACKAGE
 from variorum.config import STAGES, canonical, chosen_components, restored
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.fingerprint import Fingerprint, fingerprint
+from variorum.git import running
 from variorum.machine import Machine
 from variorum.progress import Progress
 from variorum.store import Ref, Result, Spec, Store, StoreError, readable_json
@@ -28,19 +34,46 @@ from variorum.task import Task
 from variorum.tracking import BUNDLING, OWN_FILE, bundle
 
 SPEC = "spec.json"
+TREE, NOTES = "tree", "notes"
+NO_NOTES: Mapping[str, Any] = MappingProxyType({})
 
 
-def hand_over(store: Store, spec: Spec, label: str) -> None:
-    """Leave a spec in scratch for the process that will run it."""
+def hand_over(
+    store: Store,
+    spec: Spec,
+    label: str,
+    tree: Path | None = None,
+    notes: Mapping[str, Any] = NO_NOTES,
+) -> None:
+    """Leave a spec in scratch for the process that will run it.
+
+    `tree` is the package that it is to be run by, where that is not this one; `notes` go into its
+    `run.json`.
+    """
     path = store.scratch(spec.ref) / SPEC
-    content = readable_json({"spec": spec.as_data(), "label": label}).encode()
+    data: dict[str, Any] = {"spec": spec.as_data(), "label": label}
+    if tree is not None:
+        data[TREE] = tree.relative_to(store.root).as_posix()
+    if notes:
+        data[NOTES] = dict(notes)
+    content = readable_json(data).encode()
     with clear_about_storage():
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content)
 
 
-def handed_over(store: Store, ref: Ref) -> tuple[Spec, str]:
-    """The spec and label left for `ref`; raises `StoreError` if there is none."""
+@dataclass(frozen=True)
+class Handed:
+    """What was left for the process that runs a spec: see `hand_over`."""
+
+    spec: Spec
+    label: str
+    tree: Path | None
+    notes: Mapping[str, Any]
+
+
+def handed_over(store: Store, ref: Ref) -> Handed:
+    """What was left for `ref`; raises `StoreError` if there is nothing."""
     path = store.scratch(ref) / SPEC
     damaged = StoreError(
         f"{path.relative_to(store.root)} is cut off or not a plan; run the same `snakemake` "
@@ -48,7 +81,10 @@ def handed_over(store: Store, ref: Ref) -> tuple[Spec, str]:
     )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        spec, label = Spec.from_data(data["spec"]), str(data["label"])
+        tree = store.root / data[TREE] if TREE in data else None
+        handed = Handed(
+            Spec.from_data(data["spec"]), str(data["label"]), tree, dict(data.get(NOTES, {}))
+        )
     except FileNotFoundError:
         raise StoreError(
             f"nothing is planned under {ref}; `variorum config` shows the current keys, and "
@@ -56,9 +92,28 @@ def handed_over(store: Store, ref: Ref) -> tuple[Spec, str]:
         ) from None
     except (ValueError, KeyError, TypeError):
         raise damaged from None
-    if spec.ref != ref:
+    if handed.spec.ref != ref:
         raise damaged
-    return spec, label
+    return handed
+
+
+def give_way(store: Store, ref: Ref) -> None:
+    """Become the process of another package, if `ref` was planned with that and has to be made.
+
+    The same command then runs by that package: with its options, and for whoever waits for it or
+    sends it a signal, it is the same process. Raises `VariorumError` if that package is gone.
+    """
+    if store.exists(ref) or not (store.scratch(ref) / SPEC).is_file():
+        return
+    tree = handed_over(store, ref).tree
+    if tree is None or tree.resolve() == PACKAGE.resolve():
+        return
+    if not tree.is_dir():
+        raise VariorumError(
+            f"{ref} was planned with the code in {tree.relative_to(store.root)}, which is gone; "
+            "run the same `snakemake` command again, which puts it there"
+        )
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], running(tree.parent))
 
 
 def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Result:
@@ -71,16 +126,16 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
     with clear_about_storage(), store.locked(ref) if store.healable(ref) else nullcontext():
         if store.heal(ref):
             return store.open(ref)
-    spec, label = handed_over(store, ref)
+    handed = handed_over(store, ref)
     with clear_about_storage():
-        progress = Progress(f"{ref.stage} {label}", log)
+        progress = Progress(f"{ref.stage} {handed.label}", log)
     waiting = "waits for the process that is making it"
     try:
         with clear_about_storage(), store.locked(ref, lambda: progress.say(waiting)):
             if store.heal(ref):
                 progress.say("was made meanwhile")
                 return store.open(ref)
-            return _make(store, spec, label, here, progress)
+            return _make(store, handed, here, progress)
     except Stopped as stop:
         progress.say(str(stop))
         raise
@@ -91,7 +146,8 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
         progress.close()
 
 
-def _make(store: Store, spec: Spec, label: str, here: Machine, progress: Progress) -> Result:
+def _make(store: Store, handed: Handed, here: Machine, progress: Progress) -> Result:
+    spec = handed.spec
     code = _planned_code(spec)
     inputs = {name: store.open(upstream) for name, upstream in spec.upstream.items()}
     scratch = store.scratch(spec.ref)
@@ -104,7 +160,8 @@ def _make(store: Store, spec: Spec, label: str, here: Machine, progress: Progres
     _refuse_two_disks(store, output)
     _remove_if_empty(store.folder(spec.ref))  # Snakemake made it; until it is full it is absent
     facts = compute(store, Task(spec, inputs, store.root, output, scratch, here, progress))
-    varying: Mapping[str, Any] = {"run.json": {"label": label, **facts}, "code.json": code.sources}
+    run = {"label": handed.label, **handed.notes, **facts}
+    varying: Mapping[str, Any] = {"run.json": run, "code.json": code.sources}
     result = store.publish(spec, output, inputs, varying)
     progress.say(f"done in {facts['seconds']} s: results/{spec.ref}")
     return result
@@ -116,6 +173,7 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
     Gives the facts for `run.json`.
     """
     begun, clock = datetime.now(UTC), time.monotonic()
+    began = task.machine.began
     with sources.remedies(store.root, task.spec.ref):
         import_module(f"variorum.stages.{task.spec.stage}").run(task)
     if task.spec.stage in BUNDLING:
@@ -124,6 +182,7 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
     return {
         "begun": begun.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 2),
+        **({} if began is None else {"start_seconds": round(clock - began, 2)}),
         "processes": task.machine.processes,
         **machine.description(),
         **task.run,

@@ -10,7 +10,6 @@ What the lock says is, for an address, the SHA-256 and size of its bytes; for an
 documents made of its answers. Each kind of source tells it by its function `held`.
 """
 
-import json
 import os
 import re
 import shlex
@@ -43,6 +42,7 @@ from variorum.experiments import (
     experiment_names,
     load_experiment,
     named_experiment,
+    quoted,
 )
 from variorum.model.imported import files_of
 from variorum.store import Ref, Store
@@ -147,10 +147,10 @@ def _add(source: ChangingSource, root: Path) -> Entry:
     with _alone(root):
         known = entries(root)
         if name not in known:
-            _say(f"locking {name}")
+            say(f"locking {name}")
             known[name] = _held(source, root)
             _write(root, known)
-            _say(f"{LOCK}: {name} = {known[name]}; commit it")
+            say(f"{LOCK}: {name} = {known[name]}; commit it")
     return known[name]
 
 
@@ -158,17 +158,18 @@ def _add(source: ChangingSource, root: Path) -> Entry:
 def _alone(root: Path) -> Iterator[None]:
     """Only one process at a time may change the lock, from reading it to writing it."""
     waiting = f"waits for another process that changes {LOCK}"
-    with Store(root).locked(_HOLDS_LOCK, lambda: _say(waiting)):
+    with Store(root).locked(_HOLDS_LOCK, lambda: say(waiting)):
         yield
 
 
 def _held(source: ChangingSource, root: Path) -> Entry:
     """What a source holds now."""
     kind = components.load(SOURCES, source.kind)  # now, as most plans have no use for its client
-    return Entry(*kind.held(source, context_of(root, _say)))
+    return Entry(*kind.held(source, context_of(root, say)))
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """What a command that plans tells, beside what it prints."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -204,15 +205,9 @@ def written(known: dict[str, Entry]) -> str:
     lines = [HEADER]
     for url, entry in sorted(known.items()):
         # Quoted as well, because a hash may look like a number.
-        lines += [f"{_quoted(url)}:\n", f'  sha256: "{entry.sha256}"\n']
+        lines += [f"{quoted(url)}:\n", f'  sha256: "{entry.sha256}"\n']
         lines += [f"  bytes: {entry.n_bytes}\n"]
     return "".join(lines)
-
-
-def _quoted(text: str) -> str:
-    """Any text as YAML reads it, which takes JSON's escapes of surrogates for two characters."""
-    quoted = json.dumps(text, ensure_ascii=False)
-    return re.sub("[^ -~]", lambda found: f"\\U{ord(found[0]):08x}", quoted)
 
 
 def _entry(data: Any) -> Entry:

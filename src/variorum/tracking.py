@@ -15,7 +15,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -189,6 +189,14 @@ def bundled(store: Store) -> dict[Ref, Path]:
         for manifest in store.root.glob(f"results/{stage}/*/{BUNDLE}/*/*/{MANIFEST}"):
             found[Ref(*manifest.parts[-3:-1])] = manifest.parent
     return found
+
+
+def holds(store: Store) -> Callable[[Ref], bool]:
+    """Tells of a result whether this machine has it: in place, or where `bring_back` finds it."""
+    in_bundles, cache = bundled(store), DvcCache(store.root)
+    return lambda ref: (
+        store.exists(ref) or ref in in_bundles or _cached(store, ref, cache) is not None
+    )
 
 
 def bring_back(store: Store, wanted: Iterable[Node]) -> None:

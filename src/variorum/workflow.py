@@ -16,17 +16,20 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from variorum import pace_lock
 from variorum.ablation_plan import plan_ablation
-from variorum.ablations import ablation_names, load_ablation
+from variorum.ablations import LoadedAblation, PaceError, ablation_names, load_ablation
 from variorum.audit.reasons.explain import reason
 from variorum.audit.reasons.sides import Shelf
 from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import load_experiment
+from variorum.machine import TRAINING_PROCESSES
 from variorum.placing import pages_of
 from variorum.plan import REPORT, Node, Plan, plan_experiment
 from variorum.runner import hand_over
-from variorum.store import MANIFEST, Ref, Store, StoreError
+from variorum.store import MANIFEST, Ref, Spec, Store, StoreError
 from variorum.tracking import bring_back, put_back, track_what_was_left
+from variorum.trees import Tree, refuse_unfit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,9 +41,6 @@ WHOLE_GRAPH = "graph"
 REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
 TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
 """Those of every table; some have more figures."""
-
-TRAINING_PROCESSES = 2
-"""What a training of the usual two shards is shared among."""
 
 
 def training_slots(granted: int | None) -> int:
@@ -106,9 +106,33 @@ class Flow:
     def ablation(self, name: str) -> Plan:
         """The plan of one ablation."""
         if name not in self._ablations:
-            loaded = load_ablation(self.root, name)
-            self._ablations[name] = plan_ablation(loaded, self.root, offline=self._offline)
+            loaded = self._loaded(name)
+            plan = plan_ablation(loaded, self.root, offline=self._offline)
+            self._refuse_unfit(plan)
+            self._ablations[name] = plan
         return self._ablations[name]
+
+    def _loaded(self, name: str) -> LoadedAblation:
+        """The ablation; a pace that its budget needs, and is not locked, is measured now."""
+        try:
+            return load_ablation(self.root, name)
+        except PaceError:
+            if self._offline:
+                raise
+        pace_lock.resolve(self.root, [name])
+        return load_ablation(self.root, name)
+
+    def _refuse_unfit(self, plan: Plan) -> None:
+        """Raise `VariorumError` if what is missing cannot be made by the code it was planned with.
+
+        Before anything runs, the code of each other tree is asked.
+        """
+        missing: dict[Tree, list[Spec]] = {}
+        for node in plan:
+            if node.tree and not self.store.exists(node.ref):
+                missing.setdefault(node.tree, []).append(node.spec)
+        for tree, specs in missing.items():
+            refuse_unfit(tree, specs)
 
     def node(self, ref: Ref) -> Node:
         """The planned node of `ref`, of whichever plan it is part."""
@@ -139,7 +163,8 @@ class Flow:
             node = self.node(Ref(stage, wildcards.key))
             if self.store.exists(node.ref):
                 return self._manifests(node.upstream.values()) if self._whole else []
-            hand_over(self.store, node.spec, node.label)
+            tree = node.tree.package if node.tree else None
+            hand_over(self.store, node.spec, node.label, tree, node.notes)
             return self._manifests(node.upstream.values())
 
         return inputs

@@ -21,6 +21,7 @@ from variorum import cli, runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.adoption.adopt import SAME, adopt
+from variorum.audit.checks import traced
 from variorum.errors import Stopped, VariorumError
 from variorum.experiments import load_experiment, named_experiment
 from variorum.plan import Node, Plan, plan_experiment
@@ -370,6 +371,7 @@ def test_what_is_adopted_on_a_word_says_so_wherever_it_is_shown(here: Path) -> N
     page = result.file("report.html").read_text()
     assert "On someone’s word" in page
     assert "word: only &lt;names&gt; changed" in page
+    assert not traced.check(Store(here), result.ref).faults
 
     adopt(here, ["widths"], because="only names", package=package)
     table = run_by_the_edited_code(here, widths(here, package).last).file("table.md").read_text()

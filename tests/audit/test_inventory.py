@@ -20,11 +20,11 @@ import made_up
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from variorum.ablation_plan import plan_ablation
 
 import flow
 from conftest import Project
 from variorum import cli, kept, runner, tracking
+from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.adoption import adopt
 from variorum.audit.checks import rerun

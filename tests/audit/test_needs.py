@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 import flow
 from conftest import Project
-from variorum.audit.git import put_into
 from variorum.audit.holdings import branches
 from variorum.audit.holdings.answer import Answer, ask
 from variorum.audit.holdings.needs import Needs, closure, needs
 from variorum.audit.holdings.stored import Vault
 from variorum.audit.holdings.trees import trees
 from variorum.errors import VariorumError
+from variorum.git import put_into
 from variorum.plan import Plan
 from variorum.store import Ref, Store
 

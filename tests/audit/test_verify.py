@@ -14,11 +14,11 @@ import made_up
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from variorum.ablation_plan import plan_ablation
 
 import flow
 from conftest import Project, Record
 from variorum import cli, tracking
+from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.checks.choice import Choice, choose
 from variorum.audit.checks.verify import Findings, verify

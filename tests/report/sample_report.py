@@ -1,6 +1,6 @@
 """Plausible data for figures and page, made up from a fixed seed."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 
 import numpy as np
@@ -12,7 +12,6 @@ from variorum.model.gpt import GPT
 from variorum.report import page
 from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import AblationTable, Question, ablation_table
-from variorum.report.adoption import Adoption
 from variorum.report.figures import ablation as ablation_figures
 from variorum.report.figures.architecture import model_diagram
 from variorum.report.figures.attention import attention_heatmap
@@ -21,6 +20,7 @@ from variorum.report.figures.provenance import Edge, Node, provenance_graph
 from variorum.report.figures.scores import calibration, loss_by_context
 from variorum.report.figures.tokens import embedding_pca, token_frequencies
 from variorum.report.figures.training import training_curves, training_dynamics
+from variorum.report.traced import Traced, derived
 
 WORDS = ["The", "␣func", "tion", "␣re", "turns", "␣a", "␣list", "␣of", "␣sym", "bols", ".", "↵"]
 
@@ -184,6 +184,16 @@ def all_figures() -> dict[str, str]:
     }
 
 
+def standing(content: object, place: str) -> Traced:
+    """What stands in a file: `stage/key/name`."""
+    return Traced(content, (f"{place}#",))
+
+
+def key(ref: str) -> Traced:
+    """The key of a result, as its manifest has it."""
+    return standing({"key": ref.split("/")[1]}, f"{ref}/manifest.json")["key"]
+
+
 def _stress(model: str, share: float) -> page.Stress:
     cases = (
         judge(
@@ -217,12 +227,147 @@ def _stress(model: str, share: float) -> page.Stress:
             excerpt="<|endoftext|> is a\\x07 text",
         ),
     )
-    return page.Stress(model, "5e55aa00dd11", cases)
+    ref = "stress/5e55aa00dd11"
+    settings = {"stress": {"sampling": {"temperature": 0.8, "top_k": None, "seed": 1}}}
+    return page.Stress(
+        model,
+        standing([asdict(case) for case in cases], f"{ref}/cases.json"),
+        standing(settings, f"{ref}/manifest.json")["stress"],
+        key(ref),
+    )
 
 
-def _score(model: str, corpus: page.Role, bits: float, *others: object) -> page.Score:
-    interval = (bits - 0.02, bits + 0.03)
-    return page.Score(model, corpus, bits, *others, *interval, 0.41, 0.66, 0.013, 0.02, 0.06)  # type: ignore[arg-type]
+def _score(
+    model: str, corpus: page.Role, bits: float, nats: float, ppl: float, n: int, size: int, ref: str
+) -> page.Score:
+    metrics = {
+        "bits_per_byte": bits,
+        "nats_per_token": nats,
+        "perplexity": ppl,
+        "tokens": n,
+        "bytes": size,
+        "interval": {
+            "low": bits - 0.02,
+            "high": bits + 0.03,
+            "drawn": "groups",
+            "confidence": 0.95,
+        },
+        "accuracy": {"top_1": 0.41, "top_5": 0.66},
+        "calibration_error": 0.013,
+        "memorization": {"written_share": 0.02, "test_share": 0.06},
+    }
+    place = f"evaluate/{ref}"
+    return page.Score(model, corpus, standing(metrics, f"{place}/metrics.json"), key(place))
+
+
+def with_metrics(score: page.Score, **changes: object) -> page.Score:
+    """The score of other metrics."""
+    return replace(score, metrics=replace(score.metrics, value={**score.metrics.value, **changes}))
+
+
+def _step(name: str, kept: int, dropped: int, size: int, *examples: dict[str, str]) -> object:
+    return {
+        "name": name,
+        "explanation": "documents whose text was seen before dropped",
+        "documents_kept": kept,
+        "dropped": dropped,
+        "bytes_kept": size,
+        "examples": examples,
+    }
+
+
+def _corpus(
+    role: page.Role, source: dict[str, str], baselines: dict[str, float], *facts: str
+) -> page.Corpus:
+    steps = (
+        _step("read", 2764, 0, 1_412_000),
+        _step("shorter than min_characters", 2701, 63, 1_409_000),
+        _step(
+            "duplicates",
+            2490,
+            211,
+            1_203_000,
+            {
+                "document": f"a_package.{'a_long_name.' * 12}f#2",
+                "excerpt": "Returns the number of nodes.",
+                "reason": "",
+            },
+            {
+                "document": "b#1",
+                "excerpt": "Returns <the> number of edges…",
+                "reason": "0.81 like a#1",
+            },
+        ),
+    )
+    splits = {
+        "train": {"documents": 1990, "bytes": 968_000, "overlap": None},
+        "val": {"documents": 251, "bytes": 121_000, "overlap": 0.0612},
+        "test": {"documents": 249, "bytes": 114_000, "overlap": 0.0588},
+    }
+    metrics = standing({"ngram_order": 6, "baselines": baselines}, "evaluate/e0a1/metrics.json")
+    found = metrics["baselines"]
+    return page.Corpus(
+        role,
+        derived("title", standing(source, "download/d0d0d0d0d0d0/manifest.json")),
+        tuple(standing(list(steps), "normalize/a0a0a0a0a0a0/funnel.json")),
+        standing(splits, "normalize/a0a0a0a0a0a0/splits.json"),
+        (
+            page.Baseline(found["bz2"].name, found["bz2"]),
+            page.Baseline(found["xz"].name, found["xz"]),
+            page.Baseline(derived("gram", metrics["ngram_order"]), found["ngram"]),
+        ),
+        facts=tuple(standing(list(facts), "download/d0d0d0d0d0d0/facts.json")),
+    )
+
+
+def _training(
+    name: str, steps: int, tokens: int, kept: int, loss: float, ref: str
+) -> page.Training:
+    metrics = {
+        "parameters": 843_264,
+        "steps": steps,
+        "tokens_seen": tokens,
+        "chosen_step": kept,
+        "chosen_val_loss": loss,
+    }
+    return page.Training(name, standing(metrics, f"{ref}/metrics.json"), key(ref))
+
+
+def prose(package: str, version: str) -> dict[str, str]:
+    """A source of text."""
+    return {"kind": "python-package", "part": "prose", "package": package, "version": version}
+
+
+def _row(
+    ref: str, upstream: dict[str, str], adopted: dict[str, object] | None = None
+) -> page.Provenance:
+    manifest = standing({"upstream": upstream, "adopted": adopted}, f"{ref}/manifest.json")
+    return page.Provenance(
+        ref.split("/")[0],
+        key(ref),
+        manifest["upstream"],
+        manifest["adopted"] if adopted else None,
+    )
+
+
+WORDS_FOUND = {
+    "distinct": 8736,
+    "longest": ["␣polynomial", "␣function"],
+    "splits": [
+        {"rank": 1, "count": 8833, "bytes": 4, "tokens": 1, "pieces": ["␣the"]},
+        {"rank": 10, "count": 1152, "bytes": 7, "tokens": 2, "pieces": ["␣mod", "ule"]},
+    ],
+    "derivation": {
+        "word": "␣that",
+        "rank": 7,
+        "count": 1200,
+        "bytes": ["␣", "t", "h", "a", "t"],
+        "merges": [
+            {"number": 1, "joined": ["␣", "t"], "pieces": ["␣t", "h", "a", "t"]},
+            {"number": 46, "joined": ["␣t", "h"], "pieces": ["␣th", "a", "t"]},
+        ],
+    },
+}
 
 
 def sample_report() -> page.ReportData:
@@ -233,42 +378,31 @@ def sample_report() -> page.ReportData:
         "embeddings": ("Token embeddings", "The most common tokens on two principal components."),
         "attention": ("Attention", "Who looks at whom in one sentence; rows look at columns."),
     }
-    steps = (
-        page.FunnelStep("read", 2764, 0, 1_412_000, 0),
-        page.FunnelStep("shorter than min_characters", 2701, 63, 1_409_000, 3_000),
-        page.FunnelStep(
-            "duplicates",
-            2490,
-            211,
-            1_203_000,
-            206_000,
-            "documents whose text was seen before dropped",
-            (
-                page.Dropped(f"a_package.{'a_long_name.' * 12}f#2", "Returns the number of nodes."),
-                page.Dropped("b#1", "Returns <the> number of edges…", "0.81 like a#1"),
-            ),
-        ),
+    own = standing(
+        {
+            "key": "3f9a1c0b77de",
+            "title": "A small GPT on mathematical prose, fine-tuned on graph theory",
+            "experiment": "default",
+            "command": "snakemake --cores 2 --config experiment=default -- report.html",
+        },
+        "report/3f9a1c0b77de/manifest.json",
     )
-    splits = (
-        page.Split("train", 1990, 968_000),
-        page.Split("val", 251, 121_000, 0.0612),
-        page.Split("test", 249, 114_000, 0.0588),
+    metrics = standing(
+        {"base": [114_000, 46_120], "domain": [92_000, 38_800], "vocab": list(range(1024))},
+        "tokenizer/70ce1235ab90/tokenizer.json",
     )
+    upstream = {"model": "pretrain/ab12cd34ef56", "tokenizer": "tokenizer/70ce1235ab90"}
     return page.ReportData(
-        title="A small GPT on mathematical prose, fine-tuned on graph theory",
-        experiment="default",
-        key="3f9a1c0b77de",
-        command="snakemake --cores 2 --config experiment=default",
-        base=page.Corpus(
-            "base", "prose of sympy 1.14.0", steps, splits, {"bz2": 1.97, "xz": 1.78, "6-gram": 1.7}
-        ),
-        domain=page.Corpus(
+        title=own["title"],
+        experiment=own["experiment"],
+        key=own["key"],
+        command=own["command"],
+        base=_corpus("base", prose("sympy", "1.14.0"), {"bz2": 1.97, "xz": 1.78, "ngram": 1.7}),
+        domain=_corpus(
             "domain",
-            "prose of networkx 3.6.1",
-            steps,
-            splits,
-            {"bz2": 1.52, "xz": 1.57, "6-gram": 1.6},
-            facts=("A fact.",),
+            prose("networkx", "3.6.1"),
+            {"bz2": 1.52, "xz": 1.57, "ngram": 1.6},
+            "A fact.",
         ),
         scores=(
             _score("pretrained", "base", 1.671, 2.83, 16.9, 46_120, 114_000, "e0a1"),
@@ -278,52 +412,74 @@ def sample_report() -> page.ReportData:
         ),
         tokenizer=page.TokenizerFacts(
             "bpe",
-            1024,
-            {"base": 2.47, "domain": 2.37},
-            "70ce1235ab90",
-            ("␣polynomial", "␣function"),
+            derived("length", metrics["vocab"]),
+            {side: derived("ratio", *metrics[side]) for side in ("base", "domain")},
+            standing(WORDS_FOUND, "report/3f9a1c0b77de/words.json"),
+            key("tokenizer/70ce1235ab90"),
         ),
+        architecture=standing(
+            {"n_layer": 4, "n_head": 4, "n_embd": 128}, "finetune/0f1e2d3c4b5a/config.json"
+        ),
+        parameters=standing({"parameters": 843_264}, "finetune/0f1e2d3c4b5a/metrics.json")[
+            "parameters"
+        ],
         trainings=(
-            page.Training("pretraining", 843_264, 2000, 6_144_000, 1900, 2.511, "ab12cd34ef56"),
-            page.Training("fine-tuning", 843_264, 500, 1_536_000, 500, 2.269, "0f1e2d3c4b5a"),
+            _training("pretraining", 2000, 6_144_000, 1900, 2.511, "pretrain/ab12cd34ef56"),
+            _training("fine-tuning", 500, 1_536_000, 500, 2.269, "finetune/0f1e2d3c4b5a"),
         ),
         samples=(
-            page.Sample(
+            sample(
                 "The ",
                 "function returns a list of the symbols that are given by the expression and the "
                 "coefficients of the polynomial over the domain.\n\nThe result is",
                 "graph is returned with the nodes of the shortest path between the source and the "
                 "target, where the weight of an edge is",
             ),
-            page.Sample("A function ", "of the integral <b>is</b> zero.", "that yields nodes."),
+            sample("A function ", "of the integral <b>is</b> zero.", "that yields nodes."),
         ),
         stress=(_stress("pretrained", 0.21), _stress("fine-tuned", 0.83)),
         figures=tuple(
-            page.PageFigure(name, *titles[name], svg[name], "f1f2f3f4f5f6") for name in titles
+            page.PageFigure(
+                name,
+                *titles[name],
+                Traced(svg[name], (f"figures/f1f2f3f4f5f6/{name}.svg",)),
+                key("figures/f1f2f3f4f5f6"),
+            )
+            for name in titles
         ),
         provenance=(
-            page.Provenance("download base", "d0d0d0d0d0d0", ()),
-            page.Provenance("normalize base", "a0a0a0a0a0a0", (("download", "d0d0d0d0d0d0"),)),
-            page.Provenance(
-                "pretrain",
-                "ab12cd34ef56",
-                (("encode", "e1e1e1e1e1e1"), ("tokenizer", "70ce1235ab90")),
-                Adoption("pretrain/0123456789ab", None, ("steps 0 to 100 computed again",)),
+            _row("download/d0d0d0d0d0d0", {}),
+            _row("normalize/a0a0a0a0a0a0", {"download": "download/d0d0d0d0d0d0"}),
+            _row(
+                "pretrain/ab12cd34ef56",
+                {"encode": "encode/e1e1e1e1e1e1", "tokenizer": "tokenizer/70ce1235ab90"},
+                {"from": "pretrain/0123456789ab", "evidence": ["steps 0 to 100 computed again"]},
             ),
-            page.Provenance(
-                "finetune",
-                "0f1e2d3c4b5a",
-                (("model", "pretrain/ab12cd34ef56"), ("tokenizer", "70ce1235ab90")),
-                Adoption("finetune/ba9876543210", "only <names> changed"),
+            _row(
+                "finetune/0f1e2d3c4b5a",
+                upstream,
+                {
+                    "from": "finetune/ba9876543210",
+                    "because": "only <names> changed",
+                    "evidence": [],
+                },
             ),
         ),
         settings={
-            "title": "A small GPT",
-            "seed": 1,
-            "model": {"n_layer": 4, "bias": True, "positions": "learned"},
-            "stress": {"prompts": ["The ", "A function "], "sampling": {"top_k": None}},
+            "seed": standing({"seed": 1}, "pretrain/ab/manifest.json"),
+            "model": standing({"bias": True, "positions": "learned"}, "pretrain/ab/manifest.json"),
+            "stress": standing(
+                {"prompts": ["The ", "A function "], "sampling": {"top_k": None}},
+                "stress/ab/manifest.json",
+            ),
         },
     )
+
+
+def sample(prompt: str, before: str, after: str | None = None) -> page.Sample:
+    """One prompt and how it was continued."""
+    texts = standing([prompt, before, after], "stress/5e55aa00dd11/samples.json")
+    return page.Sample(texts[0], texts[1], texts[2] if after is not None else None)
 
 
 def without_domain() -> page.ReportData:

@@ -5,23 +5,28 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from sample_report import sample_report, without_domain
+from sample_report import key, sample, sample_report, standing, with_metrics, without_domain
 
 from variorum.report.numbers import fixed
 from variorum.report.page import (
     FINETUNED,
     PRETRAINED,
+    SECTION_OF,
+    SECTIONS,
     Imported,
     bars,
     findings,
     flags,
     floors,
     render,
+    standings,
+    summary,
 )
 
 MODELS = (PRETRAINED, FINETUNED)
 
 VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
+INLINE = {"a", "b", "code", "data", "em", "small", "span", "strong"}
 
 
 class Outline(HTMLParser):
@@ -39,6 +44,8 @@ class Outline(HTMLParser):
         self.ids += [value for name, value in attributes if name == "id"]
         if tag not in VOID:
             self.open.append(tag)
+        if tag not in INLINE:
+            self.words.append(" ")
 
     def handle_startendtag(self, tag, attributes):
         """A tag that closes itself, as SVG has them."""
@@ -48,6 +55,8 @@ class Outline(HTMLParser):
     def handle_endtag(self, tag):
         """Tags close in the order they were opened."""
         assert self.open.pop() == tag
+        if tag not in INLINE:
+            self.words.append(" ")
 
     def handle_data(self, data):
         """Words between tags."""
@@ -55,8 +64,18 @@ class Outline(HTMLParser):
 
     @property
     def text(self):
-        """All words, one space apart."""
-        return " ".join(" ".join(self.words).split())
+        """All words, as they are to be read."""
+        return " ".join("".join(self.words).split())
+
+
+def plain(markup):
+    """What is to be read of a sentence, without its marks."""
+    return re.sub(r"<[^>]*>", "", markup)
+
+
+def texts(value):
+    """A traced text that stands somewhere."""
+    return standing({"text": value}, "stress/5e55aa00dd11/texts.json")["text"]
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +107,15 @@ def test_page_needs_no_network_and_no_script(page):
 def test_page_shows_title_experiment_key_and_command(report, page):
     text = Outline(page).text
     for part in (report.title, report.experiment, report.key, report.command):
-        assert part in text
+        assert part.value in text
 
 
 def test_every_number_comes_with_its_key(report, page):
     parts = [*report.scores, *report.trainings, *report.stress, *report.figures, *report.provenance]
     for part in parts:
-        assert part.key in page
+        assert part.key.value in page
     for row in report.provenance:
-        assert all(key in page for _, key in row.upstream)
+        assert all(ref.value in page for _, ref in row.upstream.items())
 
 
 def test_same_data_give_the_same_page(report, page):
@@ -105,20 +124,22 @@ def test_same_data_give_the_same_page(report, page):
 
 def test_text_from_outside_is_escaped(report):
     attack = '<script>alert(1)</script>"&'
-    stress = replace(
-        report.stress[0],
-        cases=(replace(report.stress[0].cases[0], excerpt=attack, explanation=attack),),
-    )
+    case = {**report.stress[0].cases.value[0], "excerpt": attack, "explanation": attack}
     page = render(
         replace(
             report,
-            title=attack,
-            command=attack,
-            stress=(stress,),
-            samples=(replace(report.samples[0], before=attack, prompt=attack),),
+            title=texts(attack),
+            command=texts(attack),
+            stress=(replace(report.stress[0], cases=standing([case], "stress/ab/cases.json")),),
+            samples=(sample(attack, attack),),
             figures=(replace(report.figures[0], title=attack, caption=attack),),
-            settings={attack: {attack: attack}},
-            tokenizer=replace(report.tokenizer, longest=(attack,)),
+            settings={attack: standing({attack: attack}, "pretrain/ab/manifest.json")},
+            tokenizer=replace(
+                report.tokenizer,
+                words=standing(
+                    {**report.tokenizer.words.value, "longest": [attack]}, "report/ab/words.json"
+                ),
+            ),
         )
     )
     assert "<script" not in page
@@ -135,10 +156,11 @@ def test_examples_of_what_a_step_dropped_are_shown_with_the_reason(report, page)
 
 def test_where_the_entropy_is_known_each_model_is_held_against_it(report):
     assert not list(floors(report))
-    (before, after) = (report.score(name, "base").bits_per_byte for name in MODELS)
+    (before, after) = (report.score(name, "base").bits_per_byte.value for name in MODELS)
     floor = (before + after) / 2
-    known = replace(report, base=replace(report.base, floor=floor))
-    sentences = list(floors(known))
+    entropy = standing({"entropy": floor}, "download/d0/facts.json")["entropy"]
+    known = replace(report, base=replace(report.base, floor=entropy))
+    sentences = [plain(sentence) for sentence in floors(known)]
     assert len(sentences) == 2
     for sentence, bits in zip(sentences, (before, after), strict=True):
         side = "above" if bits >= floor else "below (this test text is easier than most)"
@@ -157,8 +179,24 @@ def test_without_a_domain_the_page_says_so():
     assert "Domain" not in text
 
 
+def test_the_summary_says_what_was_trained_on_what(report):
+    (sentence,) = map(plain, summary(report))
+    assert sentence == (
+        "A GPT of 843\u202f264 parameters was trained for 2\u202f000 steps on prose of sympy "
+        "1.14.0 and fine-tuned for 500 steps on prose of networkx 3.6.1."
+    )
+    (alone,) = map(plain, summary(without_domain()))
+    assert alone == sentence.split(" and ")[0] + "."
+
+
+def test_the_summary_does_not_claim_the_training_of_an_imported_model(report):
+    imported = Imported(texts("models/gpt2"), texts("ab" * 32), key("imported/0123456789ab"))
+    (sentence,) = map(plain, summary(replace(report, imported=imported)))
+    assert "parameters was imported from models/gpt2 and fine-tuned for 500 steps" in sentence
+
+
 def test_findings_say_what_was_gained_and_forgotten(report):
-    gained, forgot = findings(report)
+    gained, forgot = map(plain, findings(report))
     assert gained.startswith("On the domain test text, fine-tuning gained 0.556 bits per byte")
     assert "(−26.4\N{NO-BREAK SPACE}%): from 2.104 to 1.548, 95\N{NO-BREAK SPACE}%" in gained
     assert gained.endswith("interval 1.528 to 1.578.")
@@ -167,29 +205,44 @@ def test_findings_say_what_was_gained_and_forgotten(report):
 
 def test_findings_do_not_hide_a_fine_tuning_that_did_harm(report):
     scores = tuple(
-        replace(score, bits_per_byte=3.0 if score.corpus == "domain" else 1.0)
+        with_metrics(score, bits_per_byte=3.0 if score.corpus == "domain" else 1.0)
         if score.model == "fine-tuned"
         else score
         for score in report.scores
     )
-    lost, kept = findings(replace(report, scores=scores))
+    lost, kept = map(plain, findings(replace(report, scores=scores)))
     assert "gained nothing: it lost 0.896" in lost
     assert "forgot nothing: it gained 0.671" in kept
 
 
+@pytest.mark.parametrize(
+    ("bits", "standing"), [(1.548, "0.028 fewer"), (1.4, "0.120 more"), (1.52, "0.000 fewer")]
+)
+def test_the_best_baseline_is_named_beside_the_model_that_was_made_for_the_text(
+    report, bits, standing
+):
+    scores = tuple(with_metrics(score, bits_per_byte=bits) for score in report.scores)
+    (sentence,) = map(plain, standings(replace(report, scores=scores)))
+    assert sentence == (
+        f"Of the baselines on the domain test text, bz2 is best: 1.520 bits per byte, {standing} "
+        "than the fine-tuned model."
+    )
+
+
 def test_every_loss_to_a_baseline_is_flagged(report, page):
-    found = list(flags(report))
+    found = [plain(flag) for flag in flags(report)]
     assert len(found) == 3
     assert "pretrained model loses on the domain" in found[1]
     assert "Given the domain corpus’s training text, which this model has not seen" in found[1]
     assert "not seen, bz2 needs 1.520, xz 1.570 and 6-gram 1.600." in found[1]
     assert "training text, bz2 needs 1.520." in found[2]
     assert not any("pretrained model loses on the base" in sentence for sentence in found)
-    assert all(sentence in page for sentence in found)
+    assert all(sentence in page for sentence in flags(report))
+    assert all(sentence in Outline(page).text for sentence in found)
 
 
 def test_a_model_that_wins_everywhere_is_not_flagged(report):
-    scores = tuple(replace(score, bits_per_byte=1.0) for score in report.scores)
+    scores = tuple(with_metrics(score, bits_per_byte=1.0) for score in report.scores)
     winner = replace(report, scores=scores)
     assert not list(flags(winner))
     assert "Behind a baseline" not in render(winner)
@@ -199,17 +252,19 @@ def test_bars_are_drawn_to_one_scale(report):
     drawn = [bar for corpus in report.corpora for bar in bars(report, corpus)]
     assert max(bar.high or bar.share for bar in drawn) == 1.0
     for bar in drawn:
-        assert bar.share == pytest.approx(bar.bits_per_byte / 2.134)
+        bits = bar.bits_per_byte.value
+        assert bar.share == pytest.approx(bits / 2.134)
         if bar.low is not None and bar.high is not None:
-            assert bar.low == pytest.approx((bar.bits_per_byte - 0.02) / 2.134)
-            assert bar.high == pytest.approx((bar.bits_per_byte + 0.03) / 2.134)
-    assert [bar.label for bar in drawn if bar.best] == ["pretrained", "bz2"]
+            assert bar.low == pytest.approx((bits - 0.02) / 2.134)
+            assert bar.high == pytest.approx((bits + 0.03) / 2.134)
+    best = [bar.label for bar in drawn if bar.best]
+    assert [best[0], best[1].value] == ["pretrained", "bz2"]
 
 
 def test_failed_cases_stand_open_and_passed_ones_closed(page):
     assert page.count('<details class="case failed" open>') == 1
     assert page.count('<details class="case passed">') == 5
-    assert "2 of 3 passed" in page
+    assert "2 of 3 passed" in Outline(page).text
 
 
 def test_what_a_measurement_consists_of_is_shown_by_name(page):
@@ -217,14 +272,15 @@ def test_what_a_measurement_consists_of_is_shown_by_name(page):
 
 
 def test_a_case_without_a_measurement_is_shown_as_failed(report):
-    case = replace(report.stress[0].cases[0], measured=None, passed=False)
-    page = render(replace(report, stress=(replace(report.stress[0], cases=(case,)),)))
+    case = {**report.stress[0].cases.value[0], "measured": None, "passed": False}
+    cases = standing([case], "stress/ab/cases.json")
+    page = render(replace(report, stress=(replace(report.stress[0], cases=cases),)))
     assert '<span class="measure">none' in page
 
 
 def test_published_comparison_stands_by_its_corpus(report):
-    note = "nanoGPT’s CPU recipe: 2.74 bits per byte."
-    assert note in render(replace(report, base=replace(report.base, note=note)))
+    note = texts("nanoGPT’s CPU recipe: 2.74 bits per byte.")
+    assert note.value in render(replace(report, base=replace(report.base, note=note)))
 
 
 def test_settings_are_written_as_in_yaml(page):
@@ -240,7 +296,7 @@ def test_adopted_results_are_marked_wherever_their_keys_stand_and_told_with_thei
     assert len(marked.findall(page)) == 4, "training, provenance, an upstream, adopted results"
     assert "e0a1</code><a" not in page, "what was made under its key has no mark"
     text = Outline(page).text
-    assert "pretrain ab12cd34ef56 † : adopted from pretrain/0123456789ab, proved" in text
+    assert "pretrain ab12cd34ef56†: adopted from pretrain/0123456789ab, proved" in text
     assert "steps 0 to 100 computed again" in text
 
 
@@ -255,14 +311,71 @@ def test_a_result_on_someones_word_is_told_beside_the_findings(report):
 
 
 def test_an_imported_model_is_told_of_and_escaped(report, page):
-    imported = Imported("models/<gpt2>", "ab" * 32, 124_439_808, "0123456789ab")
+    imported = Imported(texts("models/<gpt2>"), texts("ab" * 32), key("imported/0123456789ab"))
     changed = replace(report, imported=imported, trainings=report.trainings[1:])
     text = Outline(render(changed)).text
-    assert "imported from models/<gpt2> (124 439 808 parameters, 0123456789ab )" in text
+    assert "imported from models/<gpt2> (0123456789ab)" in text
     assert "the test texts may have been part of it" in text
     assert "imported from" not in Outline(page).text
 
 
 def test_without_any_training_there_is_no_table_of_trainings(report):
-    text = Outline(render(replace(report, trainings=()))).text
+    imported = Imported(texts("models/gpt2"), texts("ab" * 32), key("imported/0123456789ab"))
+    alone = replace(report, trainings=(), imported=imported, domain=None)
+    text = Outline(render(alone)).text
     assert "Val loss in nats" not in text
+    assert "Nothing was trained here" in text
+
+
+def test_how_a_word_became_a_token_is_told_merge_by_merge(page):
+    story = section(page, "tokenizer")
+    assert "␣that</code> stands <data" in story
+    rows = [" ".join(re.findall(r"[^<>]+(?=</(?:data|code))", row)) for row in story.split("<tr>")]
+    assert rows.index("␣ t h a t") + 1 == rows.index("1 ␣ t ␣t h a t")
+    assert any(row.startswith("46 ␣t h ␣th a t") for row in rows)
+
+
+def test_of_characters_there_is_no_such_story(report):
+    words = standing({**report.tokenizer.words.value, "derivation": None}, "report/ab/words.json")
+    text = Outline(render(replace(report, tokenizer=replace(report.tokenizer, words=words)))).text
+    assert "How a word became a token" not in text
+    assert "Each character that the training text holds is a token of its own" in text
+
+
+def section(page, name):
+    """The part of the page under one heading."""
+    return re.search(rf'<section id="{name}">.*?</section>', page, re.DOTALL)[0]
+
+
+def test_each_figure_stands_in_its_section_and_an_unknown_one_in_the_last(report):
+    figure = report.figures[0]
+    names = [*SECTION_OF, "something-new"]
+    page = render(
+        replace(report, figures=tuple(replace(figure, name=name, title=name) for name in names))
+    )
+    for name in names:
+        place = SECTION_OF.get(name, "figures")
+        assert f'id="figure-{name}"' in section(page, place)
+        assert page.count(f'id="figure-{name}"') == 1
+
+
+def test_without_figures_their_sections_are_neither_there_nor_promised(report):
+    page = render(replace(report, figures=()))
+    assert "<svg" not in page
+    assert re.findall(r'<a href="#(\w+)">', page.split("<main>")[0]) == [
+        name for name in SECTIONS if name not in ("inside", "figures")
+    ]
+    assert re.findall(r'<section id="(\w+)">', page) == [
+        name for name in SECTIONS if name not in ("inside", "figures")
+    ]
+
+
+def test_commands_are_those_of_this_page(report, page):
+    text = Outline(page).text
+    for command in (
+        "snakemake --cores 2 --config experiment=default -- evaluate",
+        "--config experiment=default graph=whole --rulegraph -- report.html | dot -Tsvg",
+        "variorum verify 3f9a1c0b77de",
+        "variorum verify --rerun 3f9a1c0b77de",
+    ):
+        assert command in text

@@ -56,7 +56,7 @@ def test_it_asks_no_network_and_has_no_errors(page: Page, address: str) -> None:
 def test_key_and_rerun_command_are_to_be_seen(page: Page, address: str) -> None:
     page.goto(address)
     report = sample_report()
-    for text in (report.key, report.command):
+    for text in (report.key.value, report.command.value):
         found = page.get_by_text(text, exact=False).first
         assert found.is_visible(), text
         box = found.bounding_box()

@@ -17,7 +17,7 @@ rule place_table:
     message:
         "table reports/{wildcards.ablation} from results/{params.result}"
     shell:
-        "variorum place {params.result} reports/{wildcards.ablation}"
+        "variorum place results/{params.result} reports/{wildcards.ablation}"
 
 
 rule make_table:

@@ -1,208 +1,232 @@
 """The report: one HTML page that holds everything it shows and needs no network.
 
-Takes a `ReportData`, plain data from the results of one experiment. Gives the page as text: styles
-and figures inside, no script, light and dark, from a phone's width up. The template places things;
-what is said about them (which model won, what was forgotten, which compressor is ahead) is decided
-here, in functions that tests can reach. Numbers are rounded by `numbers`, as everywhere.
+Takes a `ReportData`: values from the results of one experiment, each with where it stands
+(`traced`). Gives the page as text: styles and figures inside, no script, light and dark, from a
+phone's width up. The template places things; what is said about them (which model won, what was
+forgotten, which compressor is ahead) is decided here, in functions that tests can reach. Numbers
+are rounded by `numbers`, as everywhere, and marked with the files that they are from.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from variorum.evaluation.verdicts import Case
-from variorum.report import numbers
-from variorum.report.adoption import MARK, Adoption
+from variorum.report.adoption import MARK
+from variorum.report.rendering import rendered
+from variorum.report.traced import WAYS, Traced, attributes, derived, lines, number
 
-TEMPLATES = Path(__file__).parent / "templates"
 PRETRAINED, FINETUNED = "pretrained", "fine-tuned"
 
 Role = Literal["base", "domain"]
 
 
+SECTIONS = {
+    "summary": "Summary",
+    "samples": "Samples",
+    "evaluation": "Evaluation",
+    "stress": "Stress tests",
+    "corpora": "Corpora",
+    "tokenizer": "Tokenizer",
+    "model": "Model",
+    "training": "Training",
+    "inside": "Inside the model",
+    "figures": "Figures",
+    "provenance": "Provenance",
+}
+"""What the page consists of, in its order."""
+
+SECTION_OF = {
+    "calibration": "evaluation",
+    "context": "evaluation",
+    "funnel": "corpora",
+    "frequencies": "tokenizer",
+    "model": "model",
+    "curves": "training",
+    "dynamics": "training",
+    "embeddings": "inside",
+    "attention": "inside",
+    "provenance": "provenance",
+}
+"""Where each figure stands; one that is not named here stands under "Figures"."""
+
+
 @dataclass(frozen=True)
-class Dropped:
-    """A document that a step dropped: its name, how it begins, and why, where reasons differ."""
+class Baseline:
+    """What a compressor, or an n-gram model, needs for a test part."""
 
-    document: str
-    excerpt: str
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class FunnelStep:
-    """One step of a corpus's cleaning: what it kept, what it dropped, and examples of that."""
-
-    name: str
-    documents_kept: int
-    documents_dropped: int
-    bytes_kept: int
-    bytes_dropped: int
-    explanation: str = ""
-    examples: tuple[Dropped, ...] = ()
-
-
-@dataclass(frozen=True)
-class Split:
-    """One part of a corpus. `overlap` is the share of its 50-character spans that train holds."""
-
-    name: str
-    documents: int
-    n_bytes: int
-    overlap: float | None = None
+    name: Traced
+    bits_per_byte: Traced
 
 
 @dataclass(frozen=True)
 class Corpus:
     """One corpus: what it is, how it was cleaned, and what baselines need for its test part.
 
-    `baselines` are bits per byte by name: compressors and an n-gram model. `note` is a published
-    result on the same text to compare with, in one sentence. `facts` are sentences that the source
-    tells of its text. `floor`, where it is known, is the entropy of the text in bits per byte,
-    below which no model can get on average.
+    `steps` are those of the cleaning, as `funnel.json` has them, and `splits` the parts, as in
+    `splits.json`. `note` is a published result on the same text to compare with, in one sentence.
+    `facts` are sentences that the source tells of its text. `floor`, where it is known, is the
+    entropy of the text in bits per byte, below which no model can get on average.
     """
 
     role: Role
-    title: str
-    funnel: tuple[FunnelStep, ...]
-    splits: tuple[Split, ...]
-    baselines: Mapping[str, float]
-    note: str | None = None
-    facts: tuple[str, ...] = ()
-    floor: float | None = None
+    title: Traced
+    steps: tuple[Traced, ...]
+    splits: Traced
+    baselines: tuple[Baseline, ...]
+    note: Traced | None = None
+    facts: tuple[Traced, ...] = ()
+    floor: Traced | None = None
 
 
 @dataclass(frozen=True)
 class Score:
-    """What one model needs for the test part of one corpus.
+    """What one model needs for the test part of one corpus: the `metrics.json` of its evaluation.
 
-    `low` and `high` are the ends of the 95 % interval of its bits per byte, for which `drawn` were
-    drawn: groups of documents, or blocks of tokens. Accuracy, calibration error and memorized spans
-    are shares.
+    In bits per byte with the 95 % interval, for which groups of documents or blocks of tokens were
+    drawn; accuracy, calibration error and memorized spans are shares.
     """
 
     model: str
     corpus: Role
-    bits_per_byte: float
-    nats_per_token: float
-    perplexity: float
-    tokens: int
-    n_bytes: int
-    key: str
-    low: float
-    high: float
-    top_1: float
-    top_5: float
-    calibration_error: float
-    memorized: float
-    memorized_test: float
-    drawn: str = "groups"
+    metrics: Traced
+    key: Traced
+
+    @property
+    def bits_per_byte(self) -> Traced:
+        """What it needs."""
+        return self.metrics["bits_per_byte"]
+
+    @property
+    def low(self) -> Traced:
+        """The lower end of the interval."""
+        return self.metrics["interval"]["low"]
+
+    @property
+    def high(self) -> Traced:
+        """The upper end of the interval."""
+        return self.metrics["interval"]["high"]
+
+    @property
+    def confidence(self) -> Traced:
+        """How sure the interval is."""
+        return self.metrics["interval"]["confidence"]
 
 
 @dataclass(frozen=True)
 class TokenizerFacts:
-    """The tokenizer: its size, bytes a token on each corpus's test part, and its longest tokens."""
+    """The tokenizer: its size, bytes a token on each corpus's test part, and what it did to words.
+
+    `words` is what `report.words` tells.
+    """
 
     kind: str
-    vocab_size: int
-    bytes_per_token: Mapping[str, float]
-    key: str
-    longest: tuple[str, ...] = ()
+    vocab_size: Traced
+    bytes_per_token: Mapping[str, Traced]
+    words: Traced
+    key: Traced
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training: how far it went, and the checkpoint that it kept."""
+    """One training: the `metrics.json` of how far it went, and of the checkpoint that it kept."""
 
     name: str
-    parameters: int
-    steps: int
-    tokens: int
-    kept_step: int
-    val_loss: float
-    key: str
+    metrics: Traced
+    key: Traced
 
 
 @dataclass(frozen=True)
 class Imported:
     """A model that was pretrained elsewhere: the folder it came from and its checksum."""
 
-    path: str
-    sha256: str
-    parameters: int
-    key: str
+    path: Traced
+    sha256: Traced
+    key: Traced
 
 
 @dataclass(frozen=True)
 class Sample:
     """The same prompt continued by the pretrained and by the fine-tuned model."""
 
-    prompt: str
-    before: str
-    after: str | None = None
+    prompt: Traced
+    before: Traced
+    after: Traced | None = None
 
 
 @dataclass(frozen=True)
 class Stress:
-    """The stress cases of one model."""
+    """The stress cases of one model, as `cases.json` has them, and their settings."""
 
     model: str
-    key: str
-    cases: tuple[Case, ...]
+    cases: Traced
+    settings: Traced
+    key: Traced
 
     @property
-    def passed(self) -> int:
+    def passed(self) -> Traced:
         """How many of the cases passed."""
-        return sum(case.passed for case in self.cases)
+        return derived("passed", self.cases)
 
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure of the page: SVG text as `figures` makes it, and what it shows."""
+    """A figure of the page: the SVG text of a file, and what it shows."""
 
     name: str
     title: str
     caption: str
-    svg: str
-    key: str
+    svg: Traced
+    key: Traced
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """One result that the page stands on, and the results that it was made from."""
+    """One result that the page stands on, and the results that it was made from.
+
+    `adopted` tells how an older result serves in its place, as its manifest has it.
+    """
 
     stage: str
-    key: str
-    upstream: tuple[tuple[str, str], ...]
-    adopted: Adoption | None = None
+    key: Traced
+    upstream: Traced
+    adopted: Traced | None = None
+
+    @property
+    def adoption(self) -> Traced:
+        """That in a sentence."""
+        if self.adopted is None:
+            raise ValueError(f"{self.stage} {self.key.value} was not adopted")
+        return derived("adoption", self.adopted)
 
 
 @dataclass(frozen=True)
 class ReportData:
     """Everything that the page says. `domain` is None where nothing was fine-tuned.
 
-    `imported` tells of a pretrained model that was not trained here.
+    `architecture` is the `config.json` of the model, and `parameters` their number. `imported`
+    tells of a pretrained model that was not trained here. `settings` are those of the results by
+    the names that the page has for them.
     """
 
-    title: str
-    experiment: str
-    key: str
-    command: str
+    title: Traced
+    experiment: Traced
+    key: Traced
+    command: Traced
     base: Corpus
     domain: Corpus | None
     scores: tuple[Score, ...]
     tokenizer: TokenizerFacts
+    architecture: Traced
+    parameters: Traced
     trainings: tuple[Training, ...]
     samples: tuple[Sample, ...]
     stress: tuple[Stress, ...]
     figures: tuple[PageFigure, ...]
     provenance: tuple[Provenance, ...]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Traced] = field(default_factory=dict)
     imported: Imported | None = None
 
     @property
@@ -211,67 +235,122 @@ class ReportData:
         return (self.base,) if self.domain is None else (self.base, self.domain)
 
     @property
-    def adopted(self) -> dict[str, Adoption]:
+    def adopted(self) -> frozenset[str]:
         """Results that were adopted from older ones, by their keys and by stage and key."""
-        rows = [(row, row.adopted) for row in self.provenance if row.adopted is not None]
-        return {
-            name: adopted for row, adopted in rows for name in (row.key, f"{row.stage}/{row.key}")
-        }
+        rows = [row for row in self.provenance if row.adopted is not None]
+        return frozenset(
+            name for row in rows for name in (row.key.value, f"{row.stage}/{row.key.value}")
+        )
 
     @property
     def on_word(self) -> tuple[Provenance, ...]:
         """Those of them that no proof stands behind."""
-        return tuple(row for row in self.provenance if row.adopted and row.adopted.word)
+        return tuple(
+            row for row in self.provenance if row.adopted and "because" in row.adopted.value
+        )
 
     def score(self, model: str, corpus: str) -> Score | None:
         """The score of that model on that corpus's test part, if it was taken."""
         chosen = (s for s in self.scores if (s.model, s.corpus) == (model, corpus))
         return next(chosen, None)
 
+    def figures_of(self, section: str) -> list[PageFigure]:
+        """The figures of one section."""
+        return [each for each in self.figures if SECTION_OF.get(each.name, "figures") == section]
+
 
 def render(report: ReportData) -> str:
     """The whole page as HTML. Everything from the data is escaped, except the figures' own SVG."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "count": numbers.count,
-        "fixed": numbers.fixed,
-        "inline": inline_svg,
-        "percent": numbers.percent,
-        "significant": numbers.significant,
-        "size": numbers.size,
-    }
-    return environment.get_template("report.html.j2").render(
+    filters = {way.replace("-", "_"): partial(_shown, way) for way in WAYS}
+    return rendered(
+        "report.html.j2",
+        {**filters, "source": attributes, "lines": _lines},
+        derived=derived,
         report=report,
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        findings=[*findings(report), *floors(report)],
+        summary=list(summary(report)),
+        findings=[*findings(report), *standings(report), *floors(report)],
         flags=list(flags(report)),
         charts=[(corpus, bars(report, corpus)) for corpus in report.corpora],
-        sections=setting_sections(report.settings),
+        titles=SECTIONS,
+        empty=_empty(report),
         drawn=_drawn(report),
+        commands=commands(report),
         mark=MARK,
     )
+
+
+def _shown(way: str, traced: Traced, digits: int | None = None) -> Markup:
+    return number(traced, way if digits is None else f"{way} {digits}")
+
+
+def _lines(settings: Traced) -> list[tuple[str, str]]:
+    return list(lines(settings.value))
+
+
+def commands(report: ReportData) -> list[tuple[str, Traced]]:
+    """What to type for the page, a part of it, a check of it, and what each does."""
+    return [
+        (
+            "The whole page. Results that are complete are taken as they are; what is missing is "
+            "made. On the same platform it comes out the same to the bit.",
+            report.command,
+        ),
+        (
+            "One stage, here the evaluations, with what it needs.",
+            derived("evaluation-command", report.command),
+        ),
+        ("What is made from what, drawn by Snakemake.", derived("graph-command", report.command)),
+        (
+            "Every file held against its hash, up to the sources.",
+            derived("verify-command", report.key),
+        ),
+        (
+            "This page made again beside the result and compared to the bit; without its key, "
+            "everything that the current experiment stands on.",
+            derived("rerun-command", report.key),
+        ),
+    ]
+
+
+def _empty(report: ReportData) -> set[str]:
+    """Sections that this page has nothing for."""
+    optional = {"inside", "figures"}
+    return {section for section in optional if not report.figures_of(section)}
 
 
 # --- what the numbers say -------------------------------------------------------------------
 
 
-def findings(report: ReportData) -> Iterator[str]:
+def _bits(traced: Traced) -> Markup:
+    return number(traced, "fixed")
+
+
+def summary(report: ReportData) -> Iterator[Markup]:
+    """What was trained, and on what."""
+    size = number(report.parameters, "count")
+    steps = [number(training.metrics["steps"], "count") for training in report.trainings]
+    if report.imported is None:
+        begun = Markup("A GPT of {} parameters was trained for {} steps on {}").format(
+            size, steps[0], report.base.title
+        )
+    else:
+        begun = Markup("A GPT of {} parameters was imported from {}").format(
+            size, report.imported.path
+        )
+    if report.domain is not None:
+        begun += Markup(" and fine-tuned for {} steps on {}").format(steps[-1], report.domain.title)
+    yield begun + "."
+
+
+def findings(report: ReportData) -> Iterator[Markup]:
     """What was learned, in sentences made from the numbers."""
     if report.domain is None:
         score = report.score(PRETRAINED, "base")
         if score:
-            yield (
-                f"The pretrained model needs {numbers.fixed(score.bits_per_byte)} bits per byte "
-                f"for the base test text ({_interval(score)}). No domain corpus is configured, so "
-                "nothing was fine-tuned."
-            )
+            yield Markup(
+                "The pretrained model needs {} bits per byte for the base test text ({}). No "
+                "domain corpus is configured, so nothing was fine-tuned."
+            ).format(_bits(score.bits_per_byte), _interval(score))
         return
     for corpus, gained, lost in (
         ("domain", "gained", "gained nothing: it lost"),
@@ -279,70 +358,108 @@ def findings(report: ReportData) -> Iterator[str]:
     ):
         before, after = report.score(PRETRAINED, corpus), report.score(FINETUNED, corpus)
         if before and after:
-            change = after.bits_per_byte - before.bits_per_byte
-            yield (
-                f"On the {corpus} test text, fine-tuning {gained if change <= 0 else lost} "
-                f"{numbers.fixed(abs(change))} bits per byte "
-                f"({numbers.signed(100 * change / before.bits_per_byte, 1)}{numbers.NO_BREAK}%): "
-                f"from {numbers.fixed(before.bits_per_byte)} to "
-                f"{numbers.fixed(after.bits_per_byte)}, {_interval(after)}."
+            ends = before.bits_per_byte, after.bits_per_byte
+            yield Markup(
+                "On the {} test text, fine-tuning {} {} bits per byte ({}): from {} to {}, {}."
+            ).format(
+                corpus,
+                gained if ends[1].value <= ends[0].value else lost,
+                _bits(derived("distance", *ends)),
+                number(derived("change", *ends), "signed-percent 1"),
+                _bits(ends[0]),
+                _bits(ends[1]),
+                _interval(after),
             )
 
 
 def _drawn(report: ReportData) -> str:
     """What was drawn with replacement for the intervals of each corpus."""
     kinds = {"groups": "whole groups of documents", "blocks": "blocks of neighbouring tokens"}
-    drawn = {score.corpus: kinds[score.drawn] for score in report.scores}
+    drawn = {each.corpus: kinds[each.metrics["interval"]["drawn"].value] for each in report.scores}
     if len(set(drawn.values())) == 1:
         return next(iter(drawn.values()))
-    return _listed([f"{kind} ({corpus})" for corpus, kind in drawn.items()])
+    return _listed(f"{kind} ({corpus})" for corpus, kind in drawn.items())
 
 
-def _interval(score: Score) -> str:
-    low, high = numbers.fixed(score.low), numbers.fixed(score.high)
-    return f"95{numbers.NO_BREAK}% interval {low} to {high}"
+def _interval(score: Score) -> Markup:
+    return Markup("{} interval {} to {}").format(
+        number(score.confidence, "percent"), _bits(score.low), _bits(score.high)
+    )
 
 
-def floors(report: ReportData) -> Iterator[str]:
+def standings(report: ReportData) -> Iterator[Markup]:
+    """How the last model stands beside the best baseline on the text that it was trained for."""
+    corpus = report.corpora[-1]
+    score = report.score(PRETRAINED if report.domain is None else FINETUNED, corpus.role)
+    if score is None or not corpus.baselines:
+        return
+    best = min(corpus.baselines, key=lambda baseline: float(baseline.bits_per_byte.value))
+    ahead = score.bits_per_byte.value < best.bits_per_byte.value
+    yield Markup(
+        "Of the baselines on the {} test text, {} is best: {} bits per byte, {} {} than the {} "
+        "model."
+    ).format(
+        corpus.role,
+        best.name,
+        _bits(best.bits_per_byte),
+        _bits(derived("distance", score.bits_per_byte, best.bits_per_byte)),
+        "more" if ahead else "fewer",
+        score.model,
+    )
+
+
+def floors(report: ReportData) -> Iterator[Markup]:
     """How far each model is above the entropy of a text, where that is known."""
     for corpus in report.corpora:
         for score in report.scores:
             if corpus.floor is None or score.corpus != corpus.role:
                 continue
-            above = score.bits_per_byte - corpus.floor
-            side = "above" if above >= 0 else "below (this test text is easier than most)"
-            yield (
-                f"On the {corpus.role} test text, the {score.model} model is "
-                f"{numbers.fixed(abs(above))} bits per byte {side} the language’s entropy of "
-                f"{numbers.fixed(corpus.floor)}, which no model can beat on average."
+            above = score.bits_per_byte.value >= corpus.floor.value
+            yield Markup(
+                "On the {} test text, the {} model is {} bits per byte {} the language’s entropy "
+                "of {}, which no model can beat on average."
+            ).format(
+                corpus.role,
+                score.model,
+                _bits(derived("distance", score.bits_per_byte, corpus.floor)),
+                "above" if above else "below (this test text is easier than most)",
+                _bits(corpus.floor),
             )
 
 
-def flags(report: ReportData) -> Iterator[str]:
+def flags(report: ReportData) -> Iterator[Markup]:
     """Every place where a baseline needs fewer bits than a model, said as plainly as a win."""
     for corpus in report.corpora:
         for score in report.scores:
             if score.corpus != corpus.role:
                 continue
-            ahead = {
-                name: numbers.fixed(bits)
-                for name, bits in corpus.baselines.items()
-                if bits <= score.bits_per_byte
-            }
+            ahead = [
+                baseline
+                for baseline in corpus.baselines
+                if baseline.bits_per_byte.value <= score.bits_per_byte.value
+            ]
             if ahead:
                 seen = corpus.role == "base" or score.model == FINETUNED
-                unseen = "" if seen else ", which this model has not seen"
-                needs = [f"{name} {bits}" for name, bits in ahead.items()]
-                needs[0] = needs[0].replace(" ", " needs ")
-                yield (
-                    f"The {score.model} model loses on the {corpus.role} test text: it needs "
-                    f"{numbers.fixed(score.bits_per_byte)} bits per byte. Given the {corpus.role} "
-                    f"corpus’s training text{unseen}, {_listed(needs)}."
+                needs = [Markup("{} {}").format(b.name, _bits(b.bits_per_byte)) for b in ahead]
+                needs[0] = Markup("{} needs {}").format(
+                    ahead[0].name, _bits(ahead[0].bits_per_byte)
+                )
+                yield Markup(
+                    "The {} model loses on the {} test text: it needs {} bits per byte. Given the "
+                    "{} corpus’s training text{}, {}."
+                ).format(
+                    score.model,
+                    corpus.role,
+                    _bits(score.bits_per_byte),
+                    corpus.role,
+                    "" if seen else ", which this model has not seen",
+                    _listed(needs),
                 )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+def _listed(names: Iterable[str]) -> str:
+    *others, last = names
+    return Markup(" and ").join(filter(None, (Markup(", ").join(others), last)))
 
 
 @dataclass(frozen=True)
@@ -352,9 +469,9 @@ class Bar:
     `low` and `high` are the ends of its 95 % interval on the same scale; None where there is none.
     """
 
-    label: str
+    label: str | Traced
     kind: Literal["pretrained", "finetuned", "baseline"]
-    bits_per_byte: float
+    bits_per_byte: Traced
     share: float
     best: bool
     low: float | None = None
@@ -364,75 +481,32 @@ class Bar:
 def bars(report: ReportData, corpus: Corpus) -> list[Bar]:
     """Models and baselines on one corpus's test part, on a scale that both corpora share."""
     longest = max(
-        [score.high for score in report.scores]
-        + [bits for each in report.corpora for bits in each.baselines.values()]
+        [score.high.value for score in report.scores]
+        + [each.bits_per_byte.value for one in report.corpora for each in one.baselines]
     )
     own = [score for score in report.scores if score.corpus == corpus.role]
-    least = min([score.bits_per_byte for score in own] + list(corpus.baselines.values()))
+    least = min(
+        [score.bits_per_byte.value for score in own]
+        + [each.bits_per_byte.value for each in corpus.baselines]
+    )
     return [
         Bar(
             score.model,
             "finetuned" if score.model == FINETUNED else "pretrained",
             score.bits_per_byte,
-            score.bits_per_byte / longest,
-            score.bits_per_byte == least,
-            score.low / longest,
-            score.high / longest,
+            score.bits_per_byte.value / longest,
+            score.bits_per_byte.value == least,
+            score.low.value / longest,
+            score.high.value / longest,
         )
         for score in own
     ] + [
-        Bar(name, "baseline", bits, bits / longest, bits == least)
-        for name, bits in corpus.baselines.items()
+        Bar(
+            each.name,
+            "baseline",
+            each.bits_per_byte,
+            each.bits_per_byte.value / longest,
+            each.bits_per_byte.value == least,
+        )
+        for each in corpus.baselines
     ]
-
-
-# --- how things are written -----------------------------------------------------------------
-
-
-def setting_sections(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Nested settings as sections of (dotted name, value) rows; single values come first."""
-    single = [(name, _written(value)) for name, value in settings.items() if not _nested(value)]
-    sections = [("experiment", single)] if single else []
-    return sections + [
-        (name, list(_flat(value, ""))) for name, value in settings.items() if _nested(value)
-    ]
-
-
-def _nested(value: Any) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _flat(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
-    for name, value in settings.items():
-        if _nested(value):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", _written(value)
-
-
-def _written(value: Any) -> str:
-    """A setting as YAML would have it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(repr(item) if isinstance(item, str) else _written(item) for item in value)
-    return str(value)
-
-
-def inline_svg(svg: str, name: str, label: str) -> Markup:
-    """SVG text of a figure, made fit to stand inside a page beside others.
-
-    Takes off the XML head, makes the ids the figure's own, lets the page decide the width, and
-    names the figure to those who cannot see it.
-    """
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
-    body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
-    head, rest = body.split(">", 1)
-    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
-    return Markup("{}{}>{}").format(
-        Markup(head), Markup(' role="img" aria-label="{}"').format(label), Markup(rest)
-    )

@@ -3,6 +3,7 @@
 A page holds everything that it shows, styles and figures, and needs no script and no network.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **names: Any) -> str:
     """The page that a template makes of these names. All text is escaped, `Markup` is taken as is.
 
-    `css` stands for the style sheet.
+    `css` stands for the style sheet, and the filter `inline` is `inline_svg`.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -26,6 +27,23 @@ def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **names: 
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= filters
+    environment.filters |= {"inline": inline_svg, **filters}
     css = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
     return environment.get_template(template).render(css=css, **names)
+
+
+def inline_svg(svg: str, name: str, label: str) -> Markup:
+    """SVG text of a figure, made fit to stand inside a page beside others.
+
+    Takes off the XML head, makes the ids the figure's own, lets the page decide the width, and
+    names the figure to those who cannot see it.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
+    body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
+    head, rest = body.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    return Markup("{}{}>{}").format(
+        Markup(head), Markup(' role="img" aria-label="{}"').format(label), Markup(rest)
+    )

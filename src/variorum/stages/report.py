@@ -1,26 +1,34 @@
 """report: the page of one experiment, and the numbers that DVC compares."""
 
 import json
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from variorum.config import STAGES, ReportStage
-from variorum.evaluation.legible import token_label
-from variorum.evaluation.verdicts import Case
+from variorum.config import STAGES
+from variorum.corpus import documents
 from variorum.report import page
-from variorum.report.adoption import MARK, Adoption
+from variorum.report.adoption import MARK
+from variorum.report.costs import cost
 from variorum.report.figures.captions import FIGURES, PROVENANCE
 from variorum.report.figures.provenance import Node, provenance_graph
 from variorum.report.page import FINETUNED, PRETRAINED, Corpus, ReportData, Role
+from variorum.report.traced import (
+    Traced,
+    derived,
+    in_manifest,
+    numbers_csv,
+    of_file,
+    of_manifest,
+)
+from variorum.report.words import words
 from variorum.store import Result
 from variorum.task import Task
+from variorum.tokenizer.derivation import count_words
 from variorum.tokenizer.files import load as load_tokenizer
 
 MODELS = {"pretrained": PRETRAINED, "finetuned": FINETUNED}
 SIDES: tuple[Role, ...] = ("base", "domain")
-LONGEST_TOKENS = 12
 IMPORTED = "imported"
 PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of `curves.csv`
 
@@ -29,12 +37,18 @@ OF_TRAININGS = ("curves", "dynamics")  # not there for a model that was imported
 
 
 def run(task: Task) -> None:
-    """Write `report.html`, the `provenance.svg` in it, `metrics.json` and `curves.csv`."""
+    """Write `report.html`, all of its numbers as `numbers.csv`, `metrics.json` and `curves.csv`.
+
+    Also what the page shows and no other result holds: `words.json` and `provenance.svg`.
+    """
     (task.output / PROVENANCE_FILE).write_text(_provenance_graph(task), encoding="utf-8")
-    data = _report(task)
-    (task.output / "report.html").write_text(page.render(data), encoding="utf-8")
-    content = json.dumps(_metrics(task), indent=2, sort_keys=True) + "\n"
-    (task.output / "metrics.json").write_text(content, encoding="utf-8")
+    for name, content in {"words": _words(task), "metrics": _metrics(task)}.items():
+        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        (task.output / f"{name}.json").write_text(text, encoding="utf-8")
+    rendered = page.render(_report(task))
+    (task.output / "report.html").write_text(rendered, encoding="utf-8")
+    (task.output / "numbers.csv").write_text(numbers_csv(rendered), encoding="utf-8")
+    task.run["costs"] = [cost(name, result) for name, result in _trained(task).items()]
     logs = [
         pd.read_csv(result.file("metrics.csv")).assign(training=name)
         for name, result in _trained(task).items()
@@ -56,14 +70,26 @@ def _sides(task: Task) -> list[Role]:
     return [side for side in SIDES if f"text_{side}" in task.inputs]
 
 
+def _key(result: Result) -> Traced:
+    return of_manifest(result, "key")
+
+
+def _spec(result: Result) -> Traced:
+    """The settings that it was made with."""
+    return of_manifest(result, "spec")["settings"]
+
+
 def _report(task: Task) -> ReportData:
-    settings = task.settings(ReportStage)
-    corpora = {side: _corpus(task, side, settings.notes.get(side)) for side in _sides(task)}
+    ref = task.spec.ref
+    own = in_manifest(ref, {"key": ref.key, "spec": task.spec.as_data()})
+    settings = own["spec"]["settings"]
+    corpora = {side: _corpus(task, side, settings) for side in _sides(task)}
+    model = list(_models(task).values())[-1]
     return ReportData(
-        title=settings.title,
-        experiment=settings.experiment,
-        key=task.spec.ref.key,
-        command=settings.command,
+        title=settings["title"],
+        experiment=settings["experiment"],
+        key=own["key"],
+        command=settings["command"],
         base=corpora["base"],
         domain=corpora.get("domain"),
         scores=tuple(
@@ -72,14 +98,20 @@ def _report(task: Task) -> ReportData:
             for name in _models(task)
         ),
         tokenizer=_tokenizer(task),
-        trainings=tuple(_training(MODELS[name], each) for name, each in _trained(task).items()),
+        architecture=of_file(model, "config.json"),
+        parameters=of_file(model, "metrics.json")["parameters"],
+        trainings=tuple(
+            page.Training(MODELS[name], of_file(each, "metrics.json"), _key(each))
+            for name, each in _trained(task).items()
+        ),
         imported=_imported(task.inputs["pretrained"]),
         samples=_samples(task),
         stress=tuple(
             page.Stress(
                 MODELS[name],
-                result.ref.key,
-                tuple(Case(**case) for case in result.json("cases.json")),
+                of_file(result, "cases.json"),
+                _spec(result)["stress"],
+                _key(result),
             )
             for name, result in ((n, task.inputs[f"stress_{n}"]) for n in _models(task))
         ),
@@ -89,135 +121,91 @@ def _report(task: Task) -> ReportData:
     )
 
 
-def _figures(task: Task) -> Iterator[page.PageFigure]:
-    figures = task.inputs["figures"]
-    for name, (title, caption) in FIGURES.items():
-        if name not in OF_TRAININGS or _trained(task):
-            svg = figures.file(f"{name}.svg").read_text(encoding="utf-8")
-            yield page.PageFigure(name, title, caption, svg, figures.ref.key)
+def _figures(task: Task) -> tuple[page.PageFigure, ...]:
+    result = task.inputs["figures"]
+    return tuple(
+        page.PageFigure(name, title, caption, _svg(result, f"{name}.svg"), _key(result))
+        for name, (title, caption) in FIGURES.items()
+        if name not in OF_TRAININGS or _trained(task)
+    )
 
 
 def _provenance_figure(task: Task) -> page.PageFigure:
+    """The graph, which is a file of the report itself."""
+    ref = task.spec.ref
     svg = (task.output / PROVENANCE_FILE).read_text(encoding="utf-8")
-    return page.PageFigure("provenance", *PROVENANCE, svg, task.spec.ref.key)
-
-
-def _corpus(task: Task, side: Role, note: str | None) -> Corpus:
-    text, download = task.inputs[f"text_{side}"], task.inputs[f"source_{side}"]
-    facts = download.json("facts.json")
-    metrics = task.inputs[f"pretrained_on_{side}"].json("metrics.json")
-    return Corpus(
-        role=side,
-        title=_title(download.spec.settings["source"]),
-        funnel=tuple(
-            page.FunnelStep(
-                step["name"],
-                step["documents_kept"],
-                step["dropped"],
-                step["bytes_kept"],
-                step["bytes_in"] - step["bytes_kept"],
-                step["explanation"],
-                tuple(page.Dropped(**example) for example in step["examples"]),
-            )
-            for step in [*facts["steps"], *text.json("funnel.json")["steps"]]
-        ),
-        splits=tuple(
-            page.Split(name, part["documents"], part["bytes"], part["overlap"])
-            for name, part in text.json("splits.json").items()
-        ),
-        baselines={
-            "bz2": metrics["baselines"]["bz2"],
-            "xz": metrics["baselines"]["xz"],
-            f"{metrics['ngram_order']}-gram": metrics["baselines"]["ngram"],
-        },
-        note=note,
-        facts=tuple(facts["notes"]),
-        floor=facts["entropy"],
+    traced = Traced(svg, (f"{ref}/{PROVENANCE_FILE}",))
+    return page.PageFigure(
+        "provenance", *PROVENANCE, traced, in_manifest(ref, {"key": ref.key})["key"]
     )
 
 
-def _title(source: Mapping[str, Any]) -> str:
-    """What a source is called in a sentence."""
-    match source["kind"]:
-        case "python-package":
-            return f"{source['part']} of {source['package']} {source['version']}"
-        case "url":
-            return str(source["url"])
-        case "arxiv":
-            return f"abstracts that arXiv finds for “{source['query']}”"
-        case "genius":
-            return f"lyrics of {', '.join(source['artists'])}"
-        case "synthetic":
-            return (
-                f"a made-up language of {source['alphabet_size']} letters, "
-                f"{source['order']} of which decide the next"
-            )
-        case _:
-            return str(source["path"])
+def _svg(result: Result, name: str) -> Traced:
+    """A figure, which is traced as a whole file."""
+    return Traced(result.file(name).read_text(encoding="utf-8"), (f"{result.ref}/{name}",))
+
+
+def _corpus(task: Task, side: Role, settings: Traced) -> Corpus:
+    text, download = task.inputs[f"text_{side}"], task.inputs[f"source_{side}"]
+    facts = of_file(download, "facts.json")
+    metrics = of_file(task.inputs[f"pretrained_on_{side}"], "metrics.json")
+    baselines = metrics["baselines"]
+    notes = settings["notes"]
+    return Corpus(
+        role=side,
+        title=derived("title", _spec(download)["source"]),
+        steps=(*facts["steps"], *of_file(text, "funnel.json")["steps"]),
+        splits=of_file(text, "splits.json"),
+        baselines=(
+            page.Baseline(baselines["bz2"].name, baselines["bz2"]),
+            page.Baseline(baselines["xz"].name, baselines["xz"]),
+            page.Baseline(derived("gram", metrics["ngram_order"]), baselines["ngram"]),
+        ),
+        note=notes[side] if side in notes.value else None,
+        facts=tuple(facts["notes"]),
+        floor=facts["entropy"] if facts["entropy"].value is not None else None,
+    )
 
 
 def _score(evaluation: Result, model: str, side: Role) -> page.Score:
-    metrics = evaluation.json("metrics.json")
-    return page.Score(
-        model=model,
-        corpus=side,
-        bits_per_byte=metrics["bits_per_byte"],
-        nats_per_token=metrics["nats_per_token"],
-        perplexity=metrics["perplexity"],
-        tokens=metrics["tokens"],
-        n_bytes=metrics["bytes"],
-        key=evaluation.ref.key,
-        low=metrics["interval"]["low"],
-        high=metrics["interval"]["high"],
-        top_1=metrics["accuracy"]["top_1"],
-        top_5=metrics["accuracy"]["top_5"],
-        calibration_error=metrics["calibration_error"],
-        memorized=metrics["memorization"]["written_share"],
-        memorized_test=metrics["memorization"]["test_share"],
-        drawn=metrics["interval"]["drawn"],
-    )
+    return page.Score(model, side, of_file(evaluation, "metrics.json"), _key(evaluation))
+
+
+def _words(task: Task) -> dict[str, Any]:
+    """What the tokenizer did to the words of the base corpus's train part."""
+    tokenizer = load_tokenizer(task.inputs["tokenizer"].file("tokenizer.json"))
+    train = documents.read(task.inputs["text_base"].file("train.jsonl"))
+    return words(tokenizer, count_words(document.text for document in train))
 
 
 def _tokenizer(task: Task) -> page.TokenizerFacts:
     result = task.inputs["tokenizer"]
-    tokenizer = load_tokenizer(result.file("tokenizer.json"))
-    spellings = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
-    longest = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
+    model = of_file(result, "tokenizer.json")["model"]
     scores = {
-        side: task.inputs[f"pretrained_on_{side}"].json("metrics.json") for side in _sides(task)
+        side: of_file(task.inputs[f"pretrained_on_{side}"], "metrics.json") for side in _sides(task)
     }
+    found = json.loads((task.output / "words.json").read_text(encoding="utf-8"))
     return page.TokenizerFacts(
-        kind=result.json("tokenizer.json")["model"]["variorum_kind"],
-        vocab_size=tokenizer.vocab_size,
-        bytes_per_token={side: m["bytes"] / m["tokens"] for side, m in scores.items()},
-        key=result.ref.key,
-        longest=tuple(token_label(spelling) for spelling in longest[:LONGEST_TOKENS]),
-    )
-
-
-def _training(name: str, result: Result) -> page.Training:
-    metrics = result.json("metrics.json")
-    return page.Training(
-        name=name,
-        parameters=metrics["parameters"],
-        steps=metrics["steps"],
-        tokens=metrics["tokens_seen"],
-        kept_step=metrics["chosen_step"],
-        val_loss=metrics["chosen_val_loss"],
-        key=result.ref.key,
+        kind=model["variorum_kind"].value,
+        vocab_size=derived("length", model["vocab"]),
+        bytes_per_token={
+            side: derived("ratio", metrics["bytes"], metrics["tokens"])
+            for side, metrics in scores.items()
+        },
+        words=Traced(found, (f"{task.spec.ref}/words.json#",)),
+        key=_key(result),
     )
 
 
 def _imported(result: Result) -> page.Imported | None:
     if result.ref.stage != IMPORTED:
         return None
-    chosen = result.spec.settings["imported"]
-    parameters = result.json("metrics.json")["parameters"]
-    return page.Imported(chosen["path"], chosen["sha256"], parameters, result.ref.key)
+    chosen = _spec(result)["imported"]
+    return page.Imported(chosen["path"], chosen["sha256"], _key(result))
 
 
 def _samples(task: Task) -> tuple[page.Sample, ...]:
-    written = [task.inputs[f"stress_{name}"].json("samples.json") for name in _models(task)]
+    written = [of_file(task.inputs[f"stress_{name}"], "samples.json") for name in _models(task)]
     before, after = written[0], written[1] if len(written) > 1 else None
     return tuple(
         page.Sample(first["prompt"], first["text"], after[index]["text"] if after else None)
@@ -232,9 +220,9 @@ def _provenance(task: Task) -> tuple[page.Provenance, ...]:
     return tuple(
         page.Provenance(
             ref.stage,
-            ref.key,
-            tuple((name, str(needed)) for name, needed in sorted(result.spec.upstream.items())),
-            Adoption.of(result.adopted),
+            _key(result),
+            of_manifest(result, "spec")["upstream"],
+            of_manifest(result, "adopted") if result.adopted is not None else None,
         )
         for ref, result in sorted(
             results.items(), key=lambda item: (order.index(item[0].stage), item[0].key)
@@ -265,7 +253,7 @@ def _label(name: str) -> str:
     return MODELS.get(side, side)
 
 
-def _settings(task: Task) -> dict[str, Any]:
+def _settings(task: Task) -> dict[str, Traced]:
     """What was set, by stage; the two corpora and trainings under names of their own."""
     names = {
         "source_base": "base source",
@@ -281,11 +269,7 @@ def _settings(task: Task) -> dict[str, Any]:
     if task.inputs["pretrained"].ref.stage == IMPORTED:
         del names["tokenizer"]
         names["pretrained"] = "imported model"
-    return {
-        shown: dict(task.inputs[name].spec.settings)
-        for name, shown in names.items()
-        if name in task.inputs
-    }
+    return {shown: _spec(task.inputs[name]) for name, shown in names.items() if name in task.inputs}
 
 
 def _metrics(task: Task) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from variorum.report.ablation.html import html
 from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import AblationTable, Question, ablation_table
 from variorum.report.adoption import Adoption
+from variorum.report.costs import cost
 from variorum.report.figures import ablation as figures
 from variorum.store import Result
 from variorum.task import Task
@@ -54,7 +55,8 @@ def run(task: Task) -> None:
     drawn = dict(_figures(task, settings, table))
     for name, text in written_files(table, drawn).items():
         (task.output / name).write_text(text, encoding="utf-8")
-    task.run["costs"] = [_cost(task, each) for each in settings.runs]
+    names = [f"{each.run}/{each.seed}" for each in settings.runs]
+    task.run["costs"] = [cost(name, task.inputs[f"{name}/model"]) for name in names]
     for sentence in written.findings(table):
         task.progress.say(sentence)
 
@@ -70,6 +72,8 @@ def question_of(settings: TableStage) -> Question:
         command=settings.command,
         lower_is_better=METRICS[settings.metric] == "lower",
         tuned=settings.tuned,
+        codes=settings.codes,
+        edited=settings.edited,
     )
 
 
@@ -171,10 +175,3 @@ def _curve(model: Result, encoded: Result) -> pd.DataFrame:
             "bits_per_byte": log["val_loss"] * tokens_a_byte / math.log(2),
         }
     )
-
-
-def _cost(task: Task, each: TableRun) -> dict[str, object]:
-    """How long the judged training of a run took, and where."""
-    run = task.inputs[f"{each.run}/{each.seed}/model"].run
-    told = ("seconds", "tokens_per_second", "processes", "device", "processor", "cores")
-    return {"run": f"{each.run}/{each.seed}", **{name: run.get(name) for name in told}}

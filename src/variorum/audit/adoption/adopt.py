@@ -310,7 +310,7 @@ class _Adoption:
 
     def _refuse_new_edits(self) -> None:
         """Raise `VariorumError` if the code was edited since the plan was made."""
-        for node in (match.node for match in self.matches.values()):
+        for node in (match.node for match in self.matches.values() if not match.node.tree):
             parts = old_code.components_of(node.spec) or ()
             function = f"variorum.stages.{node.ref.stage}:run"
             if fingerprint(function, parts, self.package).digest != node.spec.code:

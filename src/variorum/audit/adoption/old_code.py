@@ -18,11 +18,11 @@ from pathlib import Path
 
 from variorum.audit.adoption import whole
 from variorum.audit.checks.compare import compare
-from variorum.audit.git import git, put_into, running
 from variorum.config import STAGES, LocalSource, chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment
 from variorum.fingerprint import fingerprint
+from variorum.git import git, put_into, running
 from variorum.plan import SIDES, Node, plan_experiment
 from variorum.progress import Progress
 from variorum.sources import LOCK

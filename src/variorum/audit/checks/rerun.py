@@ -5,14 +5,19 @@ of its own (`rules`), which is said with the outcome.
 """
 
 import shutil
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from variorum import runner
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import ablation_names, load_ablation
 from variorum.audit.checks.choice import Choice, holds_anything
 from variorum.audit.checks.compare import Comparison, compare
 from variorum.audit.checks.platforms import platform_differences
@@ -21,10 +26,13 @@ from variorum.audit.checks.verify import none_of
 from variorum.audit.scratch import RERUNNING, RERUNS
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.fingerprint import Fingerprint
+from variorum.git import running
 from variorum.machine import Machine
+from variorum.plan import Node
 from variorum.progress import Progress
 from variorum.store import Ref, Result, Spec, Store, StoreError, sha256_of
 from variorum.task import Task
+from variorum.trees import Tree
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,7 @@ def rerun_all(choice: Choice, here: Machine) -> Iterator[Rerun | Refused]:
     if not any(here_are.values()):
         raise VariorumError(f"nothing to run again: {none_of(choice.refs)}")
     took = {ref: _seconds(store, ref) for ref in choice.refs}
+    by_others = made_by_others(store.root, choice.refs)
     progress = Progress("rerun")
     with progress.counting(sum(took.values()), "seconds, as it took to make them,"):
         for ref in choice.refs:
@@ -107,7 +116,7 @@ def rerun_all(choice: Choice, here: Machine) -> Iterator[Rerun | Refused]:
                 yield Refused(ref, "it is not here", passed=not choice.named)
                 continue
             try:
-                yield rerun(store, ref, here, Progress(f"rerun {ref}"))
+                yield rerun(store, ref, here, Progress(f"rerun {ref}"), by_others.get(ref))
             except Stopped:
                 raise
             except VariorumError as error:
@@ -122,27 +131,32 @@ def _seconds(store: Store, ref: Ref) -> int:
     return 0
 
 
-def rerun(store: Store, ref: Ref, here: Machine, progress: Progress) -> Rerun:
-    """Compute a result again, beside the store, by the code as it is now, and compare.
+def rerun(
+    store: Store, ref: Ref, here: Machine, progress: Progress, planned: Node | None = None
+) -> Rerun:
+    """Compute a result again, beside the store, and compare.
 
-    Raises `VariorumError` if the result or one that it is made from is not here, or if its stage
-    no longer takes its settings.
+    It is done by the code as it is now, or by the tree that it is `planned` with. Raises
+    `VariorumError` if the result or one that it is made from is not here, or if its stage does not
+    take its settings.
     """
     stored = store.open(ref)
     spec, label = stored.spec, stored.run.get("label", "")
-    code = _current_code(spec)
-    notes = tuple(_not_as_before(stored, code))
+    code = planned.code if planned else _current_code(spec)
+    tree = planned.tree if planned else None
+    notes = tuple(_not_as_before(stored, code, tree))
     inputs = {name: _upstream(store, ref, upstream) for name, upstream in spec.upstream.items()}
     folder = store.root / RERUNS
     waiting = "waits for another one to end"
     with clear_about_storage(), store.locked(RERUNNING, lambda: progress.say(waiting)):
         begun = time.monotonic()
         shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
-        output = folder / "output"
-        output.mkdir(parents=True)
-        task = Task(spec, inputs, store.root, output, folder, here, progress)
         try:
-            run = runner.compute(store, task)
+            output, run = (
+                _made_by(tree, store, stored, folder, here)
+                if tree
+                else _made(store, spec, inputs, folder, here, progress)
+            )
             comparison = compare(stored.folder, output)
             elsewhere = platform_differences(stored.run, run, code.libraries)
             rule, passed = judged(stored, output, comparison, elsewhere)
@@ -156,6 +170,67 @@ def rerun(store: Store, ref: Ref, here: Machine, progress: Progress) -> Rerun:
     return Rerun(ref, label, seconds, comparison, notes, rule, passed)
 
 
+def _made(
+    store: Store,
+    spec: Spec,
+    inputs: Mapping[str, Result],
+    folder: Path,
+    here: Machine,
+    progress: Progress,
+) -> tuple[Path, Mapping[str, Any]]:
+    """What the code that is here makes of a spec, and how it ran."""
+    output = folder / "output"
+    output.mkdir(parents=True)
+    task = Task(spec, inputs, store.root, output, folder, here, progress)
+    return output, runner.compute(store, task)
+
+
+def _made_by(
+    tree: Tree, store: Store, stored: Result, folder: Path, here: Machine
+) -> tuple[Path, Mapping[str, Any]]:
+    """What another tree's package makes of a result's spec, in a project of its own."""
+    beside = Store(folder)
+    folder.mkdir(parents=True)
+    for upstream in stored.spec.upstream.values():
+        beside.folder(upstream).parent.mkdir(parents=True, exist_ok=True)
+        if not beside.folder(upstream).exists():
+            beside.folder(upstream).symlink_to(store.folder(upstream))
+    for path in store.root.iterdir():
+        if path.name not in ("results", "scratch") and not path.name.startswith("."):
+            (folder / path.name).symlink_to(path)
+    runner.hand_over(beside, stored.spec, str(stored.run.get("label", "")))
+    options = ["--processes", str(here.processes)]
+    options += ["--device", here.device] if here.device != "cpu" else []  # older code knows none
+    program = "from variorum.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", str(stored.ref), *options],
+        cwd=folder,
+        env=running(tree.package.parent),
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise VariorumError(f"{tree.name} made it, and cannot now: {said}")
+    made = beside.open(stored.ref)
+    return made.folder, made.run
+
+
+def made_by_others(root: Path, refs: Iterable[Ref]) -> dict[Ref, Node]:
+    """Of these results, those that an ablation has another tree's code make."""
+    wanted = set(refs)
+    found: dict[Ref, Node] = {}
+    for name in ablation_names(root):
+        with suppress(VariorumError):  # what cannot be planned names no code
+            loaded = load_ablation(root, name)
+            if any(variant.code for variant in loaded.variants.values()):
+                plan = plan_ablation(loaded, root, offline=True)
+                found |= {node.ref: node for node in plan if node.tree and node.ref in wanted}
+    return found
+
+
 def _current_code(spec: Spec) -> Fingerprint:
     code = runner.current_code(spec)
     if code is None:
@@ -166,8 +241,10 @@ def _current_code(spec: Spec) -> Fingerprint:
     return code
 
 
-def _not_as_before(stored: Result, code: Fingerprint) -> Iterator[str]:
+def _not_as_before(stored: Result, code: Fingerprint, tree: Tree | None) -> Iterator[str]:
     """What the rerun tests beside the result: that it was rightly adopted, or the code of now."""
+    if tree is not None:
+        yield f"made by the code {tree.name}, and by it again"
     if stored.adopted is not None:
         yield f"it was adopted from {stored.adopted['from']}: this is the first time it is made"
     if code.digest != stored.spec.code:

@@ -3,7 +3,8 @@
 Every file is hashed and held against its manifest, the manifest against its key and its copy, and
 what it notes of its inputs against the results that are here, up to the sources. What no manifest
 lists is checked otherwise: `run.json` holds a seal over itself and `code.json`, and the definitions
-in that must have the fingerprint that the key stands on.
+in that must have the fingerprint that the key stands on. What a report's page says is held against
+the files that it names as the source of each number.
 
 Damage is what was not so when a result was published. That an upstream is not here, that a source
 has changed since, or that this is another platform is said, and is no damage.
@@ -23,6 +24,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from variorum import machine, runner, sources
+from variorum.audit.checks import traced
 from variorum.audit.checks.choice import Choice, holds_anything, with_upstream
 from variorum.audit.checks.manifests import DIGITS, NOT_LISTED, Copy, File, Manifest
 from variorum.audit.checks.platforms import platform_differences
@@ -75,7 +77,8 @@ class Damage:
 class Findings:
     """What was looked at and what was found.
 
-    notes: what is worth knowing and no damage. warnings: how this platform differs.
+    notes: what is worth knowing and no damage. warnings: how this platform differs. traced: numbers
+    and texts of reports' pages that stand where the pages say.
     """
 
     results: int
@@ -85,6 +88,7 @@ class Findings:
     damage: tuple[Damage, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    traced: int = 0
 
     def lines(self) -> Iterator[str]:
         """Everything for people, the summary last."""
@@ -92,6 +96,8 @@ class Findings:
         yield from (f"  {remedy}" for remedy in dict.fromkeys(each.remedy for each in self.damage))
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"warning: {warning}" for warning in self.warnings)
+        if self.traced:
+            yield f"{self.traced:,} numbers and texts of pages stand where the pages say"
         state = f"{len(self.damage)} damaged" if self.damage else "all as published"
         yield (
             f"{self.results:,} results, {self.files:,} files, {self.n_bytes / 1e6:,.1f} MB "
@@ -113,6 +119,7 @@ def verify(choice: Choice, progress: Progress) -> Findings:
         raise VariorumError(f"nothing to verify: {none_of(choice.refs)}")
     audit.check()
     audit.check_pages(choice.pages)
+    audit.follow_pages()
     files = [file for copy in audit.own.values() for file in copy.files.values()]
     return Findings(
         results=len(audit.own),
@@ -122,6 +129,7 @@ def verify(choice: Choice, progress: Progress) -> Findings:
         damage=tuple(audit.damage.values()),
         notes=tuple(audit.notes()),
         warnings=tuple(audit.warnings()),
+        traced=audit.traced,
     )
 
 
@@ -153,6 +161,7 @@ class _Audit:
         self.changed: list[str] = []
         self.out_of_place: list[str] = []
         self.unsealed = 0
+        self.traced = 0
         self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
 
     def check(self) -> None:
@@ -338,6 +347,25 @@ class _Audit:
                     self.changed.append(f"{page} is that of {other}, not of {ref}; {again}")
                 else:
                     self._found(Damage(page, f"is not {name} of {ref}", again))
+
+    def follow_pages(self) -> None:
+        """Hold what reports' pages say against the files that they name, if all files are sound.
+
+        Pages that name none are of before they did; an adopted report names results of other keys.
+        """
+        for ref in self.own:
+            if ref.stage != "report" or self.damage or ref in self.adopted:
+                continue
+            traces = traced.check(self.store, ref)
+            if not traces.followed:
+                continue
+            self.traced += traces.followed - len(traces.faults)
+            for fault in traces.faults[:1]:
+                place = (self.store.folder(ref) / traced.PAGE).relative_to(self.store.root)
+                others = f", and {len(traces.faults) - 1} more" if len(traces.faults) > 1 else ""
+                self._found(
+                    Damage(place.as_posix(), f"says {fault}{others}", self.store.remedy(ref))
+                )
 
     def _expected(self, ref: Ref, name: str) -> str | None:
         """The hash of a result's file by its manifest; None if that is not here."""

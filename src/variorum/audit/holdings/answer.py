@@ -44,12 +44,14 @@ class Answer:
     kept: results that are kept, by name and seed.
     faults: one line for each experiment or ablation that cannot be planned.
     texts: files that keys stand on.
+    codes: other states of the code that its ablations run, as they name them.
     """
 
     serves: Mapping[Ref, tuple[str, ...]] = field(default_factory=dict)
     kept: Mapping[str, Ref] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
     texts: tuple[Text, ...] = ()
+    codes: tuple[str, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -59,6 +61,7 @@ class Answer:
             "kept": {name: str(ref) for name, ref in self.kept.items()},
             "faults": list(self.faults),
             "texts": [[path, list(suffixes)] for path, suffixes in self.texts],
+            "codes": list(self.codes),
         }
 
     @classmethod
@@ -71,6 +74,7 @@ class Answer:
             {name: Ref.parse(ref) for name, ref in data["kept"].items()},
             tuple(data["faults"]),
             tuple((path, tuple(suffixes)) for path, suffixes in data["texts"]),
+            tuple(data.get("codes", ())),  # older code knows none
         )
 
 
@@ -101,6 +105,7 @@ class _Collected:
         self._serves: dict[Ref, list[str]] = {}
         self._faults: dict[str, None] = {}
         self._texts: dict[Text, None] = {}
+        self._codes: dict[str, None] = {}
 
     def experiment(self, name: str, loaded: LoadedExperiment) -> None:
         self._note_texts([loaded])
@@ -109,6 +114,7 @@ class _Collected:
     def ablation(self, name: str) -> None:
         loaded = load_ablation(self.root, name)
         self._note_texts(loaded.experiments)
+        self._codes |= {variant.code: None for variant in loaded.variants.values() if variant.code}
         self._note(name, plan_ablation(loaded, self.root, offline=True))
 
     @contextmanager
@@ -137,7 +143,8 @@ class _Collected:
 
     def answer(self) -> Answer:
         serves = {ref: tuple(names) for ref, names in self._serves.items()}
-        return Answer(serves, self.kept, tuple(self._faults), tuple(self._texts))
+        codes = tuple(self._codes)
+        return Answer(serves, self.kept, tuple(self._faults), tuple(self._texts), codes)
 
 
 if __name__ == "__main__":

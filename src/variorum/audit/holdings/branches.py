@@ -26,13 +26,14 @@ from tqdm import tqdm
 
 from variorum import machine
 from variorum.atomic import write_atomically
-from variorum.audit.git import put_into, running
 from variorum.audit.holdings.answer import Answer, Text
 from variorum.audit.holdings.trees import WITHOUT_RESULTS, Tree, untracked
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
+from variorum.git import put_into, running
 from variorum.sources import LOCK
 from variorum.store import Ref, Store
+from variorum.trees import PATCHES, digest
 
 MEMORY = "scratch/needs"
 """Answers, and the folders that branches are put into while they are asked."""
@@ -163,7 +164,8 @@ def _remembered(project: _Project, tree: Tree, memory: Path) -> Answer | None:
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):  # never asked, or cut off
         known = json.loads(memory.read_text(encoding="utf-8"))
         answer, texts = Answer.from_data(known["answer"]), _Texts(**known["texts"])
-        if texts.are_still_here(project.root):
+        same_code = known.get("codes", {}) == _commits(project.root, answer)
+        if same_code and texts.are_still_here(project.root):
             return texts.checked(project.root, answer)
     return None
 
@@ -181,7 +183,8 @@ def _ask(project: _Project, tree: Tree, memory: Path) -> Answer:
     finally:
         shutil.rmtree(target, ignore_errors=True)
     if not answer.faults:  # which may pass, as that something kept is not here
-        content = {"answer": answer.as_data(), "texts": asdict(texts)}
+        codes = _commits(project.root, answer)
+        content = {"answer": answer.as_data(), "texts": asdict(texts), "codes": codes}
         write_atomically(memory, json.dumps(content).encode())
     return texts.checked(project.root, answer)
 
@@ -206,6 +209,16 @@ def _run(target: Path) -> Answer:
     except (ValueError, KeyError, TypeError, AttributeError):
         said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
         raise VariorumError(f"its code gave no answer but said: {said}") from None
+
+
+def _commits(root: Path, answer: Answer) -> dict[str, str | None]:
+    """The code that branches, tags and commits stand for, of those that an answer's tree names."""
+    found: dict[str, str | None] = {}
+    for text in answer.codes:
+        if not text.endswith(PATCHES):  # which lie in the tree itself
+            with suppress(VariorumError):
+                found[text] = digest(root, text)
+    return found
 
 
 # Texts that git does not hold

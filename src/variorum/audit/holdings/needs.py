@@ -32,6 +32,7 @@ class Needs:
     unknown: branches of which nothing is known, with the reason.
     lost: kept results of which it is not known what they stand on, by what they are kept as.
     n_branches: how many states of the project counted beside the working tree.
+    codes: other states of the code that ablations here run, as they name them.
     """
 
     serves: Mapping[Ref, tuple[str, ...]]
@@ -40,6 +41,7 @@ class Needs:
     unknown: Mapping[str, str] = field(default_factory=dict)
     lost: Mapping[str, Ref] = field(default_factory=dict)
     n_branches: int = 0
+    codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def needs(
         {name: branch.why_not for name, branch in doubtful.items() if not branch.tree.pins},
         serves.lost,
         len(branches),
+        here.codes,
     )
 
 

@@ -26,6 +26,8 @@ from variorum.components import PACKAGE
 from variorum.errors import VariorumError
 from variorum.runner import SPEC, handed_over
 from variorum.store import Ref, Store, StoreError
+from variorum.trees import FOLDER as CODE_FOLDER
+from variorum.trees import digest
 
 TRASH = "scratch/trash"
 """What is being deleted lies here."""
@@ -205,7 +207,7 @@ class _Decision:
     def _upstream(self, ref: Ref) -> Collection[Ref] | None:
         if ref in self.unfinished:
             with suppress(StoreError):
-                return handed_over(self.store, ref)[0].upstream.values()
+                return handed_over(self.store, ref).spec.upstream.values()
         return self.vault.upstream(ref)
 
     def removal(self, unstored: bool) -> Removal:
@@ -266,6 +268,11 @@ class _Decision:
         ):
             if (self.store.root / name).is_dir() and lock not in self.busy:
                 yield self._leftover(self.store.root / name, f"left by `variorum {command}`", lock)
+        if not self.busy:  # else a process may run from there
+            used = {digest(self.store.root, text) for text in self.known.codes}
+            for path in sorted((self.store.root / CODE_FOLDER).glob("*")):
+                if path.name not in used:
+                    yield self._leftover(path, "code that no ablation here runs")
 
     def _leftover(self, path: Path, what: str, ref: Ref | None = None) -> Leftover:
         return Leftover(path.relative_to(self.store.root), size_of(path), what, ref)
@@ -372,7 +379,7 @@ def _upstream_here(store: Store, ref: Ref) -> Collection[Ref] | None:
     with suppress(StoreError):
         return store.glance(ref).spec.upstream.values()
     with suppress(StoreError):
-        return handed_over(store, ref)[0].upstream.values()
+        return handed_over(store, ref).spec.upstream.values()
     return None
 
 

@@ -8,7 +8,6 @@ from markupsafe import Markup, escape
 from variorum.report.ablation import written
 from variorum.report.ablation.table import AblationTable
 from variorum.report.adoption import MARK
-from variorum.report.page import inline_svg
 from variorum.report.rendering import rendered
 
 
@@ -16,19 +15,21 @@ def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
     """The page, which holds everything that it shows. `figures` are (name, caption, SVG text)."""
     return rendered(
         "ablation.html.j2",
-        {"inline": inline_svg},
+        {},
         table=table,
         findings=written.findings(table),
         grids=written.grids(table),
         tried=written.tried(table),
-        how_to_read=code_spans(written.how_to_read(table)),
+        how_to_read=spans(written.how_to_read(table)),
         keys=written.keys(table),
+        codes=written.codes(table),
         figures=figures,
-        code=code_spans,
+        code=spans,
         mark=MARK,
     )
 
 
-def code_spans(text: str) -> Markup:
-    """Text in which what stands between backticks is code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+def spans(text: str) -> Markup:
+    """Text in which what stands between backticks is code, and `[words](file)` a link."""
+    marked = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"\[([^]]*)\]\(([^)]*)\)", r'<a href="\2">\1</a>', marked))

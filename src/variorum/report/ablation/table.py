@@ -7,7 +7,7 @@ verdict. Nothing in it varies when the same runs are tabulated again: no times, 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from variorum.errors import VariorumError
@@ -34,7 +34,9 @@ class Question:
     """What was asked.
 
     metric: what a score measures, with its unit, such as `bits per byte`. variants: their names, in
-    the order of the table. tuned: the setting that is tuned, if one is.
+    the order of the table. tuned: the setting that is tuned, if one is. codes: what the code of a
+    variant is called, of those that the present one does not run. edited: of variants that could
+    have another code than the baseline, whether they have.
     """
 
     title: str
@@ -45,6 +47,8 @@ class Question:
     command: str
     lower_is_better: bool = True
     tuned: str | None = None
+    codes: Mapping[str, str] = field(default_factory=dict)
+    edited: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from variorum.report.ablation.table import (
     BETTER,
@@ -199,6 +200,27 @@ def keys(table: AblationTable) -> Grid:
     return Grid("", ("variant", "keys of the runs (seed: key)"), (False, False), rows)
 
 
+def codes(table: AblationTable) -> Grid | None:
+    """Which code ran, and where to see what it changes; None where one code ran all."""
+    question = table.question
+    if not question.codes:
+        return None
+    against = {question.baseline: ""}
+    against |= {name: _change(name, edited) for name, edited in question.edited.items()}
+    rows = tuple(
+        (name, f"`{question.codes[name]}`" if name in question.codes else "present", against[name])
+        for name in question.variants
+        if name in against
+    )
+    return Grid("", ("variant", "code", f"against {question.baseline}"), (False,) * 3, rows)
+
+
+def _change(variant: str, is_edited: bool) -> str:
+    if not is_edited:
+        return "the same in all that it reaches"
+    return f"[{variant}.diff]({quote(variant)}.diff): what its code changes"
+
+
 # --- Markdown -------------------------------------------------------------------------------
 
 
@@ -220,6 +242,8 @@ def markdown(table: AblationTable, figures: Sequence[tuple[str, str]] = ()) -> s
     for file, caption in figures:
         lines += [f"![{caption}]({file})", ""]
     lines += ["Run again:", "", f"    {question.command}", "", *_markdown_of(keys(table)), ""]
+    if ran := codes(table):
+        lines += [*_markdown_of(ran), ""]
     lines += [FILES]
     if table.adopted:
         lines += [

@@ -141,7 +141,7 @@ def _labels(model: GPT) -> dict[str, str]:
         f"ngrams.tables.{index}": f"+ {length}-gram embedding"
         for index, length in enumerate(chosen.ngrams)
     }
-    if _overrides(model, "embed"):
+    if _adds_positions(model):
         labels["embedded"] = f"+ {chosen.positions} positions"
     inner = ("ln_1", "ln_2", "attn.", "mlp.")
     return {
@@ -155,7 +155,7 @@ def _details(model: GPT, shapes: Mapping[str, str]) -> dict[str, str]:
     chosen = model.settings
     weights = f"{FIRST_BLOCK}attn.weights"
     inside = [f"weights {shapes[weights]}"]
-    if _overrides(model, "rotate") or _overrides(model, "bias"):
+    if _attends_by_position(model):
         inside.append(f"{chosen.positions} positions")
     if chosen.qk_norm:
         inside.append("normed queries and keys")
@@ -163,9 +163,15 @@ def _details(model: GPT, shapes: Mapping[str, str]) -> dict[str, str]:
     return {weights: "\n".join(inside), **again}
 
 
-def _overrides(model: GPT, place: str) -> bool:
-    """Whether the position encoding acts at this place."""
-    return getattr(type(model.positions), place) is not getattr(PositionEncoding, place)
+def _adds_positions(model: GPT) -> bool:
+    """Whether the position encoding adds to the embeddings."""
+    return type(model.positions).embed is not PositionEncoding.embed
+
+
+def _attends_by_position(model: GPT) -> bool:
+    """Whether it acts on queries and keys, or on their scores."""
+    kind = type(model.positions)
+    return kind.rotate is not PositionEncoding.rotate or kind.bias is not PositionEncoding.bias
 
 
 def _weights(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""Other states of the code, out of git: their files in a folder, their package run from there."""
+"""Other states of the project: their files, out of git, in a folder; their package, run there."""
 
 import os
 import subprocess
@@ -8,12 +8,25 @@ from pathlib import Path
 from variorum.errors import VariorumError
 
 
-def git(root: Path, *arguments: str, given: str = "") -> str:
-    """What a git command prints; raises `VariorumError` if it fails."""
+class GitError(VariorumError):
+    """Git could not do what it was asked; `said` is its own reason, in one line."""
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(message)
+        self.said = said
+
+
+def git(root: Path, *arguments: str, given: str = "", alone: bool = False) -> str:
+    """What a git command prints; raises `GitError` if it fails.
+
+    With `alone` it does not see that `root` may lie inside of a repository.
+    """
+    ceiling = {"GIT_CEILING_DIRECTORIES": str(root.resolve().parent)} if alone else {}
     try:
         done = subprocess.run(
             ["git", *arguments],
             cwd=root,
+            env={**os.environ, **ceiling},
             input=given,
             capture_output=True,
             encoding="utf-8",
@@ -21,13 +34,16 @@ def git(root: Path, *arguments: str, given: str = "") -> str:
             check=False,
         )
     except FileNotFoundError:
-        raise VariorumError(
-            "git is not installed, so other branches cannot be seen; install it"
+        missing = "git is not installed"
+        raise GitError(
+            f"{missing}, so other branches cannot be seen; install it", missing
         ) from None
     if done.returncode:
-        raise VariorumError(
+        said = " ".join(done.stderr.split())
+        raise GitError(
             f"`git {arguments[0]}` failed, so other branches cannot be seen; mend what it says: "
-            + " ".join(done.stderr.split())
+            + said,
+            said,
         )
     return done.stdout
 

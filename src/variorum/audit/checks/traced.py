@@ -1,0 +1,246 @@
+"""Whether all that a report's page says stands where the page says it does.
+
+Every number of the page, and every text with a digit in it, is marked with the files that it is
+from (`report.traced`). This reads the finished page as a browser would and computes each of them
+again: the file must be listed by its manifest with the bytes that it has, the manifest noted by
+that of the report, and what stands at the address, combined and rounded as the mark says, must give
+the text to the letter. A figure is held against its whole file. A digit in the page's text outside
+of any mark is a fault.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from variorum.report.rendering import inline_svg
+from variorum.report.traced import OPERATIONS, SAME, TEXT, as_text, exactly, looked_up
+from variorum.store import MANIFEST, Ref, Result, Store, StoreError, manifest_digest, sha256_of
+from variorum.tracking import BUNDLE
+
+PAGE = "report.html"
+SILENT = ("style", "script")
+DRAWN = "svg"
+VOID = frozenset({"br", "col", "hr", "img", "input", "link", "meta"})
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A marked element: its attributes, and all text in it, one space between pieces.
+
+    drawing: the source of the SVG in it, if there is one.
+    """
+
+    attributes: dict[str, str]
+    text: str
+    drawing: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A text of the page that is not what stands where it is from, and what is wrong."""
+
+    source: str
+    text: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.text!r} (from {self.source or 'nowhere'}): {self.problem}"
+
+
+@dataclass(frozen=True)
+class Traces:
+    """How many marks were followed, how many of them on numbers, and what is wrong.
+
+    absent: marks that lead to results which are not here, so that nothing can be said of them.
+    """
+
+    followed: int
+    numbers: int
+    faults: tuple[Fault, ...]
+    absent: int = 0
+
+
+class AbsentError(StoreError):
+    """A result that the page was made from is not here."""
+
+
+def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
+    """Follow every mark of a report's page; another `page` may be given in its place.
+
+    Raises `StoreError` if the report is not here or damaged.
+    """
+    report = store.open(ref)
+    if page is None:
+        page = report.file(PAGE).read_text(encoding="utf-8")
+    try:
+        reader = _Reader(page)
+    except (ValueError, IndexError) as error:
+        return Traces(0, 0, (Fault("", PAGE, f"not a page as reports have them: {error}"),))
+    sources = _Sources(store, report)
+    faults = [Fault("", text, "a digit without a source") for text in reader.unmarked]
+    followed = []
+    for mark in reader.marks:
+        try:
+            problem = _problem(mark, sources)
+        except AbsentError:
+            continue
+        followed.append(mark)
+        if problem:
+            faults.append(Fault(mark.attributes["data-from"], mark.text, problem))
+    numbers = sum("value" in mark.attributes for mark in followed)
+    absent = len(reader.marks) - len(followed)
+    return Traces(len(followed), numbers, tuple(faults), absent)
+
+
+def _problem(mark: Mark, sources: "_Sources") -> str | None:
+    origin = mark.attributes["data-from"]
+    try:
+        if mark.drawing:
+            name, label = Path(origin).stem, mark.attributes["label"]
+            drawn = inline_svg(sources.text(origin), name, label)
+            return None if drawn.rstrip() == mark.drawing else "the file holds another figure"
+        values = [sources.value(address) for address in origin.split(" ")]
+        value = OPERATIONS[mark.attributes.get("data-how", SAME)](*values)
+        expected = _spaced(as_text(value, mark.attributes.get("data-as", TEXT)))
+    except AbsentError:
+        raise
+    except (StoreError, OSError, LookupError, ValueError, TypeError) as error:
+        return str(error)
+    if expected != mark.text:
+        return f"there stands {expected!r}"
+    exact = mark.attributes.get("value")
+    if exact is not None and exact != exactly(value):
+        return f"its value is {exact}, and there stands {exactly(value)}"
+    return None
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """The files that a page is from: its report's own, and those of the results that went in."""
+
+    store: Store
+    report: Result
+    opened: dict[str, Path] = field(default_factory=dict)
+    parsed: dict[str, Any] = field(default_factory=dict)
+
+    def text(self, place: str) -> str:
+        """The content of `stage/key/file`."""
+        if place not in self.opened:
+            stage, key, name = place.split("/", 2)
+            self.opened[place] = self._file(Ref(stage, key), name)
+        return self.opened[place].read_text(encoding="utf-8")
+
+    def value(self, address: str) -> Any:
+        """What stands at an address."""
+        place, _, pointer = address.partition("#")
+        if place not in self.parsed:
+            self.parsed[place] = json.loads(self.text(place))
+        return looked_up(self.parsed[place], pointer)
+
+    @cached_property
+    def _noted(self) -> dict[str, str]:
+        """The digests of the manifests of what went into the report."""
+        return {
+            entry["result"]: entry["manifest_sha256"]
+            for entry in self.report.manifest["inputs"].values()
+        }
+
+    def _file(self, ref: Ref, name: str) -> Path:
+        """A file that is as its manifest says, of a result that the report was made from."""
+        result = self.report if ref == self.report.ref else self._input(ref)
+        if name == MANIFEST:
+            return result.folder / name
+        path = result.file(name)
+        if sha256_of(path) != result.manifest["files"][name]["sha256"]:
+            raise StoreError(f"{ref}/{name} is not what its manifest says")
+        return path
+
+    def _input(self, ref: Ref) -> Result:
+        if str(ref) not in self._noted:
+            raise StoreError(f"{ref} is none of the results that {self.report.ref} was made from")
+        carried = self.report.folder / BUNDLE / str(ref)
+        if (carried / MANIFEST).is_file():
+            manifest = json.loads((carried / MANIFEST).read_text(encoding="utf-8"))
+            result = Result(ref, carried, manifest)
+        elif not (self.store.folder(ref) / MANIFEST).is_file():
+            raise AbsentError(f"{ref} is not here")
+        else:
+            result = self.store.glance(ref)
+        if manifest_digest(result.manifest) != self._noted[str(ref)]:
+            raise StoreError(f"{ref} is not the one that {self.report.ref} was made from")
+        return result
+
+
+@dataclass
+class _Open:
+    """An element that is being read."""
+
+    tag: str
+    attributes: dict[str, str]
+    words: list[str] = field(default_factory=list)
+    drawing: str = ""
+
+
+class _Reader(HTMLParser):
+    """Reads a page: its marks, and the texts with a digit that stand in none."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.marks: list[Mark] = []
+        self.unmarked: list[str] = []
+        self._open: list[_Open] = []
+        self._page = page
+        self._starts = [0]
+        for line in page.split("\n"):
+            self._starts.append(self._starts[-1] + len(line) + 1)
+        self._drawn_from = 0
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """An element begins."""
+        attributes = {name: value or "" for name, value in attrs}
+        if tag == DRAWN:
+            self._drawn_from = self._place()
+            for mark in self._marked():
+                mark.attributes["label"] = attributes.get("aria-label", "")
+        if tag not in VOID:
+            self._open.append(_Open(tag, attributes))
+
+    def handle_endtag(self, tag: str) -> None:
+        """An element ends."""
+        element = self._open.pop()
+        if element.tag != tag:
+            raise ValueError(f"line {self.getpos()[0]}: {element.tag} is closed by {tag}")
+        if tag == DRAWN:
+            end = self._place() + len("</svg>")
+            for mark in self._marked():
+                mark.drawing = self._page[self._drawn_from : end]
+        if "data-from" in element.attributes:
+            text = _spaced(" ".join(element.words))
+            self.marks.append(Mark(element.attributes, text, element.drawing))
+
+    def handle_data(self, data: str) -> None:
+        """A piece of text."""
+        if any(element.tag in (*SILENT, DRAWN) for element in self._open):
+            return
+        covering = [mark for mark in self._marked() if "#" in mark.attributes["data-from"]]
+        for mark in covering:
+            mark.words.append(data)
+        if not covering and any(character.isnumeric() for character in data):
+            self.unmarked.append(_spaced(data))
+
+    def _marked(self) -> Iterator[_Open]:
+        return (element for element in self._open if "data-from" in element.attributes)
+
+    def _place(self) -> int:
+        line, column = self.getpos()
+        return self._starts[line - 1] + column

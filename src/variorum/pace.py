@@ -1,0 +1,139 @@
+"""Times steps of trainings right here, on random tokens, before anything is trained.
+
+The steps are those of `training.loop`, with its processes and its optimizer. They run in a process
+of their own, as trainings do: with one thread, and without loading numerical libraries into the one
+that plans.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from variorum import machine
+from variorum.machine import Device
+from variorum.paces import CHARACTERS, Steps
+from variorum.progress import Progress
+
+WARM_UP = 2
+"""So many steps at the beginning do not count: the first ones take longer."""
+
+NEVER = 10**9
+WINDOWS = 64
+
+
+@dataclass(frozen=True)
+class Pace:
+    """seconds: that a step takes, the median of the rounds' medians.
+
+    spread: between the fastest round and the slowest, as a share of that. steps: that were timed.
+    """
+
+    seconds: float
+    spread: float
+    steps: int
+
+
+def measure(
+    asked: Sequence[Steps],
+    *,
+    seconds: float,
+    rounds: int = 1,
+    processes: int,
+    device: Device = "cpu",
+) -> list[Pace]:
+    """The pace of each of these trainings, timed for so many seconds each.
+
+    They take turns, `rounds` times, so that what else this machine does slows all of them alike.
+    """
+    spawning = get_context("spawn")
+    with ProcessPoolExecutor(1, spawning, machine.use_one_thread) as pool:
+        timing = pool.submit(_measured, list(asked), seconds / rounds, rounds, processes, device)
+        return timing.result()
+
+
+def _measured(
+    asked: list[Steps], seconds: float, rounds: int, processes: int, device: Device
+) -> list[Pace]:
+    turns = [[_timed(each, seconds, processes, device) for each in asked] for _ in range(rounds)]
+    return [_pace(own) for own in zip(*turns, strict=True)]
+
+
+def _pace(turns: Sequence[list[float]]) -> Pace:
+    medians = [median(turn) for turn in turns]
+    middle = median(medians)
+    return Pace(middle, (max(medians) - min(medians)) / middle, sum(map(len, turns)))
+
+
+class _TimeUp(Exception):  # noqa: N818
+    """Enough steps were timed; no error."""
+
+
+class _Clock(Progress):
+    """Notes when each step is done, and ends the training when the time is up."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("pace")
+        self.seconds = seconds
+        self.done: list[float] = []
+
+    def say(self, text: str) -> None:
+        """Nothing: nobody asked for this training."""
+
+    @contextmanager
+    def counting(self, total: int, unit: str, start: int = 0) -> Iterator[None]:
+        yield
+
+    def step(self, facts: str = "", count: int = 1) -> None:
+        self.done.append(time.perf_counter())
+        if len(self.done) > 1 and self.done[-1] - self.done[0] > self.seconds:
+            raise _TimeUp
+
+    @property
+    def steps(self) -> list[float]:
+        """How long each step took, in seconds; of a slow training there may be but one."""
+        every = [end - begin for begin, end in pairwise(self.done)]
+        return every[WARM_UP - 1 :] or every
+
+
+def _timed(steps: Steps, seconds: float, processes: int, device: Device) -> list[float]:
+    """How long steps of a training take that goes on for so many seconds, and at least two steps.
+
+    It looks at val once, at its beginning, and hardly moves a weight.
+    """
+    import numpy as np
+
+    from variorum.model.gpt import GPT
+    from variorum.tokenizer.kinds.characters import CharacterTokenizer
+    from variorum.training.loop import Data, Host, Training
+
+    machine.use_deterministic_kernels(device)
+    length, vocab_size = steps.model.context_length, steps.vocab_size or CHARACTERS
+    draws = np.random.default_rng(0).integers(vocab_size, size=WINDOWS * length + 1)
+    tokens = draws.astype(np.uint32)
+    settings = steps.training.model_copy(
+        update={
+            "learning_rate": 1e-9,
+            "min_learning_rate": 0.0,
+            "warmup_steps": 0,
+            "max_steps": NEVER,
+            "val_interval": NEVER,
+            "val_tokens": length + 1,
+            "patience": None,
+            "sample_tokens": 0,
+        }
+    )
+    clock = _Clock(seconds)
+    with TemporaryDirectory() as folder, suppress(_TimeUp):
+        host = Host(Path(folder, "state"), processes, math.inf, None, clock, device)
+        data = Data(tokens, tokens[: length + 2], tokens, getattr(settings, "replay", 0.0))
+        model = GPT(steps.model, vocab_size)
+        Training(model, CharacterTokenizer(""), data, settings, 0, host).run()
+    return clock.steps

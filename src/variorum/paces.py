@@ -1,0 +1,110 @@
+"""How long steps of trainings take, as `config/paces.lock` says, for ablations with equal time.
+
+A time that is measured differs each time, and what enters a key must not. So the pace of a step is
+locked, as `config/sources.lock` locks what addresses hold: measured once (`pace_lock`), committed,
+and read from then on. Only how paces compare counts: they are measured side by side.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from variorum.config import ModelSettings, TrainingSettings, canonical
+from variorum.errors import VariorumError
+from variorum.experiments import quoted
+
+LOCK = "config/paces.lock"
+HEADER = (
+    "# Seconds that a step of a training took when that was first needed, for budgets of time.\n"
+    "# Keys stand on these; commit this file.\n"
+)
+REMEDY = "run `variorum lock`, and commit the file"
+
+MATTER = (
+    "optimizer",
+    "batch_size",
+    "accumulation",
+    "precision",
+    "compile",
+    "shards",
+    "freeze",
+)
+"""Settings of a training that its pace depends on; rates, schedules and looks at val are none."""
+
+CHARACTERS = 350
+"""Tokens of a vocabulary that the text decides, before it is known: 256 bytes, letters, signs."""
+
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps that take equally long; vocab_size: None where the text decides it."""
+
+    model: ModelSettings
+    vocab_size: int | None
+    training: TrainingSettings
+
+    def as_json(self) -> str:
+        """All that decides how long they take, but the machine."""
+        chosen = canonical(self.training)
+        data: dict[str, Any] = {
+            "model": canonical(self.model),
+            "training": {name: chosen[name] for name in MATTER if name in chosen},
+            "vocab_size": self.vocab_size,
+        }
+        return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def digest(self) -> str:
+        """What the lock calls them."""
+        return hashlib.sha256(self.as_json().encode()).hexdigest()[:_DIGITS]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Seconds a step, and for which variant of which ablation that was measured."""
+
+    seconds: float
+    variant: str
+
+
+def entries(root: Path) -> dict[str, Entry]:
+    """What the lock says, by digest. Raises `VariorumError` if it is damaged."""
+    path = root / LOCK
+    if not path.is_file():
+        return {}
+    try:
+        return read(path.read_text(encoding="utf-8"))
+    except (YAMLError, ValueError, AttributeError, KeyError, TypeError):
+        raise VariorumError(
+            f"{LOCK}: cannot be read; restore it with `git checkout -- {LOCK}`, or, after a merge, "
+            "keep the lines of both sides"
+        ) from None
+
+
+def read(text: str) -> dict[str, Entry]:
+    """The entries in the text of a lock file; raises some error if it is none."""
+    found = YAML(typ="safe").load(text) or {}
+    return {str(digest): _entry(**entry) for digest, entry in found.items()}
+
+
+def _entry(seconds: float, variant: str) -> Entry:
+    if type(seconds) is not float or not math.isfinite(seconds) or seconds <= 0:
+        raise ValueError
+    return Entry(seconds, str(variant))
+
+
+def written(known: dict[str, Entry]) -> str:
+    """The text of the lock file: sorted, so that a new entry is a few new lines to git."""
+    lines = [HEADER]
+    for digest, entry in sorted(known.items()):
+        lines += [f'"{digest}":\n', f"  seconds: {entry.seconds!r}\n"]
+        lines += [f"  variant: {quoted(entry.variant)}\n"]
+    return "".join(lines)

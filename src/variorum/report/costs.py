@@ -1,0 +1,27 @@
+"""What trainings took, and where: facts that may differ each time, so no manifest lists them.
+
+A stage notes them for its `run.json`; they are shown as `costs.csv` beside what was placed.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from variorum.store import Result
+
+FACTS = ("seconds", "tokens_per_second", "processes", "device", "processor", "cores")
+
+
+def cost(run: str, model: Result) -> dict[str, Any]:
+    """How long the training of this model took, and where. `run` is what people call it."""
+    return {"run": run, **{fact: model.run.get(fact) for fact in FACTS}}
+
+
+def csv_text(costs: Iterable[Mapping[str, Any]]) -> str:
+    """Costs as CSV, one line a training."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("run", *FACTS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(costs)
+    return text.getvalue()

@@ -1,0 +1,247 @@
+"""Values that know where they stand, so that whoever reads the page can look there.
+
+A `Traced` is a value with the addresses that it was read from, and the name of the operation that
+combined them where it is not simply what stands there. An address is
+
+    evaluate/875374eac0e6/metrics.json#/interval/low
+
+a result, one of its files, and a JSON pointer into it (RFC 6901, written as part of an address as
+in its section 6). A `#` at the end means the name of the member instead of its value. The page
+writes a traced number as `<data value="3.2634…" data-from="…">3.263</data>`, with `data-how` for
+an operation and `data-as` for the way it is written; `variorum.audit.checks.traced` reads that back
+and computes all of it again, by the same operations and ways.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import unescape
+from typing import Any
+from urllib.parse import quote, unquote
+
+from markupsafe import Markup, escape
+
+from variorum.report import numbers
+from variorum.report.adoption import Adoption
+from variorum.store import MANIFEST, Ref, Result
+
+SAME = "same"
+NAME_OF = "#"
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A value, the addresses of what it was made from, and how: the name of an operation."""
+
+    value: Any
+    sources: tuple[str, ...]
+    how: str = SAME
+
+    def __getitem__(self, name: str | int) -> "Traced":
+        """A member of an object or list."""
+        step = quote(str(name).replace("~", "~0").replace("/", "~1"))
+        return Traced(self.value[name], (f"{self._address}/{step}",))
+
+    def __iter__(self) -> Iterator["Traced"]:
+        """The items of a list."""
+        return (self[index] for index in range(len(self.value)))
+
+    def items(self) -> Iterator[tuple["Traced", "Traced"]]:
+        """The members of an object: their names, and what they are."""
+        return ((self[name].name, self[name]) for name in self.value)
+
+    @property
+    def name(self) -> "Traced":
+        """The name of this member."""
+        return Traced(_unescaped(self._address.rsplit("/", 1)[1]), (self._address + NAME_OF,))
+
+    @property
+    def _address(self) -> str:
+        if self.how != SAME:
+            raise ValueError(f"{self.how} of {self.sources} has no members and is none")
+        return self.sources[0]
+
+    def __html__(self) -> str:
+        """As text of the page."""
+        return Markup("<span{}>{}</span>").format(attributes(self), self.value)
+
+
+def of_file(result: Result, name: str) -> Traced:
+    """All of a JSON file of a result."""
+    return Traced(result.json(name), (f"{result.ref}/{name}#",))
+
+
+def of_manifest(result: Result, name: str) -> Traced:
+    """A member of a result's manifest, such as its `spec`."""
+    return in_manifest(result.ref, {name: result.manifest[name]})[name]
+
+
+def in_manifest(ref: Ref, manifest: Mapping[str, Any]) -> Traced:
+    """The manifest of a result, also of one that has yet to be published."""
+    return Traced(manifest, (f"{ref}/{MANIFEST}#",))
+
+
+def derived(how: str, *parts: Traced) -> Traced:
+    """What the operation of that name makes of values that stand somewhere."""
+    sources = tuple(part._address for part in parts)
+    return Traced(OPERATIONS[how](*(part.value for part in parts)), sources, how)
+
+
+def looked_up(content: Any, pointer: str) -> Any:
+    """What a pointer, as addresses have it, finds in a parsed file. Raises `LookupError`."""
+    steps = [_unescaped(step) for step in pointer.removesuffix(NAME_OF).split("/")[1:]]
+    for step in steps:
+        content = content[int(step) if isinstance(content, list) else step]
+    return steps[-1] if pointer.endswith(NAME_OF) else content
+
+
+def _unescaped(step: str) -> str:
+    return unquote(step).replace("~1", "/").replace("~0", "~")
+
+
+# --- what may be made of values -------------------------------------------------------------
+
+
+def _change(before: float, after: float) -> float:
+    return (after - before) / before
+
+
+def _passed(cases: Sequence[Mapping[str, Any]]) -> int:
+    return sum(case["passed"] for case in cases)
+
+
+def source_title(source: Mapping[str, Any]) -> str:
+    """What a source is called in a sentence."""
+    match source["kind"]:
+        case "python-package":
+            return f"{source['part']} of {source['package']} {source['version']}"
+        case "url":
+            return str(source["url"])
+        case "arxiv":
+            return f"abstracts that arXiv finds for “{source['query']}”"
+        case "genius":
+            return f"lyrics of {', '.join(source['artists'])}"
+        case "synthetic":
+            return (
+                f"a made-up language of {source['alphabet_size']} letters, "
+                f"{source['order']} of which decide the next"
+            )
+        case _:
+            return str(source["path"])
+
+
+def _of_evaluations(command: str) -> str:
+    """The command that makes the evaluations, from that of the report."""
+    options, _, _ = command.rpartition(" -- ")
+    return f"{options} -- evaluate"
+
+
+def _of_graph(command: str) -> str:
+    """The command that draws the graph of what makes the report."""
+    options, _, target = command.rpartition(" -- ")
+    return f"{options} graph=whole --rulegraph -- {target} | dot -Tsvg > graph.svg"
+
+
+OPERATIONS: Mapping[str, Callable[..., Any]] = {
+    SAME: lambda value: value,
+    "difference": lambda first, second: first - second,
+    "distance": lambda first, second: abs(first - second),
+    "ratio": lambda first, second: first / second,
+    "change": _change,
+    "length": len,
+    "passed": _passed,
+    "title": source_title,
+    "gram": "{}-gram".format,
+    "adoption": lambda adopted: str(Adoption.of(adopted)),
+    "evaluation-command": _of_evaluations,
+    "graph-command": _of_graph,
+    "verify-command": "variorum verify {}".format,
+    "rerun-command": "variorum verify --rerun {}".format,
+}
+"""By the names that stand in `data-how`. All are functions of what stands at the addresses."""
+
+
+# --- how they are written -------------------------------------------------------------------
+
+
+def lines(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as rows of a dotted name and a value."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from lines(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _as_in_yaml(value)
+
+
+def _as_in_yaml(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(repr(i) if isinstance(i, str) else _as_in_yaml(i) for i in value)
+    return str(value)
+
+
+TEXT = "text"
+ROWS = "rows"
+LIST = "list"
+
+WAYS: Mapping[str, Callable[..., str]] = {
+    TEXT: str,
+    ROWS: lambda settings: " ".join(f"{name} {value}" for name, value in lines(settings)),
+    LIST: " ".join,
+    "count": numbers.count,
+    "fixed": numbers.fixed,
+    "percent": numbers.percent,
+    "signed-percent": numbers.signed_percent,
+    "significant": numbers.significant,
+    "size": numbers.size,
+}
+"""By the names that stand in `data-as`, which for some is followed by a number of digits."""
+
+
+def as_text(value: Any, way: str) -> str:
+    """A value written in a way such as `count` or `fixed 3`."""
+    name, *digits = way.split()
+    return WAYS[name](value, *map(int, digits))
+
+
+def exactly(value: Any) -> str:
+    """A value as the `value` of a `<data>` holds it: every digit of it."""
+    return json.dumps(value)
+
+
+def attributes(traced: Traced, way: str = TEXT) -> Markup:
+    """What marks an element whose text is this value, with a space before."""
+    marks = {"data-from": " ".join(traced.sources)}
+    marks |= {"data-how": traced.how} if traced.how != SAME else {}
+    marks |= {"data-as": way} if way != TEXT else {}
+    return Markup("").join(Markup(' {}="{}"').format(*mark) for mark in marks.items())
+
+
+NUMBER = re.compile(r"<data value=\"([^\"]*)\"((?: data-[a-z]+=\"[^\"]*\")*)>([^<]*)</data>")
+NUMBER_COLUMNS = ("from", "how", "value", "text")
+
+
+def numbers_csv(page: str) -> str:
+    """Every number of a page, each once, as CSV: its addresses, the operation, itself, its text."""
+    rows: dict[tuple[str, ...], None] = {}
+    for value, marks, text in NUMBER.findall(page):
+        found = dict(re.findall(r"data-([a-z]+)=\"([^\"]*)\"", marks))
+        how = found.get("how", SAME)
+        rows[unescape(found["from"]), how, unescape(value), unescape(text)] = None
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerows([NUMBER_COLUMNS, *rows])
+    return written.getvalue()
+
+
+def number(traced: Traced, way: str) -> Markup:
+    """A number of the page: rounded to be read, exact and traced inside the tag."""
+    return Markup('<data value="{}"{}>{}</data>').format(
+        exactly(traced.value), attributes(traced, way), escape(as_text(traced.value, way))
+    )

@@ -1,0 +1,126 @@
+"""The README's numbers: each is what a committed page or table says, under its manifest."""
+
+import csv
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from variorum.report.numbers import fixed
+from variorum.store import Spec
+
+EXPERIMENTS = ROOT / "reports/experiments"
+PAGES = sorted(folder.name for folder in EXPERIMENTS.iterdir())
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COUNTS = re.compile(r"^\d+\. |Python 3\.11|95 %|SHA-256|UTF-8|GPT-2")  # no results of anything
+
+
+@dataclass(frozen=True)
+class Page:
+    """The committed numbers of one experiment's page."""
+
+    folder: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, object]:
+        """That of the report."""
+        found: dict[str, object] = json.loads((self.folder / "manifest.json").read_text())
+        return found
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """What stands at each address that the page has a number of."""
+        with (self.folder / "numbers.csv").open(encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["how"] == "same"]
+        return {row["from"]: json.loads(row["value"]) for row in rows}
+
+    def of(self, name: str, pointer: str) -> float:
+        """A number of the file `metrics.json` of one of the page's inputs."""
+        ref = Spec.from_data(self.manifest["spec"]).upstream[name]  # type: ignore[arg-type]
+        return self.numbers[f"{ref}/metrics.json#{pointer}"]
+
+    def seconds(self, training: str) -> float:
+        """How long a training took."""
+        with (self.folder / "costs.csv").open(encoding="utf-8") as file:
+            return next(
+                float(row["seconds"]) for row in csv.DictReader(file) if row["run"] == training
+            )
+
+
+@pytest.fixture(scope="module")
+def default() -> Page:
+    return Page(EXPERIMENTS / "default")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_committed_numbers_are_those_that_the_manifest_of_the_page_lists(name: str) -> None:
+    page = Page(EXPERIMENTS / name)
+    content = (page.folder / "numbers.csv").read_bytes()
+    files = page.manifest["files"]
+    assert isinstance(files, dict)
+    assert hashlib.sha256(content).hexdigest() == files["numbers.csv"]["sha256"]
+    spec = Spec.from_data(page.manifest["spec"])  # type: ignore[arg-type]
+    assert spec.ref.key == page.manifest["key"]
+    refs = {str(ref) for ref in (*spec.upstream.values(), spec.ref)}
+    addresses = [source for line in page.numbers for source in line.split()]
+    assert {"/".join(address.split("/")[:2]) for address in addresses} <= refs
+
+
+def expected(page: Page) -> list[str]:
+    """The lines of the README that hold results, made from the numbers."""
+    lines = []
+    for shown, model, mark in (
+        ("pretrained model", "pretrained", ""),
+        ("fine-tuned model", "finetuned", "**"),
+    ):
+        cells = [
+            f"{mark}{fixed(page.of(f'{model}_on_{side}', '/bits_per_byte'))}{mark} "
+            f"({fixed(page.of(f'{model}_on_{side}', '/interval/low'))} to "
+            f"{fixed(page.of(f'{model}_on_{side}', '/interval/high'))})"
+            for side in ("base", "domain")
+        ]
+        lines.append(f"| {shown} | {cells[0]} | {cells[1]} |")
+    for shown, baseline in (("bz2", "bz2"), ("xz", "xz"), ("6-gram (Kneser–Ney)", "ngram")):
+        cells = [
+            fixed(page.of(f"pretrained_on_{side}", f"/baselines/{baseline}"))
+            for side in ("base", "domain")
+        ]
+        lines.append(f"| {shown} | {cells[0]} | {cells[1]} |")
+    millions = page.of("pretrained", "/parameters") / 1e6
+    lines.append(f"one seed, a model of {millions:.2f} million parameters")
+    lines.append(
+        f"Pretraining took {page.seconds('pretrained'):.0f} seconds on two cores, fine-tuning "
+        f"{page.seconds('finetuned'):.0f};"
+    )
+    nanogpt = Page(EXPERIMENTS / "shakespeare")
+    bits = nanogpt.of("pretrained_on_base", "/bits_per_byte")
+    nats = nanogpt.of("pretrained_on_base", "/nats_per_token")
+    lines.append(
+        f"needs **{fixed(bits, 2)}** bits per byte for nanoGPT's validation part "
+        f"({fixed(nats)} nats a character,"
+    )
+    settings = Spec.from_data(nanogpt.manifest["spec"]).settings  # type: ignore[arg-type]
+    note = str(settings["notes"])
+    for number in ("2.74", "1.898"):
+        assert number in note
+    lines.append("nanoGPT itself needs 2.74 (1.898):")
+    return lines
+
+
+def test_every_result_in_the_readme_is_that_of_a_committed_page(default: Page) -> None:
+    text = " ".join(README.split())
+    for line in expected(default):
+        assert line in text
+
+
+def test_the_readme_holds_no_other_results(default: Page) -> None:
+    prose = re.sub(r"```.*?```|^    .*?$|`[^`]*`|\]\([^)]*\)", "", README, flags=re.S | re.M)
+    known = " ".join(expected(default)).replace("`", "")
+    for line in prose.splitlines():
+        for number in re.findall(r"\d+(?:\.\d+)?", COUNTS.sub("", line)):
+            assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.]*\d)", known), line

@@ -1,0 +1,556 @@
+"""A variant may run another state of the code: a commit's, or the present one with a patch."""
+
+import multiprocessing
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import flow
+from conftest import Project, add_micro_experiment, copy_project
+from variorum import runner, trees
+from variorum.ablation_plan import DIFFS, plan_ablation
+from variorum.ablations import load_ablation
+from variorum.audit.holdings.branches import answers
+from variorum.audit.holdings.trees import trees as states
+from variorum.errors import VariorumError
+from variorum.experiments import ConfigError
+from variorum.plan import Node, Plan
+from variorum.store import Ref, Store
+
+ABLATION = """
+title: An edit
+question: Does it help?
+experiment: micro
+variants:
+  present: {{}}
+  other: {{code: {code}}}
+baseline: present
+seeds: [1, 2]
+"""
+VARIANTS = ("other", "present")
+FUSED = "model/attentions/fused.py"
+BEFORE = "        dropout_p=dropout,\n"
+EDIT = (BEFORE, f"{BEFORE}        scale=0.5,\n")
+COMMENT = (BEFORE, f"{BEFORE}        # a comment\n")
+DIFF = """\
+other (edited, commit {commit}) against present (the present code)
+
+--- present variorum.model.attentions.fused:attend
++++ other variorum.model.attentions.fused:attend
+@@ -11,5 +11,6 @@
+         values,
+         attn_mask=mask,
+         dropout_p=dropout,
++        scale=0.5,
+         is_causal=mask is None and queries.shape[2] > 1,
+     )
+"""
+
+
+def edit(project: Project, file: str, old: str, new: str) -> None:
+    path = project.root / trees.INSIDE / file
+    text = path.read_text()
+    assert text.count(old) == 1, file
+    path.write_text(text.replace(old, new))
+
+
+def commit(project: Project) -> str:
+    """Commit everything; gives the commit as `trees` shows it."""
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "State")
+    return project.run("git", "rev-parse", "HEAD").stdout[: trees.SHOWN]
+
+
+def on_branch(project: Project, file: str, old: str, new: str, branch: str = "edited") -> str:
+    """Commit an edit on a branch, and leave it."""
+    project.run("git", "checkout", "--quiet", "-b", branch)
+    edit(project, file, old, new)
+    name = commit(project)
+    project.run("git", "checkout", "--quiet", "main")
+    return name
+
+
+def as_patch(project: Project, file: str, old: str, new: str) -> str:
+    """Write an edit as a patch file, and take it back."""
+    edit(project, file, old, new)
+    text = project.run("git", "diff").stdout
+    project.run("git", "checkout", "--quiet", "--", ".")
+    (project.root / "config/edit.patch").write_text(text)
+    return "config/edit.patch"
+
+
+def ask_for(project: Project, code: str) -> None:
+    """Have the variant `other` run that code."""
+    file = project.root / "config/ablations/edit.yaml"
+    file.write_text(ABLATION.format(code=code))
+
+
+def planned(project: Project) -> Plan:
+    """The ablation, planned by the code that lies in the project."""
+    loaded = load_ablation(project.root, "edit")
+    return plan_ablation(loaded, project.root, package=project.root / trees.INSIDE)
+
+
+def refused(project: Project) -> str:
+    """The one line that planning ends with."""
+    with pytest.raises(ConfigError) as caught:
+        planned(project)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def of(plan: Plan, variant: str, part: str = "model") -> Node:
+    return plan.last.upstream[f"{variant}/1/{part}"]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A committed project with an experiment that takes seconds."""
+    project = copy_project(tmp_path_factory.mktemp("original") / "project")
+    add_micro_experiment(project, domain=False)
+    commit(project)
+    return project
+
+
+@pytest.fixture
+def edited(original: Project, tmp_path: Path) -> Project:
+    """A copy of it, to change."""
+    shutil.copytree(original.root, tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+# Keys
+
+
+def test_code_that_is_the_same_makes_the_same_runs_and_the_table_says_so(edited: Project) -> None:
+    ask_for(edited, "main")
+    plan = planned(edited)
+    assert of(plan, "other") == of(plan, "present")
+    assert not any(node.tree for node in plan)
+    assert plan.last.spec.settings["edited"] == {"other": False}
+    assert not plan.last.notes
+
+
+def test_an_edit_has_keys_of_its_own_from_the_first_stage_that_reaches_it(edited: Project) -> None:
+    name = on_branch(edited, FUSED, *EDIT)
+    ask_for(edited, "edited")
+    plan = planned(edited)
+    own = {node.ref.stage for node in plan if node.tree}
+    assert own == {"pretrain", "evaluate"}, "a model is evaluated by the code that made it"
+    assert len(plan.of_stage("encode")) == 1, "shared"
+    assert {n.ref for n in plan.of_stage("pretrain") if not n.tree} == {
+        plan.last.upstream[f"present/{seed}/model"].ref for seed in (1, 2)
+    }
+    assert plan.last.spec.settings["codes"] == {"other": "edited"}
+    assert plan.last.notes == {DIFFS: {"other": DIFF.format(commit=name)}}
+
+
+def test_its_keys_are_those_that_a_checkout_would_have(edited: Project) -> None:
+    name = on_branch(edited, FUSED, *EDIT)
+    ask_for(edited, name)
+    other = of(planned(edited), "other", "base").ref
+    edited.run("git", "checkout", "--quiet", "edited")
+    ask_for(edited, "main")
+    plan = planned(edited)
+    assert of(plan, "present", "base").ref == other
+    tree = of(plan, "other").tree
+    assert tree is not None
+    assert flow.files_of(tree.package) == {
+        file: digest
+        for file, digest in flow.files_of(edited.root / trees.INSIDE).items()
+        if file != FUSED
+    } | {FUSED: flow.sha256_of(tree.package / FUSED)}
+    assert BEFORE in (tree.package / FUSED).read_text()
+    assert EDIT[1] not in (tree.package / FUSED).read_text()
+
+
+def test_a_comment_is_no_edit(edited: Project) -> None:
+    on_branch(edited, FUSED, *COMMENT)
+    ask_for(edited, "edited")
+    plan = planned(edited)
+    assert of(plan, "other") == of(plan, "present")
+    assert plan.last.spec.settings["edited"] == {"other": False}
+
+
+def test_a_patch_is_the_present_code_with_its_edits(edited: Project) -> None:
+    ask_for(edited, as_patch(edited, FUSED, *EDIT))
+    other = of(planned(edited), "other").ref
+    edit(edited, FUSED, *COMMENT)
+    ask_for(edited, as_patch(edited, FUSED, *EDIT))
+    assert of(planned(edited), "other").ref == other
+    edit(edited, FUSED, *EDIT)
+    ask_for(edited, "main")
+    assert of(planned(edited), "present").ref == other
+
+
+def test_settings_count_beside_the_code_and_its_diff_leaves_them_out(edited: Project) -> None:
+    name = on_branch(edited, FUSED, *EDIT)
+    ask_for(edited, "edited, model: {positions: rotary}")
+    plan = planned(edited)
+    assert of(plan, "other").spec.settings["model"]["positions"] == "rotary"
+    assert plan.last.notes == {DIFFS: {"other": DIFF.format(commit=name)}}
+
+
+def test_a_new_component_is_part_of_the_diff(edited: Project) -> None:
+    edited.run("git", "checkout", "--quiet", "-b", "edited")
+    folder = edited.root / trees.INSIDE / "model/positions"
+    shutil.copy(folder / "learned.py", folder / "mine.py")
+    commit(edited)
+    edited.run("git", "checkout", "--quiet", "main")
+    ask_for(edited, "edited, model: {positions: mine}")
+    assert "there is no 'mine'" in refused(edited), "settings are those that the code here knows"
+
+
+# Folders
+
+
+def test_what_was_cleaned_away_is_put_back(edited: Project) -> None:
+    on_branch(edited, FUSED, *EDIT)
+    ask_for(edited, "edited")
+    tree = of(planned(edited), "other").tree
+    assert tree is not None
+    before = flow.files_of(tree.package)
+    shutil.rmtree(edited.root / trees.FOLDER)
+    planned(edited)
+    assert flow.files_of(tree.package) == before
+
+
+def put(root: Path) -> dict[str, str]:
+    """Put a tree in place; gives what lies there then."""
+    return flow.files_of(trees.tree(root, "main", root / trees.INSIDE).package)
+
+
+def test_several_that_put_the_same_in_place_at_once_do_not_disturb_one_another(
+    edited: Project,
+) -> None:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        found = pool.map(put, [edited.root] * 4)
+    assert found == [found[0]] * 4
+    assert len(list((edited.root / trees.FOLDER).iterdir())) == 1
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("mian", "git has no commit 'mian'; did you mean `main`? name a branch, a tag"),
+        ("--all", "git has no commit '--all'; name a branch"),
+        ("1234567", "1234567 should be a branch, a tag, a commit or a patch file, as text: put it"),
+        ("{a: b}", "should be a branch, a tag, a commit or a patch file, as text"),
+        ("config/none.patch", "there is no file config/none.patch; `git diff > config/none.patch`"),
+    ],
+)
+def test_what_names_no_code_is_one_line_with_its_place(
+    edited: Project, code: str, said: str
+) -> None:
+    ask_for(edited, code)
+    line = refused(edited)
+    assert line.startswith("config/ablations/edit.yaml:7: variants.other.code: ")
+    assert said in line
+
+
+def test_a_patch_that_does_not_apply_is_told_with_gits_reason(edited: Project) -> None:
+    code = as_patch(edited, FUSED, *EDIT)
+    edit(edited, FUSED, BEFORE, "        dropout_p=0.0,\n")
+    ask_for(edited, code)
+    line = refused(edited)
+    assert "edit.patch does not apply to the code that is here: error: patch failed" in line
+    assert f"{FUSED}:" in line
+
+
+def test_a_patch_of_other_files_changes_nothing(edited: Project) -> None:
+    code = as_patch(edited, "../../Snakefile", "import sys\n", "import sys  # here\n")
+    ask_for(edited, code)
+    assert "edit.patch changes nothing below src/variorum" in refused(edited)
+
+
+def test_a_commit_without_the_package_is_said_to_have_none(edited: Project) -> None:
+    edited.run("git", "checkout", "--quiet", "--orphan", "empty")
+    edited.run("git", "rm", "-rqf", "src")
+    commit(edited)
+    edited.run("git", "checkout", "--quiet", "main")
+    ask_for(edited, "empty")
+    assert "has no src/variorum; name one that has the package" in refused(edited)
+
+
+def test_without_git_only_patches_can_be_run(edited: Project) -> None:
+    code = as_patch(edited, FUSED, *EDIT)
+    shutil.rmtree(edited.root / ".git")
+    ask_for(edited, "main")
+    assert "there is no git repository here" in refused(edited)
+    ask_for(edited, code)
+    assert of(planned(edited), "other").tree
+
+
+def test_what_begins_at_head_is_no_name_for_another_branch(edited: Project) -> None:
+    inside = edited.root / "scratch/needs/branch"
+    shutil.copytree(edited.root / "config", inside / "config")
+    with pytest.raises(VariorumError, match="begins at what is checked out"):
+        trees.tree(inside, "HEAD~1")
+    assert trees.tree(inside, "main").package.is_relative_to(inside)
+
+
+def test_code_that_is_no_python_is_told_with_its_line(edited: Project) -> None:
+    on_branch(edited, FUSED, "def attend(", "def attend((")
+    ask_for(edited, "edited")
+    assert f": {FUSED}:" in refused(edited)
+
+
+def test_a_stage_or_component_that_a_commit_lacks_is_named(edited: Project) -> None:
+    edited.run("git", "checkout", "--quiet", "-b", "edited")
+    (edited.root / trees.INSIDE / "model/positions/learned.py").unlink()
+    commit(edited)
+    edited.run("git", "checkout", "--quiet", "main")
+    ask_for(edited, "edited")
+    assert "has no variorum.model.positions.learned" in refused(edited)
+
+
+def test_variants_that_would_be_measured_by_different_code_are_refused(edited: Project) -> None:
+    on_branch(edited, "evaluation/bits.py", "math.log(2)", "math.log(2.0)")
+    ask_for(edited, "edited")
+    line = refused(edited)
+    assert "variant other would be measured in another way than the baseline, as" in line
+    assert "variorum.evaluation.bits:" in line
+
+
+def unfit(project: Project) -> str:
+    """The line that Snakemake ends with, before anything runs."""
+    own = [node for node in planned(project) if node.tree]
+    tree = own[0].tree
+    assert tree is not None
+    with pytest.raises(VariorumError) as caught:
+        trees.refuse_unfit(tree, [node.spec for node in own])
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_setting_that_a_commit_does_not_know_is_named(edited: Project) -> None:
+    config = (edited.root / trees.INSIDE / "config.py").read_text()
+    line = next(line for line in config.splitlines(keepends=True) if "qk_norm: Truth" in line)
+    on_branch(edited, "config.py", line, line.replace("qk_norm", "queries_norm"))
+    edited.run("git", "checkout", "--quiet", "edited")
+    edit(edited, FUSED, *EDIT)
+    commit(edited)
+    edited.run("git", "checkout", "--quiet", "main")
+    ask_for(edited, "edited, model: {qk_norm: true}")
+    assert "cannot run pretrain: it knows no setting model.qk_norm" in unfit(edited)
+
+
+def test_code_that_makes_keys_in_another_way_is_refused(edited: Project) -> None:
+    on_branch(
+        edited, "fingerprint.py", '"\\n".join(f"{name} {digest}"', '"|".join(f"{name} {digest}"'
+    )
+    edited.run("git", "checkout", "--quiet", "edited")
+    edit(edited, FUSED, *EDIT)
+    commit(edited)
+    edited.run("git", "checkout", "--quiet", "main")
+    ask_for(edited, "edited")
+    assert "makes fingerprints of code in another way" in unfit(edited)
+
+
+def test_code_that_does_not_even_start_is_refused_with_its_last_line(edited: Project) -> None:
+    on_branch(edited, "runner.py", "SPEC = ", "import nothing_of_that_name\n\nSPEC = ")
+    edited.run("git", "checkout", "--quiet", "edited")
+    edit(edited, FUSED, *EDIT)
+    commit(edited)
+    edited.run("git", "checkout", "--quiet", "main")
+    ask_for(edited, "edited")
+    assert "does not run here: ModuleNotFoundError" in unfit(edited)
+
+
+# Running
+
+
+@pytest.fixture(scope="module")
+def ready(original: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with an edit on a branch, where all that the present code makes is finished."""
+    project = Project(tmp_path_factory.mktemp("ready") / "project")
+    shutil.copytree(original.root, project.root)
+    on_branch(project, FUSED, *EDIT)
+    ask_for(project, "edited")
+    for node in planned(project):
+        if not node.tree and node.ref.stage != "table":
+            flow.make(project.root, node)
+    return project
+
+
+@pytest.fixture(scope="module")
+def made(ready: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same, with the table made by Snakemake: nothing that was finished ran again."""
+    project = Project(tmp_path_factory.mktemp("made") / "project")
+    shutil.copytree(ready.root, project.root)
+    store = Store(project.root)
+    finished = {ref: store.folder(ref).stat().st_mtime_ns for ref in store.refs()}
+    assert finished
+    project.snakemake("reports/edit/table.md")
+    assert {ref: store.folder(ref).stat().st_mtime_ns for ref in finished} == finished
+    return project
+
+
+def test_snakemake_runs_the_other_code_for_what_is_its_own(made: Project) -> None:
+    plan, store = planned(made), Store(made.root)
+    assert {node.ref for node in plan} == set(store.refs())
+    for seed in (1, 2):
+        model, base = (store.open(plan.last.upstream[f"{v}/{seed}/model"].ref) for v in VARIANTS)
+        assert "scale=0.5" in model.code["variorum.model.attentions.fused:attend"]
+        assert "scale=0.5" not in base.code["variorum.model.attentions.fused:attend"]
+        digests = [r.manifest["files"]["model.safetensors"]["sha256"] for r in (model, base)]
+        assert digests[0] != digests[1]
+    folder = made.root / "reports/edit"
+    assert (folder / "other.diff").read_text() == plan.last.notes[DIFFS]["other"]
+    assert "[other.diff](other.diff): what its code changes" in (folder / "table.md").read_text()
+    assert '<a href="other.diff">' in (folder / "table.html").read_text()
+    again = made.snakemake("reports/edit/table.md")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_what_other_code_made_is_verified_and_made_again_by_it(made: Project) -> None:
+    refs = [of(planned(made), "other", part).ref for part in ("model", "base")]
+    done = made.run("variorum", "verify", "--rerun", *map(str, refs))
+    assert done.stdout.count("identical (") == 2
+    assert done.stdout.count("made by the code edited, commit ") == 2
+    assert "all as published" in made.run("variorum", "verify", *map(str, refs)).stdout
+    assert not (made.root / "scratch/rerun").exists()
+
+
+def test_why_shows_the_edit(made: Project) -> None:
+    said = made.run("variorum", "why", "edit/other/1").stdout
+    assert "+        scale=0.5," in said
+
+
+def test_what_is_planned_with_other_code_is_adopted_from_that_code_alone(made: Project) -> None:
+    model = of(planned(made), "other").ref
+    shutil.copytree(made.root / "results", made.root / "kept")
+    shutil.rmtree(Store(made.root).folder(model))
+    try:
+        done = made.run("variorum", "adopt", "edit/other", "--because", "I say so", check=False)
+        assert done.returncode == 1
+        assert "it is to be made by edited, commit" in done.stderr
+    finally:
+        shutil.rmtree(made.root / "results")
+        (made.root / "kept").rename(made.root / "results")
+
+
+def test_gc_keeps_what_a_code_variant_needs_and_the_code_that_it_runs(made: Project) -> None:
+    commit(made)
+    stale = made.root / trees.FOLDER / "0123"
+    stale.mkdir()
+    done = made.run("variorum", "gc", "--unstored")
+    assert "0 results and" in done.stdout
+    removed = [line for line in done.stdout.splitlines() if trees.FOLDER in line]
+    assert len(removed) == 1, removed
+    assert f"{trees.FOLDER}/0123 " in removed[0]
+
+
+def test_another_branch_is_asked_again_when_the_code_that_it_names_has_moved(
+    edited: Project,
+) -> None:
+    on_branch(edited, FUSED, *EDIT)
+    edited.run("git", "checkout", "--quiet", "-b", "asking")
+    ask_for(edited, "edited")
+    commit(edited)
+    before = of(planned(edited), "other").ref
+    edited.run("git", "checkout", "--quiet", "edited")
+
+    def needed() -> set[Ref]:
+        tree = [each for each in states(edited.root) if "asking" in each.names]
+        answer = answers(edited.root, tree)[tree[0].content]
+        assert not answer.faults
+        return set(answer.serves)
+
+    assert before in needed()
+    edit(edited, FUSED, "scale=0.5", "scale=0.25")
+    commit(edited)
+    assert before not in needed(), "what it names stands for other code now"
+
+
+class Training:
+    """`variorum run` of a result that another tree makes."""
+
+    def __init__(self, project: Project, ref: Ref) -> None:
+        self.project, self.ref, self.store = project, ref, Store(project.root)
+        self.log = project.root / "log"
+
+    def start(self) -> "subprocess.Popen[str]":
+        """Start it and wait for its first steps."""
+        process = subprocess.Popen(
+            ["variorum", "run", str(self.ref), "--checkpoint-seconds", "0.1", "--log", "log"],
+            cwd=self.project.root,
+            env=self.project.environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while "step 10:" not in (self.log.read_text() if self.log.is_file() else ""):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        return process
+
+    def is_locked(self) -> bool:
+        """Whether a process makes it."""
+        asked: list[bool] = []
+
+        def note() -> None:
+            asked.append(True)
+            raise InterruptedError
+
+        try:
+            with self.store.locked(self.ref, note):
+                return False
+        except InterruptedError:
+            return True
+
+
+@pytest.fixture
+def training(ready: Project, tmp_path: Path) -> Training:
+    """A training by the other code, handed over."""
+    project = Project(tmp_path / "project")
+    shutil.copytree(ready.root, project.root)
+    micro = project.root / "config/experiments/micro.yaml"
+    micro.write_text(micro.read_text().replace("max_steps: 30", "max_steps: 30000"))
+    node = of(planned(project), "other")
+    assert node.tree is not None
+    for needed in node.upstream.values():
+        flow.make(project.root, needed)
+    runner.hand_over(Store(project.root), node.spec, node.label, node.tree.package)
+    return Training(project, node.ref)
+
+
+def test_one_process_runs_the_other_code_so_that_signals_and_kills_reach_it(
+    training: Training,
+) -> None:
+    process = training.start()
+    environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+    assert any(trees.FOLDER.encode() in each for each in environment if b"PYTHONPATH=" in each)
+    assert training.is_locked()
+    process.kill()
+    process.communicate()
+    assert not training.is_locked(), "its lock went with it"
+    training.log.unlink()
+    process = training.start()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped" in said
+    state = training.store.scratch(training.ref) / "state.safetensors"
+    assert state.is_file(), "the same command goes on"
+
+
+def test_a_tree_that_is_gone_is_named(training: Training) -> None:
+    shutil.rmtree(training.project.root / trees.FOLDER)
+    done = training.project.run("variorum", "run", str(training.ref), check=False)
+    assert done.returncode == 1
+    assert "which is gone; run the same `snakemake` command again" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_other_code_refuses_a_key_that_is_not_its_own(training: Training) -> None:
+    tree = next((training.project.root / trees.FOLDER).iterdir()) / trees.INSIDE
+    (tree / FUSED).write_text((tree / FUSED).read_text().replace("0.5", "0.6"))
+    done = training.project.run("variorum", "run", str(training.ref), check=False)
+    assert "the code of pretrain was edited after" in done.stderr
