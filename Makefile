@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: setup report test test-long lint lock clean
+.PHONY: setup report notebooks test test-long lint lock clean
 
 setup: $(READY)
 	@echo "Ready. To use the commands in this shell: source $(BIN)/activate"
@@ -23,6 +23,11 @@ $(READY): requirements.lock pyproject.toml
 report: $(READY)
 	snakemake --cores 4 results/finetune/report.html
 	@echo "The page: results/finetune/report.html"
+
+# Runs the notebooks of docs/learn on the tiny experiment, from a fresh kernel each.
+notebooks: $(READY)
+	snakemake --cores 4 --config experiment=tiny -- finetune
+	jupyter execute docs/learn/notebooks/*.ipynb
 
 test: $(READY)
 	pytest -m "not long" --numprocesses 2 --dist loadfile

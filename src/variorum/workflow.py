@@ -252,7 +252,8 @@ class Flow:
             pages = names or pages_of(result)
             if all(_same(self.root / folder / page, result.file(page)) for page in pages):
                 return []
-        key_file = self.root / "scratch" / "pages" / f"{node.ref.stage}-{node.ref.key}"
+        # in a folder of its own: Snakemake lists a folder once, when it needs a file of it
+        key_file = self.root / "scratch" / "pages" / str(node.ref) / "key"
         key_file.parent.mkdir(parents=True, exist_ok=True)
         key_file.write_text(f"{node.ref} {time.time_ns()}\n", encoding="utf-8")
         for name in (*REPORT_FILES, *TABLE_FILES):

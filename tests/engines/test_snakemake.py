@@ -168,6 +168,15 @@ seeds: [1, 2]
     assert NOTHING in said(again.snakemake("reports/rates/table.md"))
 
 
+def test_several_new_tables_may_be_asked_for_at_once(again: Project) -> None:
+    text = "experiment: micro\nvariants: {a: {}, b: {model: {n_layer: 2}}}\nbaseline: a\n"
+    for name in ("first", "second"):
+        file = again.root / "config/ablations" / f"{name}.yaml"
+        file.write_text(f"title: {name}\nquestion: Which?\nseeds: [1, 2]\n{text}")
+    done = again.snakemake("-n", "reports/first/table.md", "reports/second/table.md")
+    assert planned(done)["place_table"] == 2
+
+
 def test_a_table_that_was_edited_by_hand_is_put_right(again: Project) -> None:
     page = again.root / REPORT
     original = page.read_bytes()
