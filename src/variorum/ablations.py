@@ -265,10 +265,19 @@ class _Reading:
                 f"which follows from `budget` ({where}); drop one of them"
             )
         if self.settings.budget == "time":
+            self._refuse_other_code(asked)
             steps = self._equal_time(asked, own, baseline)
         else:
             steps = _equal_steps(self.settings.budget, section, own, baseline)
         return self._one(".".join(place), steps, ("budget",))
+
+    def _refuse_other_code(self, asked: _Asked) -> None:
+        """Raise `ConfigError` for code whose pace the lock, which knows settings, cannot tell."""
+        if asked.code is not None:
+            raise ConfigError(
+                f"{self.layers.origin(asked.place)}: variant {asked.name} is other code, whose "
+                "pace `budget: time` does not measure; take `budget: tokens`, or leave it out"
+            )
 
     def _equal_time(self, asked: _Asked, own: LoadedExperiment, baseline: LoadedExperiment) -> int:
         """Steps of a training that takes as long as the baseline's, rounded to whole ones."""
