@@ -91,13 +91,14 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]]) -> str:
 
 
 def _points(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Mean of the runs and the interval of it, by tokens seen; of one run no interval."""
+    """Mean of all runs and the interval of it, by tokens seen; of one run no interval."""
     by_tokens = pd.concat(runs).groupby("tokens")["bits_per_byte"]
-    values = {tokens: estimate(list(each)) for tokens, each in by_tokens}
+    # Where some runs have ended, the mean would be one of the others.
+    values = {at: estimate(list(each)) for at, each in by_tokens if len(each) == len(runs)}
     return pd.DataFrame(
         [
-            {"tokens": tokens, "mean": value.mean, "low": value.low, "high": value.high}
-            for tokens, value in values.items()
+            {"tokens": at, "mean": value.mean, "low": value.low, "high": value.high}
+            for at, value in values.items()
         ],
         dtype=float,
     )
