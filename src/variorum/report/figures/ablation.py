@@ -86,7 +86,11 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]]) -> str:
         axes.set_ylabel("bits per byte of val")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.legend(loc="upper right", fontsize=8, ncols=1 + (len(curves) > 5))
+        if len(curves) <= len(PALETTE):
+            axes.legend(loc="upper right", fontsize=8)
+        else:
+            figure.set_figheight(3.4 + 0.1 * len(curves))
+            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         return svg_of(figure)
 
 
@@ -150,8 +154,7 @@ def trade_off(table: AblationTable) -> str:
                 axes.plot([x.low, x.high], [y.mean] * 2, color=color, linewidth=0.8, alpha=0.6)
             if y.low is not None and y.high is not None:
                 axes.plot([x.mean] * 2, [y.low, y.high], color=color, linewidth=0.8, alpha=0.6)
-        against = f"difference to {table.question.baseline}"
-        axes.set_xlabel(f"{across.corpus} test text: {against}")
-        axes.set_ylabel(f"{up.corpus} test text: {against}")
+        axes.set_xlabel(f"{across.corpus} test text: difference to {table.question.baseline}")
+        axes.set_ylabel(f"{up.corpus} test text: difference")
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         return svg_of(figure)
