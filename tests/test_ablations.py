@@ -259,8 +259,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Project:
         "one shard": {"pretrain": {"shards": 1}},
     }
     file = project.root / "config/experiments/micro.yaml"
-    text = file.read_text().replace("max_steps: 30", "learning_rate: 0.03, max_steps: 60")
-    file.write_text(text + "evaluate: {memorization_tokens: 64, ngram_order: 2}\n")
+    file.write_text(file.read_text().replace("max_steps: 30", "learning_rate: 0.03, max_steps: 60"))
     plan = planned(project.root, variants=variants, seeds=[1, 2, 3, 4, 5])
     flow.finish(project.root, plan)
     place(Store(project.root), plan.last.ref, project.root / "reports/asked")

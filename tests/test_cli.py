@@ -34,6 +34,7 @@ COMMANDS = (
     "ls",
     "gc",
     "adopt",
+    "compare",
     "keep",
     "sample",
     "model",

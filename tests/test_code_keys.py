@@ -637,11 +637,12 @@ NAMED_OUTSIDE = {
     "EvaluateStage": "settings",
     "FinetuneStage": "settings",
     "ImportedStage": "settings",
+    "MANIFEST": "a constant, which counts",
+    "METRICS": "a constant, which counts",
     "ModelSettings": "settings",
     "NormalizeStage": "settings",
     "PretrainStage": "settings",
     "Progress": "tells a person how it goes",
-    "ReportStage": "settings",
     "SPECIAL_TOKENS": "a constant, which counts",
     "STAGES": "a constant, which counts",
     "SamplingSettings": "settings, every one of them given; see below",
@@ -669,7 +670,9 @@ CALLED_OUTSIDE = {
     "variorum.store:Result.adopted",  # shown on pages
     "variorum.store:Result.file",
     "variorum.store:Result.json",
+    "variorum.store:Result.run",  # costs, which a table hands on to its own `run.json`
     "variorum.store:Result.spec",
+    "variorum.store:Spec.as_data",  # what the key is the hash of
     "variorum.store:Spec.ref",
     "variorum.task:Task.settings",  # those of the spec, which it checks
     "variorum.task:Task.use_device",  # another device is another platform, as `run.json` tells

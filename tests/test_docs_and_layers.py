@@ -35,6 +35,7 @@ FLOORS = (
         "placing",
         "git",
         "trees",
+        "comparing",
         "fitting",
         "runner",
         "sources",

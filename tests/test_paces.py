@@ -17,6 +17,7 @@ from variorum.ablation_plan import plan_ablation
 from variorum.ablations import PaceError, load_ablation, steps_to_pace
 from variorum.config import FinetuneSettings, ModelSettings, TrainingSettings
 from variorum.errors import VariorumError
+from variorum.experiments import ConfigError
 from variorum.pace import Pace
 from variorum.paces import LOCK, MATTER, Entry, Steps
 from variorum.workflow import Flow
@@ -201,6 +202,14 @@ def test_what_is_tuned_trains_as_long_as_its_variant(here: Path) -> None:
     for variant in load_ablation(here, "equal").variants.values():
         tried = [each.settings.pretrain.max_steps for _, _, each in variant.runs]
         assert set(tried) == {steps(here)[variant.name]}
+
+
+def test_other_code_has_a_pace_that_settings_do_not_tell(here: Path) -> None:
+    lock(here, small=0.01, wide=0.03, deep=0.025)
+    asked(here, variants={**VARIANTS, "old": {"code": "HEAD"}})
+    with pytest.raises(ConfigError, match="variant old is other code, whose pace") as error:
+        load_ablation(here, "equal")
+    assert "\n" not in str(error.value)
 
 
 # Measuring

@@ -496,6 +496,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 LOOKING = (
     ("config",),
+    ("plan",),
     ("ls",),
     ("lock", "--locked"),
     ("why",),

@@ -6,20 +6,23 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
-from variorum import runner, trees
+from variorum import edits, runner, trees
 from variorum.ablation_plan import DIFFS, plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.holdings.branches import answers
 from variorum.audit.holdings.trees import trees as states
+from variorum.comparing import comparison
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError
 from variorum.plan import Node, Plan
 from variorum.store import Ref, Store
+from variorum.workflow import Flow
 
 ABLATION = """
 title: An edit
@@ -37,7 +40,7 @@ BEFORE = "        dropout_p=dropout,\n"
 EDIT = (BEFORE, f"{BEFORE}        scale=0.5,\n")
 COMMENT = (BEFORE, f"{BEFORE}        # a comment\n")
 DIFF = """\
-other (edited, commit {commit}) against present (the present code)
+other (edited, commit {commit}) against present (the working tree)
 
 --- present variorum.model.attentions.fused:attend
 +++ other variorum.model.attentions.fused:attend
@@ -205,6 +208,56 @@ def test_a_new_component_is_part_of_the_diff(edited: Project) -> None:
     assert "there is no 'mine'" in refused(edited), "settings are those that the code here knows"
 
 
+# Differences
+
+
+KEPT = {
+    "variorum.evaluation.bits:score": "def score(x):\n    return x + 1",
+    "variorum.evaluation.bits: names": "log is math:log",
+    "variorum.model.gpt:run": "def run():\n    return 2",
+    "evaluation/words.txt": "one\n",
+}
+MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "text", "first"),
+    [
+        ("variorum.evaluation.bits:score", "def score(x):\n    return x + 2", "bits:score"),
+        ("variorum.evaluation.bits: names", "log is cmath:log", "bits:log"),
+        ("evaluation/words.txt", "two\n", "evaluation/words.txt"),
+        ("variorum.model.gpt:run", "def run():\n    return 3", None),
+    ],
+)
+def test_differences_are_found_where_they_count(symbol: str, text: str, first: str | None) -> None:
+    other = {**KEPT, symbol: text}
+    found = edits.first_difference(KEPT, other, MEASURING)
+    assert (found or "").endswith(first or "")
+    assert (found is None) == (first is None)
+    lines = edits.diff(KEPT, other, ("old", "new")).splitlines()
+    assert lines[:2] == [f"--- old {symbol}", f"+++ new {symbol}"]
+    assert {line[1:] for line in lines[2:] if line[0] == "+"} == {text.splitlines()[-1]}
+    assert edits.diff(KEPT, KEPT, ("old", "new")) == ""
+
+
+def test_comments_and_formatting_are_no_difference() -> None:
+    symbol = "variorum.evaluation.bits:score"
+    other = {
+        **KEPT,
+        symbol: 'def score(x):\n    """It adds."""\n    return (x\n        + 1)  # one',
+    }
+    assert edits.first_difference(KEPT, other, MEASURING) is None
+    assert edits.diff(KEPT, other, ("old", "new")) == ""
+
+
+def test_what_is_gone_or_new_is_a_difference() -> None:
+    symbol = "variorum.evaluation.bits:score"
+    less = {name: text for name, text in KEPT.items() if name != symbol}
+    for sides in ((less, KEPT), (KEPT, less)):
+        assert edits.first_difference(*sides, MEASURING) == symbol
+        assert symbol in edits.diff(*sides, ("old", "new"))
+
+
 # Folders
 
 
@@ -253,6 +306,13 @@ def test_what_names_no_code_is_one_line_with_its_place(
     line = refused(edited)
     assert line.startswith("config/ablations/edit.yaml:7: variants.other.code: ")
     assert said in line
+
+
+def test_a_budget_of_time_is_refused(edited: Project) -> None:
+    ask_for(edited, "main")
+    file = edited.root / "config/ablations/edit.yaml"
+    file.write_text(file.read_text() + "budget: time\n")
+    assert "other.code: a budget of time is measured by the code that is here" in refused(edited)
 
 
 def test_a_patch_that_does_not_apply_is_told_with_gits_reason(edited: Project) -> None:
@@ -321,11 +381,8 @@ def test_variants_that_would_be_measured_by_different_code_are_refused(edited: P
 
 def unfit(project: Project) -> str:
     """The line that Snakemake ends with, before anything runs."""
-    own = [node for node in planned(project) if node.tree]
-    tree = own[0].tree
-    assert tree is not None
     with pytest.raises(VariorumError) as caught:
-        trees.refuse_unfit(tree, [node.spec for node in own])
+        Flow(project.root, {}, dry_run=True).ablation("edit")
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -388,7 +445,11 @@ def made(ready: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     store = Store(project.root)
     finished = {ref: store.folder(ref).stat().st_mtime_ns for ref in store.refs()}
     assert finished
+    stale = project.root / "reports/edit/gone.diff"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("of a variant that is no more\n")
     project.snakemake("reports/edit/table.md")
+    assert not stale.exists()
     assert {ref: store.folder(ref).stat().st_mtime_ns for ref in finished} == finished
     return project
 
@@ -554,3 +615,73 @@ def test_the_other_code_refuses_a_key_that_is_not_its_own(training: Training) ->
     (tree / FUSED).write_text((tree / FUSED).read_text().replace("0.5", "0.6"))
     done = training.project.run("variorum", "run", str(training.ref), check=False)
     assert "the code of pretrain was edited after" in done.stderr
+
+
+# In one line
+
+
+def test_compare_writes_an_ablation_runs_it_and_tells_what_it_shows(made: Project) -> None:
+    results = set(Store(made.root).refs())
+    done = made.run("variorum", "compare", "edited", "--seeds", "2", "--cores", "2")
+    first, *findings, last = done.stdout.splitlines()
+    assert first.startswith("config/ablations/compare-edited.yaml is new")
+    assert findings[0].startswith("On the base test text, ")
+    assert "here (" in findings[0]
+    assert last == "reports/compare-edited/table.md"
+    new = set(Store(made.root).refs()) - results
+    assert {ref.stage for ref in new} == {"table"}, "its runs are those of the other ablation"
+    loaded = load_ablation(made.root, "compare-edited")
+    assert loaded.settings.baseline == "edited"
+    assert loaded.settings.experiment == "micro"
+    assert loaded.settings.seeds == (1, 2)
+    folder = made.root / "reports/compare-edited"
+    assert "-        scale=0.5," in (folder / "here.diff").read_text()
+    assert not (folder / "edited.diff").exists()
+
+
+def test_compare_uses_a_file_that_is_there(edited: Project) -> None:
+    on_branch(edited, FUSED, *EDIT, branch="a/branch")
+    first, was_there = comparison(edited.root, "a/branch", seeds=3)
+    assert not was_there
+    assert first.name == "compare-a-branch"
+    text = (edited.root / first.file).read_text()
+    assert comparison(edited.root, "a/branch", seeds=4) == (first, True)
+    assert (edited.root / first.file).read_text() == text
+
+
+def test_compare_fixes_what_begins_at_head(edited: Project) -> None:
+    head = edited.run("git", "rev-parse", "HEAD").stdout[: trees.SHOWN]
+    found, _ = comparison(edited.root, "HEAD")
+    assert found.name == f"compare-{head}"
+    assert load_ablation(edited.root, found.name).variants[head].code == head
+
+
+def test_compare_with_a_patch(edited: Project) -> None:
+    found, _ = comparison(edited.root, as_patch(edited, FUSED, *EDIT))
+    assert found.name == "compare-edit"
+    assert load_ablation(edited.root, found.name).variants["edit"].code == "config/edit.patch"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("mian",), "git has no commit 'mian'; did you mean `main`?"),
+        (("main", "micor"), "did you mean `micro`?"),
+        (("main", "micro", 2, "finetune"), "has no domain corpus"),
+    ],
+)
+def test_compare_that_is_refused_writes_nothing(
+    edited: Project, arguments: tuple[Any, ...], said: str
+) -> None:
+    with pytest.raises(VariorumError) as caught:
+        comparison(edited.root, *arguments)
+    assert said in str(caught.value)
+    assert not list((edited.root / "config/ablations").glob("compare-*"))
+
+
+def test_compare_does_not_leave_out_settings_of_the_current_experiment(edited: Project) -> None:
+    current = edited.root / "config/config.yaml"
+    current.write_text(current.read_text() + "pretrain: {max_steps: 20}\n")
+    with pytest.raises(VariorumError, match="sets pretrain beside its experiment"):
+        comparison(edited.root, "main")
+    assert comparison(edited.root, "main", "micro")

@@ -73,7 +73,7 @@ class _Planned:
     @property
     def called(self) -> str:
         """The variant and its code, for people."""
-        return f"{self.variant.name} ({self.tree.name if self.tree else 'the present code'})"
+        return f"{self.variant.name} ({self.tree.name if self.tree else 'the working tree'})"
 
 
 def _way_of(node: Node) -> tuple[str, Components]:

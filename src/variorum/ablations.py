@@ -184,6 +184,11 @@ class _Reading:
             words = (LAST_STAGE, CODE_AS)
             settings = {key: value for key, value in changes.items() if key not in words}
             code = changes.get(CODE_AS)
+            if code is not None and self.settings.budget == "time":
+                raise ConfigError(
+                    f"{self.layers.origin((*place, CODE_AS))}: {'.'.join(place)}.{CODE_AS}: a "
+                    "budget of time is measured by the code that is here; take tokens or steps"
+                )
             yield _Asked(name, self._at(settings, place), place, last_stage, code=code)
 
     def _of_grid(self) -> Iterator[_Asked]:
@@ -260,10 +265,19 @@ class _Reading:
                 f"which follows from `budget` ({where}); drop one of them"
             )
         if self.settings.budget == "time":
+            self._refuse_other_code(asked)
             steps = self._equal_time(asked, own, baseline)
         else:
             steps = _equal_steps(self.settings.budget, section, own, baseline)
         return self._one(".".join(place), steps, ("budget",))
+
+    def _refuse_other_code(self, asked: _Asked) -> None:
+        """Raise `ConfigError` for code whose pace the lock, which knows settings, cannot tell."""
+        if asked.code is not None:
+            raise ConfigError(
+                f"{self.layers.origin(asked.place)}: variant {asked.name} is other code, whose "
+                "pace `budget: time` does not measure; take `budget: tokens`, or leave it out"
+            )
 
     def _equal_time(self, asked: _Asked, own: LoadedExperiment, baseline: LoadedExperiment) -> int:
         """Steps of a training that takes as long as the baseline's, rounded to whole ones."""

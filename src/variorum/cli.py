@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -490,6 +491,45 @@ def keep(
         kept.keep(root, name, References(root).to_keep(results or []))
     for line in kept.lines(root):
         print(line)
+
+
+@app.command()
+def compare(
+    code: Annotated[
+        str, typer.Argument(help="A branch, a tag, a commit, or a patch for the code that is here.")
+    ],
+    experiment: Annotated[
+        str | None, typer.Option(help="What both run. Nothing: the current one.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="How many seeds: from 1 on.")] = 5,
+    last_stage: Annotated[
+        Literal["pretrain", "finetune"], typer.Option(help="The model that is judged.")
+    ] = "pretrain",
+    cores: Annotated[int | None, typer.Option(min=1, help="For Snakemake. Nothing: all.")] = None,
+) -> None:
+    """Run an experiment by the code that is here and by other code, and tell the difference."""
+    from variorum import comparing
+
+    root = find_project()
+    found, was_there = comparing.comparison(root, code, experiment, seeds, last_stage)
+    state = (
+        "is there, and is used as it is" if was_there else "is new: edit and keep it as you like"
+    )
+    print(f"{found.file} {state}", flush=True)
+    if status := _snakemake(root, "--cores", str(cores or "all"), found.table):
+        raise typer.Exit(status)
+    for sentence in comparing.findings(root, found):
+        print(sentence)
+    print(found.table)
+
+
+def _snakemake(root: Path, *arguments: str) -> int:
+    """Run Snakemake to its end; it hears of Ctrl-C by itself, and of SIGTERM from here."""
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    with subprocess.Popen(command, cwd=root) as process:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+        return process.wait()
 
 
 @app.command()

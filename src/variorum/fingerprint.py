@@ -49,6 +49,7 @@ OUTSIDE = frozenset(
         "variorum.ablations",
         "variorum.atomic",
         "variorum.cli",
+        "variorum.comparing",
         "variorum.components",
         "variorum.config",
         "variorum.conversation",

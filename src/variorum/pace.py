@@ -33,7 +33,8 @@ WINDOWS = 64
 class Pace:
     """seconds: that a step takes, the median of the rounds' medians.
 
-    spread: between the fastest round and the slowest, as a share of that. steps: that were timed.
+    spread: how much longer the slowest round's was than the fastest's, as a share of that.
+    steps: that were timed.
     """
 
     seconds: float
@@ -68,8 +69,7 @@ def _measured(
 
 def _pace(turns: Sequence[list[float]]) -> Pace:
     medians = [median(turn) for turn in turns]
-    middle = median(medians)
-    return Pace(middle, (max(medians) - min(medians)) / middle, sum(map(len, turns)))
+    return Pace(median(medians), max(medians) / min(medians) - 1, sum(map(len, turns)))
 
 
 class _TimeUp(Exception):  # noqa: N818

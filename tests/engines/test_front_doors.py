@@ -34,18 +34,18 @@ from variorum.store import MANIFEST, VARYING, Ref, Store
 
 REPORT = "results/finetune/report.html"
 CONFIG = "config/config.yaml"
-TABLE = "reports/strides/table.md"
+TABLE = "reports/rates/table.md"
 SEQUENCES = int(os.environ.get("VARIORUM_SEQUENCES", "40"))
-STRIDES = """
-title: Strides
-question: Does the stride of the scoring matter?
+RATES = """
+title: Rates
+question: Does the rate matter?
 experiment: micro
-baseline: half
+baseline: plain
 seeds: [1, 2]
 variants:
-  half: {}
+  plain: {}
 """
-ADDED = "  whole: {evaluate: {stride: 16}}\n  quarter: {evaluate: {stride: 4}}\n"
+ADDED = "  low: {pretrain: {learning_rate: 3.0e-4}}\n  high: {pretrain: {learning_rate: 3.0e-3}}\n"
 DAY = 86_400
 
 
@@ -63,8 +63,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiments = project.root / "config/experiments"
     other = (experiments / "micro.yaml").read_text().replace("A text of", "Other words of")
     (experiments / "other.yaml").write_text(other)
-    (project.root / "config/ablations/strides.yaml").write_text(
-        STRIDES + ADDED.splitlines(keepends=True)[0]
+    (project.root / "config/ablations/rates.yaml").write_text(
+        RATES + ADDED.splitlines(keepends=True)[0]
     )
     project.run("dvc", "remote", "modify", "local", "url", "../remote")
     commit(project)
@@ -204,14 +204,14 @@ class FrontDoors(RuleBasedStateMachine):
         """Its table is put in place."""
         with self.watched("table"):
             self.here.snakemake(TABLE)
-        assert "half" in (self.here.root / TABLE).read_text()
+        assert "plain" in (self.here.root / TABLE).read_text()
 
     @precondition(lambda self: ADDED not in self.ablation().read_text())
     @rule()
     def add_variants(self) -> None:
         """The next table has more rows."""
         with self.watched("add variants"):
-            self.ablation().write_text(STRIDES + ADDED)
+            self.ablation().write_text(RATES + ADDED)
 
     @rule(seed=st.integers(3, 4), shift=st.integers(-400 * DAY, 400 * DAY))
     def merge_a_clone_with_another_clock(self, seed: int, shift: int) -> None:
@@ -233,7 +233,7 @@ class FrontDoors(RuleBasedStateMachine):
 
     def ablation(self) -> Path:
         """The file of the ablation."""
-        return self.here.root / "config/ablations/strides.yaml"
+        return self.here.root / "config/ablations/rates.yaml"
 
     def complete(self) -> dict[Ref, dict[str, str]]:
         """Every complete result, with the hashes of the files that its manifest lists."""

@@ -24,6 +24,9 @@ from variorum.report.adoption import MARK
 from variorum.report.numbers import count, fixed, scientific, signed, significant
 from variorum.report.statistics import CONFIDENCE, POWER, Estimate
 
+HERE = "working tree"
+"""The code of variants that name none."""
+
 DIGITS = 4  # of people's table: a seed's scatter stands in the third or fourth decimal
 CSV_DIGITS = 6
 PERCENT = round(100 * CONFIDENCE)
@@ -208,7 +211,7 @@ def codes(table: AblationTable) -> Grid | None:
     against = {question.baseline: ""}
     against |= {name: _change(name, edited) for name, edited in question.edited.items()}
     rows = tuple(
-        (name, f"`{question.codes[name]}`" if name in question.codes else "present", against[name])
+        (name, f"`{question.codes[name]}`" if name in question.codes else HERE, against[name])
         for name in question.variants
         if name in against
     )
