@@ -240,6 +240,8 @@ def test_kept_models_of_other_code_are_judged_beside_those_of_todays(
 
     edit("training/loop.py", "position.last_loss = ", "position.last_loss = 1 * ")
     plan = ablation(here, "before", package_copy)
+    assert plan.last.spec.settings["kept"] == {"before": "old"}
+    assert plan.last.spec.settings["uncounted"] == ["before"]
     for seed in "12":
         old, new = (plan.last.upstream[f"{v}/{seed}/base"] for v in ("before", "after"))
         assert old.upstream["model"].ref == model(here, f"narrow/{seed}")

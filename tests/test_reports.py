@@ -11,24 +11,14 @@ import pytest
 from conftest import ROOT, Record
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import ablation_names, load_ablation
-from variorum.config import TableStage, restored
 from variorum.report.ablation.runs import read_csv
-from variorum.report.ablation.table import AblationTable, ablation_table
 from variorum.report.ablation.written import findings
-from variorum.stages.table import CAPTIONS, question_of, written_files
+from variorum.stages.table import CAPTIONS, placed, written_files
 from variorum.store import Spec
 
 REPORTS = ROOT / "reports"
 NAMES = sorted(folder.name for folder in REPORTS.iterdir() if (folder / "manifest.json").is_file())
 CHANGES = 12  # digits that are changed in each file, one at a time
-
-
-def table_of(folder: Path) -> AblationTable:
-    """The table, computed from the runs and from what the manifest says was asked."""
-    spec = Spec.from_data(json.loads((folder / "manifest.json").read_text())["spec"])
-    settings = restored(TableStage, dict(spec.settings))
-    runs = read_csv((folder / "runs.csv").read_text(encoding="utf-8"))
-    return ablation_table(runs, question_of(settings))
 
 
 def faults(folder: Path) -> list[str]:
@@ -42,7 +32,7 @@ def faults(folder: Path) -> list[str]:
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != entry["sha256"]:
             found.append(f"{name} is not what the manifest lists")
     drawn = {n: (folder / f"{n}.svg").read_text() for n in CAPTIONS if f"{n}.svg" in pages}
-    for name, text in written_files(table_of(folder), drawn).items():
+    for name, text in written_files(placed(folder), drawn).items():
         if (folder / name).read_text(encoding="utf-8") != text:
             found.append(f"{name} does not follow from runs.csv")
     return found
@@ -107,5 +97,5 @@ def test_the_findings_are_those_of_the_tables() -> None:
     text = (REPORTS / "README.md").read_text(encoding="utf-8")
     for name in NAMES:
         assert f"]({name}/table.md)" in text
-        for sentence in findings(table_of(REPORTS / name)):
+        for sentence in findings(placed(REPORTS / name)):
             assert sentence in text, name

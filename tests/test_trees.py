@@ -13,7 +13,7 @@ import pytest
 import flow
 from conftest import Project, add_micro_experiment, copy_project
 from variorum import edits, runner, trees
-from variorum.ablation_plan import DIFFS, plan_ablation
+from variorum.ablation_plan import CODES, DIFFS, plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.holdings.branches import answers
 from variorum.audit.holdings.trees import trees as states
@@ -135,7 +135,8 @@ def test_code_that_is_the_same_makes_the_same_runs_and_the_table_says_so(edited:
     assert of(plan, "other") == of(plan, "present")
     assert not any(node.tree for node in plan)
     assert plan.last.spec.settings["edited"] == {"other": False}
-    assert not plan.last.notes
+    assert list(plan.last.notes) == [CODES]
+    assert "uncounted" not in plan.last.spec.settings
 
 
 def test_an_edit_has_keys_of_its_own_from_the_first_stage_that_reaches_it(edited: Project) -> None:
@@ -149,7 +150,11 @@ def test_an_edit_has_keys_of_its_own_from_the_first_stage_that_reaches_it(edited
         plan.last.upstream[f"present/{seed}/model"].ref for seed in (1, 2)
     }
     assert plan.last.spec.settings["codes"] == {"other": "edited"}
-    assert plan.last.notes == {DIFFS: {"other": DIFF.format(commit=name)}}
+    assert plan.last.notes == {
+        DIFFS: {"other": DIFF.format(commit=name)},
+        CODES: {"other": f"edited, commit {name}"},
+    }
+    assert plan.last.spec.settings["uncounted"] == ["other"], "its model may be another"
 
 
 def test_its_keys_are_those_that_a_checkout_would_have(edited: Project) -> None:
@@ -195,7 +200,7 @@ def test_settings_count_beside_the_code_and_its_diff_leaves_them_out(edited: Pro
     ask_for(edited, "edited, model: {positions: rotary}")
     plan = planned(edited)
     assert of(plan, "other").spec.settings["model"]["positions"] == "rotary"
-    assert plan.last.notes == {DIFFS: {"other": DIFF.format(commit=name)}}
+    assert plan.last.notes[DIFFS] == {"other": DIFF.format(commit=name)}
 
 
 def test_a_new_component_is_part_of_the_diff(edited: Project) -> None:
@@ -272,6 +277,20 @@ def test_what_was_cleaned_away_is_put_back(edited: Project) -> None:
     assert flow.files_of(tree.package) == before
 
 
+def test_what_was_edited_there_is_put_back(edited: Project) -> None:
+    on_branch(edited, FUSED, *EDIT)
+    ask_for(edited, "edited")
+    plan = planned(edited)
+    tree = of(plan, "other").tree
+    assert tree is not None
+    before = flow.files_of(tree.package)
+    (tree.package / FUSED).write_text((tree.package / FUSED).read_text().replace("0.5", "0.6"))
+    (tree.package / "more.py").write_text("MORE = 1\n")
+    assert planned(edited).last.ref == plan.last.ref
+    assert flow.files_of(tree.package) == before
+    assert len(list((edited.root / trees.FOLDER).iterdir())) == 1
+
+
 def put(root: Path) -> dict[str, str]:
     """Put a tree in place; gives what lies there then."""
     return flow.files_of(trees.tree(root, "main", root / trees.INSIDE).package)
@@ -297,6 +316,9 @@ def test_several_that_put_the_same_in_place_at_once_do_not_disturb_one_another(
         ("1234567", "1234567 should be a branch, a tag, a commit or a patch file, as text: put it"),
         ("{a: b}", "should be a branch, a tag, a commit or a patch file, as text"),
         ("config/none.patch", "there is no file config/none.patch; `git diff > config/none.patch`"),
+        (r'"a\0b.patch"', r"'a\x00b.patch' has characters that no name has; name a branch"),
+        (r'"a\0b"', r"'a\x00b' has characters that no name has; name a branch"),
+        (f"{'a' * 300}.patch", "there is no file aaaaa"),
     ],
 )
 def test_what_names_no_code_is_one_line_with_its_place(
@@ -324,10 +346,14 @@ def test_a_patch_that_does_not_apply_is_told_with_gits_reason(edited: Project) -
     assert f"{FUSED}:" in line
 
 
-def test_a_patch_of_other_files_changes_nothing(edited: Project) -> None:
+def test_a_patch_of_other_files_is_refused_with_their_names(edited: Project) -> None:
     code = as_patch(edited, "../../Snakefile", "import sys\n", "import sys  # here\n")
     ask_for(edited, code)
-    assert "edit.patch changes nothing below src/variorum" in refused(edited)
+    assert "edit.patch changes Snakefile, and a variant takes code" in refused(edited)
+    edit(edited, "../../config/experiments/micro.yaml", "max_steps: 30", "max_steps: 40")
+    code = as_patch(edited, FUSED, *EDIT)
+    ask_for(edited, code)
+    assert "edit.patch changes config/experiments/micro.yaml, and" in refused(edited)
 
 
 def test_a_commit_without_the_package_is_said_to_have_none(edited: Project) -> None:
@@ -445,11 +471,7 @@ def made(ready: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     store = Store(project.root)
     finished = {ref: store.folder(ref).stat().st_mtime_ns for ref in store.refs()}
     assert finished
-    stale = project.root / "reports/edit/gone.diff"
-    stale.parent.mkdir(parents=True)
-    stale.write_text("of a variant that is no more\n")
     project.snakemake("reports/edit/table.md")
-    assert not stale.exists()
     assert {ref: store.folder(ref).stat().st_mtime_ns for ref in finished} == finished
     return project
 
@@ -466,6 +488,9 @@ def test_snakemake_runs_the_other_code_for_what_is_its_own(made: Project) -> Non
     folder = made.root / "reports/edit"
     assert (folder / "other.diff").read_text() == plan.last.notes[DIFFS]["other"]
     assert "[other.diff](other.diff): what its code changes" in (folder / "table.md").read_text()
+    codes = (folder / "codes.csv").read_text()
+    assert codes.splitlines()[0] == "variant,code"
+    assert codes.splitlines()[1].startswith('other,"edited, commit ')
     assert '<a href="other.diff">' in (folder / "table.html").read_text()
     again = made.snakemake("reports/edit/table.md")
     assert "Nothing to be done" in again.stdout + again.stderr
@@ -645,8 +670,32 @@ def test_compare_uses_a_file_that_is_there(edited: Project) -> None:
     assert not was_there
     assert first.name == "compare-a-branch"
     text = (edited.root / first.file).read_text()
-    assert comparison(edited.root, "a/branch", seeds=4) == (first, True)
+    assert comparison(edited.root, "a/branch") == (first, True)
+    assert comparison(edited.root, "a/branch", "micro", 3, "pretrain") == (first, True)
     assert (edited.root / first.file).read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("a-branch",), "compares a/branch, not a-branch; rename that file"),
+        (("a/branch", "tiny"), "is there, with experiment micro, not tiny"),
+        (("a/branch", None, 4), "is there, with seeds [1, 2, 3], not [1, 2, 3, 4]"),
+        (("a/branch", None, None, "finetune"), "with last_stage pretrain, not finetune"),
+    ],
+)
+def test_compare_refuses_a_file_that_answers_something_else(
+    edited: Project, arguments: tuple[Any, ...], said: str
+) -> None:
+    for branch in ("a/branch", "a-branch"):
+        edited.run("git", "branch", branch)
+    found, _ = comparison(edited.root, "a/branch", seeds=3)
+    text = (edited.root / found.file).read_text()
+    with pytest.raises(VariorumError) as caught:
+        comparison(edited.root, *arguments)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (edited.root / found.file).read_text() == text
 
 
 def test_compare_fixes_what_begins_at_head(edited: Project) -> None:

@@ -19,6 +19,12 @@ from variorum.trees import Tree
 DIFFS = "diffs"
 """In `run.json` of a table: by variant, what its code changes against that of the baseline."""
 
+CODES = "codes"
+"""In `run.json` of a table: by variant that names a code, that code and the commit that it was."""
+
+MODELS = ("variorum.model", "variorum.model_config")
+"""The modules that decide how many operations a model takes, with those below them."""
+
 MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
 """The modules that decide what a score is, with those below them."""
 
@@ -111,7 +117,7 @@ class _Planning:
                     )
         self._refuse_other_tokens(upstream)
         self._refuse_other_measures(planned)
-        return self.planner.plan(self._table(runs, upstream, self._diffs(planned)))
+        return self.planner.plan(self._table(runs, upstream, planned))
 
     def _tree(self, variant: Variant) -> Tree | None:
         """The code that a variant names, if it names any."""
@@ -233,9 +239,22 @@ class _Planning:
         names = (baseline.variant.name, other.variant.name)
         return f"{other.called} against {baseline.called}\n\n{diff(*sources, names)}"
 
+    def _is_uncounted(self, planned: "_Planned") -> bool:
+        """Whether other code than the present one may define the model of a variant."""
+        if planned.tree is None:
+            return planned.variant.kept is not None
+        model = planned.run.model
+        present = self.planner.code(*_way_of(model))
+        return first_difference(present.sources, model.code.sources, MODELS) is not None
+
     def _table(
-        self, runs: Iterable[config.TableRun], upstream: dict[str, Node], diffs: Mapping[str, str]
+        self,
+        runs: Iterable[config.TableRun],
+        upstream: dict[str, Node],
+        planned: Mapping[str, "_Planned"],
     ) -> Node:
+        diffs = self._diffs(planned)
+        kept_as = {name: v.kept for name, v in self.loaded.variants.items() if v.kept is not None}
         asked = self.loaded.settings
         baseline = self.loaded.variants[asked.baseline].experiment
         settings = config.TableStage(
@@ -250,6 +269,8 @@ class _Planning:
             runs=tuple(runs),
             codes={name: v.code for name, v in self.loaded.variants.items() if v.code is not None},
             edited={name: bool(text) for name, text in diffs.items()},
+            kept=kept_as,
+            uncounted=tuple(name for name, each in planned.items() if self._is_uncounted(each)),
         )
         places = {
             **{name: (name,) for name in ("title", "question", "baseline", "corpora", "metric")},
@@ -257,8 +278,11 @@ class _Planning:
         }
         stages = Stages(self.planner, replace(baseline, layers=self.loaded.layers))
         node = stages.node("table", self.loaded.name, settings, places, **upstream)
-        changed = {name: text for name, text in diffs.items() if text}
-        return replace(node, notes={DIFFS: changed} if changed else {})
+        notes = {
+            DIFFS: {name: text for name, text in diffs.items() if text},
+            CODES: {name: each.tree.name for name, each in planned.items() if each.tree},
+        }
+        return replace(node, notes={name: noted for name, noted in notes.items() if noted})
 
 
 def _evaluated(label: str, side: str, corpora: tuple[str, ...]) -> str:

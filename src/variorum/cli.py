@@ -501,10 +501,13 @@ def compare(
     experiment: Annotated[
         str | None, typer.Option(help="What both run. Nothing: the current one.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="How many seeds: from 1 on.")] = 5,
+    seeds: Annotated[
+        int | None, typer.Option(min=2, help="How many seeds: from 1 on. Nothing: 5.")
+    ] = None,
     last_stage: Annotated[
-        Literal["pretrain", "finetune"], typer.Option(help="The model that is judged.")
-    ] = "pretrain",
+        Literal["pretrain", "finetune"] | None,
+        typer.Option(help="The model that is judged. Nothing: pretrain."),
+    ] = None,
     cores: Annotated[int | None, typer.Option(min=1, help="For Snakemake. Nothing: all.")] = None,
 ) -> None:
     """Run an experiment by the code that is here and by other code, and tell the difference."""

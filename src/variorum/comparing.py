@@ -5,9 +5,7 @@ and kept.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
 from variorum import trees
@@ -15,11 +13,11 @@ from variorum.ablations import LastStage, load_ablation
 from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
 from variorum.experiments import in_yaml, load_experiment
+from variorum.report.ablation import written
+from variorum.stages.table import placed
 
 SEEDS = 5
 HERE = "here"
-FINDING = "- "
-"""How the lines of a table begin that tell what it shows."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,16 @@ def comparison(
     root: Path,
     code: str,
     experiment: str | None = None,
-    seeds: int = SEEDS,
-    last_stage: LastStage = "pretrain",
+    seeds: int | None = None,
+    last_stage: LastStage | None = None,
 ) -> tuple[Comparison, bool]:
     """The ablation that compares the present code with another, and whether it was there before.
 
-    It is written if it was not: with so many seeds, and for the current experiment unless one is
-    named. What begins at what is checked out, such as `HEAD~2`, is written as the commit that it
-    is now. Raises `VariorumError`, with nothing written, if there is no such code or experiment.
+    It is written if it was not: with so many seeds, or `SEEDS`; for the current experiment unless
+    one is named; and of pretraining unless the other is. What begins at what is checked out, such
+    as `HEAD~2`, is written as the commit that it is now. Raises `VariorumError`, with nothing
+    written, if there is no such code or experiment, or if the one that is there is of other code,
+    or differs in what is asked for.
     """
     fixed = trees.commit(root, code) if trees.RELATIVE.match(code) else code
     trees.tree(root, fixed)
@@ -58,8 +58,11 @@ def comparison(
     variant = re.sub("[^A-Za-z0-9_-]+", "-", short)
     found = Comparison(f"compare-{variant}")
     if (root / found.file).is_file():
+        _refuse_another(root, found, fixed, experiment, seeds, last_stage)
         return found, True
-    text = _written(variant, fixed, experiment or _current(root), seeds, last_stage)
+    text = _written(
+        variant, fixed, experiment or _current(root), seeds or SEEDS, last_stage or "pretrain"
+    )
     write_atomically(root / found.file, text.encode())
     try:
         load_ablation(root, found.name)
@@ -67,6 +70,39 @@ def comparison(
         (root / found.file).unlink()
         raise
     return found, False
+
+
+def _refuse_another(
+    root: Path,
+    found: Comparison,
+    code: str,
+    experiment: str | None,
+    seeds: int | None,
+    last_stage: LastStage | None,
+) -> None:
+    """Raise `VariorumError` unless the ablation that is there is of this code, and as asked."""
+    loaded = load_ablation(root, found.name)
+    codes = [variant.code for variant in loaded.variants.values() if variant.code is not None]
+    if code not in codes:
+        raise VariorumError(
+            f"{found.file} compares {' and '.join(codes) or 'no other code'}, not {code}; rename "
+            "that file, or name the code by its commit"
+        )
+    there = loaded.settings
+    for name, asked, own in (
+        ("experiment", experiment, there.experiment),
+        ("seeds", None if seeds is None else _seeds(seeds), there.seeds),
+        ("last_stage", last_stage, there.last_stage),
+    ):
+        if asked not in (None, own):
+            raise VariorumError(
+                f"{found.file} is there, with {name} {in_yaml(own)}, not {in_yaml(asked)}; edit "
+                "it, rename it, or leave out the option"
+            )
+
+
+def _seeds(number: int) -> tuple[int, ...]:
+    return tuple(range(1, number + 1))
 
 
 def _current(root: Path) -> str:
@@ -93,13 +129,10 @@ variants:
   {in_yaml(variant)}: {{code: {in_yaml(code)}}}
   {HERE}: {{}}
 baseline: {in_yaml(variant)}
-seeds: {in_yaml(list(range(1, seeds + 1)))}
+seeds: {in_yaml(list(_seeds(seeds)))}
 """
 
 
-def findings(root: Path, found: Comparison) -> Iterator[str]:
+def findings(root: Path, found: Comparison) -> list[str]:
     """What the table shows, in sentences."""
-    lines = (root / found.table).read_text(encoding="utf-8").splitlines()
-    for line in takewhile(lambda line: not line.startswith("|"), lines):
-        if line.startswith(FINDING):
-            yield line.removeprefix(FINDING)
+    return written.findings(placed((root / found.table).parent))

@@ -1141,6 +1141,8 @@ class TableStage(Settings):
 
     tuned: the setting that was tuned. codes: of variants that another code runs, how that was
     named. edited: of variants that could have another code than the baseline, whether they have.
+    kept: of variants that were made before, the name that they are kept under. uncounted: variants
+    whose models other code defines, so that the code that is here cannot count their operations.
     """
 
     title: Text
@@ -1154,6 +1156,8 @@ class TableStage(Settings):
     runs: tuple[TableRun, ...]
     codes: dict[Text, Text] = setting({}, neutral={})
     edited: dict[Text, Truth] = setting({}, neutral={})
+    kept: dict[Text, Text] = setting({}, neutral={})
+    uncounted: tuple[Text, ...] = setting((), neutral=())
 
 
 STAGES: dict[str, type[Settings]] = {

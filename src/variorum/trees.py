@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,9 @@ FOLDER = "scratch/code"
 
 INSIDE = "src/variorum"
 """The package, in such a folder and in git."""
+
+CONTENT = "content"
+"""Beside the package in such a folder: a hash of all its files, as they were put there."""
 
 PATCHES = (".patch", ".diff")
 """How the names of patch files end."""
@@ -55,23 +59,22 @@ class Tree:
 
 
 def tree(root: Path, text: str, package: Path = PACKAGE, where: str = "") -> Tree:
-    """The package as `text` names it, which is put in its place if it is not there.
+    """The package as `text` names it, which is put in its place if it is not there as it was put.
 
     `text` is a branch, a tag or a commit, or the path of a patch for `package`. Raises
     `VariorumError`.
     """
-    state = _patched(root, text, package) if text.endswith(PATCHES) else _committed(root, text)
+    state = _state(root, text, package)
     folder = root / FOLDER / state.digest
-    if not folder.is_dir():
-        with clear_about_storage():
+    with clear_about_storage():
+        if not _is_whole(folder):
             _put(folder, state.write)
     return Tree(folder / INSIDE, state.name, where)
 
 
 def digest(root: Path, text: str, package: Path = PACKAGE) -> str:
     """The name of its folder, which is another one for other source. Raises `VariorumError`."""
-    state = _patched(root, text, package) if text.endswith(PATCHES) else _committed(root, text)
-    return state.digest
+    return _state(root, text, package).digest
 
 
 def commit(root: Path, text: str) -> str:
@@ -88,19 +91,45 @@ class _State:
     write: Callable[[Path], None]
 
 
+def _state(root: Path, text: str, package: Path) -> _State:
+    if not text.isprintable():
+        raise VariorumError(
+            f"{text!r} has characters that no name has; name a branch, a tag, a commit, or a "
+            f"patch file ({' or '.join(PATCHES)})"
+        )
+    return _patched(root, text, package) if text.endswith(PATCHES) else _committed(root, text)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the package there is what was put there."""
+    noted = folder / CONTENT
+    return noted.is_file() and noted.read_text(encoding="utf-8") == _content(folder / INSIDE)
+
+
 def _put(folder: Path, write: Callable[[Path], None]) -> None:
-    """Make a folder with what `write` writes, as a whole; another process may be faster."""
-    new = folder.with_name(f"{folder.name}.{os.getpid()}.new")
-    shutil.rmtree(new, ignore_errors=True)  # of one that was killed
+    """Make a folder with what `write` writes, as a whole; another process may be faster.
+
+    What lies there, which somebody edited, goes.
+    """
+    new, old = (
+        folder.with_name(f"{folder.name}.{os.getpid()}.{state}") for state in ("new", "old")
+    )
+    for each in (new, old):
+        shutil.rmtree(each, ignore_errors=True)  # of one that was killed
     try:
         write(new / INSIDE)
+        (new / CONTENT).write_text(_content(new / INSIDE), encoding="utf-8")
+        if folder.is_dir() and not _is_whole(folder):
+            with suppress(FileNotFoundError):
+                folder.rename(old)
         try:
             new.rename(folder)
         except OSError:
             if not folder.is_dir():
                 raise
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        for each in (new, old):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 # Of a commit
@@ -154,9 +183,13 @@ def _commit(top: Path, text: str) -> str:
 
 def _patched(root: Path, text: str, package: Path) -> _State:
     patch = (root / text).resolve()
-    if not patch.is_file():
-        raise VariorumError(f"there is no file {text}; `git diff > {text}` writes such a patch")
-    joined = hashlib.sha256(f"{_content(package)} ".encode() + patch.read_bytes())
+    try:
+        content = patch.read_bytes()
+    except OSError:
+        raise VariorumError(
+            f"there is no file {text}; `git diff > {text}` writes such a patch"
+        ) from None
+    joined = hashlib.sha256(f"{_content(package)} ".encode() + content)
     return _State(joined.hexdigest(), text, lambda target: _apply(patch, text, package, target))
 
 
@@ -164,7 +197,9 @@ def _apply(patch: Path, text: str, package: Path, target: Path) -> None:
     shutil.copytree(package, target, ignore=shutil.ignore_patterns("__pycache__"))
     folder = target.parents[1]
     try:
-        git(folder, "apply", f"--include={INSIDE}/*", str(patch), alone=True)
+        listed = git(folder, "apply", "--numstat", "-z", str(patch), alone=True)
+        _refuse_other_files(text, listed)
+        git(folder, "apply", str(patch), alone=True)
     except GitError as error:
         raise VariorumError(
             f"{text} does not apply to the code that is here: {error.said}; make it anew"
@@ -173,6 +208,17 @@ def _apply(patch: Path, text: str, package: Path, target: Path) -> None:
         raise VariorumError(
             f"{text} changes nothing below {INSIDE}; `git diff -- {INSIDE}` in the project's "
             "folder shows what a patch should look like"
+        )
+
+
+def _refuse_other_files(text: str, listed: str) -> None:
+    """Raise `VariorumError` if a patch, as `git apply --numstat -z` lists it, changes others."""
+    files = [line.split("\t", 2)[2] for line in listed.split("\0") if line]
+    if others := [file for file in files if not file.startswith(f"{INSIDE}/")]:
+        raise VariorumError(
+            f"{text} changes {', '.join(others)}, and a variant takes code below {INSIDE} alone; "
+            f"`git diff -- {INSIDE} > {text}` leaves the others out, and settings can be set for "
+            "the variant"
         )
 
 

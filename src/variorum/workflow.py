@@ -24,7 +24,7 @@ from variorum.audit.reasons.sides import Shelf
 from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import load_experiment
 from variorum.machine import TRAINING_PROCESSES
-from variorum.placing import pages_of
+from variorum.placing import is_placed, same
 from variorum.plan import REPORT, Node, Plan, plan_experiment
 from variorum.runner import hand_over
 from variorum.store import MANIFEST, Ref, Spec, Store, StoreError
@@ -241,7 +241,7 @@ class Flow:
     def _page(self, node: Node, folder: Path, names: Sequence[str] = ()) -> list[str]:
         """Nothing if every page in `folder` equals that of the result; else it and a key file.
 
-        Pages are the files with these names, or all that people look at.
+        Pages are the files with these names, or all of a table and what stands beside it.
 
         The key file is made newer than stale pages, and new in content as well: Snakemake takes an
         input whose checksum it has seen for unchanged, however new it is.
@@ -249,8 +249,10 @@ class Flow:
         bring_back(self.store, [node])
         if self.store.exists(node.ref) and not self._whole:
             result = self.store.open(node.ref)
-            pages = names or pages_of(result)
-            if all(_same(self.root / folder / page, result.file(page)) for page in pages):
+            place = self.root / folder
+            if not names and is_placed(result, place):
+                return []
+            if names and all(same(place / name, result.file(name)) for name in names):
                 return []
         # in a folder of its own: Snakemake lists a folder once, when it needs a file of it
         key_file = self.root / "scratch" / "pages" / str(node.ref) / "key"
@@ -318,7 +320,3 @@ def _not_after_now(path: Path) -> None:
     with suppress(FileNotFoundError):
         if path.stat().st_mtime > moment:
             os.utime(path, (moment, moment))
-
-
-def _same(page: Path, original: Path) -> bool:
-    return page.is_file() and page.read_bytes() == original.read_bytes()

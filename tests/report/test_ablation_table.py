@@ -17,7 +17,7 @@ from variorum.report.ablation import runs as run_files
 from variorum.report.ablation.html import html
 from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import Question, ablation_table
-from variorum.report.ablation.written import csv_text, findings, grids, markdown, tried
+from variorum.report.ablation.written import codes, csv_text, findings, grids, markdown, tried
 
 QUESTION = Question(
     title="Sizes",
@@ -93,6 +93,45 @@ def test_order_of_the_runs_does_not_matter():
         assert ablation_table(shuffled, QUESTION) == expected
 
 
+OF_CODES = replace(
+    QUESTION,
+    variants=("before", "main", "same", "here"),
+    baseline="here",
+    codes={"main": "main", "same": "v1"},
+    edited={"main": True, "same": False},
+    kept={"before": "old"},
+)
+
+
+def coded(question):
+    values = {"before": None, "main": None, "same": 10**9, "here": 10**9}
+    return ablation_table(
+        [run(v, seed, 1.0, flops=flops) for v, flops in values.items() for seed in (1, 2)], question
+    )
+
+
+def test_the_code_of_every_variant_is_told():
+    assert codes(coded(OF_CODES)).rows == (
+        ("before", "kept as `old`", ""),
+        ("main", "[`main`](codes.csv)", "[main.diff](main.diff): what its code changes"),
+        ("same", "[`v1`](codes.csv)", "the same in all that it reaches"),
+        ("here", "working tree", ""),
+    )
+    against_kept = replace(OF_CODES, baseline="before", edited={})
+    rows = codes(coded(against_kept)).rows
+    assert [name for name, _, _ in rows] == list(OF_CODES.variants)
+    assert {change for _, _, change in rows} == {""}, "nothing is known of a kept model's code"
+    assert codes(ablation_table(runs([1.0], [2.0]), QUESTION)) is None
+
+
+def test_operations_of_models_that_other_code_defines_are_left_empty():
+    table = coded(OF_CODES)
+    assert [row["flops"] for row in rows_of(table)] == ["", "", "1000000000", "1000000000"]
+    assert [cells[-1] for cells in grids(table)[0].rows] == ["", "", "1.00e9", "1.00e9"]
+    assert "those of models that other code defines are not counted" in markdown(table)
+    assert "not counted" not in markdown(positions_table())
+
+
 FINITE = st.floats(0.1, 10, allow_nan=False)
 
 
@@ -110,7 +149,7 @@ def test_runs_are_read_as_they_were_written(values, tuned, adopted):
             tuned=tuned,
             val_loss=base,
             tokens=seed * 1000,
-            flops=10**15 + seed,
+            flops=None if seed == 0 else 10**15 + seed,
             evaluations={"base": "evaluate/1", "domain": "evaluate/2"},
             adopted=tuple(adopted),
         )

@@ -1,11 +1,13 @@
 """table: the runs of an ablation compared, as Markdown, CSV, HTML and figures."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pandas as pd
 
-from variorum.config import METRICS, TableRun, TableStage
+from variorum.config import METRICS, TableRun, TableStage, restored
 from variorum.corpus.tokenfile import TokenFile
 from variorum.errors import VariorumError
 from variorum.model.description import describe_settings
@@ -18,7 +20,7 @@ from variorum.report.ablation.table import AblationTable, Question, ablation_tab
 from variorum.report.adoption import Adoption
 from variorum.report.costs import cost
 from variorum.report.figures import ablation as figures
-from variorum.store import Result
+from variorum.store import MANIFEST, Result
 from variorum.task import Task
 
 WORDS = {
@@ -74,7 +76,16 @@ def question_of(settings: TableStage) -> Question:
         tuned=settings.tuned,
         codes=settings.codes,
         edited=settings.edited,
+        kept=settings.kept,
     )
+
+
+def placed(folder: Path) -> AblationTable:
+    """The table that lies in a folder, by its manifest and its runs."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    settings = restored(TableStage, manifest["spec"]["settings"])
+    runs = run_files.read_csv((folder / "runs.csv").read_text(encoding="utf-8"))
+    return ablation_table(runs, question_of(settings))
 
 
 def written_files(table: AblationTable, drawn: Mapping[str, str]) -> dict[str, str]:
@@ -116,7 +127,6 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
     model = task.inputs[f"{name}/model"]
     evaluations = {corpus: task.inputs[f"{name}/{corpus}"] for corpus in settings.corpora}
     metrics = model.json("metrics.json")
-    description = describe_settings(*read_model_config(model.file("config.json")))
     tokens = metrics.get("tokens_seen", 0)  # an imported model was trained elsewhere
     return Run(
         variant=each.variant,
@@ -125,7 +135,7 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
         key=str(model.ref),
         parameters=metrics["parameters"],
         tokens=tokens,
-        flops=description.training_flops(tokens),
+        flops=None if each.variant in settings.uncounted else _flops(model, tokens),
         val_loss=metrics.get("chosen_val_loss"),
         tuned=each.value,
         evaluations={corpus: str(result.ref) for corpus, result in evaluations.items()},
@@ -135,6 +145,11 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
             if (adoption := Adoption.of(result.adopted))
         ),
     )
+
+
+def _flops(model: Result, tokens: int) -> int:
+    """Operations of a training that saw so many tokens, by the model that is here."""
+    return describe_settings(*read_model_config(model.file("config.json"))).training_flops(tokens)
 
 
 def _score(evaluation: Result, metric: str) -> float:

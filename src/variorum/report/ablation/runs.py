@@ -19,7 +19,8 @@ class Run:
 
     scores: of the metric, by corpus. tuned: the value of the setting that is tuned; None: the
     variant's own. val_loss: in nats per token, of the weights that were kept. tokens: that the
-    judged training saw. flops: operations of that training. key: of the judged model.
+    judged training saw. flops: operations of that training;
+    None: of a model that other code defines, which are not counted. key: of the judged model.
     evaluations: their keys, by corpus. adopted: what is to be said of those of its results that
     were adopted from older ones.
     """
@@ -30,7 +31,7 @@ class Run:
     key: str
     parameters: int
     tokens: int = 0
-    flops: int = 0
+    flops: int | None = 0
     val_loss: float | None = None
     tuned: float | None = None
     evaluations: Mapping[str, str] | None = None
@@ -79,7 +80,7 @@ def _line(run: Run, corpus: str, value: float) -> list[object]:
         _written(run.val_loss),
         run.parameters,
         run.tokens,
-        run.flops,
+        "" if run.flops is None else run.flops,
         run.key,
         (run.evaluations or {}).get(corpus, ""),
         json.dumps(run.adopted),
@@ -103,7 +104,7 @@ def _read(lines: list[dict[str, str]]) -> Run:
         key=first["model"],
         parameters=int(first["parameters"]),
         tokens=int(first["tokens"]),
-        flops=int(first["flops"]),
+        flops=int(first["flops"]) if first["flops"] else None,
         val_loss=_number(first["val_loss"]),
         tuned=_number(first["tuned"]),
         evaluations={line["corpus"]: line["evaluation"] for line in lines},

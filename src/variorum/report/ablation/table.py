@@ -37,6 +37,7 @@ class Question:
     the order of the table. tuned: the setting that is tuned, if one is. codes: what the code of a
     variant is called, of those that the present one does not run. edited: of variants that could
     have another code than the baseline, whether they have.
+    kept: the names under which the models of variants are kept.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Question:
     tuned: str | None = None
     codes: Mapping[str, str] = field(default_factory=dict)
     edited: Mapping[str, bool] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ class Row:
         return round(fmean(run.tokens for run in self.runs))
 
     @property
-    def flops(self) -> int:
-        """Operations of one judged training."""
+    def flops(self) -> int | None:
+        """Operations of one judged training; None where they are not counted."""
         return self.runs[0].flops
 
     @property

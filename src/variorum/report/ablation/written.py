@@ -17,6 +17,7 @@ from variorum.report.ablation.table import (
     WORSE,
     AblationTable,
     Choice,
+    Question,
     Row,
     Section,
 )
@@ -94,7 +95,7 @@ def _cells(table: AblationTable, section: Section, row: Row) -> Iterator[str]:
     yield str(row.value.n)
     yield count(row.parameters)
     yield count(row.tokens)
-    yield scientific(row.flops)
+    yield "" if row.flops is None else scientific(row.flops)
 
 
 def interval(value: Estimate, write: Callable[[float, int], str] = fixed) -> str:
@@ -156,13 +157,18 @@ def how_to_read(table: AblationTable) -> str:
         if table.choices
         else ""
     )
+    uncounted = (
+        "; those of models that other code defines are not counted"
+        if any(run.flops is None for run in table.runs)
+        else ""
+    )
     return (
         "Mean, sample standard deviation and Student's t interval over the seeds. Differences are "
         f"taken seed by seed against `{table.question.baseline}`; where their interval includes 0, "
         f"the runs show no difference.{together} “Shown at 80 % power” is the smallest "
         "true difference that so many seeds with such a scatter show four times in five. Tokens "
         "and FLOPs are those of one judged training; products of matrices are counted, forward and "
-        f"backward.{tuned}"
+        f"backward{uncounted}.{tuned}"
     )
 
 
@@ -208,22 +214,29 @@ def keys(table: AblationTable) -> Grid:
 def codes(table: AblationTable) -> Grid | None:
     """Which code ran, and where to see what it changes; None where one code ran all."""
     question = table.question
-    if not question.codes:
+    if not (question.codes or question.kept):
         return None
-    against = {question.baseline: ""}
-    against |= {name: _change(name, edited) for name, edited in question.edited.items()}
     rows = tuple(
-        (name, f"`{question.codes[name]}`" if name in question.codes else HERE, against[name])
-        for name in question.variants
-        if name in against
+        (name, _code(question, name), _change(question, name)) for name in question.variants
     )
     return Grid("", ("variant", "code", f"against {question.baseline}"), (False,) * 3, rows)
 
 
-def _change(variant: str, is_edited: bool) -> str:
-    if not is_edited:
-        return "the same in all that it reaches"
-    return f"[{variant}.diff]({quote(variant)}.diff): what its code changes"
+def _code(question: Question, variant: str) -> str:
+    if variant in question.kept:
+        return f"kept as `{question.kept[variant]}`"
+    if variant in question.codes:
+        return f"[`{question.codes[variant]}`](codes.csv)"
+    return HERE
+
+
+def _change(question: Question, variant: str) -> str:
+    """What is known of a variant's code against the baseline's: nothing, where either is kept."""
+    if variant == question.baseline or {variant, question.baseline} & question.kept.keys():
+        return ""
+    if question.edited.get(variant):
+        return f"[{variant}.diff]({quote(variant)}.diff): what its code changes"
+    return "the same in all that it reaches"
 
 
 # --- Markdown -------------------------------------------------------------------------------
@@ -322,7 +335,7 @@ def _csv_line(table: AblationTable, section: Section, row: Row) -> list[object]:
         "" if row.tuned is None else row.tuned,
         row.parameters,
         row.tokens,
-        row.flops,
+        "" if row.flops is None else row.flops,
         value.n,
         *("" if number is None else _plain(number) for number in numbers),
         row.verdict,

@@ -1,0 +1,75 @@
+"""A table's place under `reports/`: all of it belongs to one result, and nobody's files go."""
+
+from pathlib import Path
+
+import pytest
+
+from variorum.placing import is_placed, place
+from variorum.store import Result, Spec, Store
+
+RUN = {
+    "costs": [],
+    "codes": {"wide": "main, commit 0123456789ab"},
+    "diffs": {"wide": "--- here\n+++ wide\n"},
+}
+PLACED = {"codes.csv", "costs.csv", "manifest.json", "table.md", "wide.diff"}
+
+
+def table(store: Store, edited: dict[str, bool], run: dict[str, object]) -> Result:
+    """A published result of the stage that makes tables."""
+    spec = Spec("table", {"codes": {"wide": "main"}, "edited": edited}, {}, "c0de")
+    output = store.scratch(spec.ref) / "output"
+    output.mkdir(parents=True)
+    (output / "table.md").write_text("# A table\n")
+    return store.publish(spec, output, {}, {"run.json": run, "code.json": {}})
+
+
+@pytest.fixture
+def placed(tmp_path: Path) -> tuple[Store, Result, Path]:
+    """A result, and the folder that it is placed in."""
+    store, folder = Store(tmp_path), tmp_path / "reports/asked"
+    result = table(store, {"wide": True}, RUN)
+    place(store, result.ref, folder)
+    return store, result, folder
+
+
+def test_all_of_a_table_is_placed(placed: tuple[Store, Result, Path]) -> None:
+    _, result, folder = placed
+    assert {file.name for file in folder.iterdir()} == PLACED
+    assert (folder / "codes.csv").read_text() == (
+        'variant,code\nwide,"main, commit 0123456789ab"\n'
+    )
+    assert is_placed(result, folder)
+
+
+@pytest.mark.parametrize("name", sorted(PLACED))
+def test_what_is_gone_is_seen_and_placed_again(
+    placed: tuple[Store, Result, Path], name: str
+) -> None:
+    store, result, folder = placed
+    (folder / name).unlink()
+    assert not is_placed(result, folder)
+    place(store, result.ref, folder)
+    assert is_placed(result, folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "table.md"])
+def test_what_belongs_to_another_table_is_seen(
+    placed: tuple[Store, Result, Path], name: str
+) -> None:
+    _, result, folder = placed
+    (folder / name).write_text((folder / name).read_text() + "\n")
+    assert not is_placed(result, folder)
+
+
+def test_only_the_diffs_of_the_table_before_go(placed: tuple[Store, Result, Path]) -> None:
+    store, _, folder = placed
+    (folder / "mine.diff").write_text("a patch that somebody wrote\n")
+    result = table(store, {"wide": False}, {"costs": []})
+    place(store, result.ref, folder)
+    assert {file.name for file in folder.iterdir()} == {
+        "costs.csv",
+        "manifest.json",
+        "mine.diff",
+        "table.md",
+    }
