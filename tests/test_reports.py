@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
-from variorum.ablations import ablation_names
+from conftest import ROOT, Record
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import ablation_names, load_ablation
 from variorum.config import TableStage, restored
 from variorum.report.ablation.runs import read_csv
 from variorum.report.ablation.table import AblationTable, ablation_table
@@ -53,7 +54,7 @@ def test_every_ablation_of_the_project_has_its_table_and_no_table_is_left_over()
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_of_a_committed_table_follows_from_runs_under_a_manifest(
-    name: str, record_property: pytest.RecordProperty
+    name: str, record_property: Record
 ) -> None:
     assert faults(REPORTS / name) == []
     numbers = sum(
@@ -61,6 +62,13 @@ def test_every_number_of_a_committed_table_follows_from_runs_under_a_manifest(
         for file in ("table.md", "table.csv", "runs.csv")
     )
     record_property(f"numbers of {name} that were traced", numbers)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_committed_table_answers_the_question_of_its_file(name: str) -> None:
+    manifest = json.loads((REPORTS / name / "manifest.json").read_text())
+    asked = plan_ablation(load_ablation(ROOT, name), ROOT, offline=True).last.spec.settings
+    assert manifest["spec"]["settings"] == asked
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -33,6 +33,12 @@ from variorum.paces import Steps
 
 LastStage = Literal["pretrain", "finetune"]
 
+TUNED_SECTIONS = ("model", "pretrain", "finetune")
+"""What may be tuned stands in one of these sections."""
+
+YARDSTICKS = ("val_interval", "val_tokens", "selection", "context_length", "sample_tokens")
+"""Settings in them that decide how the loss on val is taken, or nothing."""
+
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 """What an ablation may be called: the Snakefile knows its page by that."""
@@ -182,11 +188,14 @@ class _Reading:
             raise ConfigError(
                 f"{self.file}: {len(names)} variants; compare at least two, by `variants` or `grid`"
             )
-        for name in names:
-            if set(name) & set("/@"):
-                raise ConfigError(f"{self.file}: {name}: a variant's name has no / or @; rename it")
-            if names.count(name) > 1:
-                raise ConfigError(f"{self.file}: two variants are called {name}; rename one")
+        for each in asked:
+            if not each.name.strip(" .") or set(each.name) & set("/@"):
+                raise ConfigError(
+                    f"{self.layers.origin(each.place)}: '{each.name}' is no name of a variant, "
+                    "which has letters or digits and no / or @; name it under `variants`"
+                )
+            if names.count(each.name) > 1:
+                raise ConfigError(f"{self.file}: two variants are called {each.name}; rename one")
         if self.settings.baseline not in names:
             raise ConfigError(
                 f"{self.layers.origin(('baseline',))}: baseline: '{self.settings.baseline}' is no "
@@ -200,6 +209,7 @@ class _Reading:
         for name, changes in self.settings.variants.items():
             place = ("variants", name)
             if KEPT_AS in changes:
+                self._refuse_kept((*place, KEPT_AS))
                 yield _Asked(name, NOWHERE, place, self.settings.last_stage, changes[KEPT_AS])
                 continue
             last_stage = changes.get(LAST_STAGE, self.settings.last_stage)
@@ -217,6 +227,15 @@ class _Reading:
                     "budget of time is measured by the code that is here; take tokens or steps"
                 )
             yield _Asked(name, self._at(settings, place), place, last_stage, code=code)
+
+    def _refuse_kept(self, place: Place) -> None:
+        """Raise `ConfigError` for kept models where variants are to be trained alike, or tuned."""
+        for name in ("tune", "budget"):
+            if getattr(self.settings, name):
+                raise ConfigError(
+                    f"{self.layers.origin(place)}: {'.'.join(place)}: `{name}` decides how "
+                    "variants are trained, and kept models are trained already; leave one out"
+                )
 
     def _of_grid(self) -> Iterator[_Asked]:
         grid = self.settings.grid
@@ -246,18 +265,40 @@ class _Reading:
     def _variant(self, asked: _Asked, baseline: LoadedExperiment) -> Variant:
         if asked.kept is not None:
             return Variant(asked.name, self._loaded(asked), asked.last_stage, kept=asked.kept)
-        own = self._loaded(asked)
+        own = self._budgeted(asked, NOWHERE, baseline)
         self._refuse_no_domain(asked, own)
-        budget = self._budget(asked, own, baseline)
         tuned = {}
         for setting, values in self.settings.tune.items():
-            place = ("tune", setting)
+            self._refuse_to_tune(setting)
             tuned = {
-                value: self._loaded(asked, budget, self._one(setting, value, place))
+                value: self._budgeted(asked, self._one(setting, value, ("tune", setting)), baseline)
                 for value in values
             }
-        experiment = self._loaded(asked, budget)
-        return Variant(asked.name, experiment, asked.last_stage, tuned, code=asked.code)
+        return Variant(asked.name, own, asked.last_stage, tuned, code=asked.code)
+
+    def _budgeted(
+        self, asked: _Asked, change: Layered, baseline: LoadedExperiment
+    ) -> LoadedExperiment:
+        """A variant with one more change, and with the steps that its budget then gives it."""
+        loaded = self._loaded(asked, change)
+        return self._loaded(asked, change, self._budget(asked, loaded, baseline))
+
+    def _refuse_to_tune(self, setting: str) -> None:
+        """Raise `ConfigError` for what decides the text, or the very loss that it is chosen by."""
+        section, _, name = setting.partition(".")
+        held = ("max_steps",) if self.settings.budget else ()
+        if section not in TUNED_SECTIONS or name in (*YARDSTICKS, *held):
+            raise ConfigError(
+                f"{self.layers.origin(('tune', setting))}: tune.{setting}: is chosen by the loss "
+                f"on val, so it should be one of {', '.join(TUNED_SECTIONS)}, and decide neither "
+                "the text nor how that loss is taken nor what `budget` settles"
+            )
+        unused = "finetune" if self.settings.last_stage == "pretrain" else ""
+        if section == unused:
+            raise ConfigError(
+                f"{self.layers.origin(('tune', setting))}: tune.{setting}: nothing is fine-tuned "
+                "where last_stage is pretrain; set last_stage: finetune"
+            )
 
     def _refuse_no_domain(self, asked: _Asked, loaded: LoadedExperiment) -> None:
         needs = "domain" in self.settings.corpora or asked.last_stage == "finetune"

@@ -96,6 +96,9 @@ StopString = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+Seed = Annotated[Whole, Field(ge=0, le=MOST_SEED)]
+
+
 AnySettings = TypeVar("AnySettings", bound="Settings")
 
 
@@ -982,7 +985,7 @@ class Ablation(Settings):
         "variant, beside those of `variants`.",
     )
     baseline: Text = setting(..., "The variant that the others are compared with.")
-    seeds: tuple[Whole, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
+    seeds: tuple[Seed, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
     budget: Literal["steps", "tokens", "time"] | None = setting(
         None,
         "What every variant's last training gets as much of as the baseline's: steps, tokens, or "

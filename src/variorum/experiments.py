@@ -419,6 +419,8 @@ _PLAIN_WORDS = {
     "model_attributes_type": "should be a section of settings",
     "bool_type": "should be true or false",
     "tuple_type": "should be a list, such as [one, two]",
+    "dict_type": "should be a section of settings; write {} for none",
+    "too_long": "should be one alone",
     "string_pattern_mismatch": "does not look right: a SHA-256 has 64 hexadecimal digits, an "
     "address begins with http:// or https://",
 }

@@ -388,7 +388,8 @@ def sample_report() -> page.ReportData:
         "report/3f9a1c0b77de/manifest.json",
     )
     metrics = standing(
-        {"base": [114_000, 46_120], "domain": [92_000, 38_800], "vocab": list(range(1024))},
+        {"base": [114_000, 46_120], "domain": [92_000, 38_800], "vocab": list(range(1024))}
+        | {"variorum_kind": "bpe"},
         "tokenizer/70ce1235ab90/tokenizer.json",
     )
     upstream = {"model": "pretrain/ab12cd34ef56", "tokenizer": "tokenizer/70ce1235ab90"}
@@ -411,7 +412,7 @@ def sample_report() -> page.ReportData:
             _score("fine-tuned", "domain", 1.548, 2.59, 13.3, 38_800, 92_000, "e0a4"),
         ),
         tokenizer=page.TokenizerFacts(
-            "bpe",
+            metrics["variorum_kind"],
             derived("length", metrics["vocab"]),
             {side: derived("ratio", *metrics[side]) for side in ("base", "domain")},
             standing(WORDS_FOUND, "report/3f9a1c0b77de/words.json"),

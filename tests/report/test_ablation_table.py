@@ -125,7 +125,7 @@ def test_equal_variants_show_no_difference_and_their_interval_holds_zero():
     row = table.sections[0].rows[1]
     assert row.verdict == "no difference shown"
     assert row.difference.low < 0 < row.difference.high
-    assert "no difference shown: a|b (0.000)" in findings(table)[0]
+    assert "no difference shown: a|b (0.0000)" in findings(table)[0]
 
 
 @pytest.mark.parametrize(("lower_is_better", "verdict"), [(True, "worse"), (False, "better")])
@@ -133,7 +133,7 @@ def test_direction_decides_which_is_better(lower_is_better, verdict):
     question = replace(QUESTION, lower_is_better=lower_is_better)
     table = ablation_table(runs([1.0, 1.1, 1.2], [2.0, 2.1, 2.21]), question)
     assert table.sections[0].rows[1].verdict == verdict
-    assert f"{verdict} than small: a|b (+1.003)" in findings(table)[0]
+    assert f"{verdict} than small: a|b (+1.0033)" in findings(table)[0]
 
 
 def simulated(draw, variants, corpora, seeds=5):
@@ -182,8 +182,8 @@ def test_what_could_have_been_shown_stands_beside_what_was():
 
 def test_one_seed_has_no_interval_and_no_verdict():
     table = ablation_table(runs([1.0], [0.5]), QUESTION)
-    assert table.sections[0].rows[1].verdict == "one seed: cannot tell"
-    assert "one seed, so nothing is shown: a|b." in findings(table)[0]
+    assert table.sections[0].rows[1].verdict == "one run: cannot tell"
+    assert "one run, so nothing is shown: a|b." in findings(table)[0]
     for text in (markdown(table), csv_text(table), html(table, [])):
         assert not re.search(r"\b(None|nan)\b", text)
 
@@ -224,6 +224,20 @@ def test_adopted_runs_are_marked_and_told_once_and_others_leave_the_table_as_it_
     assert len(changed) == 4, "both lines of the variant, the footnote, and what it tells"
     assert [row["adopted"] for row in rows_of(before)] == ["", ""]
     assert [row["adopted"] for row in rows_of(after)] == ["", line]
+
+
+def test_runs_of_one_model_are_one_run_however_many_seeds_ask_for_it():
+    imported = [replace(run("a|b", seed, 0.9), key="imported/1") for seed in (1, 2, 3)]
+    table = ablation_table([*runs([1.0, 1.1, 1.2], []), *imported], QUESTION)
+    assert table.sections[0].rows[1].verdict == "one run: cannot tell"
+    assert table.sections[0].rows[1].value.n == 1
+
+
+def test_a_variant_whose_runs_are_those_of_the_baseline_is_told_so():
+    both = [replace(r, key=f"k{r.seed}") for r in runs([1.0, 1.1, 1.2], [1.0, 1.1, 1.2])]
+    table = ablation_table(both, QUESTION)
+    assert table.sections[0].rows[1].detectable is None
+    assert "no difference shown: a|b (the same runs)" in findings(table)[0]
 
 
 # Tuning
@@ -269,6 +283,14 @@ def test_what_was_tried_stands_in_the_table_with_tuned_and_untuned_apart():
     assert "| adamw | 5.0200 | 3.0200 (best) | 4.0200 | 5.0200 |" in text
     assert table.comparisons == 2
     assert [row["tuned"] for row in rows_of(table)] == ["true", "true", "false", "false"]
+
+
+def test_a_variant_that_cannot_be_tuned_stands_untuned_beside_the_tuned():
+    fixed = [run("kept", seed, 1.5 + seed / 10) for seed in (1, 2, 3)]
+    question = replace(RATES, variants=("adamw", "muon", "kept"), baseline="kept")
+    tuned = ablation_table([*tuned_runs(), *fixed], question).sections[0]
+    assert [row.variant for row in tuned.rows] == ["adamw", "muon", "kept"]
+    assert [row.tuned for row in tuned.rows] == [2.0, 4.0, None]
 
 
 def test_several_corpora_stand_one_after_the_other():

@@ -1,6 +1,10 @@
 """How numbers are written."""
 
+import re
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from variorum.report import numbers
 
@@ -27,3 +31,15 @@ def test_nothing_is_minus_zero(write):
 )
 def test_sizes_take_the_unit_that_fits(n_bytes, text):
     assert numbers.size(n_bytes) == text.replace(" ", "\u00a0")
+
+
+@given(st.integers(0, 999 * 10**12))
+@example(999_600)
+@example(999_999)
+@example(999_999_999)
+def test_a_size_is_three_plain_digits_and_half_a_percent_off_at_most(n_bytes):
+    digits, unit = numbers.size(n_bytes).split("\u00a0")
+    assert re.fullmatch(r"\d{1,3}(\.\d{1,2})?", digits)
+    assert float(digits) * 1000 ** ("B", "kB", "MB", "GB", "TB").index(unit) == pytest.approx(
+        n_bytes, rel=0.005
+    )

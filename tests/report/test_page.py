@@ -5,7 +5,15 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from sample_report import key, sample, sample_report, standing, with_metrics, without_domain
+from sample_report import (
+    WORDS_FOUND,
+    key,
+    sample,
+    sample_report,
+    standing,
+    with_metrics,
+    without_domain,
+)
 
 from variorum.report.numbers import fixed
 from variorum.report.page import (
@@ -198,9 +206,21 @@ def test_the_summary_does_not_claim_the_training_of_an_imported_model(report):
 def test_findings_say_what_was_gained_and_forgotten(report):
     gained, forgot = map(plain, findings(report))
     assert gained.startswith("On the domain test text, fine-tuning gained 0.556 bits per byte")
-    assert "(−26.4\N{NO-BREAK SPACE}%): from 2.104 to 1.548, 95\N{NO-BREAK SPACE}%" in gained
+    assert "(−26.4\N{NO-BREAK SPACE}%): from 2.104 to 1.548; after it, 95" in gained
     assert gained.endswith("interval 1.528 to 1.578.")
     assert forgot.startswith("On the base test text, fine-tuning forgot 0.171 bits per byte")
+
+
+@pytest.mark.parametrize(("end", "said"), [(2.06, ""), (2.05, "gained 0.054"), (2.16, "lost")])
+def test_a_change_within_the_intervals_is_neither_gain_nor_loss(report, end, said):
+    """The sample's intervals go from 0.02 below to 0.03 above."""
+    start = report.score(PRETRAINED, "domain")
+    interval = {**start.metrics["interval"].value, "low": end - 0.02, "high": end + 0.03}
+    after = with_metrics(report.score(FINETUNED, "domain"), bits_per_byte=end, interval=interval)
+    found = plain(next(findings(replace(report, scores=(start, after)))))
+    assert said in found
+    assert any(word in found for word in ("gained", "lost")) == bool(said)
+    assert ("no more than the intervals leave open" in found) == (not said)
 
 
 def test_findings_do_not_hide_a_fine_tuning_that_did_harm(report):
@@ -316,6 +336,10 @@ def test_an_imported_model_is_told_of_and_escaped(report, page):
     text = Outline(render(changed)).text
     assert "imported from models/<gpt2> (0123456789ab)" in text
     assert "the test texts may have been part of it" in text
+    assert "what the imported model was trained on is not known here, and fine-tuning" in text
+    assert "has seen both corpora" not in text
+    assert "which this model has not seen" not in text
+    assert "which this model may not have seen" in text
     assert "imported from" not in Outline(page).text
 
 
@@ -335,11 +359,22 @@ def test_how_a_word_became_a_token_is_told_merge_by_merge(page):
     assert any(row.startswith("46 ␣t h ␣th a t") for row in rows)
 
 
-def test_of_characters_there_is_no_such_story(report):
-    words = standing({**report.tokenizer.words.value, "derivation": None}, "report/ab/words.json")
-    text = Outline(render(replace(report, tokenizer=replace(report.tokenizer, words=words)))).text
+@pytest.mark.parametrize("kind", ["characters", "bpe"])
+@pytest.mark.parametrize("splits", [WORDS_FOUND["splits"], []])
+def test_without_a_story_the_page_tells_of_the_kind_and_shows_what_words_there_are(
+    report, kind, splits
+):
+    found = {**WORDS_FOUND, "derivation": None, "splits": splits}
+    changed = replace(
+        report.tokenizer,
+        kind=standing({"kind": kind}, "tokenizer/ab/tokenizer.json")["kind"],
+        words=standing(found, "report/ab/words.json"),
+    )
+    text = Outline(render(replace(report, tokenizer=changed))).text
     assert "How a word became a token" not in text
-    assert "Each character that the training text holds is a token of its own" in text
+    assert ("Each character that the training text" in text) == (kind == "characters")
+    assert ("Common and rare words" in text) == bool(splits)
+    assert f"kind {kind}" in text
 
 
 def section(page, name):

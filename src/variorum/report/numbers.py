@@ -40,8 +40,10 @@ def size(n_bytes: int) -> str:
     """Bytes in the decimal unit that fits: `1.25 MB`."""
     if n_bytes < 1000:
         return f"{n_bytes}{NO_BREAK}B"
-    power = min(int(math.log10(n_bytes)) // 3, 4)
-    return f"{n_bytes / 1000**power:.3g}{NO_BREAK}{('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+    rounded = float(f"{n_bytes:.2e}")  # first, since 999 999 is a megabyte to three digits
+    power = min(int(f"{rounded:e}".partition("e")[2]) // 3, 4)
+    digits = f"{rounded / 1000**power:.15g}"
+    return f"{digits}{NO_BREAK}{('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -122,7 +122,7 @@ class TokenizerFacts:
     `words` is what `report.words` tells.
     """
 
-    kind: str
+    kind: Traced
     vocab_size: Traced
     bytes_per_token: Mapping[str, Traced]
     words: Traced
@@ -352,24 +352,45 @@ def findings(report: ReportData) -> Iterator[Markup]:
                 "domain corpus is configured, so nothing was fine-tuned."
             ).format(_bits(score.bits_per_byte), _interval(score))
         return
-    for corpus, gained, lost in (
-        ("domain", "gained", "gained nothing: it lost"),
-        ("base", "forgot nothing: it gained", "forgot"),
-    ):
+    for corpus in ("domain", "base"):
         before, after = report.score(PRETRAINED, corpus), report.score(FINETUNED, corpus)
         if before and after:
-            ends = before.bits_per_byte, after.bits_per_byte
-            yield Markup(
-                "On the {} test text, fine-tuning {} {} bits per byte ({}): from {} to {}, {}."
-            ).format(
-                corpus,
-                gained if ends[1].value <= ends[0].value else lost,
-                _bits(derived("distance", *ends)),
-                number(derived("change", *ends), "signed-percent 1"),
-                _bits(ends[0]),
-                _bits(ends[1]),
-                _interval(after),
-            )
+            yield _change(before, after)
+
+
+LEARNED = {"domain": "gained", "base": "forgot nothing: it gained"}
+UNLEARNED = {"domain": "gained nothing: it lost", "base": "forgot"}
+
+
+def _change(before: Score, after: Score) -> Markup:
+    """What fine-tuning changed on one test text; no gain or loss where the intervals overlap.
+
+    Both models read the same text, so this asks for more than a paired interval would.
+    """
+    ends = before.bits_per_byte, after.bits_per_byte
+    relative = number(derived("change", *ends), "signed-percent 1")
+    if before.low.value <= after.high.value and after.low.value <= before.high.value:
+        return Markup(
+            "On the {} test text, fine-tuning leads from {} to {} bits per byte ({}), no more than "
+            "the intervals leave open: before, {}; after, {}."
+        ).format(
+            after.corpus,
+            *map(_bits, ends),
+            relative,
+            _interval(before),
+            _interval(after),
+        )
+    said = LEARNED if ends[1].value <= ends[0].value else UNLEARNED
+    return Markup(
+        "On the {} test text, fine-tuning {} {} bits per byte ({}): from {} to {}; after it, {}."
+    ).format(
+        after.corpus,
+        said[after.corpus],
+        _bits(derived("distance", *ends)),
+        relative,
+        *map(_bits, ends),
+        _interval(after),
+    )
 
 
 def _drawn(report: ReportData) -> str:
@@ -439,7 +460,6 @@ def flags(report: ReportData) -> Iterator[Markup]:
                 if baseline.bits_per_byte.value <= score.bits_per_byte.value
             ]
             if ahead:
-                seen = corpus.role == "base" or score.model == FINETUNED
                 needs = [Markup("{} {}").format(b.name, _bits(b.bits_per_byte)) for b in ahead]
                 needs[0] = Markup("{} needs {}").format(
                     ahead[0].name, _bits(ahead[0].bits_per_byte)
@@ -452,9 +472,18 @@ def flags(report: ReportData) -> Iterator[Markup]:
                     corpus.role,
                     _bits(score.bits_per_byte),
                     corpus.role,
-                    "" if seen else ", which this model has not seen",
+                    _unseen(report, score),
                     _listed(needs),
                 )
+
+
+def _unseen(report: ReportData, score: Score) -> str:
+    """What is to be said where a model may not have seen the training text of that corpus."""
+    if score.corpus == "domain" and score.model == FINETUNED:
+        return ""
+    if report.imported is not None:
+        return ", which this model may not have seen"
+    return "" if score.corpus == "base" else ", which this model has not seen"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -84,7 +84,7 @@ def detectable(
     A test of size 1 - confidence finds a difference δ by the noncentral t distribution, whose
     noncentrality is δ √n / sd (Cohen 1988, section 2.3). None where there is no spread to go by.
     """
-    if found.sd is None:
+    if not found.sd:
         return None
     return _shift(found.n, confidence, power) * found.sd / math.sqrt(found.n)
 

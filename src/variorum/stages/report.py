@@ -186,7 +186,7 @@ def _tokenizer(task: Task) -> page.TokenizerFacts:
     }
     found = json.loads((task.output / "words.json").read_text(encoding="utf-8"))
     return page.TokenizerFacts(
-        kind=model["variorum_kind"].value,
+        kind=model["variorum_kind"],
         vocab_size=derived("length", model["vocab"]),
         bytes_per_token={
             side: derived("ratio", metrics["bytes"], metrics["tokens"])

@@ -34,7 +34,7 @@ CAPTIONS = {
     "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
     "curves": "Bits per byte of val by tokens seen: mean over the seeds, and the interval of it.",
     "tuning": "Mean loss on val by what was tried; circled: the best.",
-    "trade-off": "Differences on both test texts: left is a gain on the one, low on the other.",
+    "trade-off": "Differences on both test texts, one across and one up, with their intervals.",
 }
 """Of each figure that a table may have, in their order."""
 
@@ -96,6 +96,11 @@ def _refuse_other_texts(task: Task, settings: TableStage, corpus: str) -> None:
         variant: task.inputs[f"{variant}/text/{corpus}"].manifest["files"]["test.jsonl"]["sha256"]
         for variant in variants
     }
+    sizes = {
+        each.variant: task.inputs[f"{each.run}/{each.seed}/{corpus}"].json("metrics.json")["bytes"]
+        for each in settings.runs
+    }
+    digests = {variant: f"{digest} {sizes[variant]}" for variant, digest in digests.items()}
     own = digests[settings.baseline]
     others = [variant for variant, digest in digests.items() if digest != own]
     if others:

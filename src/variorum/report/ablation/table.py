@@ -25,7 +25,7 @@ BASELINE = "baseline"
 BETTER = "better"
 WORSE = "worse"
 NOT_SHOWN = "no difference shown"
-ONE_SEED = "one seed: cannot tell"
+ONE_RUN = "one run: cannot tell"
 NO_PAIRS = "no seed in common"
 
 
@@ -56,6 +56,7 @@ class Row:
     """One variant over its seeds, by seed. `difference` is to the baseline, whose own is None.
 
     detectable: the smallest true difference that these runs would show four times in five.
+    same_runs: whether they are those of the baseline: the two differ in nothing that decides any.
     """
 
     variant: str
@@ -64,6 +65,7 @@ class Row:
     detectable: float | None
     verdict: str
     runs: tuple[Run, ...]
+    same_runs: bool = False
 
     @property
     def parameters(self) -> int:
@@ -72,8 +74,8 @@ class Row:
 
     @property
     def tokens(self) -> int:
-        """That one judged training saw."""
-        return self.runs[0].tokens
+        """That one judged training saw, on average."""
+        return round(fmean(run.tokens for run in self.runs))
 
     @property
     def flops(self) -> int:
@@ -164,10 +166,11 @@ def ablation_table(runs: Iterable[Run], question: Question) -> AblationTable:
     )
     _refuse_missing_and_repeated(ordered, question)
     choices = tuple(_choices(ordered, question))
-    chosen = {choice.variant: choice.best for choice in choices}
-    own = _by_variant(ordered, dict.fromkeys(question.variants))
+    untried = dict.fromkeys(question.variants)
+    own = _by_variant(ordered, untried)
     kinds = [own]
     if choices:
+        chosen = untried | {choice.variant: choice.best for choice in choices}
         kinds.insert(0, _by_variant(ordered, chosen))
     corpora = list(ordered[0].scores)
     comparisons = sum((len(kind) - 1) * len(corpora) for kind in kinds)
@@ -214,11 +217,16 @@ def _choices(runs: Sequence[Run], question: Question) -> Iterator[Choice]:
 def _by_variant(
     runs: Sequence[Run], chosen: Mapping[str, float | None]
 ) -> dict[str, dict[int, Run]]:
-    """The runs of each variant with its chosen value, by seed."""
-    return {
-        variant: {run.seed: run for run in runs if (run.variant, run.tuned) == (variant, value)}
-        for variant, value in chosen.items()
-    }
+    """The runs of each variant with its chosen value, by seed.
+
+    Runs of one and the same model are one run: an imported model knows no seeds.
+    """
+    found: dict[str, dict[int, Run]] = {}
+    for variant, value in chosen.items():
+        own = {run.seed: run for run in runs if (run.variant, run.tuned) == (variant, value)}
+        same = len({run.key for run in own.values()}) == 1
+        found[variant] = dict(list(own.items())[:1]) if same else own
+    return found
 
 
 def _rows(
@@ -228,6 +236,7 @@ def _rows(
     confidence: float,
 ) -> Iterator[Row]:
     baseline = {seed: run.scores[corpus] for seed, run in by_variant[question.baseline].items()}
+    judged = by_variant[question.baseline]
     for variant, runs in by_variant.items():
         values = {seed: run.scores[corpus] for seed, run in sorted(runs.items())}
         is_baseline = variant == question.baseline
@@ -239,6 +248,8 @@ def _rows(
             detectable=None if difference is None else detectable(difference, confidence),
             verdict=BASELINE if is_baseline else _verdict(difference, question.lower_is_better),
             runs=tuple(runs[seed] for seed in values),
+            same_runs=not is_baseline
+            and all(seed in judged and runs[seed].key == judged[seed].key for seed in runs),
         )
 
 
@@ -246,7 +257,7 @@ def _verdict(difference: Estimate | None, lower_is_better: bool) -> str:
     if difference is None:
         return NO_PAIRS
     if difference.n == 1:
-        return ONE_SEED
+        return ONE_RUN
     if not difference.shows_difference:
         return NOT_SHOWN
     return BETTER if (difference.mean < 0) == lower_is_better else WORSE

@@ -13,7 +13,7 @@ from variorum.report.ablation.table import (
     BETTER,
     NO_PAIRS,
     NOT_SHOWN,
-    ONE_SEED,
+    ONE_RUN,
     WORSE,
     AblationTable,
     Choice,
@@ -58,7 +58,7 @@ def _grid(table: AblationTable, section: Section) -> Grid:
         f"mean {table.question.metric}",
         f"{PERCENT} % interval",
         f"difference to {table.question.baseline}",
-        f"{PERCENT} % interval",
+        f"{PERCENT} % interval" + (", all together" if table.comparisons > 1 else ""),
         "verdict",
         f"shown at {round(100 * POWER)} % power",
         "sd",
@@ -115,7 +115,7 @@ def finding(table: AblationTable, section: Section) -> str:
         (BETTER, f"better than {baseline}"),
         (WORSE, f"worse than {baseline}"),
         (NOT_SHOWN, "no difference shown"),
-        (ONE_SEED, "one seed, so nothing is shown"),
+        (ONE_RUN, "one run, so nothing is shown"),
         (NO_PAIRS, f"no seed in common with {baseline}"),
     ):
         names = [_with_difference(row) for row in section.rows if row.verdict == verdict]
@@ -125,8 +125,10 @@ def finding(table: AblationTable, section: Section) -> str:
 
 
 def _with_difference(row: Row) -> str:
+    if row.same_runs:
+        return f"{row.variant} (the same runs)"
     known = row.difference is not None and row.verdict in (BETTER, WORSE, NOT_SHOWN)
-    return f"{row.variant} ({signed(row.difference.mean, 3)})" if known else row.variant  # type: ignore[union-attr]
+    return f"{row.variant} ({signed(row.difference.mean, DIGITS)})" if known else row.variant  # type: ignore[union-attr]
 
 
 def findings(table: AblationTable) -> list[str]:

@@ -86,18 +86,23 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]]) -> str:
         axes.set_ylabel("bits per byte of val")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.legend(loc="upper right", fontsize=8, ncols=1 + (len(curves) > 5))
+        if len(curves) <= len(PALETTE):
+            axes.legend(loc="upper right", fontsize=8)
+        else:
+            figure.set_figheight(3.4 + 0.1 * len(curves))
+            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         return svg_of(figure)
 
 
 def _points(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Mean of the runs and the interval of it, by tokens seen; of one run no interval."""
+    """Mean of all runs and the interval of it, by tokens seen; of one run no interval."""
     by_tokens = pd.concat(runs).groupby("tokens")["bits_per_byte"]
-    values = {tokens: estimate(list(each)) for tokens, each in by_tokens}
+    # Where some runs have ended, the mean would be one of the others.
+    values = {at: estimate(list(each)) for at, each in by_tokens if len(each) == len(runs)}
     return pd.DataFrame(
         [
-            {"tokens": tokens, "mean": value.mean, "low": value.low, "high": value.high}
-            for tokens, value in values.items()
+            {"tokens": at, "mean": value.mean, "low": value.low, "high": value.high}
+            for at, value in values.items()
         ],
         dtype=float,
     )
@@ -149,8 +154,7 @@ def trade_off(table: AblationTable) -> str:
                 axes.plot([x.low, x.high], [y.mean] * 2, color=color, linewidth=0.8, alpha=0.6)
             if y.low is not None and y.high is not None:
                 axes.plot([x.mean] * 2, [y.low, y.high], color=color, linewidth=0.8, alpha=0.6)
-        against = f"difference to {table.question.baseline}"
-        axes.set_xlabel(f"{across.corpus} test text: {against}")
-        axes.set_ylabel(f"{up.corpus} test text: {against}")
+        axes.set_xlabel(f"{across.corpus} test text: difference to {table.question.baseline}")
+        axes.set_ylabel(f"{up.corpus} test text: difference")
         figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         return svg_of(figure)
