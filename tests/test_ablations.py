@@ -223,6 +223,30 @@ def test_what_cannot_be_is_one_line_with_its_place(
     assert str(error.value).startswith("config/ablations/asked.yaml")
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("micro", "micro is the name of an experiment"),
+        ("table", "table is the name of a stage"),
+        ("my.run", "a name has letters, digits, _ and - alone"),
+        ("trainée", "a name has letters, digits, _ and - alone"),
+    ],
+)
+def test_a_name_that_cannot_be_told_from_others_is_refused(
+    shared: Project, name: str, why: str
+) -> None:
+    asked(shared.root)
+    file = shared.root / "config/ablations/asked.yaml"
+    same = file.with_stem(name)
+    same.write_text(file.read_text())
+    wanted = f"config/ablations/{name}.yaml: {why}; rename the file"
+    for read in (load_ablation, lambda root, name: References(root).named(name)):
+        with pytest.raises(ConfigError) as error:
+            read(shared.root, name)
+        assert str(error.value) == wanted
+    same.unlink()
+
+
 # Planning
 
 

@@ -155,6 +155,8 @@ def test_a_finished_page_needs_nothing(finished: Project) -> None:
         ("results/finetune/metrics.json", None),
         ("reports/positions/table.md", "positions"),
         ("reports/positions/runs.csv", "positions"),
+        ("reports/positions/", "positions"),
+        ("reports/positions", "positions"),
         ("results/pretrain/0123456789ab/manifest.json", "results/pretrain/0123456789ab"),
         ("pretrain", "pretrain"),
         ("positions/rotary/1", "positions/rotary/1"),

@@ -18,6 +18,7 @@ from variorum.ablations import PaceError, load_ablation, steps_to_pace
 from variorum.config import FinetuneSettings, ModelSettings, TrainingSettings
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError
+from variorum.machine import processor
 from variorum.pace import Pace
 from variorum.paces import LOCK, MATTER, Entry, Steps
 from variorum.workflow import Flow
@@ -51,6 +52,11 @@ def asked(root: Path, **said: Any) -> None:
     """Write the ablation `equal`, the project's only one."""
     shutil.rmtree(root / "config/ablations")
     (root / "config/ablations").mkdir()
+    write(root, "equal", **said)
+
+
+def write(root: Path, name: str, **said: Any) -> None:
+    """Write an ablation with a budget of time."""
     said = {
         "title": "Sizes",
         "question": "Which size needs the fewest bits in the same time?",
@@ -61,14 +67,17 @@ def asked(root: Path, **said: Any) -> None:
         "budget": "time",
         **said,
     }
-    with (root / "config/ablations/equal.yaml").open("w", encoding="utf-8") as file:
+    with (root / f"config/ablations/{name}.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(said, file)
 
 
 def lock(root: Path, **seconds: float) -> None:
     """Lock the paces of these variants."""
     asked = steps_to_pace(root, "equal")
-    known = {asked[name].digest: Entry(value, f"equal/{name}") for name, value in seconds.items()}
+    known = {
+        asked[name].entry_of("equal"): Entry(value, f"equal/{name}", "a processor")
+        for name, value in seconds.items()
+    }
     (root / LOCK).write_text(paces.written(known), encoding="utf-8")
 
 
@@ -103,11 +112,16 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
 # The file
 
 
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=9)
+
+
 @settings(max_examples=30)
 @given(
     st.dictionaries(
-        st.text("0123456789abcdef", min_size=12, max_size=12),
-        st.builds(Entry, st.floats(1e-9, 1e9), st.text(st.characters(codec="utf-8"), max_size=9)),
+        st.tuples(st.text("ab-_1", min_size=1), st.text("01ef", min_size=12, max_size=12)).map(
+            "/".join
+        ),
+        st.builds(Entry, st.floats(1e-9, 1e9), TEXTS, TEXTS, TEXTS),
     )
 )
 def test_a_lock_is_read_as_it_was_written_and_is_sorted(known: dict[str, Entry]) -> None:
@@ -204,12 +218,19 @@ def test_what_is_tuned_trains_as_long_as_its_variant(here: Path) -> None:
         assert set(tried) == {steps(here)[variant.name]}
 
 
-def test_other_code_has_a_pace_that_settings_do_not_tell(here: Path) -> None:
-    lock(here, small=0.01, wide=0.03, deep=0.025)
-    asked(here, variants={**VARIANTS, "old": {"code": "HEAD"}})
-    with pytest.raises(ConfigError, match="variant old is other code, whose pace") as error:
+def test_a_budget_that_ends_within_the_warm_up_is_told_with_its_variant(here: Path) -> None:
+    file = here / "config/experiments/micro.yaml"
+    file.write_text(file.read_text().replace("warmup_steps: 0", "warmup_steps: 5"))
+    lock(here, small=0.01, wide=0.1, deep=0.025)
+    with pytest.raises(ConfigError) as error:
         load_ablation(here, "equal")
-    assert "\n" not in str(error.value)
+    file.write_text(file.read_text().replace("warmup_steps: 5", "warmup_steps: 0"))
+    line = str(error.value)
+    assert line.startswith(
+        "config/ablations/equal.yaml:16: budget: time gives variant wide 3 steps of pretrain, and "
+    )
+    assert "warmup_steps: 5 leaves nothing of max_steps = 3" in line
+    assert "\n" not in line
 
 
 # Measuring
@@ -267,7 +288,66 @@ def test_a_variant_that_comes_later_is_compared_with_what_is_locked(
     assert pace_lock.resolve(here) == ["equal/deep"]
     known = paces.entries(here)
     assert {digest: known[digest] for digest in locked} == locked
-    assert known[steps_to_pace(here, "equal")["deep"].digest].seconds == pytest.approx(0.025)
+    deep = steps_to_pace(here, "equal")["deep"]
+    assert known[deep.entry_of("equal")].seconds == pytest.approx(0.025)
+
+
+def test_paces_of_two_days_are_never_compared(here: Path, timed: dict[int, float]) -> None:
+    """One ablation needs the paces that two others have, each from a day of its own."""
+    small, wide, deep = ({name: VARIANTS[name]} for name in VARIANTS)
+    asked(here, variants=small | wide)
+    pace_lock.resolve(here)
+    for size in timed:
+        timed[size] *= 10
+    write(here, "second", variants=deep | {"narrow": {"model": {"n_embd": 8}}}, baseline="deep")
+    timed[8] = 0.05
+    pace_lock.resolve(here)
+    first = paces.entries(here)
+
+    write(here, "third", variants=small | deep)
+    assert pace_lock.resolve(here) == ["third/small", "third/deep"]
+    found = load_ablation(here, "third").variants["deep"].experiment.settings
+    assert found.pretrain.max_steps == 12
+
+    before = steps(here)
+    pace_lock.accept(here, "third")
+    assert steps(here) == before
+    assert {name: entry for name, entry in paces.entries(here).items() if name in first} == first
+
+
+@pytest.mark.parametrize("how", ["accepted", "none was left"])
+def test_a_variant_that_comes_back_is_measured_again(
+    here: Path, timed: dict[int, float], how: str
+) -> None:
+    """Its entry would be of another day than those that were measured without it."""
+    pace_lock.resolve(here)
+    for size in timed:
+        timed[size] *= 10
+    narrow, deep = {"model": {"n_embd": 8}}, VARIANTS["deep"]
+    timed[8] = 0.05
+    if how == "accepted":
+        asked(here, variants={"small": {}, "deep": deep})
+        pace_lock.accept(here, "equal")
+    else:
+        lone = {"model": {"n_embd": 8, "n_layer": 2}}
+        timed[8 * 2] = 0.1
+        asked(here, variants={"narrow": narrow, "lone": lone}, baseline="narrow")
+        pace_lock.resolve(here)
+    asked(here)
+    assert "equal/wide" in pace_lock.resolve(here)
+    assert steps(here) == {"small": 30, "wide": 10, "deep": 12}
+
+
+def test_a_tuned_value_has_a_pace_of_its_own_where_it_matters(here: Path) -> None:
+    asked(here, tune={"pretrain.learning_rate": [0.001, 0.01, 0.1]})
+    assert list(steps_to_pace(here, "equal")) == ["small", "wide", "deep"]
+    asked(here, tune={"pretrain.batch_size": [4, 8, 16]}, variants={"small": {}, "same": {}})
+    assert list(steps_to_pace(here, "equal")) == ["small", "small@8", "small@16"]
+
+
+def test_an_entry_tells_where_it_was_measured(here: Path, timed: dict[int, float]) -> None:
+    pace_lock.resolve(here)
+    assert {(e.processor, e.device) for e in paces.entries(here).values()} == {(processor(), "cpu")}
 
 
 def test_trainings_of_two_stages_have_paces_of_their_own(

@@ -5,6 +5,7 @@ a budget. Whatever is wrong becomes one line that names the file, the setting an
 right.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from variorum import model_config, paces
-from variorum.config import CODE_AS, KEPT_AS, LAST_STAGE, TRAININGS, Ablation
+from variorum.config import CODE_AS, KEPT_AS, LAST_STAGE, STAGES, TRAININGS, Ablation
 from variorum.experiments import (
     NOWHERE,
     ConfigError,
     Layered,
     LoadedExperiment,
     Place,
+    experiment_names,
     file_of,
     in_yaml,
     merged,
@@ -36,6 +38,10 @@ TUNED_SECTIONS = ("model", "pretrain", "finetune")
 
 YARDSTICKS = ("val_interval", "val_tokens", "selection", "context_length", "sample_tokens")
 """Settings in them that decide how the loss on val is taken, or nothing."""
+
+
+NAME = re.compile(r"[A-Za-z0-9_-]+")
+"""What an ablation may be called: the Snakefile knows its page by that."""
 
 
 class PaceError(ConfigError):
@@ -89,6 +95,16 @@ def ablation_names(root: Path) -> list[str]:
     return sorted(file.stem for file in (root / "config/ablations").glob("*.yaml"))
 
 
+def refuse_name(root: Path, name: str) -> None:
+    """Raise `ConfigError` if an ablation of that name could not be made, or told from others."""
+    file = f"config/ablations/{name}.yaml"
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{file}: a name has letters, digits, _ and - alone; rename the file")
+    for kind, taken in (("a stage", list(STAGES)), ("an experiment", experiment_names(root))):
+        if name in taken:
+            raise ConfigError(f"{file}: {name} is the name of {kind}; rename the file")
+
+
 def load_ablation(root: Path, name: str) -> LoadedAblation:
     """The ablation `config/ablations/<name>.yaml`; it never reads `config/config.yaml`.
 
@@ -100,18 +116,20 @@ def load_ablation(root: Path, name: str) -> LoadedAblation:
 
 
 def steps_to_pace(root: Path, name: str) -> dict[str, Steps]:
-    """The steps whose pace an ablation with a budget of time needs, by variant, each kind once.
+    """The steps whose pace an ablation with a budget of time needs, each kind once.
 
-    The baseline's come first. Empty for any other ablation. Raises `ConfigError`.
+    By variant, or by `variant@value` where a tuned value makes another kind; the baseline's come
+    first. Empty for any other ablation. Raises `ConfigError`.
     """
     reading = _reading(root, name)
     return dict(reading.steps_to_pace()) if reading.settings.budget == "time" else {}
 
 
 def _reading(root: Path, name: str) -> "_Reading":
+    refuse_name(root, name)
     file = file_of(root, "ablations", name)
     layers = read_layers(root, file)
-    return _Reading(root, file, layers, validated(Ablation, layers, file))
+    return _Reading(root, name, file, layers, validated(Ablation, layers, file))
 
 
 @dataclass(frozen=True)
@@ -131,6 +149,7 @@ class _Reading:
     """An ablation while its variants are found."""
 
     root: Path
+    name: str
     file: str
     layers: Layered
     settings: Ablation
@@ -144,7 +163,7 @@ class _Reading:
         asked, baseline = self._asked()
         trained = [each for each in asked if each.kept is None]
         compared = [(self.settings.baseline, baseline, each.last_stage) for each in trained]
-        own = [(each.name, self._loaded(each), each.last_stage) for each in trained]
+        own = [(name, run, each.last_stage) for each in trained for name, run in self._tried(each)]
         several = len({each.last_stage for each in trained}) > 1
         kinds: dict[str, tuple[str, Steps]] = {}
         for variant, loaded, section in [*compared, *own]:
@@ -152,6 +171,14 @@ class _Reading:
             steps = self._steps(loaded, section)
             kinds.setdefault(steps.digest, (name, steps))
         yield from kinds.values()
+
+    def _tried(self, asked: _Asked) -> Iterator[tuple[str, LoadedExperiment]]:
+        """A variant with its own value of what is tuned, then with each that is tried."""
+        yield asked.name, self._loaded(asked)
+        for setting, values in self.settings.tune.items():
+            for value in values:
+                change = self._one(setting, value, ("tune", setting))
+                yield f"{asked.name}@{in_yaml(value)}", self._loaded(asked, change)
 
     def _asked(self) -> tuple[list[_Asked], LoadedExperiment]:
         """What the file says of each variant, and the settings of the baseline."""
@@ -306,19 +333,18 @@ class _Reading:
                 f"which follows from `budget` ({where}); drop one of them"
             )
         if self.settings.budget == "time":
-            self._refuse_other_code(asked)
             steps = self._equal_time(asked, own, baseline)
         else:
             steps = _equal_steps(self.settings.budget, section, own, baseline)
-        return self._one(".".join(place), steps, ("budget",))
-
-    def _refuse_other_code(self, asked: _Asked) -> None:
-        """Raise `ConfigError` for code whose pace the lock, which knows settings, cannot tell."""
-        if asked.code is not None:
+        change = self._one(".".join(place), steps, ("budget",))
+        try:
+            self._loaded(asked, change)
+        except ConfigError as error:
             raise ConfigError(
-                f"{self.layers.origin(asked.place)}: variant {asked.name} is other code, whose "
-                "pace `budget: time` does not measure; take `budget: tokens`, or leave it out"
-            )
+                f"{where}: budget: {self.settings.budget} gives variant {asked.name} {steps} steps "
+                f"of {section}, and {error}"
+            ) from None
+        return change
 
     def _equal_time(self, asked: _Asked, own: LoadedExperiment, baseline: LoadedExperiment) -> int:
         """Steps of a training that takes as long as the baseline's, rounded to whole ones."""
@@ -329,7 +355,7 @@ class _Reading:
 
     def _seconds(self, loaded: LoadedExperiment, section: LastStage, variant: str) -> float:
         """How long a step takes, as it is locked."""
-        entry = paces.entries(self.root).get(self._steps(loaded, section).digest)
+        entry = paces.entries(self.root).get(self._steps(loaded, section).entry_of(self.name))
         if entry is None:
             raise PaceError(
                 f"{self.layers.origin(('budget',))}: budget: unlocked: {paces.LOCK} has no pace of "

@@ -15,7 +15,6 @@ from statistics import median
 from typing import Protocol
 
 from variorum import components, model_config, pace, sources
-from variorum.audit.holdings.inventory import size_of
 from variorum.config import (
     TRAININGS,
     ChangingSource,
@@ -32,7 +31,7 @@ from variorum.errors import VariorumError
 from variorum.machine import Device, processor
 from variorum.paces import CHARACTERS, Steps
 from variorum.plan import Node
-from variorum.store import Ref, Result, Spec, Store, StoreError
+from variorum.store import Ref, Result, Spec, Store, StoreError, size_of
 
 TIMING_SECONDS = 6.0
 """For timing all trainings together that nothing at hand tells of."""

@@ -117,7 +117,7 @@ def reference_of(target: str | None) -> str | None:
         return str(path.parent)
     if path.parent == Path(REPORT).parent:
         return None if path.suffix else target
-    if path.parts[0] == "reports" and len(path.parts) == 3:
+    if path.parts[0] == "reports" and len(path.parts) in (2, 3):
         return path.parts[1]
     return target
 

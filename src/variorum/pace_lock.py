@@ -8,13 +8,14 @@ scaled by what it says, so that they compare with those of another day or anothe
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from variorum import pace, paces
 from variorum.ablations import ablation_names, steps_to_pace
 from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
-from variorum.machine import TRAINING_PROCESSES
+from variorum.machine import TRAINING_PROCESSES, processor
 from variorum.paces import LOCK, REMEDY, Entry, Steps
 from variorum.sources import LOCKED, is_locked, say
 from variorum.store import Ref, Store
@@ -66,12 +67,14 @@ def accept(root: Path, name: str) -> dict[str, tuple[float, float]]:
         raise VariorumError(f"{name}: no `budget: time`, so it needs no paces")
     with _alone(root):
         known = paces.entries(root)
+        named = {variant: steps.entry_of(name) for variant, steps in asked.items()}
         new = _measured(name, asked)
-        _write(root, known | {asked[variant].digest: entry for variant, entry in new.items()})
+        found = {named[variant]: entry for variant, entry in new.items()}
+        _write(root, _without(known, name) | found)
     return {
-        entry.variant: (known[asked[variant].digest].seconds, entry.seconds)
-        for variant, entry in new.items()
-        if asked[variant].digest in known
+        entry.variant: (known[each].seconds, entry.seconds)
+        for each, entry in found.items()
+        if each in known
     }
 
 
@@ -79,22 +82,27 @@ def _missing(root: Path, name: str) -> list[str]:
     """The variants of an ablation whose paces are not locked."""
     known = paces.entries(root)
     asked = steps_to_pace(root, name)
-    return [f"{name}/{variant}" for variant, steps in asked.items() if steps.digest not in known]
+    return [f"{name}/{each}" for each, steps in asked.items() if steps.entry_of(name) not in known]
 
 
 def _add(root: Path, name: str) -> list[str]:
-    """Measure what an ablation lacks, beside something that is locked, and lock it."""
+    """Measure what an ablation lacks, beside something that is locked, and lock it.
+
+    Where nothing is locked that it needs now, what it needed before goes: the two do not compare.
+    """
     known = paces.entries(root)
     asked = steps_to_pace(root, name)
-    locked = [variant for variant, steps in asked.items() if steps.digest in known][:1]
-    lacking = [variant for variant, steps in asked.items() if steps.digest not in known]
+    named = {variant: steps.entry_of(name) for variant, steps in asked.items()}
+    locked = [variant for variant, each in named.items() if each in known][:1]
+    lacking = [variant for variant, each in named.items() if each not in known]
+    known = known if locked else _without(known, name)
     found = _measured(name, {variant: asked[variant] for variant in [*locked, *lacking]})
     scale = 1.0
     for variant in locked:
-        scale = known[asked[variant].digest].seconds / found[variant].seconds
+        scale = known[named[variant]].seconds / found[variant].seconds
     for variant in lacking:
-        entry = Entry(_rounded(found[variant].seconds * scale), found[variant].variant)
-        known[asked[variant].digest] = entry
+        entry = replace(found[variant], seconds=_rounded(found[variant].seconds * scale))
+        known[named[variant]] = entry
         say(f"{LOCK}: {entry.variant} = {entry.seconds} s a step; commit it")
     _write(root, known)
     return [f"{name}/{variant}" for variant in lacking]
@@ -108,13 +116,18 @@ def _measured(name: str, asked: Mapping[str, Steps]) -> dict[str, Entry]:
     timed = pace.measure(list(asked.values()), seconds=SECONDS, rounds=ROUNDS, processes=processes)
     found = {}
     for variant, each in zip(asked, timed, strict=True):
-        entry = Entry(_rounded(each.seconds), f"{name}/{variant}")
+        entry = Entry(_rounded(each.seconds), f"{name}/{variant}", processor())
         say(
             f"{entry.variant}: {entry.seconds} s a step ({each.steps} steps; the slowest of "
             f"{ROUNDS} rounds took {each.spread:.0%} longer than the fastest)"
         )
         found[variant] = entry
     return found
+
+
+def _without(known: Mapping[str, Entry], name: str) -> dict[str, Entry]:
+    """The entries of all ablations but one."""
+    return {each: entry for each, entry in known.items() if not each.startswith(f"{name}/")}
 
 
 def _rounded(seconds: float) -> float:

@@ -2,7 +2,8 @@
 
 A time that is measured differs each time, and what enters a key must not. So the pace of a step is
 locked, as `config/sources.lock` locks what addresses hold: measured once (`pace_lock`), committed,
-and read from then on. Only how paces compare counts: they are measured side by side.
+and read from then on. Only how paces compare counts: those of one ablation are measured side by
+side, and each ablation has entries of its own, as those of two days cannot be compared.
 """
 
 import hashlib
@@ -63,20 +64,29 @@ class Steps:
 
     @property
     def digest(self) -> str:
-        """What the lock calls them."""
+        """Equal for steps that take equally long."""
         return hashlib.sha256(self.as_json().encode()).hexdigest()[:_DIGITS]
+
+    def entry_of(self, ablation: str) -> str:
+        """What the lock calls their pace in an ablation."""
+        return f"{ablation}/{self.digest}"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Seconds a step, and for which variant of which ablation that was measured."""
+    """Seconds a step, and for which variant of which ablation that was measured.
+
+    processor, device: where; for people, as no key stands on them.
+    """
 
     seconds: float
     variant: str
+    processor: str
+    device: str = "cpu"
 
 
 def entries(root: Path) -> dict[str, Entry]:
-    """What the lock says, by digest. Raises `VariorumError` if it is damaged."""
+    """What the lock says, by `Steps.entry_of`. Raises `VariorumError` if it is damaged."""
     path = root / LOCK
     if not path.is_file():
         return {}
@@ -92,19 +102,21 @@ def entries(root: Path) -> dict[str, Entry]:
 def read(text: str) -> dict[str, Entry]:
     """The entries in the text of a lock file; raises some error if it is none."""
     found = YAML(typ="safe").load(text) or {}
-    return {str(digest): _entry(**entry) for digest, entry in found.items()}
+    return {str(name): _entry(**entry) for name, entry in found.items()}
 
 
-def _entry(seconds: float, variant: str) -> Entry:
+def _entry(seconds: float, variant: str, processor: str, device: str) -> Entry:
     if type(seconds) is not float or not math.isfinite(seconds) or seconds <= 0:
         raise ValueError
-    return Entry(seconds, str(variant))
+    return Entry(seconds, str(variant), str(processor), str(device))
 
 
 def written(known: dict[str, Entry]) -> str:
     """The text of the lock file: sorted, so that a new entry is a few new lines to git."""
     lines = [HEADER]
-    for digest, entry in sorted(known.items()):
-        lines += [f'"{digest}":\n', f"  seconds: {entry.seconds!r}\n"]
+    for name, entry in sorted(known.items()):
+        lines += [f"{quoted(name)}:\n", f"  seconds: {entry.seconds!r}\n"]
         lines += [f"  variant: {quoted(entry.variant)}\n"]
+        lines += [f"  processor: {quoted(entry.processor)}\n"]
+        lines += [f"  device: {quoted(entry.device)}\n"]
     return "".join(lines)

@@ -13,7 +13,7 @@ from typing import Any
 
 from variorum import kept
 from variorum.ablation_plan import plan_ablation
-from variorum.ablations import ablation_names, load_ablation
+from variorum.ablations import ablation_names, load_ablation, refuse_name
 from variorum.components import PACKAGE
 from variorum.config import MODELS, STAGES
 from variorum.errors import VariorumError
@@ -107,6 +107,8 @@ class References:
         refuse_setting(text)
         if found := at(text):
             return found
+        if text in ablation_names(self.root):
+            refuse_name(self.root, text)
         if text in STAGES:
             return self._of_stage(text)
         if text in experiment_names(self.root):

@@ -144,6 +144,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; what a link leads to does not count."""
+    if not path.is_dir() or path.is_symlink():
+        return path.lstat().st_size
+    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return sum(file.lstat().st_size for file in files)
+
+
 @dataclass(frozen=True)
 class Result:
     """A complete result, open for reading."""

@@ -1,6 +1,5 @@
 """What is there: results with label, size, age, the time they took, and who needs them."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from variorum.audit.holdings.stored import Vault
 from variorum.audit.holdings.trees import has_git, trees
 from variorum.config import STAGES
 from variorum.errors import VariorumError
-from variorum.store import KEY_LENGTH, MANIFEST, Ref, Result, Store, StoreError
+from variorum.store import KEY_LENGTH, MANIFEST, Ref, Result, Store, StoreError, size_of
 
 NOBODY = "nobody"
 
@@ -131,14 +130,6 @@ def _begun(result: Result, run: Mapping[str, Any]) -> float:
         return datetime.fromisoformat(run["begun"]).timestamp()
     except (KeyError, TypeError, ValueError):
         return (result.folder / MANIFEST).stat().st_mtime
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; what a link leads to does not count."""
-    if not path.is_dir() or path.is_symlink():
-        return path.lstat().st_size
-    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    return sum(file.lstat().st_size for file in files)
 
 
 def totals(found: Iterable[Row]) -> list[str]:

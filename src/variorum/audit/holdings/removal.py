@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from variorum.audit.holdings.inventory import KEY, Row, age, megabytes, order, refs, row, size_of
+from variorum.audit.holdings.inventory import KEY, Row, age, megabytes, order, refs, row
 from variorum.audit.holdings.needs import Needs, closure, needs
 from variorum.audit.holdings.stored import Vault
 from variorum.audit.holdings.trees import has_git, trees
@@ -25,7 +25,7 @@ from variorum.audit.scratch import ADOPTING, ADOPTIONS, RERUNNING, RERUNS
 from variorum.components import PACKAGE
 from variorum.errors import VariorumError
 from variorum.runner import SPEC, handed_over
-from variorum.store import Ref, Store, StoreError
+from variorum.store import Ref, Store, StoreError, size_of
 from variorum.trees import FOLDER as CODE_FOLDER
 from variorum.trees import digest
 
