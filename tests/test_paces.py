@@ -210,12 +210,24 @@ def test_only_how_paces_compare_counts(here: Path) -> None:
     assert keys(here) == before
 
 
-def test_what_is_tuned_trains_as_long_as_its_variant(here: Path) -> None:
-    asked(here, tune={"pretrain.batch_size": [4, 8, 16]})
+def test_every_value_that_is_tried_trains_as_long_as_the_baseline(here: Path) -> None:
+    two = {name: VARIANTS[name] for name in ("small", "wide")}
+    asked(here, variants=two, tune={"pretrain.batch_size": [4, 8, 16]})
+    small = {"small": 0.01, "small@8.0": 0.02, "small@16.0": 0.03}
+    lock(here, **small, **{"wide": 0.03, "wide@8.0": 0.05, "wide@16.0": 0.1})
+    tried = {
+        name: [each.settings.pretrain.max_steps for _, _, each in variant.runs]
+        for name, variant in load_ablation(here, "equal").variants.items()
+    }
+    assert tried == {"small": [30, 30, 15, 10], "wide": [10, 10, 6, 3]}
+
+
+def test_a_rate_that_is_tuned_leaves_the_pace_as_it_is(here: Path) -> None:
     lock(here, small=0.01, wide=0.03, deep=0.025)
+    asked(here, tune={"pretrain.learning_rate": [0.001, 0.01, 0.1]})
     for variant in load_ablation(here, "equal").variants.values():
-        tried = [each.settings.pretrain.max_steps for _, _, each in variant.runs]
-        assert set(tried) == {steps(here)[variant.name]}
+        tried = {each.settings.pretrain.max_steps for _, _, each in variant.runs}
+        assert tried == {variant.experiment.settings.pretrain.max_steps}
 
 
 def test_a_budget_that_ends_within_the_warm_up_is_told_with_its_variant(here: Path) -> None:
@@ -227,7 +239,7 @@ def test_a_budget_that_ends_within_the_warm_up_is_told_with_its_variant(here: Pa
     file.write_text(file.read_text().replace("warmup_steps: 5", "warmup_steps: 0"))
     line = str(error.value)
     assert line.startswith(
-        "config/ablations/equal.yaml:16: budget: time gives variant wide 3 steps of pretrain, and "
+        "config/ablations/equal.yaml:16: budget: with the steps that variant wide gets, "
     )
     assert "warmup_steps: 5 leaves nothing of max_steps = 3" in line
     assert "\n" not in line
@@ -342,7 +354,7 @@ def test_a_tuned_value_has_a_pace_of_its_own_where_it_matters(here: Path) -> Non
     asked(here, tune={"pretrain.learning_rate": [0.001, 0.01, 0.1]})
     assert list(steps_to_pace(here, "equal")) == ["small", "wide", "deep"]
     asked(here, tune={"pretrain.batch_size": [4, 8, 16]}, variants={"small": {}, "same": {}})
-    assert list(steps_to_pace(here, "equal")) == ["small", "small@8", "small@16"]
+    assert list(steps_to_pace(here, "equal")) == ["small", "small@8.0", "small@16.0"]
 
 
 def test_an_entry_tells_where_it_was_measured(here: Path, timed: dict[int, float]) -> None:

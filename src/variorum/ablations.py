@@ -281,7 +281,14 @@ class _Reading:
     ) -> LoadedExperiment:
         """A variant with one more change, and with the steps that its budget then gives it."""
         loaded = self._loaded(asked, change)
-        return self._loaded(asked, change, self._budget(asked, loaded, baseline))
+        budget = self._budget(asked, loaded, baseline)
+        try:
+            return self._loaded(asked, change, budget)
+        except ConfigError as error:  # without a budget it was read already
+            raise ConfigError(
+                f"{self.layers.origin(('budget',))}: budget: with the steps that variant "
+                f"{asked.name} gets, {error}"
+            ) from None
 
     def _refuse_to_tune(self, setting: str) -> None:
         """Raise `ConfigError` for what decides the text, or the very loss that it is chosen by."""
@@ -336,15 +343,7 @@ class _Reading:
             steps = self._equal_time(asked, own, baseline)
         else:
             steps = _equal_steps(self.settings.budget, section, own, baseline)
-        change = self._one(".".join(place), steps, ("budget",))
-        try:
-            self._loaded(asked, change)
-        except ConfigError as error:
-            raise ConfigError(
-                f"{where}: budget: {self.settings.budget} gives variant {asked.name} {steps} steps "
-                f"of {section}, and {error}"
-            ) from None
-        return change
+        return self._one(".".join(place), steps, ("budget",))
 
     def _equal_time(self, asked: _Asked, own: LoadedExperiment, baseline: LoadedExperiment) -> int:
         """Steps of a training that takes as long as the baseline's, rounded to whole ones."""
