@@ -239,17 +239,13 @@ class _Reader(HTMLParser):
                 self.unmarked.append("<svg>")
             for mark in self._marked():
                 mark.attributes["label"] = attributes.get("aria-label", "")
-        self._look_at(attributes, self._is_within(DRAWN))
+        if not self._is_within(DRAWN):  # what is inside a drawing is held against its file
+            self._look_at(attributes)
         if tag not in VOID:
             self._open.append(_Open(tag, attributes))
 
-    def _look_at(self, attributes: dict[str, str], drawn: bool) -> None:
-        """What an element's own attributes say; those inside a drawing are held against its file.
-
-        An SVG's own name, which the page gives it, is looked at.
-        """
-        if drawn:
-            return
+    def _look_at(self, attributes: dict[str, str]) -> None:
+        """Note what an element's own attributes say or show without a source."""
         said = [attributes[name] for name in SAID if _has_digit(attributes.get(name, ""))]
         self.unmarked += map(_spaced, said)
         way = attributes.get("data-as") if "data-from" in attributes else None
