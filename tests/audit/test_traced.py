@@ -1,10 +1,13 @@
 """No digit of a report's page is there without a file that says it."""
 
+import csv
+import io
 import json
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +28,7 @@ from variorum.report.traced import Traced
 from variorum.store import COPY, MANIFEST, Ref, Store, StoreError, readable_json, sha256_of
 
 PAGE = "report.html"
+NUMBERS = "numbers.csv"
 UNSEEN = re.compile(r"<style.*?</style>|<svg.*?</svg>|<[^>]*>", re.DOTALL)
 REFERENCE = re.compile(r"&#?\w+;")
 
@@ -128,6 +132,19 @@ def test_every_digit_is_missed_when_it_is_another(
         (r'data-as="fixed"', 'data-as="fixed 4"'),
         (r"(<svg.*?<path[^>]*?)\d", r"\g<1>7777"),
         ("<p>Each prompt", "<p>Each of 2 prompts"),
+        (r'style="width: \d+\.\d+%"', 'style="width: 3.14%"'),
+        (r'(<i style="left: \d+\.\d+%; width:) \d+\.', r"\g<1> 77."),
+        (r'<i style="[^"]*"', "<i"),
+        (r'(<span style="width: [^"]*") data-from="[^"]*"', r"\1"),
+        (r"(<small><span[^>]*>)≤", r"\1≥"),
+        (r'(<span class="mark"[^>]*>)passed', r"\1failed"),
+        (r"(<dt>kind</dt><dd><span[^>]*>)bpe", r"\1characters"),
+        (r"(<tr><td><span[^>]*>)pretrained", r"\1fine-tuned"),
+        (r"(<tr><td><span[^>]*>pretrained</span></td><td><span[^>]*>)base", r"\1domain"),
+        (r'aria-label="', 'aria-label="7 '),
+        (r"<main>", "<main><svg><text>7</text></svg>"),
+        (r'(<figure class="plate"[^>]*>)', r"\1<svg><text>7</text></svg>"),
+        (r'<data value="[^"]*"', "<data"),
     ],
 )
 def test_what_else_was_changed_is_reported(report: Report, old: str, new: str) -> None:
@@ -192,14 +209,17 @@ def test_what_is_not_here_is_counted_and_no_fault(copied: Report) -> None:
 def test_what_is_no_page_is_told(report: Report, page: str) -> None:
     found = report.check(page)
     assert not found.followed
-    assert bool(found.faults) == (page not in ("", "<svg>"))
+    assert bool(found.faults) == bool(page)
 
 
 # As a part of `variorum verify`
 
 
-def forged(report: Report, page: str) -> None:
-    """Put another page into the report, and its hash into the manifests."""
+def forged(report: Report, page: str, *, listed: bool = True) -> None:
+    """Put another page into the report, and its hash into the manifests.
+
+    listed: whether the report still lists the numbers of its page.
+    """
     folder = report.store.folder(report.ref)
     (folder / PAGE).write_text(page, encoding="utf-8")
     manifest = json.loads((folder / MANIFEST).read_text())
@@ -207,6 +227,9 @@ def forged(report: Report, page: str) -> None:
         "sha256": sha256_of(folder / PAGE),
         "bytes": (folder / PAGE).stat().st_size,
     }
+    if not listed:
+        del manifest["files"][NUMBERS]
+        (folder / NUMBERS).unlink()
     for name in (MANIFEST, COPY):
         (folder / name).write_text(readable_json(manifest))
 
@@ -232,10 +255,29 @@ def test_verify_finds_a_page_that_says_else_though_its_manifest_agrees(copied: R
     assert "'Of 7 pages' (from report/" in damage.fault
 
 
-def test_verify_asks_nothing_of_a_page_without_marks(copied: Report) -> None:
-    forged(copied, "<p>7</p>")
+def test_verify_asks_nothing_of_a_page_of_before_numbers_were_listed(copied: Report) -> None:
+    forged(copied, "<p>7</p>", listed=False)
     assert not verified(copied).damage
     assert not verified(copied).traced
+
+
+def test_verify_finds_a_page_that_lost_its_marks(copied: Report) -> None:
+    forged(copied, "<p>7</p>")
+    (damage,) = verified(copied).damage
+    assert damage.place.endswith(PAGE)
+
+
+def test_the_list_of_numbers_is_that_of_the_page(copied: Report) -> None:
+    path = copied.store.folder(copied.ref) / NUMBERS
+    listed = path.read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(listed)))
+    shown = set(re.findall(r'<data value="([^"]*)"[^>]*>([^<]*)</data>', copied.page))
+    assert {(row["value"], row["text"]) for row in rows} == {
+        tuple(map(unescape, each)) for each in shown
+    }
+    forged(copied, re.sub("<data .*?</data>", "", copied.page))
+    (fault,) = copied.check().faults
+    assert fault.text == NUMBERS
 
 
 # Addresses

@@ -15,6 +15,7 @@ from variorum.report.ablation.table import AblationTable, Question, ablation_tab
 from variorum.report.figures import ablation as ablation_figures
 from variorum.report.figures.architecture import model_diagram
 from variorum.report.figures.attention import attention_heatmap
+from variorum.report.figures.captions import FIGURES, PROVENANCE
 from variorum.report.figures.corpora import Cleaning, corpus_funnel
 from variorum.report.figures.provenance import Edge, Node, provenance_graph
 from variorum.report.figures.scores import calibration, loss_by_context
@@ -162,7 +163,7 @@ def all_figures() -> dict[str, str]:
     vectors = np.random.default_rng(2).normal(size=(512, 16))
     labels = [*WORDS, "7", "$x$", "\\xff", "é", *(f"␣token{i}" for i in range(496))]
     return {
-        "training": training_curves(
+        "curves": training_curves(
             {"pretraining": curves(400, 6.9, 2.4, 1e-3), "fine-tuning": curves(200, 2.9, 2.1, 3e-4)}
         ),
         "dynamics": training_dynamics({"pretraining": dynamics(400), "fine-tuning": dynamics(200)}),
@@ -234,6 +235,7 @@ def _stress(model: str, share: float) -> page.Stress:
         standing([asdict(case) for case in cases], f"{ref}/cases.json"),
         standing(settings, f"{ref}/manifest.json")["stress"],
         key(ref),
+        _task(f"stress_{model.replace('-', '')}", ref),
     )
 
 
@@ -257,7 +259,13 @@ def _score(
         "memorization": {"written_share": 0.02, "test_share": 0.06},
     }
     place = f"evaluate/{ref}"
-    return page.Score(model, corpus, standing(metrics, f"{place}/metrics.json"), key(place))
+    task = _task(f"{model.replace('-', '')}_on_{corpus}", place)
+    return page.Score(model, corpus, standing(metrics, f"{place}/metrics.json"), key(place), task)
+
+
+def _task(name: str, ref: str) -> Traced:
+    """What the report calls an input."""
+    return standing({name: ref}, "report/3f9a1c0b77de/manifest.json")[name].name
 
 
 def with_metrics(score: page.Score, **changes: object) -> page.Score:
@@ -372,12 +380,7 @@ WORDS_FOUND = {
 
 def sample_report() -> page.ReportData:
     svg = all_figures()
-    titles = {
-        "training": ("Training", "Loss in nats per token on train and val, and the learning rate."),
-        "frequencies": ("Token frequencies", "How often the k-th most common token stands."),
-        "embeddings": ("Token embeddings", "The most common tokens on two principal components."),
-        "attention": ("Attention", "Who looks at whom in one sentence; rows look at columns."),
-    }
+    titles = {**FIGURES, "provenance": PROVENANCE}
     own = standing(
         {
             "key": "3f9a1c0b77de",

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -170,6 +171,54 @@ def test_embeddings_show_only_tokens_that_occur():
     svg = embedding_pca({"m": vectors}, list("abcdef"), np.array([5, 4, 3, 2, 1, 0]))
     assert set("abcde") <= set(texts(svg))
     assert "f" not in texts(svg)
+
+
+def test_a_token_that_spells_nothing_has_no_place():
+    vectors = np.random.default_rng(2).normal(size=(3, 4))
+    found = [
+        embedding_pca({"m": vectors[:n]}, ["a", "7", ""][:n], np.array([5, 4, 9])[:n])
+        for n in (2, 3)
+    ]
+    assert "signs" not in texts(found[1])
+    assert texts(found[0]) == texts(found[1])
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"),
+    [
+        ("␣the", "␣word"),
+        ("ния", "letters"),
+        ("␣слово", "␣word"),
+        ("é", "letters"),
+        ("漢", "letters"),
+        ("٣", "digits"),
+        ("12", "digits"),
+        ("+", "signs"),
+        ("␣", "signs"),
+        ("\\xff", "other"),
+    ],
+)
+def test_tokens_of_every_script_have_their_kind(label, kind):
+    vectors = np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert kind in texts(embedding_pca({"m": vectors}, [label, label], np.array([2, 1])))
+
+
+def test_shares_of_the_text_are_written_as_percent_everywhere(svgs):
+    axis = [text for text in texts(svgs["frequencies"]) if text.endswith("%")]
+    assert "10\u00a0%" in axis
+    assert all(re.fullmatch(r"[\d.]+\u00a0%", text) for text in axis)
+
+
+def test_each_line_of_the_dynamics_is_in_the_legend():
+    found = texts(training_dynamics({"pretraining": dynamics(100, n_layer=2)}))
+    assert {"layer 0", "layer 0 attn", "layer 1", "layer 1 mlp", "embedding"} <= set(found)
+
+
+def test_one_token_looks_at_itself():
+    with np.errstate(all="raise"):
+        svg = attention_heatmap(np.ones((2, 3, 1, 1)), ["␣"])
+    assert "the sharpest: layer 0, head 0" in texts(svg)
+    assert "nan" not in svg.lower()
 
 
 def test_labels_of_equal_points_do_not_cover_each_other():

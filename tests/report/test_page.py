@@ -15,10 +15,9 @@ from sample_report import (
     without_domain,
 )
 
+from variorum.report.naming import FINETUNED, PRETRAINED
 from variorum.report.numbers import fixed
 from variorum.report.page import (
-    FINETUNED,
-    PRETRAINED,
     SECTION_OF,
     SECTIONS,
     Imported,
@@ -30,6 +29,7 @@ from variorum.report.page import (
     standings,
     summary,
 )
+from variorum.report.rendering import inline_svg
 
 MODELS = (PRETRAINED, FINETUNED)
 
@@ -270,15 +270,14 @@ def test_a_model_that_wins_everywhere_is_not_flagged(report):
 
 def test_bars_are_drawn_to_one_scale(report):
     drawn = [bar for corpus in report.corpora for bar in bars(report, corpus)]
-    assert max(bar.high or bar.share for bar in drawn) == 1.0
+    assert max(bar.interval.value[1] if bar.interval else bar.share.value for bar in drawn) == 1.0
     for bar in drawn:
         bits = bar.bits_per_byte.value
-        assert bar.share == pytest.approx(bits / 2.134)
-        if bar.low is not None and bar.high is not None:
-            assert bar.low == pytest.approx((bits - 0.02) / 2.134)
-            assert bar.high == pytest.approx((bits + 0.03) / 2.134)
-    best = [bar.label for bar in drawn if bar.best]
-    assert [best[0], best[1].value] == ["pretrained", "bz2"]
+        assert bar.share.value == pytest.approx(bits / 2.134)
+        if bar.interval is not None:
+            ends = [(bits - 0.02) / 2.134, (bits + 0.03) / 2.134]
+            assert bar.interval.value == pytest.approx(ends)
+    assert [bar.label.value for bar in drawn if bar.best] == ["pretrained", "bz2"]
 
 
 def test_failed_cases_stand_open_and_passed_ones_closed(page):
@@ -392,6 +391,16 @@ def test_each_figure_stands_in_its_section_and_an_unknown_one_in_the_last(report
         place = SECTION_OF.get(name, "figures")
         assert f'id="figure-{name}"' in section(page, place)
         assert page.count(f'id="figure-{name}"') == 1
+
+
+def test_ids_become_a_figures_own_and_its_letters_stay():
+    text = 'the attribute id="a" and url(#a)'
+    svg = (
+        f'<?xml?>\n<svg width="1pt"><g id="a"/><path clip-path="url(#a)"/><text>{text}</text></svg>'
+    )
+    inlined = inline_svg(svg, "attention", "Attention")
+    assert f"<text>{text}</text>" in inlined
+    assert '<g id="attention-a"/><path clip-path="url(#attention-a)"/>' in inlined
 
 
 def test_without_figures_their_sections_are_neither_there_nor_promised(report):

@@ -12,7 +12,7 @@ from variorum.report.page import render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 OFFLINE = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
+WIDTHS = {"desk": (1280, 900), "tablet": (768, 1024), "phone": (390, 844)}
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here to look with")
 

@@ -15,13 +15,9 @@ from typing import Literal
 from markupsafe import Markup
 
 from variorum.report.adoption import MARK
+from variorum.report.naming import FINETUNED, PRETRAINED, Role
 from variorum.report.rendering import rendered
-from variorum.report.traced import WAYS, Traced, attributes, derived, lines, number
-
-PRETRAINED, FINETUNED = "pretrained", "fine-tuned"
-
-Role = Literal["base", "domain"]
-
+from variorum.report.traced import WAYS, Traced, as_text, attributes, derived, drawn, lines, number
 
 SECTIONS = {
     "summary": "Summary",
@@ -86,13 +82,19 @@ class Score:
     """What one model needs for the test part of one corpus: the `metrics.json` of its evaluation.
 
     In bits per byte with the 95 % interval, for which groups of documents or blocks of tokens were
-    drawn; accuracy, calibration error and memorized spans are shares.
+    drawn; accuracy, calibration error and memorized spans are shares. `task` is what the report
+    calls the evaluation, such as `finetuned_on_base`, and says whose it is.
     """
 
     model: str
     corpus: Role
     metrics: Traced
     key: Traced
+    task: Traced
+
+    def name(self, part: Literal["model", "corpus"]) -> Traced:
+        """The model or the corpus, as the name of a row."""
+        return derived(part, self.task)
 
     @property
     def bits_per_byte(self) -> Traced:
@@ -158,12 +160,21 @@ class Sample:
 
 @dataclass(frozen=True)
 class Stress:
-    """The stress cases of one model, as `cases.json` has them, and their settings."""
+    """The stress cases of one model, as `cases.json` has them, and their settings.
+
+    `task` is what the report calls the result, such as `stress_finetuned`.
+    """
 
     model: str
     cases: Traced
     settings: Traced
     key: Traced
+    task: Traced
+
+    @property
+    def name(self) -> Traced:
+        """The model, as a heading."""
+        return derived("model", self.task)
 
     @property
     def passed(self) -> Traced:
@@ -264,7 +275,7 @@ def render(report: ReportData) -> str:
     filters = {way.replace("-", "_"): partial(_shown, way) for way in WAYS}
     return rendered(
         "report.html.j2",
-        {**filters, "source": attributes, "lines": _lines},
+        {**filters, "source": attributes, "written": as_text, "drawn": drawn, "lines": _lines},
         derived=derived,
         report=report,
         summary=list(summary(report)),
@@ -495,23 +506,23 @@ def _listed(names: Iterable[str]) -> str:
 class Bar:
     """One bar of the chart on top: `share` of the longest bar's length, from 0 to 1.
 
-    `low` and `high` are the ends of its 95 % interval on the same scale; None where there is none.
+    `interval` are the ends of its 95 % interval on the same scale; None where there is none.
     """
 
-    label: str | Traced
+    label: Traced
     kind: Literal["pretrained", "finetuned", "baseline"]
     bits_per_byte: Traced
-    share: float
+    share: Traced
     best: bool
-    low: float | None = None
-    high: float | None = None
+    interval: Traced | None = None
 
 
 def bars(report: ReportData, corpus: Corpus) -> list[Bar]:
     """Models and baselines on one corpus's test part, on a scale that both corpora share."""
     longest = max(
-        [score.high.value for score in report.scores]
-        + [each.bits_per_byte.value for one in report.corpora for each in one.baselines]
+        [score.high for score in report.scores]
+        + [each.bits_per_byte for one in report.corpora for each in one.baselines],
+        key=lambda traced: float(traced.value),
     )
     own = [score for score in report.scores if score.corpus == corpus.role]
     least = min(
@@ -520,13 +531,12 @@ def bars(report: ReportData, corpus: Corpus) -> list[Bar]:
     )
     return [
         Bar(
-            score.model,
+            score.name("model"),
             "finetuned" if score.model == FINETUNED else "pretrained",
             score.bits_per_byte,
-            score.bits_per_byte.value / longest,
+            derived("ratio", score.bits_per_byte, longest),
             score.bits_per_byte.value == least,
-            score.low.value / longest,
-            score.high.value / longest,
+            derived("ratios", score.low, score.high, longest),
         )
         for score in own
     ] + [
@@ -534,7 +544,7 @@ def bars(report: ReportData, corpus: Corpus) -> list[Bar]:
             each.name,
             "baseline",
             each.bits_per_byte,
-            each.bits_per_byte.value / longest,
+            derived("ratio", each.bits_per_byte, longest),
             each.bits_per_byte.value == least,
         )
         for each in corpus.baselines

@@ -13,6 +13,8 @@ from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+TAG = re.compile(r"<[a-z](?:[^<>\"]|\"[^\"]*\")*>")
+
 
 def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **names: Any) -> str:
     """The page that a template makes of these names. All text is escaped, `Markup` is taken as is.
@@ -38,12 +40,16 @@ def inline_svg(svg: str, name: str, label: str) -> Markup:
     Takes off the XML head, makes the ids the figure's own, lets the page decide the width, and
     names the figure to those who cannot see it.
     """
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
-    body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
+    body = TAG.sub(lambda tag: _with_own_ids(tag[0], name), svg[svg.index("<svg") :])
     head, rest = body.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
     return Markup("{}{}>{}").format(
         Markup(head), Markup(' role="img" aria-label="{}"').format(label), Markup(rest)
     )
+
+
+def _with_own_ids(tag: str, name: str) -> str:
+    """A tag whose ids, and what leads to ids, begin with the name."""
+    tag = re.sub(r'\sid="([^"]+)"', rf' id="{name}-\1"', tag)
+    tag = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", tag)
+    return re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', tag)

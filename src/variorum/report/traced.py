@@ -26,6 +26,7 @@ from markupsafe import Markup, escape
 
 from variorum.report import numbers
 from variorum.report.adoption import Adoption
+from variorum.report.naming import corpus_of, model_of
 from variorum.store import MANIFEST, Ref, Result
 
 SAME = "same"
@@ -150,10 +151,13 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "difference": lambda first, second: first - second,
     "distance": lambda first, second: abs(first - second),
     "ratio": lambda first, second: first / second,
+    "ratios": lambda low, high, whole: [low / whole, high / whole],
     "change": _change,
     "length": len,
     "passed": _passed,
     "title": source_title,
+    "model": model_of,
+    "corpus": corpus_of,
     "gram": "{}-gram".format,
     "adoption": lambda adopted: str(Adoption.of(adopted)),
     "evaluation-command": _of_evaluations,
@@ -186,6 +190,18 @@ def _as_in_yaml(value: Any) -> str:
     return str(value)
 
 
+def _width(share: float) -> str:
+    return f"width: {100 * share:.2f}%"
+
+
+def _extent(shares: Sequence[float]) -> str:
+    low, high = shares
+    return f"left: {100 * low:.2f}%; {_width(high - low)}"
+
+
+DRAWN: Mapping[str, Callable[..., str]] = {"width": _width, "extent": _extent}
+"""Ways to draw a share, or the ends of an interval, as the `style` of an empty element."""
+
 TEXT = "text"
 ROWS = "rows"
 LIST = "list"
@@ -200,6 +216,9 @@ WAYS: Mapping[str, Callable[..., str]] = {
     "signed-percent": numbers.signed_percent,
     "significant": numbers.significant,
     "size": numbers.size,
+    "verdict": lambda passed: "passed" if passed else "failed",
+    "sign": {"<=": "≤", ">=": "≥"}.__getitem__,
+    **DRAWN,
 }
 """By the names that stand in `data-as`, which for some is followed by a number of digits."""
 
@@ -244,4 +263,11 @@ def number(traced: Traced, way: str) -> Markup:
     """A number of the page: rounded to be read, exact and traced inside the tag."""
     return Markup('<data value="{}"{}>{}</data>').format(
         exactly(traced.value), attributes(traced, way), escape(as_text(traced.value, way))
+    )
+
+
+def drawn(traced: Traced, tag: str, way: str) -> Markup:
+    """An empty element whose style is a value, such as a bar."""
+    return Markup('<{tag} style="{style}"{marks}></{tag}>').format(
+        tag=tag, style=as_text(traced.value, way), marks=attributes(traced, way)
     )

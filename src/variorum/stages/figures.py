@@ -14,13 +14,13 @@ from variorum.evaluation.legible import token_label
 from variorum.model import files
 from variorum.model.attention_maps import attention_maps
 from variorum.report.figures import architecture, attention, corpora, scores, tokens, training
+from variorum.report.naming import MODELS, SIDES
 from variorum.store import Result
 from variorum.task import Task
+from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.files import load as load_tokenizer
 
 TRAININGS = {"pretrained": "pretraining", "finetuned": "fine-tuning"}
-MODELS = {"pretrained": "pretrained", "finetuned": "fine-tuned"}
-SIDES = ("base", "domain")
 MOST_LOOKED_AT = 24  # tokens of the text that the attention is shown for
 
 
@@ -37,7 +37,7 @@ def run(task: Task) -> None:
         for name, encoded in task.inputs.items()
         if name.startswith("tokens_")
     }
-    read = _beginning(task, tokenizer.encode, model.settings.context_length)
+    read = _beginning(task, tokenizer, model.settings.context_length)
     drawn = {
         "funnel": corpora.corpus_funnel(_cleanings(task)),
         "model": architecture.model_diagram(model),
@@ -107,9 +107,13 @@ def _cleanings(task: Task) -> dict[str, corpora.Cleaning]:
     return found
 
 
-def _beginning(task: Task, encode: object, context_length: int) -> list[int]:
-    """The first tokens of the last corpus's val part."""
+def _beginning(task: Task, tokenizer: Tokenizer, context_length: int) -> list[int]:
+    """The first tokens of the last corpus's val part, of as many documents as it takes."""
     text = [result for name, result in task.inputs.items() if name.startswith("text_")][-1]
-    first = next(documents.read(text.file("val.jsonl")))
-    tokens: list[int] = encode(first.text)  # type: ignore[operator]
-    return tokens[: min(MOST_LOOKED_AT, context_length)]
+    most = min(MOST_LOOKED_AT, context_length)
+    tokens: list[int] = []
+    for document in documents.read(text.file("val.jsonl")):
+        tokens += tokenizer.encode(document.text)
+        if len(tokens) >= most:
+            break
+    return tokens[:most]

@@ -12,7 +12,8 @@ from variorum.report.adoption import MARK
 from variorum.report.costs import cost
 from variorum.report.figures.captions import FIGURES, PROVENANCE
 from variorum.report.figures.provenance import Node, provenance_graph
-from variorum.report.page import FINETUNED, PRETRAINED, Corpus, ReportData, Role
+from variorum.report.naming import MODELS, SIDES, Role
+from variorum.report.page import Corpus, ReportData
 from variorum.report.traced import (
     Traced,
     derived,
@@ -27,8 +28,6 @@ from variorum.task import Task
 from variorum.tokenizer.derivation import count_words
 from variorum.tokenizer.files import load as load_tokenizer
 
-MODELS = {"pretrained": PRETRAINED, "finetuned": FINETUNED}
-SIDES: tuple[Role, ...] = ("base", "domain")
 IMPORTED = "imported"
 PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of `curves.csv`
 
@@ -92,11 +91,7 @@ def _report(task: Task) -> ReportData:
         command=settings["command"],
         base=corpora["base"],
         domain=corpora.get("domain"),
-        scores=tuple(
-            _score(task.inputs[f"{name}_on_{side}"], MODELS[name], side)
-            for side in _sides(task)
-            for name in _models(task)
-        ),
+        scores=tuple(_score(task, name, side) for side in _sides(task) for name in _models(task)),
         tokenizer=_tokenizer(task),
         architecture=of_file(model, "config.json"),
         parameters=of_file(model, "metrics.json")["parameters"],
@@ -112,6 +107,7 @@ def _report(task: Task) -> ReportData:
                 of_file(result, "cases.json"),
                 _spec(result)["stress"],
                 _key(result),
+                _name(task, f"stress_{name}"),
             )
             for name, result in ((n, task.inputs[f"stress_{n}"]) for n in _models(task))
         ),
@@ -167,8 +163,17 @@ def _corpus(task: Task, side: Role, settings: Traced) -> Corpus:
     )
 
 
-def _score(evaluation: Result, model: str, side: Role) -> page.Score:
-    return page.Score(model, side, of_file(evaluation, "metrics.json"), _key(evaluation))
+def _score(task: Task, model: str, side: Role) -> page.Score:
+    name = f"{model}_on_{side}"
+    evaluation = task.inputs[name]
+    metrics = of_file(evaluation, "metrics.json")
+    return page.Score(MODELS[model], side, metrics, _key(evaluation), _name(task, name))
+
+
+def _name(task: Task, name: str) -> Traced:
+    """What this report calls one of its inputs."""
+    ref = task.spec.ref
+    return in_manifest(ref, {"spec": task.spec.as_data()})["spec"]["upstream"][name].name
 
 
 def _words(task: Task) -> dict[str, Any]:

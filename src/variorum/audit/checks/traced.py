@@ -4,8 +4,9 @@ Every number of the page, and every text with a digit in it, is marked with the 
 from (`report.traced`). This reads the finished page as a browser would and computes each of them
 again: the file must be listed by its manifest with the bytes that it has, the manifest noted by
 that of the report, and what stands at the address, combined and rounded as the mark says, must give
-the text to the letter. A figure is held against its whole file. A digit in the page's text outside
-of any mark is a fault.
+the text to the letter, or the length of a bar. A figure is held against its whole file. What a
+reader sees or hears and no mark covers must say nothing: a digit in the page's text or in an
+element's name, a drawing, a length. `numbers.csv` must hold the numbers of the page.
 """
 
 import json
@@ -16,14 +17,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from variorum.report import traced
 from variorum.report.rendering import inline_svg
 from variorum.report.traced import OPERATIONS, SAME, TEXT, as_text, exactly, looked_up
 from variorum.store import MANIFEST, Ref, Result, Store, StoreError, manifest_digest, sha256_of
 from variorum.tracking import BUNDLE
 
 PAGE = "report.html"
+NUMBERS = "numbers.csv"
 SILENT = ("style", "script")
 DRAWN = "svg"
+SAID = ("alt", "aria-description", "aria-label", "placeholder", "title")
 VOID = frozenset({"br", "col", "hr", "img", "input", "link", "meta"})
 
 
@@ -34,6 +38,7 @@ class Mark:
     drawing: the source of the SVG in it, if there is one.
     """
 
+    tag: str
     attributes: dict[str, str]
     text: str
     drawing: str
@@ -74,14 +79,17 @@ def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
     Raises `StoreError` if the report is not here or damaged.
     """
     report = store.open(ref)
+    listed = None
     if page is None:
         page = report.file(PAGE).read_text(encoding="utf-8")
+        if lists_numbers(report):
+            listed = report.file(NUMBERS).read_text(encoding="utf-8")
     try:
         reader = _Reader(page)
     except (ValueError, IndexError) as error:
         return Traces(0, 0, (Fault("", PAGE, f"not a page as reports have them: {error}"),))
     sources = _Sources(store, report)
-    faults = [Fault("", text, "a digit without a source") for text in reader.unmarked]
+    faults = [Fault("", text, "stands there without a source") for text in reader.unmarked]
     followed = []
     for mark in reader.marks:
         try:
@@ -91,9 +99,16 @@ def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
         followed.append(mark)
         if problem:
             faults.append(Fault(mark.attributes["data-from"], mark.text, problem))
+    if listed is not None and listed != traced.numbers_csv(page):
+        faults.append(Fault("", NUMBERS, "not the numbers of the page"))
     numbers = sum("value" in mark.attributes for mark in followed)
     absent = len(reader.marks) - len(followed)
     return Traces(len(followed), numbers, tuple(faults), absent)
+
+
+def lists_numbers(report: Result) -> bool:
+    """Whether a report is of those whose numbers are marked and listed beside the page."""
+    return NUMBERS in report.manifest["files"]
 
 
 def _problem(mark: Mark, sources: "_Sources") -> str | None:
@@ -105,17 +120,27 @@ def _problem(mark: Mark, sources: "_Sources") -> str | None:
             return None if drawn.rstrip() == mark.drawing else "the file holds another figure"
         values = [sources.value(address) for address in origin.split(" ")]
         value = OPERATIONS[mark.attributes.get("data-how", SAME)](*values)
-        expected = _spaced(as_text(value, mark.attributes.get("data-as", TEXT)))
+        way = mark.attributes.get("data-as", TEXT)
+        expected = _spaced(as_text(value, way))
     except AbsentError:
         raise
     except (StoreError, OSError, LookupError, ValueError, TypeError) as error:
         return str(error)
+    if way in traced.DRAWN:
+        style = mark.attributes.get("style")
+        return None if (style, mark.text) == (expected, "") else f"{style} should be {expected}"
     if expected != mark.text:
         return f"there stands {expected!r}"
     exact = mark.attributes.get("value")
+    if exact is None and mark.tag == "data":
+        return "it has no value"
     if exact is not None and exact != exactly(value):
         return f"its value is {exact}, and there stands {exactly(value)}"
     return None
+
+
+def _has_digit(text: str) -> bool:
+    return any(character.isnumeric() for character in text)
 
 
 def _spaced(text: str) -> str:
@@ -190,7 +215,7 @@ class _Open:
 
 
 class _Reader(HTMLParser):
-    """Reads a page: its marks, and the texts with a digit that stand in none."""
+    """Reads a page: its marks, and what says something and stands in none."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -210,10 +235,22 @@ class _Reader(HTMLParser):
         attributes = {name: value or "" for name, value in attrs}
         if tag == DRAWN:
             self._drawn_from = self._place()
+            if all(mark.drawing for mark in self._marked()):
+                self.unmarked.append("<svg>")
             for mark in self._marked():
                 mark.attributes["label"] = attributes.get("aria-label", "")
+        if not self._is_within(DRAWN):  # what is inside a drawing is held against its file
+            self._look_at(attributes)
         if tag not in VOID:
             self._open.append(_Open(tag, attributes))
+
+    def _look_at(self, attributes: dict[str, str]) -> None:
+        """Note what an element's own attributes say or show without a source."""
+        said = [attributes[name] for name in SAID if _has_digit(attributes.get(name, ""))]
+        self.unmarked += map(_spaced, said)
+        way = attributes.get("data-as") if "data-from" in attributes else None
+        if "style" in attributes and way not in traced.DRAWN:
+            self.unmarked.append(attributes["style"])
 
     def handle_endtag(self, tag: str) -> None:
         """An element ends."""
@@ -226,17 +263,20 @@ class _Reader(HTMLParser):
                 mark.drawing = self._page[self._drawn_from : end]
         if "data-from" in element.attributes:
             text = _spaced(" ".join(element.words))
-            self.marks.append(Mark(element.attributes, text, element.drawing))
+            self.marks.append(Mark(tag, element.attributes, text, element.drawing))
 
     def handle_data(self, data: str) -> None:
         """A piece of text."""
-        if any(element.tag in (*SILENT, DRAWN) for element in self._open):
+        if self._is_within(*SILENT, DRAWN):
             return
         covering = [mark for mark in self._marked() if "#" in mark.attributes["data-from"]]
         for mark in covering:
             mark.words.append(data)
-        if not covering and any(character.isnumeric() for character in data):
+        if not covering and _has_digit(data):
             self.unmarked.append(_spaced(data))
+
+    def _is_within(self, *tags: str) -> bool:
+        return any(element.tag in tags for element in self._open)
 
     def _marked(self) -> Iterator[_Open]:
         return (element for element in self._open if "data-from" in element.attributes)

@@ -351,15 +351,16 @@ class _Audit:
     def follow_pages(self) -> None:
         """Hold what reports' pages say against the files that they name, if all files are sound.
 
-        Pages that name none are of before they did; an adopted report names results of other keys.
+        Pages that name none are of before they did, unless the report lists its numbers; an adopted
+        report names results of other keys.
         """
         for ref in self.own:
             if ref.stage != "report" or self.damage or ref in self.adopted:
                 continue
             traces = traced.check(self.store, ref)
-            if not traces.followed:
+            if not (traces.followed or traced.lists_numbers(self.store.glance(ref))):
                 continue
-            self.traced += traces.followed - len(traces.faults)
+            self.traced += traces.followed - sum(bool(fault.source) for fault in traces.faults)
             for fault in traces.faults[:1]:
                 place = (self.store.folder(ref) / traced.PAGE).relative_to(self.store.root)
                 others = f", and {len(traces.faults) - 1} more" if len(traces.faults) > 1 else ""

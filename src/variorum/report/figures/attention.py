@@ -66,8 +66,10 @@ def _sharpest(maps: Floats) -> tuple[int, int]:
     """The head with the least entropy over what it looks at, the first position left out.
 
     Looking at the first position alone is how a head rests (Xiao et al. 2023), so it does not
-    count as a look.
+    count as a look. Of one token, no head is sharper than another, and the first is taken.
     """
+    if maps.shape[-1] < 2:
+        return 0, 0
     weights = np.asarray(maps, dtype=np.float64)[:, :, 1:, 1:]
     seen = weights.sum(axis=-1)  # (n_layer, n_head, T-1)
     share = weights / np.maximum(seen, 1e-12)[..., None]

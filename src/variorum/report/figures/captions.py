@@ -15,8 +15,8 @@ FIGURES: dict[str, tuple[str, str]] = {
     "dynamics": (
         "Inside the training",
         "Of each layer's attention (solid) and feed-forward network (dashed) and of the embedding: "
-        "the gradient's norm before clipping, and the size of a step over that of the weights; "
-        "behind each layer, the root mean square of the activations.",
+        "the gradient's norm before clipping, and the size of a step over that of the weights. "
+        "Lowest, the root mean square of the activations behind each whole layer (dotted).",
     ),
     "calibration": (
         "Calibration",
@@ -26,14 +26,14 @@ FIGURES: dict[str, tuple[str, str]] = {
     "context": ("Use of context", "Loss by how many tokens before it the model saw."),
     "embeddings": (
         "Token embeddings",
-        "The commonest tokens on the first two principal components of the pretrained embedding, "
-        "and the share of the variance that each explains. In a fine-tuned model, a line leads to "
-        "each token from where it was before.",
+        "The commonest tokens that are text, on the first two principal components of their "
+        "pretrained embeddings, and the share of the variance that each explains. In a fine-tuned "
+        "model, a line leads to each token from where it was before.",
     ),
     "attention": (
         "Attention",
         "Which earlier tokens (columns) each token (rows) looks at, in every layer and head of the "
-        "last model.",
+        "last model, or in six of each, evenly chosen, where there are more than six.",
     ),
     "frequencies": ("Token frequencies", "How often the k-th most common token occurs in train."),
 }

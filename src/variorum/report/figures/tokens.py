@@ -1,5 +1,7 @@
 """The tokens: how often they stand in the text, and where their embeddings lie."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +14,7 @@ from matplotlib.transforms import Affine2D, Bbox, BboxBase
 
 from variorum.report.figures.style import FAINT, PALETTE, WIDTH, Floats, style, svg_of
 from variorum.report.numbers import count, percent
+from variorum.unicode14 import LETTERS, NUMBERS
 
 
 def token_frequencies(counts: Mapping[str, npt.NDArray[np.integer]]) -> str:
@@ -39,9 +42,14 @@ def token_frequencies(counts: Mapping[str, npt.NDArray[np.integer]]) -> str:
         axes.set_xlabel("rank of the token")
         axes.set_ylabel("share of the text")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(int(value))))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+        axes.yaxis.set_major_formatter(FuncFormatter(_power_as_percent))
         axes.legend(loc="lower left")
         return svg_of(figure)
+
+
+def _power_as_percent(share: float, _: int | None = None) -> str:
+    """A power of ten with the decimals that it needs: `1 %`, `0.01 %`."""
+    return percent(share, max(0, -2 - math.floor(math.log10(share))))
 
 
 @dataclass(frozen=True)
@@ -97,11 +105,13 @@ def embedding_pca(
 
     Args:
         embeddings: by the model, its embedding matrix (V, D); one or two.
-        labels: each token as it can be printed.
+        labels: each token as it can be printed; one that spells nothing, the special one, is left
+            out.
         counts: how often each token occurs (V,); what never occurs is left out.
         n_tokens: most tokens to show.
         n_labels: most labels to write.
     """
+    counts = np.where([bool(label) for label in labels], counts, 0)
     common = np.argsort(-counts, kind="stable")[: min(n_tokens, int((counts > 0).sum()))]
     shown = {name: np.asarray(each[common], dtype=np.float64) for name, each in embeddings.items()}
     components = principal_components(next(iter(shown.values())))
@@ -162,13 +172,15 @@ def _draw_moves(axes: Axes, before: Floats, after: Floats) -> None:
 
 
 TOKEN_KINDS = ("␣word", "letters", "digits", "signs", "other")
+OF_LETTERS = re.compile(f"[{LETTERS}]+")
+OF_NUMBERS = re.compile(f"[{NUMBERS}]+")
 
 
 def _kind_of_token(label: str) -> str:
     core = label.lstrip("␣").replace("↵", "")
-    if core.isascii() and core.isalpha():
+    if OF_LETTERS.fullmatch(core):
         return "␣word" if label.startswith("␣") else "letters"
-    if core.isascii() and core.isdigit():
+    if OF_NUMBERS.fullmatch(core):
         return "digits"
     return "signs" if core.isascii() and not core.startswith("\\x") else "other"
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from variorum.report.figures.style import INK, PALETTE, WIDTH, style, svg_of
+from variorum.report.numbers import fixed
 
 
 def training_curves(metrics: Mapping[str, pd.DataFrame]) -> str:
@@ -65,7 +66,7 @@ def _draw_losses(axes: Axes, table: pd.DataFrame, color: str) -> None:
             marker="o",
             markersize=7,
             markerfacecolor="none",
-            label=f"lowest: {best['val_loss']:.3f}",
+            label=f"lowest: {fixed(best['val_loss'])}",
         )
     axes.legend(loc="best")  # where no line passes
 
@@ -103,10 +104,18 @@ def training_dynamics(diagnostics: Mapping[str, pd.DataFrame]) -> str:
             panels[0, column].set_title(name)
             panels[-1, column].set_xlabel("step")
             panels[-1, column].xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=2.4)
+        named = {
+            label: handle
+            for axes in panels[:, 0]
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(named.values(), named, loc="outside lower center", ncols=3, handlelength=2.4)
         figure.align_ylabels()
         return svg_of(figure)
+
+
+LINES = {"attn": "-", "mlp": "--", "": ":"}
+"""Of a layer's attention, of its feed-forward network, and of what leaves the whole layer."""
 
 
 def _draw_parts(axes: Axes, table: pd.DataFrame, measure: str) -> None:
@@ -127,7 +136,7 @@ def _draw_parts(axes: Axes, table: pd.DataFrame, measure: str) -> None:
             chosen["step"],
             values,
             color=depths[depth],
-            linestyle="--" if kind == ["mlp"] else "-",
+            linestyle=LINES[kind[0] if kind else ""],
             linewidth=1.2,
             label=" ".join([f"layer {depth}", *kind]) if named else None,
         )
