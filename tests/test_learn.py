@@ -17,10 +17,12 @@ from nbformat import NotebookNode
 
 import flow
 from conftest import ROOT
+from variorum.report.figures.captions import FIGURES
+from variorum.report.page import SECTION_OF, SECTIONS
 
 LEARN = ROOT / "docs/learn"
 NOTEBOOKS = sorted((LEARN / "notebooks").glob("*.ipynb"))
-EXPERIMENTS = ("subwords", "scores", "norms", "warmup", "prefill")
+EXPERIMENTS = ("subwords", "scores", "spread", "norms", "warmup", "prefill")
 
 
 def read(path: Path) -> NotebookNode:
@@ -202,6 +204,49 @@ def test_larger_vocabularies_carry_more_bytes_a_token_and_miss_no_word() -> None
     assert (known, unknown) == (2, 0.5)
 
 
+@pytest.mark.usefixtures("learning")
+def test_before_training_scores_are_small_and_grow_with_the_width() -> None:
+    import torch
+
+    from variorum.config import ModelSettings
+    from variorum.model.gpt import GPT
+
+    spread = module("spread")
+    model = GPT(ModelSettings(n_layer=2, n_head=2, n_embd=32, context_length=32), 512)
+    ids = torch.randint(512, (8, 32), generator=torch.Generator().manual_seed(1))
+    for n_embd, n_head in ((32, 2), (128, 1)):
+        fresh = spread.fresh(model, n_embd=n_embd, n_head=n_head)
+        # a query or key of a normed vector has variance 0.02² C, so a product of D has 0.02⁴ C² D
+        expected = 0.02**2 * n_embd * math.sqrt(n_embd / n_head)
+        assert spread.spreads(fresh, ids) == pytest.approx([expected] * 2, rel=0.25)
+
+
+def numbers_and_words(text: str) -> tuple[list[float], list[str]]:
+    """The numbers of a text, and what stands between them."""
+    number = r"\d+(?:\.\d+)?"
+    return [*map(float, re.findall(number, text))], re.sub(number, "0", text).split()
+
+
+@pytest.mark.usefixtures("learning")
+@pytest.mark.parametrize("name", ["scores", "norms", "warmup"])
+def test_what_an_experiment_prints_stands_in_the_text(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = module(name)
+    monkeypatch.setattr(experiment, "IMAGE", tmp_path / "image.svg")
+    experiment.main()
+    numbers, words = numbers_and_words(capsys.readouterr().out)
+    told = re.search(
+        rf"python docs/learn/experiments/{name}\.py\n```\n\n((?:    .*\n)+)",
+        (LEARN / "why.md").read_text(encoding="utf-8"),
+    )
+    assert told
+    numbers_told, words_told = numbers_and_words(told[1])
+    assert words == words_told
+    assert numbers == pytest.approx(numbers_told, rel=0.01)  # another processor rounds otherwise
+    assert (tmp_path / "image.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
 # Pages
 
 
@@ -251,6 +296,15 @@ def test_the_path_leads_to_all_that_it_is_made_of() -> None:
     parts: list[Any] = [*LEARN.glob("*.md"), *NOTEBOOKS, *LEARN.glob("experiments/*.py")]
     parts += LEARN.glob("images/*.svg")
     assert {path for path in parts if path.name != "README.md"} <= reached
+
+
+def test_the_page_is_explained_section_by_section() -> None:
+    whole = (LEARN / "1-the-whole.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^- \*\*(.+)\.\*\*", whole, flags=re.MULTILINE)
+    filled = {"figures": set(FIGURES) - set(SECTION_OF)}  # sections that may stand empty
+    assert explained == [
+        title for name, title in SECTIONS.items() if name not in filled or filled[name]
+    ]
 
 
 def test_the_code_that_is_explained_is_the_code() -> None:

@@ -16,8 +16,8 @@ from variorum.library import find
 from variorum.project import find_project
 from variorum.report.figures.style import PALETTE, WIDTH, style, svg_of
 from variorum.store import Store
+from variorum.tokenizer.derivation import count_words
 from variorum.tokenizer.kinds import bpe
-from variorum.tokenizer.pretokens import split
 
 IMAGE = Path(__file__).parents[1] / "images/subwords.svg"
 SIZES = (257, 512, 1024, 2048, 4096)
@@ -46,9 +46,8 @@ def bytes_per_token(size: int, train: list[str], val: list[str]) -> float:
 
 def unknown_share(train: list[str], val: list[str]) -> tuple[int, float]:
     """Distinct words of train, and the share of the words of val that are none of them."""
-    known = {word for text in train for word in split(text)}
-    words = [word for text in val for word in split(text)]
-    return len(known), sum(word not in known for word in words) / len(words)
+    known, words = count_words(train), count_words(val)
+    return len(known), sum(n for word, n in words.items() if word not in known) / words.total()
 
 
 def draw(found: dict[int, float]) -> str:
