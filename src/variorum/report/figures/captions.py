@@ -27,8 +27,8 @@ FIGURES: dict[str, tuple[str, str]] = {
     "embeddings": (
         "Token embeddings",
         "The commonest tokens that are text, on the first two principal components of their "
-        "pretrained embeddings, and the share of the variance that each explains. In a fine-tuned "
-        "model, a line leads to each token from where it was before.",
+        "pretrained embeddings, and the share of the variance that each explains. After "
+        "fine-tuning, a line leads to each token from where it was before.",
     ),
     "attention": (
         "Attention",
