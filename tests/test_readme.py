@@ -1,4 +1,7 @@
-"""The README's numbers: each is what a committed page or table says, under its manifest."""
+"""The README's numbers: each is what a committed page says, under its manifest.
+
+How long trainings took stands in `costs.csv`, which no manifest lists, as it may differ each time.
+"""
 
 import csv
 import hashlib
@@ -11,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
+from variorum.experiments import named_experiment
 from variorum.report.numbers import fixed
 from variorum.store import Spec
 
 EXPERIMENTS = ROOT / "reports/experiments"
-PAGES = sorted(folder.name for folder in EXPERIMENTS.iterdir())
+PAGES = sorted(folder.name for folder in EXPERIMENTS.glob("*"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COUNTS = re.compile(r"^\d+\. |Python 3\.11|95 %|SHA-256|UTF-8|GPT-2")  # no results of anything
 
@@ -98,11 +102,12 @@ def expected(page: Page) -> list[str]:
         f"{page.seconds('finetuned'):.0f};"
     )
     nanogpt = Page(EXPERIMENTS / "shakespeare")
+    context = named_experiment(ROOT, "shakespeare").settings.model.context_length
     bits = nanogpt.of("pretrained_on_base", "/bits_per_byte")
     nats = nanogpt.of("pretrained_on_base", "/nats_per_token")
     lines.append(
         f"needs **{fixed(bits, 2)}** bits per byte for nanoGPT's validation part "
-        f"({fixed(nats)} nats a character,"
+        f"({fixed(nats)} nats a character, in blocks of {context});"
     )
     settings = Spec.from_data(nanogpt.manifest["spec"]).settings  # type: ignore[arg-type]
     note = str(settings["notes"])

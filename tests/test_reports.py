@@ -18,7 +18,7 @@ from variorum.store import Spec
 
 REPORTS = ROOT / "reports"
 NAMES = sorted(folder.name for folder in REPORTS.iterdir() if (folder / "manifest.json").is_file())
-CHANGES = 12  # digits that are changed in each file, one at a time
+CHANGES = 5  # digits that are changed in each file, one at a time
 
 
 def faults(folder: Path) -> list[str]:
@@ -73,9 +73,10 @@ def test_every_run_of_a_committed_table_is_one_that_its_manifest_was_made_from(n
 @pytest.mark.parametrize("name", NAMES)
 def test_one_changed_digit_is_found(name: str, tmp_path: Path) -> None:
     originals = {file.name: file.read_bytes() for file in (REPORTS / name).iterdir()}
+    listed = json.loads(originals["manifest.json"])["files"]
     drawn = random.Random(name)
     for file, content in originals.items():
-        if file in ("costs.csv", "manifest.json"):  # what no manifest lists, and the list itself
+        if file not in listed:  # what may differ each time, and the list itself
             continue
         places = [place for place, byte in enumerate(content) if chr(byte).isdigit()]
         for place in drawn.sample(places, min(CHANGES, len(places))):
