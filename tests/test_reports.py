@@ -18,7 +18,7 @@ from variorum.store import Spec
 
 REPORTS = ROOT / "reports"
 NAMES = sorted(folder.name for folder in REPORTS.iterdir() if (folder / "manifest.json").is_file())
-CHANGES = 5  # digits that are changed in each file, one at a time
+CHANGES = 8  # digits that are changed in each file, one at a time
 
 
 def faults(folder: Path) -> list[str]:
