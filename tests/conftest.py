@@ -103,6 +103,9 @@ def copy_project(target: Path) -> Project:
             shutil.copytree(source, target / name, ignore=leftovers)
         else:
             shutil.copy(source, target / name)
+    for ablation in (target / "config/ablations").iterdir():  # they would be planned every time
+        if ablation.name != "positions.yaml":
+            ablation.unlink()
     (target / ".dvc").mkdir()
     shutil.copy(ROOT / ".dvc/config", target / ".dvc/config")
     shutil.copy(ROOT / ".dvc/.gitignore", target / ".dvc/.gitignore")

@@ -10,9 +10,10 @@ from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.experiments import load_experiment
 from variorum.machine import Machine
+from variorum.placing import place
 from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import Ref, Result, Store, sha256_of
-from variorum.workflow import REPORT_FILES, TABLE_FILES
+from variorum.workflow import REPORT_FILES
 
 POSITIONS = """
 title: Position encodings
@@ -68,7 +69,7 @@ def finished_ablation(target: Path) -> Project:
     ablation = plan_ablation(load_ablation(target, "positions"), target)
     finish(target, ablation)
     _place(target, current(target).last.ref, target / "results/finetune", REPORT_FILES)
-    _place(target, ablation.last.ref, target / "reports/positions", TABLE_FILES)
+    place(Store(target), ablation.last.ref, target / "reports/positions")
     return project
 
 

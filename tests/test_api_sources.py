@@ -246,7 +246,7 @@ def test_a_known_entropy_gets_to_the_report_beside_the_models(micro: Project) ->
     plan = flow.current(root)
     flow.finish(root, plan)
     facts = Store(root).open(plan.of_stage("download")[1].ref).json("facts.json")
-    page = Store(root).open(plan.last.ref).file("report.html").read_text()
+    page = re.sub(r"<[^>]+>", "", Store(root).open(plan.last.ref).file("report.html").read_text())
     assert f"entropy of {facts['entropy']:.3f}, which no model can beat" in page
     assert "a made-up language of 5 letters" in page
 
@@ -258,7 +258,7 @@ def test_bad_rows_of_a_table_are_on_the_page(micro: Project) -> None:
     (root / "rows.csv").write_text("page,body\n" + "\n".join(rows))
     plan = flow.current(root)
     flow.finish(root, plan)
-    page = Store(root).open(plan.last.ref).file("report.html").read_text()
+    page = re.sub(r"<[^>]+>", "", Store(root).open(plan.last.ref).file("report.html").read_text())
     assert "1 file read as utf-8, commas between columns." in page
-    assert "<summary>rows dropped 1</summary>" in page
+    assert "rows dropped 1\n" in page
     assert "rows.csv, line 22: 1 columns where the header has 2" in page

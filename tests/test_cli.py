@@ -202,7 +202,7 @@ def test_ls_goes_on_past_a_damaged_result(
     text.file("train.jsonl").unlink()
     said = variorum("ls")
     assert said.code == 0
-    assert len(said.out.splitlines()) == 2 + 3, "two results; two stages and the total"
+    assert len(said.out.splitlines()) == 3 + 3, "three results; two stages and the total"
     assert f"{text.ref}     damaged: results/{text.ref}/train.jsonl is missing" in said.out
 
 

@@ -84,9 +84,11 @@ def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
 
 def _placed(store: Store, ref: Ref, folder: Path) -> Iterator[tuple[str, Ref]]:
     """The pages in a folder that must equal those of a result, if that is here."""
-    names: tuple[str, ...] = REPORT_FILES if ref.stage == "report" else TABLE_FILES
-    with suppress(VariorumError):
-        names = tuple(pages_of(store.glance(ref)))
+    names: Sequence[str] = REPORT_FILES
+    if ref.stage == "table":
+        with suppress(VariorumError):
+            names = TABLE_FILES
+            names = pages_of(store.glance(ref))
     yield from ((str(folder / name), ref) for name in names)
 
 

@@ -394,7 +394,7 @@ class _Audit:
             yield f"{ref} was adopted from {adopted.get('from')}, not made{word}"
         yield from self.changed
         if self.out_of_place:
-            pages = " ".join(self.out_of_place)
+            pages = " ".join(dict.fromkeys(map(_target, self.out_of_place)))
             yield f"pages are not in place; `snakemake --cores 4 {pages}` puts them there"
         if self.unsealed:
             yield f"{RUN} of {self.unsealed} results has no seal: damage to it could go unseen"
@@ -501,3 +501,9 @@ def _sha256_now(source: Source | ImportedSettings, root: Path) -> str | None:
     folder = hashlib.sha256(source.url.encode()).hexdigest()[:16]
     cached = sorted(root.glob(f"scratch/downloads/{folder}/[!.]*"))
     return sha256_of(cached[0]) if cached else None
+
+
+def _target(page: str) -> str:
+    """What Snakemake is asked for, to put a page in place; of a table, whose files vary, one."""
+    path = Path(page)
+    return str(path.with_name("table.md")) if path.parts[0] == "reports" else page
