@@ -31,7 +31,7 @@ def similarity(one: str, other: str) -> float:
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.9])
 def test_pairs_are_found_as_the_exact_similarity_says(threshold):
     random = Random(1)
-    for trial in range(60):
+    for trial in range(150):
         one = text(random)
         other = edited(random, one, random.randrange(20))
         seen = NearDuplicates(threshold)

@@ -102,18 +102,12 @@ def written_files(table: AblationTable, drawn: Mapping[str, str]) -> dict[str, s
 
 def _refuse_other_texts(task: Task, settings: TableStage, corpus: str) -> None:
     """Raise `VariorumError` unless all variants were scored on the same bytes."""
-    variants = dict.fromkeys(each.variant for each in settings.runs)
-    digests = {
-        variant: task.inputs[f"{variant}/text/{corpus}"].manifest["files"]["test.jsonl"]["sha256"]
-        for variant in variants
-    }
-    sizes = {
-        each.variant: task.inputs[f"{each.run}/{each.seed}/{corpus}"].json("metrics.json")["bytes"]
-        for each in settings.runs
-    }
-    digests = {variant: f"{digest} {sizes[variant]}" for variant, digest in digests.items()}
-    own = digests[settings.baseline]
-    others = [variant for variant, digest in digests.items() if digest != own]
+    texts: dict[str, set[tuple[str, int]]] = {}
+    for each in settings.runs:
+        text = task.inputs[f"{each.variant}/text/{corpus}"].manifest["files"]["test.jsonl"]
+        scored = task.inputs[f"{each.run}/{each.seed}/{corpus}"].json("metrics.json")["bytes"]
+        texts.setdefault(each.variant, set()).add((text["sha256"], scored))
+    others = [variant for variant, own in texts.items() if own != texts[settings.baseline]]
     if others:
         raise VariorumError(
             f"table: {', '.join(others)} have another {corpus} test text than "

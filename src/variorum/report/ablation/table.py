@@ -130,19 +130,14 @@ class Choice:
 class AblationTable:
     """An answered question; `written` and `html` render it.
 
-    confidence: of the interval of each difference, so that all of them hold together.
+    comparisons: how many differences it shows, whose intervals hold together.
     """
 
     question: Question
     sections: tuple[Section, ...]
     choices: tuple[Choice, ...]
     runs: tuple[Run, ...]
-    confidence: float
-
-    @property
-    def comparisons(self) -> int:
-        """How many differences the table shows."""
-        return sum(row.verdict != BASELINE for section in self.sections for row in section.rows)
+    comparisons: int
 
     @property
     def adopted(self) -> list[str]:
@@ -182,7 +177,7 @@ def ablation_table(runs: Iterable[Run], question: Question) -> AblationTable:
         for corpus in corpora
         for kind in kinds
     )
-    return AblationTable(question, sections, choices, tuple(ordered), confidence)
+    return AblationTable(question, sections, choices, tuple(ordered), comparisons)
 
 
 def _refuse_missing_and_repeated(runs: Sequence[Run], question: Question) -> None:
@@ -237,8 +232,8 @@ def _rows(
     question: Question,
     confidence: float,
 ) -> Iterator[Row]:
-    baseline = {seed: run.scores[corpus] for seed, run in by_variant[question.baseline].items()}
     judged = by_variant[question.baseline]
+    baseline = {seed: run.scores[corpus] for seed, run in judged.items()}
     for variant, runs in by_variant.items():
         values = {seed: run.scores[corpus] for seed, run in sorted(runs.items())}
         is_baseline = variant == question.baseline
