@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: setup report notebooks test test-long lint lock clean
+.PHONY: setup report notebooks test test-long test-gpu lint lock clean
 
 setup: $(READY)
 	@echo "Ready. To use the commands in this shell: source $(BIN)/activate"
@@ -30,10 +30,13 @@ notebooks: $(READY)
 	jupyter execute docs/learn/notebooks/*.ipynb
 
 test: $(READY)
-	pytest -m "not long" --numprocesses 2 --dist loadfile
+	pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile
 
 test-long: $(READY)
 	pytest -m long
+
+test-gpu: $(READY)
+	pytest -m gpu
 
 lint: $(READY)
 	ruff check .

@@ -32,17 +32,17 @@ def current(root: Path, **overrides: Any) -> Plan:
     return plan_experiment(load_experiment(root, overrides), root)
 
 
-def make(root: Path, node: Node, log: Path | None = None) -> Result:
+def make(root: Path, node: Node, log: Path | None = None, machine: Machine | None = None) -> Result:
     """Hand one node over and run it."""
     store = Store(root)
     runner.hand_over(store, node.spec, node.label)
-    return runner.run(store, node.ref, Machine(), log)
+    return runner.run(store, node.ref, machine or Machine(), log)
 
 
-def finish(root: Path, plan: Plan) -> None:
+def finish(root: Path, plan: Plan, machine: Machine | None = None) -> None:
     """Run everything that a plan holds."""
     for node in plan:
-        make(root, node)
+        make(root, node, machine=machine)
 
 
 def before(root: Path, plan: Plan, stage: str) -> Node:
