@@ -21,7 +21,7 @@ from bookkeeping import REPORT, copy_of_the_project
 
 from variorum.audit.holdings.inventory import size_of
 from variorum.experiments import read_value
-from variorum.forecast import Forecast, forecast
+from variorum.forecasts.forecast import Forecast, forecast
 
 RUNS: tuple[dict[str, str], ...] = (
     {},

@@ -16,6 +16,9 @@ from variorum.corpus.fetching import FetchContext
 
 ROOT = Path(__file__).parents[1]
 SHAKESPEARE = ROOT.parent / "shared/data/tinyshakespeare/input.txt"
+MADE = "VARIORUM_TESTS_MADE"
+"""The variable that names a folder for results that several tests need; see `flow`."""
+
 FOLDERS = ("workflow", "profiles", "config", "src")
 PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", ".dvcignore", ".gitignore")
 
@@ -91,6 +94,14 @@ class Project:
         """The environment of commands: this interpreter's scripts first."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", **(extra or {})}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder for results that all processes of this run of tests share."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    os.environ[MADE] = str(shared / "made")
 
 
 def copy_project(target: Path) -> Project:

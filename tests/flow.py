@@ -1,19 +1,26 @@
-"""Runs plans in this process, stage by stage, as Snakemake's jobs do in theirs."""
+"""Runs plans in this process, stage by stage, as Snakemake's jobs do in theirs.
 
+A result is a function of its key, so what one test had made whole plans need is copied for the
+others of the same run of tests (`made_once`), whichever process runs them.
+"""
+
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
-from conftest import Project, add_micro_experiment, copy_project
+from conftest import MADE, Project, add_micro_experiment, copy_project
 from variorum import runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
+from variorum.engines.workflow import REPORT_FILES
 from variorum.experiments import load_experiment
 from variorum.machine import Machine
 from variorum.placing import place
 from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import Ref, Result, Store, sha256_of
-from variorum.workflow import REPORT_FILES
 
 POSITIONS = """
 title: Position encodings
@@ -39,19 +46,38 @@ def make(root: Path, node: Node, log: Path | None = None, machine: Machine | Non
     return runner.run(store, node.ref, machine or Machine(), log)
 
 
-def finish(root: Path, plan: Plan, machine: Machine | None = None) -> None:
-    """Run everything that a plan holds."""
+def finish(root: Path, plan: Plan) -> None:
+    """Have everything that a plan holds."""
     for node in plan:
-        make(root, node, machine=machine)
+        made_once(root, node)
 
 
 def before(root: Path, plan: Plan, stage: str) -> Node:
-    """Run the plan up to its first node of `stage`, which is returned."""
+    """Have what the plan needs before its first node of `stage`, which is returned."""
     for node in plan:
         if node.ref.stage == stage:
             return node
-        make(root, node)
+        made_once(root, node)
     raise LookupError(stage)
+
+
+def made_once(root: Path, node: Node) -> None:
+    """Run one node, or copy what another test made of it."""
+    store = Store(root)
+    folder, kept = store.folder(node.ref), Path(os.environ[MADE]) / node.ref.stage / node.ref.key
+    if store.exists(node.ref):
+        return
+    if kept.is_dir():
+        shutil.copytree(kept, folder)
+        return
+    make(root, node)
+    if node.notes or node.tree:  # these belong to the project that asked for it
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    copy = Path(mkdtemp(dir=kept.parent)) / "result"
+    shutil.copytree(folder, copy)
+    with suppress(OSError):  # another process kept it meanwhile
+        copy.rename(kept)
 
 
 def finished_project(target: Path) -> Project:

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from ruamel.yaml import YAML
 
 import flow
 import peers
@@ -31,13 +32,13 @@ from oracles import edits, reach
 from variorum import config, machine, runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.components import PACKAGE, module_name
+from variorum.components import PACKAGE, module_name, options
 from variorum.config import STAGES, chosen_components, restored
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import arxiv, genius, python_package
 from variorum.errors import VariorumError
 from variorum.experiments import LoadedExperiment, load_experiment, named_experiment
-from variorum.fingerprint import MEANINGS, OUTSIDE, OUTSIDE_FOLDER, Code, fingerprint
+from variorum.fingerprint import MEANINGS, OUTSIDE, OUTSIDE_FOLDERS, Code, fingerprint
 from variorum.machine import Machine
 from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import Ref, Store, sha256_of
@@ -84,26 +85,37 @@ title: A model of others
 imported: {path: models/gpt2}
 corpus: {base: {source: {kind: files, path: texts/base}}, domain: null}
 """
-KINDS = """
-title: One of each kind
-question: Is there a difference?
-experiment: micro
-variants:
-  learned: {}
-  rotary: {model: {positions: rotary}}
-  second:
-    model: {positions: sinusoidal, feed_forward: relu, norm: rms, attention: written_out,
-            token_shift: true, ngrams: [2], qk_norm: true}
-    pretrain: {optimizer: sgd, schedule: linear, batches: sliding}
-  third:
-    model: {positions: alibi, feed_forward: relu_squared, document_attention: true}
-    pretrain: {optimizer: adam, schedule: constant, batches: permutation, patience: 2}
-  fourth:
-    model: {positions: none, feed_forward: swiglu, norm_position: after, tied_head: false}
-    pretrain: {optimizer: muon, schedule: stable_decay, precision: bf16, accumulation: 2}
-baseline: learned
-seeds: [1, 2]
-"""
+BESIDES: tuple[dict[str, dict[str, Any]], ...] = (
+    {},
+    {"model": {"token_shift": True, "ngrams": [2], "qk_norm": True}},
+    {"model": {"document_attention": True}, "pretrain": {"patience": 2}},
+    {"model": {"norm_position": "after", "tied_head": False}},
+    {"pretrain": {"precision": "bf16", "accumulation": 2}},
+)
+"""What models and trainings have besides components, for one variant each."""
+
+
+def kinds() -> dict[str, Any]:
+    """An ablation whose variants take every component of models and trainings."""
+    sections = {"model": config.ModelSettings, "pretrain": config.TrainingSettings}
+    variants: dict[str, dict[str, dict[str, Any]]] = {}
+    for section, settings in sections.items():
+        for name, field in settings.model_fields.items():
+            if folder := config.field_metadata(field).get("component"):
+                for number, option in enumerate(options(folder)):
+                    variant = variants.setdefault(f"kind {number}", {})
+                    variant.setdefault(section, {})[name] = option
+    for number, besides in enumerate(BESIDES):
+        for section, values in besides.items():
+            variants[f"kind {number}"].setdefault(section, {}).update(values)
+    return {
+        "title": "One of each kind",
+        "question": "Is there a difference?",
+        "experiment": "micro",
+        "variants": variants,
+        "baseline": "kind 0",
+        "seeds": [1, 2],
+    }
 
 
 @dataclass(frozen=True, order=True)
@@ -204,7 +216,8 @@ def project_root(tmp_path_factory: pytest.TempPathFactory, apis: tuple[str, str]
     (project.root / "config/experiments/of_apis.yaml").write_text(of_apis)
     for file in (project.root / "config/ablations").iterdir():
         file.unlink()
-    (project.root / "config/ablations/kinds.yaml").write_text(KINDS)
+    with (project.root / "config/ablations/kinds.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(kinds(), file)
     return project.root
 
 
@@ -220,7 +233,10 @@ def ways(plans: list[Plan]) -> list[Way]:
 
 @pytest.fixture(scope="module")
 def evidence(project_root: Path, plans: list[Plan]) -> dict[Ref, reach.Evidence]:
-    """What ran for each result, seen while the plans were carried out; one page is enough."""
+    """What ran for each result, seen while the plans were carried out.
+
+    One page is enough, and one seed of a training.
+    """
     for file in PACKAGE.rglob("*.py"):
         import_module(reach.module_of(file, PACKAGE))  # what runs on import is another test's
     found: dict[Ref, reach.Evidence] = {}
@@ -232,6 +248,10 @@ def evidence(project_root: Path, plans: list[Plan]) -> dict[Ref, reach.Evidence]
                 continue
             if is_page(node) and plans[0].last.ref in found:
                 found[node.ref] = reach.Evidence()
+                continue
+            if node.label.endswith("/2"):
+                found[node.ref] = reach.Evidence()
+                flow.make(project_root, node)
                 continue
             runner.hand_over(store, node.spec, node.label)
             with reach.watched(PACKAGE) as found[node.ref]:
@@ -252,7 +272,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def is_outside(module: str) -> bool:
-    return module in OUTSIDE or module.startswith(OUTSIDE_FOLDER)
+    return module in OUTSIDE or module.startswith(OUTSIDE_FOLDERS)
 
 
 def module_of(code: CodeType) -> str:

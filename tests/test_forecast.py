@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import flow
 from conftest import Command, Project
-from variorum import estimates, forecast
-from variorum.estimates import GUESS, MADE, TIMED, Estimate, Estimates
 from variorum.fingerprint import Fingerprint
-from variorum.pace import Pace
+from variorum.forecasts import estimates, forecast
+from variorum.forecasts.estimates import GUESS, MADE, TIMED, Estimate, Estimates
+from variorum.forecasts.pace import Pace
 from variorum.paces import Steps
 from variorum.plan import Node, Plan
 from variorum.references import References
@@ -369,7 +369,7 @@ def test_what_was_said_of_size_is_what_comes(copy: Project) -> None:
 
 def test_where_records_suffice_no_numerical_library_is_loaded(finished: Project) -> None:
     script = (
-        "import sys; from pathlib import Path; from variorum.forecast import forecast\n"
+        "import sys; from pathlib import Path; from variorum.forecasts.forecast import forecast\n"
         "found = forecast(Path(sys.argv[1]), None, {'seed': 5})\n"
         "assert len(found.missing) > 5\n"
         "heavy = {'torch', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules)\n"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from conftest import add_micro_experiment, copy_project
-from flow import current, files_of, finish
+from flow import current, files_of, make
 from model.test_devices import PARTS
 from training.test_loop import MODEL, SETTINGS, train
 from variorum.config import ModelSettings, SamplingSettings
@@ -108,7 +108,8 @@ def test_an_experiment_gives_the_same_bytes_twice(tmp_path: Path) -> None:
         project = copy_project(tmp_path / name)
         add_micro_experiment(project)
         plan = current(project.root)
-        finish(project.root, plan, Machine(device="cuda"))
+        for node in plan:
+            make(project.root, node, machine=Machine(device="cuda"))
         store = Store(project.root)
         # but for the page, whose bundle keeps how long things took
         nodes = [node for node in plan if node.ref.stage != "report"]

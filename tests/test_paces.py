@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from conftest import Command, add_micro_experiment, copy_project
-from variorum import pace, pace_lock, paces
+from variorum import paces
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import PaceError, load_ablation, steps_to_pace
 from variorum.config import FinetuneSettings, ModelSettings, TrainingSettings
+from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError
+from variorum.forecasts import pace, pace_lock
+from variorum.forecasts.pace import Pace
 from variorum.machine import processor
-from variorum.pace import Pace
 from variorum.paces import LOCK, MATTER, Entry, Steps
-from variorum.workflow import Flow
 
 VARIANTS: dict[str, Any] = {
     "small": {},
@@ -213,8 +214,8 @@ def test_only_how_paces_compare_counts(here: Path) -> None:
 def test_every_value_that_is_tried_trains_as_long_as_the_baseline(here: Path) -> None:
     two = {name: VARIANTS[name] for name in ("small", "wide")}
     asked(here, variants=two, tune={"pretrain.batch_size": [4, 8, 16]})
-    small = {"small": 0.01, "small@8.0": 0.02, "small@16.0": 0.03}
-    lock(here, **small, **{"wide": 0.03, "wide@8.0": 0.05, "wide@16.0": 0.1})
+    small = {"small": 0.01, "small@8": 0.02, "small@16": 0.03}
+    lock(here, **small, **{"wide": 0.03, "wide@8": 0.05, "wide@16": 0.1})
     tried = {
         name: [each.settings.pretrain.max_steps for _, _, each in variant.runs]
         for name, variant in load_ablation(here, "equal").variants.items()
@@ -354,7 +355,13 @@ def test_a_tuned_value_has_a_pace_of_its_own_where_it_matters(here: Path) -> Non
     asked(here, tune={"pretrain.learning_rate": [0.001, 0.01, 0.1]})
     assert list(steps_to_pace(here, "equal")) == ["small", "wide", "deep"]
     asked(here, tune={"pretrain.batch_size": [4, 8, 16]}, variants={"small": {}, "same": {}})
-    assert list(steps_to_pace(here, "equal")) == ["small", "small@8.0", "small@16.0"]
+    assert list(steps_to_pace(here, "equal")) == ["small", "small@8", "small@16"]
+
+
+def test_what_cannot_be_tuned_is_refused_before_its_pace_is_measured(here: Path) -> None:
+    asked(here, tune={"pretrain.val_tokens": [64, 128, 256]})
+    with pytest.raises(ConfigError, match="is chosen by the loss on val"):
+        steps_to_pace(here, "equal")
 
 
 def test_an_entry_tells_where_it_was_measured(here: Path, timed: dict[int, float]) -> None:

@@ -24,11 +24,11 @@ from variorum import sources
 from variorum.config import FilesSource, UrlSource
 from variorum.corpus.fetching import context_of
 from variorum.corpus.sources import url
+from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
 from variorum.experiments import load_experiment
 from variorum.plan import plan_experiment
 from variorum.store import Store
-from variorum.workflow import Flow
 
 TEXT = "".join(f"Line {i} of a text on a server.\n" for i in range(400)).encode()
 

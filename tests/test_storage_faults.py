@@ -23,13 +23,14 @@ from torch import Tensor
 import flow
 from conftest import Project
 from test_runner import failure, results_are_whole
-from variorum import cli, library, runner, tracking
+from variorum import cli, library, runner
+from variorum.engines import tracking
+from variorum.engines.workflow import Flow
 from variorum.errors import Stopped, VariorumError
 from variorum.machine import Machine
 from variorum.plan import Node
 from variorum.stages import normalize
 from variorum.store import CODE, COPY, MANIFEST, RUN, Ref, Store, StoreError
-from variorum.workflow import Flow
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,18 @@ import pytest
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
-from variorum import edits, runner, trees
+from variorum import edits, runner
 from variorum.ablation_plan import CODES, DIFFS, plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.holdings.branches import answers
 from variorum.audit.holdings.trees import trees as states
-from variorum.comparing import comparison
+from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError
+from variorum.other_code import trees
+from variorum.other_code.comparing import comparison
 from variorum.plan import Node, Plan
 from variorum.store import Ref, Store
-from variorum.workflow import Flow
 
 ABLATION = """
 title: An edit
@@ -508,6 +509,15 @@ def test_what_other_code_made_is_verified_and_made_again_by_it(made: Project) ->
 def test_why_shows_the_edit(made: Project) -> None:
     said = made.run("variorum", "why", "edit/other/1").stdout
     assert "+        scale=0.5," in said
+
+
+def test_a_model_that_other_code_trained_says_so_when_it_writes(made: Project) -> None:
+    other, present = (
+        made.run("variorum", "sample", "the", "-m", f"edit/{variant}/1", "-n", "4").stderr
+        for variant in VARIANTS
+    )
+    assert "variorum.model.attentions.fused:attend was another when it was trained" in other
+    assert "was another" not in present
 
 
 def test_what_is_planned_with_other_code_is_adopted_from_that_code_alone(made: Project) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from variorum import config, kept, trees
+from variorum import config, kept
 from variorum.ablations import LoadedAblation, Variant
 from variorum.components import PACKAGE
 from variorum.config import CODE_AS, KEPT_AS, OF_TOKENS, STAGES, chosen_components, restored
@@ -12,9 +12,10 @@ from variorum.edits import diff, first_difference
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError, LoadedExperiment
 from variorum.fingerprint import Code
+from variorum.other_code import trees
+from variorum.other_code.trees import Tree
 from variorum.plan import Components, Node, Plan, Planner, Stages
 from variorum.store import Result, Store
-from variorum.trees import Tree
 
 DIFFS = "diffs"
 """In `run.json` of a table: by variant, what its code changes against that of the baseline."""
@@ -22,7 +23,7 @@ DIFFS = "diffs"
 CODES = "codes"
 """In `run.json` of a table: by variant that names a code, that code and the commit that it was."""
 
-MODELS = ("variorum.model", "variorum.model_config")
+MODEL_CODE = ("variorum.model", "variorum.model_config")
 """The modules that decide how many operations a model takes, with those below them."""
 
 MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
@@ -245,7 +246,7 @@ class _Planning:
             return planned.variant.kept is not None
         model = planned.run.model
         present = self.planner.code(*_way_of(model))
-        return first_difference(present.sources, model.code.sources, MODELS) is not None
+        return first_difference(present.sources, model.code.sources, MODEL_CODE) is not None
 
     def _table(
         self,

@@ -201,6 +201,8 @@ class _Reading:
                 f"{self.layers.origin(('baseline',))}: baseline: '{self.settings.baseline}' is no "
                 f"variant; choose one of {', '.join(names)}"
             )
+        for setting in self.settings.tune:
+            self._refuse_to_tune(setting)
         baseline = self._loaded(asked[names.index(self.settings.baseline)])
         self._refuse_other_measures(asked, baseline)
         return asked, baseline
@@ -269,7 +271,6 @@ class _Reading:
         self._refuse_no_domain(asked, own)
         tuned = {}
         for setting, values in self.settings.tune.items():
-            self._refuse_to_tune(setting)
             tuned = {
                 value: self._budgeted(asked, self._one(setting, value, ("tune", setting)), baseline)
                 for value in values

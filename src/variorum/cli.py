@@ -179,7 +179,7 @@ def plan(
 ) -> None:
     """Tell what a run would make, how long that takes here, and how much disk it needs."""
     machine.use_one_thread()
-    from variorum import forecast
+    from variorum.forecasts import forecast
 
     found = forecast.forecast(
         find_project(), target, _overrides(config or []), cores=cores, device=device
@@ -382,6 +382,11 @@ def sample(
     settings = check(SamplingSettings, chosen, library.SAMPLING)
     opened = library.open(model, root=find_project(), device=device)
     print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
+    if opened.edited:
+        print(
+            f"{opened.edited} was another when it was trained; it writes by the code that is here",
+            file=sys.stderr,
+        )
     if interactive:
         conversation.Conversation(opened, settings, use_cache=cache).run(prompt)
     else:
@@ -511,7 +516,7 @@ def compare(
     cores: Annotated[int | None, typer.Option(min=1, help="For Snakemake. Nothing: all.")] = None,
 ) -> None:
     """Run an experiment by the code that is here and by other code, and tell the difference."""
-    from variorum import comparing
+    from variorum.other_code import comparing
 
     root = find_project()
     found, was_there = comparing.comparison(root, code, experiment, seeds, last_stage)
@@ -555,7 +560,7 @@ def place(
 @app.command()
 def track() -> None:
     """Hand finished results to DVC, all in one go. Snakemake calls this after each run."""
-    from variorum import tracking
+    from variorum.engines import tracking
 
     tracking.track(find_project())
 
@@ -579,8 +584,9 @@ def lock(
 
     They stand in config/sources.lock and config/paces.lock.
     """
-    from variorum import pace_lock, sources
+    from variorum import sources
     from variorum.ablations import ablation_names
+    from variorum.forecasts import pace_lock
 
     root = find_project()
     if locked and accept is not None:
@@ -614,7 +620,8 @@ def _accept_source(root: Path, name: str) -> None:
 
 
 def _accept_paces(root: Path, name: str) -> None:
-    from variorum import pace_lock, paces
+    from variorum import paces
+    from variorum.forecasts import pace_lock
 
     for variant, (old, new) in pace_lock.accept(root, name).items():
         print(f"{variant}\n  was {old} s a step\n  is  {new} s a step")

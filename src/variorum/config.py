@@ -90,6 +90,7 @@ def _text(value: Any) -> Any:
 
 Real = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_whole_number)]
+Number = Annotated[int | float, BeforeValidator(_number)]  # 8 stays 8
 Text = Annotated[str, BeforeValidator(_text)]
 Truth = Annotated[bool, Field(strict=True)]
 StopString = Annotated[str, Field(min_length=1), BeforeValidator(_text)]
@@ -991,7 +992,7 @@ class Ablation(Settings):
         "What every variant's last training gets as much of as the baseline's: steps, tokens, or "
         "time, by the paces in config/paces.lock. null: each trains as long as it says.",
     )
-    tune: dict[str, tuple[Real, ...]] = setting(
+    tune: dict[str, tuple[Number, ...]] = setting(
         {},
         "A setting, such as `pretrain.learning_rate`, and the values that are tried for every "
         "variant alike, in rising order; the best by loss on val is taken for each.",

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from variorum.ablation_plan import plan_ablation
+from variorum.ablation_plan import MODEL_CODE, plan_ablation
 from variorum.ablations import ablation_names, load_ablation
 from variorum.config import MODELS, MOST_SEED, STAGES, SamplingSettings, with_neutrals
+from variorum.edits import first_difference
 from variorum.errors import VariorumError
 from variorum.experiments import check, load_experiment
 from variorum.machine import Device, computing_on
@@ -22,6 +23,7 @@ from variorum.plan import Node, plan_experiment
 from variorum.project import find_project
 from variorum.references import References, at
 from variorum.report.adoption import Adoption
+from variorum.runner import current_code
 from variorum.store import Ref, Result, Store, StoreError
 
 if TYPE_CHECKING:
@@ -39,12 +41,15 @@ class Opened:
     """A trained model with its tokenizer, ready to use.
 
     model: in evaluation mode, `model(ids (B, T)) -> logits (B, T, V)`.
+    edited: a definition of models that was another one when this was trained, so that the code
+    which is here may compute something else with its weights; None: none that is known.
     """
 
     ref: Ref
     folder: Path
     model: GPT
     tokenizer: Tokenizer
+    edited: str | None = None
 
     @property
     def parameters(self) -> int:
@@ -105,7 +110,15 @@ def open(
     computing_on(device)
     model = files.load(result.folder).to(device)
     tokenizer = load_tokenizer(result.file("tokenizer.json"))
-    return Opened(result.ref, result.folder, model, tokenizer)
+    return Opened(result.ref, result.folder, model, tokenizer, _edited(result))
+
+
+def _edited(result: Result) -> str | None:
+    """The first definition of models that is no longer what the result was made by."""
+    code = current_code(result.spec)
+    if code is None or code.digest == result.spec.code or not result.code:
+        return None
+    return first_difference(result.code, code.sources, MODEL_CODE)
 
 
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:

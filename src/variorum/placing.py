@@ -16,9 +16,9 @@ from pathlib import Path
 
 from variorum.ablation_plan import CODES, DIFFS
 from variorum.atomic import write_atomically
+from variorum.engines.tracking import BUNDLE
 from variorum.report import costs
 from variorum.store import MANIFEST, Ref, Result, Store
-from variorum.tracking import BUNDLE
 
 COSTS = "costs.csv"
 CODES_FILE = "codes.csv"

@@ -24,14 +24,14 @@ from variorum import machine, sources
 from variorum.atomic import write_atomically
 from variorum.components import PACKAGE
 from variorum.config import STAGES, canonical, chosen_components, restored
+from variorum.engines.tracking import BUNDLING, OWN_FILE, bundle
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.fingerprint import Fingerprint, fingerprint
-from variorum.git import running
 from variorum.machine import Machine
+from variorum.other_code.git import running
 from variorum.progress import Progress
 from variorum.store import Ref, Result, Spec, Store, StoreError, readable_json
 from variorum.task import Task
-from variorum.tracking import BUNDLING, OWN_FILE, bundle
 
 SPEC = "spec.json"
 TREE, NOTES = "tree", "notes"

@@ -10,8 +10,8 @@ from typing import Any
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
-from variorum import tracking
 from variorum.components import PACKAGE
+from variorum.engines import tracking
 from variorum.experiments import load_experiment
 from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import CODE, MANIFEST, RUN, Ref, Spec, Store, sha256_of

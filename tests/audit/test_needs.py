@@ -18,7 +18,7 @@ from variorum.audit.holdings.needs import Needs, closure, needs
 from variorum.audit.holdings.stored import Vault
 from variorum.audit.holdings.trees import trees
 from variorum.errors import VariorumError
-from variorum.git import put_into
+from variorum.other_code.git import put_into
 from variorum.plan import Plan
 from variorum.store import Ref, Store
 

@@ -21,13 +21,13 @@ from variorum.audit.checks import rules
 from variorum.audit.checks.choice import choose
 from variorum.audit.checks.rerun import Refused, Rerun, rerun_all, summary
 from variorum.audit.checks.rules import LOSS_TOLERANCE, NUMBER_TOLERANCE
+from variorum.engines.tracking import BUNDLE
 from variorum.errors import Stopped, VariorumError
 from variorum.evaluation.bits import Scores
 from variorum.machine import Machine
 from variorum.stages import evaluate, figures, report, stress, table, tokenizer
 from variorum.store import CODE, RUN, Ref, Spec, Store, readable_json, sealed, sha256_of
 from variorum.task import Task
-from variorum.tracking import BUNDLE
 from variorum.training.schedules import cosine
 
 

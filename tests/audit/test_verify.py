@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 
 import flow
 from conftest import Project, Record
-from variorum import cli, tracking
+from variorum import cli
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.checks.choice import Choice, choose
 from variorum.audit.checks.verify import Findings, verify
 from variorum.corpus.sources import python_package
+from variorum.engines import tracking
+from variorum.engines.tracking import BUNDLE
 from variorum.errors import VariorumError
 from variorum.fingerprint import kept_digest
 from variorum.progress import Progress
@@ -39,7 +41,6 @@ from variorum.store import (
     sealed,
     sha256_of,
 )
-from variorum.tracking import BUNDLE
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+import flow
 from conftest import Project, add_micro_experiment, copy_project
+from variorum.engines.tracking import OWN_FILE
 from variorum.sources import LOCK, Entry, written
 from variorum.store import MANIFEST, sha256_of
-from variorum.tracking import OWN_FILE
 
 REPORT = "results/finetune/report.html"
 NOTHING = "Nothing to be done"
@@ -34,10 +35,11 @@ def planned(project: Project) -> set[str]:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A micro project that was run by Snakemake, reproduced by DVC, committed, and pushed."""
+    """A micro project that Snakemake placed, DVC reproduced, and that is committed and pushed."""
     project = copy_project(tmp_path_factory.mktemp("stored") / "project")
     add_micro_experiment(project, domain=False)
     commit(project)
+    flow.finish(project.root, flow.current(project.root))
     project.snakemake(REPORT)
     made = manifests(project)
     project.run("dvc", "repro")

@@ -22,6 +22,7 @@ from variorum.audit.checks.platforms import platform_differences
 from variorum.audit.scratch import ADOPTING, ADOPTIONS
 from variorum.components import PACKAGE
 from variorum.config import TRAININGS
+from variorum.engines.tracking import bring_back
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.fingerprint import fingerprint
 from variorum.machine import Machine
@@ -29,7 +30,6 @@ from variorum.plan import Node, Plan
 from variorum.progress import Progress
 from variorum.references import References
 from variorum.store import Ref, Result, Store, StoreError, manifest_digest
-from variorum.tracking import bring_back
 
 SAME = "the code is the same, and so is every byte that it was made from"
 """Proof enough: the same code makes the same of the same."""

@@ -12,9 +12,9 @@ from typing import Any
 from variorum.audit.reasons.differences import Bytes, Library, Setting, causes
 from variorum.audit.reasons.sides import Shelf, Side
 from variorum.audit.reasons.words import in_short
+from variorum.engines.tracking import bundled
 from variorum.plan import Node
 from variorum.store import MANIFEST, Ref, Result, Store
-from variorum.tracking import bundled
 
 PROVED, BECAUSE = "proved", "because"
 """How a result was adopted: with evidence, or on a person's word."""

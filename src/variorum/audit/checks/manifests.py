@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from variorum.engines.tracking import BUNDLE, BUNDLING
 from variorum.store import (
     COPY,
     KEY_LENGTH,
@@ -23,7 +24,6 @@ from variorum.store import (
     manifest_digest,
     readable_json,
 )
-from variorum.tracking import BUNDLE, BUNDLING
 
 DIGITS = 12
 """How many digits of a SHA-256 messages show."""

@@ -26,13 +26,13 @@ from variorum.audit.checks.verify import none_of
 from variorum.audit.scratch import RERUNNING, RERUNS
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.fingerprint import Fingerprint
-from variorum.git import running
 from variorum.machine import Machine
+from variorum.other_code.git import running
+from variorum.other_code.trees import Tree
 from variorum.plan import Node
 from variorum.progress import Progress
 from variorum.store import Ref, Result, Spec, Store, StoreError, sha256_of
 from variorum.task import Task
-from variorum.trees import Tree
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Any
 
 from variorum.audit.checks.compare import Comparison, relative
 from variorum.config import TRAININGS
+from variorum.engines.tracking import BUNDLE
 from variorum.store import Result
-from variorum.tracking import BUNDLE
 
 EXACT = ("download", "normalize", "tokenizer", "encode")
 """Stages that give the same bytes on every platform: they sum no floats."""

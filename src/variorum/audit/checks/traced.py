@@ -17,11 +17,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from variorum.engines.tracking import BUNDLE
 from variorum.report import traced
 from variorum.report.rendering import inline_svg
 from variorum.report.traced import OPERATIONS, SAME, TEXT, as_text, exactly, looked_up
 from variorum.store import MANIFEST, Ref, Result, Store, StoreError, manifest_digest, sha256_of
-from variorum.tracking import BUNDLE
 
 PAGE = "report.html"
 NUMBERS = "numbers.csv"

@@ -41,6 +41,7 @@ from variorum.config import (
     restored,
 )
 from variorum.corpus.sources import files, python_package
+from variorum.engines.tracking import has_record
 from variorum.errors import VariorumError
 from variorum.fingerprint import MEANINGS, kept_digest
 from variorum.progress import Progress
@@ -58,7 +59,6 @@ from variorum.store import (
     sealed,
     sha256_of,
 )
-from variorum.tracking import has_record
 
 SHOWN = 5
 """How many names a line shows before it only counts."""

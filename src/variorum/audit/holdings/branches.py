@@ -30,10 +30,10 @@ from variorum.audit.holdings.answer import Answer, Text
 from variorum.audit.holdings.trees import WITHOUT_RESULTS, Tree, untracked
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
-from variorum.git import put_into, running
+from variorum.other_code.git import put_into, running
+from variorum.other_code.trees import PATCHES, digest
 from variorum.sources import LOCK
 from variorum.store import Ref, Store
-from variorum.trees import PATCHES, digest
 
 MEMORY = "scratch/needs"
 """Answers, and the folders that branches are put into while they are asked."""

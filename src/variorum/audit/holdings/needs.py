@@ -13,9 +13,9 @@ from pathlib import Path
 from variorum.audit.holdings.answer import Answer, ask
 from variorum.audit.holdings.branches import answers
 from variorum.audit.holdings.trees import Tree, is_checked_out
+from variorum.engines.tracking import BUNDLING, OWN_FILE
 from variorum.errors import VariorumError
 from variorum.store import Ref, Store
-from variorum.tracking import BUNDLING, OWN_FILE
 
 Upstream = Callable[[Ref], Collection[Ref] | None]
 """What a result was made from; None if that is not known."""

@@ -24,10 +24,10 @@ from variorum.audit.holdings.trees import has_git, trees
 from variorum.audit.scratch import ADOPTING, ADOPTIONS, RERUNNING, RERUNS
 from variorum.components import PACKAGE
 from variorum.errors import VariorumError
+from variorum.other_code.trees import FOLDER as CODE_FOLDER
+from variorum.other_code.trees import digest
 from variorum.runner import SPEC, handed_over
 from variorum.store import Ref, Store, StoreError, size_of
-from variorum.trees import FOLDER as CODE_FOLDER
-from variorum.trees import digest
 
 TRASH = "scratch/trash"
 """What is being deleted lies here."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from variorum.audit.holdings.trees import Tree, blobs
-from variorum.dvc_cache import DvcCache, Listing, md5_of, pinned
+from variorum.engines.dvc_cache import DvcCache, Listing, md5_of, pinned
+from variorum.engines.tracking import BUNDLE, BUNDLING, OWN_FILE
 from variorum.store import MANIFEST, Ref, Spec, Store, StoreError
-from variorum.tracking import BUNDLE, BUNDLING, OWN_FILE
 
 CARRIED = re.compile(f"{BUNDLE}/([^/]+)/([^/]+)/{re.escape(MANIFEST)}")
 """The manifest of a result inside of a report or table."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from variorum.git import git
+from variorum.other_code.git import git
 from variorum.store import Ref
 
 PLUMBING = "src/variorum/audit/holdings/answer.py"

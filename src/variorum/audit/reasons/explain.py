@@ -16,11 +16,11 @@ from variorum.audit.reasons.differences import Cause, causes
 from variorum.audit.reasons.sides import Shelf, Side, nearest
 from variorum.audit.reasons.words import in_brief, in_few, in_lines
 from variorum.components import PACKAGE
+from variorum.engines.tracking import put_back
 from variorum.errors import VariorumError
 from variorum.plan import Node, Plan
 from variorum.references import Named, References
 from variorum.store import Ref
-from variorum.tracking import put_back
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from variorum import trees
 from variorum.ablations import LastStage, load_ablation
 from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
 from variorum.experiments import in_yaml, load_experiment
+from variorum.other_code import trees
 from variorum.report.ablation import written
 from variorum.stages.table import placed
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from variorum.atomic import write_atomically
 from variorum.config import MODELS
-from variorum.dvc_cache import DvcCache, md5_of, pinned_by
+from variorum.engines.dvc_cache import DvcCache, md5_of, pinned_by
 from variorum.plan import Node
 from variorum.store import CODE, KEY_LENGTH, MANIFEST, RUN, Ref, Store, StoreError, readable_json
 

@@ -16,20 +16,20 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from variorum import pace_lock
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import LoadedAblation, PaceError, ablation_names, load_ablation
 from variorum.audit.reasons.explain import reason
 from variorum.audit.reasons.sides import Shelf
+from variorum.engines.tracking import bring_back, put_back, track_what_was_left
 from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import load_experiment
+from variorum.forecasts import pace_lock
 from variorum.machine import TRAINING_PROCESSES
+from variorum.other_code.trees import Tree, refuse_unfit
 from variorum.placing import is_placed, same
 from variorum.plan import REPORT, Node, Plan, plan_experiment
 from variorum.runner import hand_over
 from variorum.store import MANIFEST, Ref, Spec, Store, StoreError
-from variorum.tracking import bring_back, put_back, track_what_was_left
-from variorum.trees import Tree, refuse_unfit
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,7 +15,9 @@ from statistics import median
 from typing import Any
 
 from variorum.config import STAGES, TRAININGS
-from variorum.estimates import (
+from variorum.engines.tracking import holds
+from variorum.engines.workflow import training_slots
+from variorum.forecasts.estimates import (
     GUESS,
     MADE,
     SCALED,
@@ -29,8 +31,6 @@ from variorum.plan import REPORT, Node
 from variorum.references import Named, References
 from variorum.report.numbers import size
 from variorum.store import MANIFEST, Ref
-from variorum.tracking import holds
-from variorum.workflow import training_slots
 
 AROUND_SECONDS = 6.0
 """Of Snakemake itself, to plan, and to hand to DVC what was made."""

@@ -11,10 +11,11 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from variorum import pace, paces
+from variorum import paces
 from variorum.ablations import ablation_names, steps_to_pace
 from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
+from variorum.forecasts import pace
 from variorum.machine import TRAINING_PROCESSES, processor
 from variorum.paces import LOCK, REMEDY, Entry, Steps
 from variorum.sources import LOCKED, is_locked, say

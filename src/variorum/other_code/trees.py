@@ -20,7 +20,7 @@ from pathlib import Path
 from variorum.components import PACKAGE
 from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import did_you_mean
-from variorum.git import GitError, git, put_into, running
+from variorum.other_code.git import GitError, git, put_into, running
 from variorum.store import Spec
 
 FOLDER = "scratch/code"

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
-from variorum import components, model_config, pace, sources
+from variorum import components, model_config, sources
 from variorum.config import (
     TRAININGS,
     ChangingSource,
@@ -28,6 +28,7 @@ from variorum.config import (
 )
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
+from variorum.forecasts import pace
 from variorum.machine import Device, processor
 from variorum.paces import CHARACTERS, Steps
 from variorum.plan import Node
