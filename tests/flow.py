@@ -62,9 +62,10 @@ def before(root: Path, plan: Plan, stage: str) -> Node:
 
 
 def made_once(root: Path, node: Node) -> None:
-    """Run one node, or copy what another test made of it."""
+    """Run one node, or copy what another test made of it, under the same label."""
     store = Store(root)
-    folder, kept = store.folder(node.ref), Path(os.environ[MADE]) / node.ref.stage / node.ref.key
+    folder, home = store.folder(node.ref), Path(os.environ[MADE]) / node.ref.stage / node.ref.key
+    kept = home / node.label.replace("/", " ")
     if store.exists(node.ref):
         return
     if kept.is_dir():
@@ -73,8 +74,8 @@ def made_once(root: Path, node: Node) -> None:
     make(root, node)
     if node.notes or node.tree:  # these belong to the project that asked for it
         return
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    copy = Path(mkdtemp(dir=kept.parent)) / "result"
+    home.mkdir(parents=True, exist_ok=True)
+    copy = Path(mkdtemp(dir=home)) / "result"
     shutil.copytree(folder, copy)
     with suppress(OSError):  # another process kept it meanwhile
         copy.rename(kept)
