@@ -117,6 +117,13 @@ def test_what_is_tuned_is_tried_for_every_variant_beside_its_own_value(shared: P
         }
 
 
+def test_only_what_is_fine_tuned_is_tuned_by_a_setting_of_that(shared: Project) -> None:
+    variants = {"a": {"last_stage": "pretrain"}, "b": {}}
+    tune = {"finetune.learning_rate": [0.001, 0.002, 0.004]}
+    found = asked(shared.root, variants=variants, tune=tune, last_stage="finetune").variants
+    assert [list(variant.tuned) for variant in found.values()] == [[], [0.001, 0.002, 0.004]]
+
+
 def test_a_budget_gives_every_variant_as_many_steps_or_tokens(shared: Project) -> None:
     variants = {"a": {}, "b": {"pretrain": {"batch_size": 8}}, "c": {"model": {"n_embd": 32}}}
     for budget, steps in (("steps", [30, 30, 30]), ("tokens", [30, 15, 30])):
@@ -228,6 +235,7 @@ def test_what_cannot_be_is_one_line_with_its_place(
     [
         ("micro", "micro is the name of an experiment"),
         ("table", "table is the name of a stage"),
+        ("experiments", "reports/experiments/ holds numbers of pages"),
         ("my.run", "a name has letters, digits, _ and - alone"),
         ("trainée", "a name has letters, digits, _ and - alone"),
     ],

@@ -294,6 +294,15 @@ def test_models_of_the_finetuned_kind_are_judged_too(here: Path) -> None:
     assert run.upstream["text"].label == "domain"
 
 
+def test_fine_tuned_models_of_other_pretrained_ones_are_another_kind(here: Path) -> None:
+    keep(here, "old")
+    wide = flow.current(here, seed=2, model={"n_embd": 32})
+    flow.before(here, wide, "evaluate")
+    other = str(wide.of_stage("finetune")[0].ref)
+    with pytest.raises(VariorumError, match="in more than the seed"):
+        keep(here, "old", [other])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

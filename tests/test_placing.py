@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from variorum.placing import is_placed, place
+from variorum.errors import VariorumError
+from variorum.placing import is_placed, place, place_of
 from variorum.store import Result, Spec, Store
 
 RUN = {
@@ -40,6 +41,17 @@ def test_all_of_a_table_is_placed(placed: tuple[Store, Result, Path]) -> None:
         'variant,code\nwide,"main, commit 0123456789ab"\n'
     )
     assert is_placed(result, folder)
+
+
+@pytest.mark.parametrize("folder", [".", "reports", "reports/..", "results/table/x", "/elsewhere"])
+def test_no_other_folder_is_taken(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(VariorumError, match="is not below reports/"):
+        place_of(tmp_path, Path(folder))
+
+
+def test_a_place_is_named_from_the_projects_folder(tmp_path: Path) -> None:
+    assert place_of(tmp_path, Path("reports/a/b")) == tmp_path.resolve() / "reports/a/b"
+    assert place_of(tmp_path, tmp_path / "reports/a") == tmp_path.resolve() / "reports/a"
 
 
 @pytest.mark.parametrize("name", sorted(PLACED))

@@ -554,9 +554,11 @@ def test_snakemakes_dry_run_says_unlocked_and_asks_nothing(
     assert server.asked == before
 
 
-def test_the_sockets_of_these_tests_do_refuse(no_network: list[str], server: Server) -> None:
+def test_the_sockets_of_these_tests_do_refuse(
+    no_network: list[str], server: Server, tmp_path: Path
+) -> None:
     with pytest.raises(VariorumError, match="cannot be reached"):
-        url.download(server.address, None, context_of(Path("nowhere"), print))
+        url.download(server.address, None, context_of(tmp_path, print))
     assert no_network
 
 

@@ -158,6 +158,17 @@ def test_an_edit_has_keys_of_its_own_from_the_first_stage_that_reaches_it(edited
     assert plan.last.spec.settings["uncounted"] == ["other"], "its model may be another"
 
 
+def test_a_model_that_was_fine_tuned_from_one_of_other_code_is_not_counted_either(
+    edited: Project,
+) -> None:
+    add_micro_experiment(edited)
+    commit(edited)
+    on_branch(edited, FUSED, *EDIT)
+    ask_for(edited, "edited\n, last_stage: finetune")
+    settings = planned(edited).last.spec.settings
+    assert (settings["edited"], settings["uncounted"]) == ({"other": True}, ["other"])
+
+
 def test_its_keys_are_those_that_a_checkout_would_have(edited: Project) -> None:
     name = on_branch(edited, FUSED, *EDIT)
     ask_for(edited, name)

@@ -89,6 +89,13 @@ def _way_of(node: Node) -> tuple[str, Components]:
     return node.spec.stage, tuple(chosen_components(settings))
 
 
+def _trainings(model: Node) -> Iterator[Node]:
+    """What trained a model, the last one first: of fine-tuning alone, the code names no parts."""
+    yield model
+    if "model" in model.upstream:
+        yield from _trainings(model.upstream["model"])
+
+
 def _reachable(nodes: Iterable[Node]) -> Iterator[Node]:
     """These nodes and all that they are made from, some of them repeatedly."""
     for node in nodes:
@@ -244,9 +251,11 @@ class _Planning:
         """Whether other code than the present one may define the model of a variant."""
         if planned.tree is None:
             return planned.variant.kept is not None
-        model = planned.run.model
-        present = self.planner.code(*_way_of(model))
-        return first_difference(present.sources, model.code.sources, MODEL_CODE) is not None
+        return any(
+            first_difference(present.sources, node.code.sources, MODEL_CODE)
+            for node in _trainings(planned.run.model)
+            if (present := self.planner.code(*_way_of(node))) != node.code
+        )
 
     def _table(
         self,

@@ -44,6 +44,10 @@ NAME = re.compile(r"[A-Za-z0-9_-]+")
 """What an ablation may be called: the Snakefile knows its page by that."""
 
 
+PAGES = "experiments"
+"""The folder beside those of tables under `reports/`."""
+
+
 class PaceError(ConfigError):
     """A budget of time needs a pace that `config/paces.lock` has no entry for."""
 
@@ -103,6 +107,8 @@ def refuse_name(root: Path, name: str) -> None:
     for kind, taken in (("a stage", list(STAGES)), ("an experiment", experiment_names(root))):
         if name in taken:
             raise ConfigError(f"{file}: {name} is the name of {kind}; rename the file")
+    if name == PAGES:
+        raise ConfigError(f"{file}: reports/{PAGES}/ holds numbers of pages; rename the file")
 
 
 def load_ablation(root: Path, name: str) -> LoadedAblation:
@@ -161,10 +167,9 @@ class _Reading:
 
     def steps_to_pace(self) -> Iterator[tuple[str, Steps]]:
         asked, baseline = self._asked()
-        trained = [each for each in asked if each.kept is None]
-        compared = [(self.settings.baseline, baseline, each.last_stage) for each in trained]
-        own = [(name, run, each.last_stage) for each in trained for name, run in self._tried(each)]
-        several = len({each.last_stage for each in trained}) > 1
+        compared = [(self.settings.baseline, baseline, each.last_stage) for each in asked]
+        own = [(name, run, each.last_stage) for each in asked for name, run in self._tried(each)]
+        several = len({each.last_stage for each in asked}) > 1
         kinds: dict[str, tuple[str, Steps]] = {}
         for variant, loaded, section in [*compared, *own]:
             name = f"{variant} {section}" if several else variant
@@ -175,7 +180,7 @@ class _Reading:
     def _tried(self, asked: _Asked) -> Iterator[tuple[str, LoadedExperiment]]:
         """A variant with its own value of what is tuned, then with each that is tried."""
         yield asked.name, self._loaded(asked)
-        for setting, values in self.settings.tune.items():
+        for setting, values in self._tuned(asked):
             for value in values:
                 change = self._one(setting, value, ("tune", setting))
                 yield f"{asked.name}@{in_yaml(value)}", self._loaded(asked, change)
@@ -270,12 +275,18 @@ class _Reading:
         own = self._budgeted(asked, NOWHERE, baseline)
         self._refuse_no_domain(asked, own)
         tuned = {}
-        for setting, values in self.settings.tune.items():
+        for setting, values in self._tuned(asked):
             tuned = {
                 value: self._budgeted(asked, self._one(setting, value, ("tune", setting)), baseline)
                 for value in values
             }
         return Variant(asked.name, own, asked.last_stage, tuned, code=asked.code)
+
+    def _tuned(self, asked: _Asked) -> Iterator[tuple[str, tuple[float, ...]]]:
+        """What is tuned of a variant: nothing of a fine-tuning that it does not have."""
+        for setting, values in self.settings.tune.items():
+            if asked.last_stage == "finetune" or not setting.startswith("finetune."):
+                yield setting, values
 
     def _budgeted(
         self, asked: _Asked, change: Layered, baseline: LoadedExperiment

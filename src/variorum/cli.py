@@ -383,10 +383,8 @@ def sample(
     opened = library.open(model, root=find_project(), device=device)
     print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
     if opened.edited:
-        print(
-            f"{opened.edited} was another when it was trained; it writes by the code that is here",
-            file=sys.stderr,
-        )
+        edited = f"{opened.edited} was another when it was trained"
+        print(f"{edited}; it writes by the code that is here", file=sys.stderr)
     if interactive:
         conversation.Conversation(opened, settings, use_cache=cache).run(prompt)
     else:
@@ -433,6 +431,9 @@ def export(
 
     opened = library.open(result, root=find_project())
     files = write(opened.folder, folder)
+    if opened.edited:
+        edited = f"{opened.edited} was another when it was trained"
+        print(f"{edited}, which others do not know; compare the logits", file=sys.stderr)
     print(f"{opened.ref}: {len(files)} files in {folder}")
 
 
@@ -543,7 +544,9 @@ def _snakemake(root: Path, *arguments: str) -> int:
 @app.command()
 def place(
     result: Annotated[str, typer.Argument(help="A table or a report, such as `table/key`.")],
-    folder: Annotated[Path, typer.Argument(help="Where people look for it, below reports/.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Where people look for it: a folder below reports/.")
+    ],
 ) -> None:
     """Put a table, or the numbers of a page, where they are committed, with their manifest."""
     from variorum import placing
@@ -554,7 +557,7 @@ def place(
     ref = References(root).named(result).one()
     if ref.stage not in placing.PLACED:
         raise VariorumError(f"{ref}: only {' and '.join(placing.PLACED)} have a place; name one")
-    placing.place(Store(root), ref, folder)
+    placing.place(Store(root), ref, placing.place_of(root, folder))
 
 
 @app.command()

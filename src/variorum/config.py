@@ -1134,7 +1134,7 @@ class TableRun(Settings):
     run: Text
     variant: Text
     seed: Whole
-    value: Real | None
+    value: Number | None
 
 
 class TableStage(Settings):

@@ -114,16 +114,31 @@ def lines(root: Path) -> Iterator[str]:
 
 def _refuse_other_kind(store: Store, name: str, own: Iterable[Ref], result: Result) -> None:
     """Raise `VariorumError` if results of one name would differ in more than the seed."""
-    new = {**result.spec.settings, "seed": None}
     if "seed" not in result.spec.settings:
         return
     for ref in own:
-        with_seed = store.glance(ref).spec.settings if store.exists(ref) else result.spec.settings
-        if ref.stage != result.ref.stage or {**with_seed, "seed": None} != new:
+        if not _differ_by_seed(store, ref, result.ref):
             raise VariorumError(
                 f"{result.ref} differs from {ref}, which is kept as {name}, in more than the seed; "
                 "keep it under another name"
             )
+
+
+def _differ_by_seed(store: Store, one: Ref, other: Ref) -> bool:
+    """Whether two results differ in nothing but seeds, their own and those of their models.
+
+    What is not here is not looked at.
+    """
+    if one.stage != other.stage or not (store.exists(one) and store.exists(other)):
+        return one.stage == other.stage
+    a, b = (store.glance(ref).spec for ref in (one, other))
+    if a.code != b.code or {**a.settings, "seed": None} != {**b.settings, "seed": None}:
+        return False
+    inputs = [dict(spec.upstream) for spec in (a, b)]
+    one_model, other_model = (own.pop("model", None) for own in inputs)
+    if inputs[0] != inputs[1] or one_model is None or other_model is None:
+        return inputs[0] == inputs[1] and one_model == other_model
+    return one_model == other_model or _differ_by_seed(store, one_model, other_model)
 
 
 def _write(root: Path, kept: Kept) -> None:

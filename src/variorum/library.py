@@ -114,11 +114,17 @@ def open(
 
 
 def _edited(result: Result) -> str | None:
-    """The first definition of models that is no longer what the result was made by."""
+    """The first definition of models that is no longer what the result was made by.
+
+    A fine-tuned model has the parts that the pretrained one was made of.
+    """
     code = current_code(result.spec)
-    if code is None or code.digest == result.spec.code or not result.code:
-        return None
-    return first_difference(result.code, code.sources, MODEL_CODE)
+    if code is not None and code.digest != result.spec.code and result.code:
+        found = first_difference(result.code, code.sources, MODEL_CODE)
+        if found is not None:
+            return found
+    store, upstream = Store(result.folder.parents[2]), result.spec.upstream.get("model")
+    return None if upstream is None or not store.exists(upstream) else _edited(store.open(upstream))
 
 
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:

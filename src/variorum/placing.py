@@ -17,14 +17,27 @@ from pathlib import Path
 from variorum.ablation_plan import CODES, DIFFS
 from variorum.atomic import write_atomically
 from variorum.engines.tracking import BUNDLE
+from variorum.errors import VariorumError
 from variorum.report import costs
 from variorum.store import MANIFEST, Ref, Result, Store
 
 COSTS = "costs.csv"
 CODES_FILE = "codes.csv"
 NUMBERS = "numbers.csv"
+REPORTS = "reports"
 PLACED = ("report", "table")
 """The stages whose results are put there."""
+
+
+def place_of(root: Path, folder: Path) -> Path:
+    """The folder that is meant, from the project's folder; raises `VariorumError` elsewhere."""
+    meant = (root / folder).resolve()
+    if (root / REPORTS).resolve() not in meant.parents:
+        raise VariorumError(
+            f"{folder} is not below {REPORTS}/, where tables and numbers are committed; name a "
+            f"folder there, such as {REPORTS}/{folder.name or 'mine'}"
+        )
+    return meant
 
 
 def pages_of(result: Result) -> list[str]:

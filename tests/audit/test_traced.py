@@ -205,7 +205,7 @@ def test_what_is_not_here_is_counted_and_no_fault(copied: Report) -> None:
     assert found.followed + found.absent == whole.followed
 
 
-@pytest.mark.parametrize("page", ["", "</p>", "<p></b>", "<svg>", "7"])
+@pytest.mark.parametrize("page", ["", "</p>", "<p></b>", "<svg>", "7", "<p>", "<p>Two<p>7"])
 def test_what_is_no_page_is_told(report: Report, page: str) -> None:
     found = report.check(page)
     assert not found.followed

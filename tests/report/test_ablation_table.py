@@ -267,9 +267,37 @@ def test_adopted_runs_are_marked_and_told_once_and_others_leave_the_table_as_it_
 
 def test_runs_of_one_model_are_one_run_however_many_seeds_ask_for_it():
     imported = [replace(run("a|b", seed, 0.9), key="imported/1") for seed in (1, 2, 3)]
-    table = ablation_table([*runs([1.0, 1.1, 1.2], []), *imported], QUESTION)
-    assert table.sections[0].rows[1].verdict == "one run: cannot tell"
-    assert table.sections[0].rows[1].value.n == 1
+    same = [replace(run("small", seed, 1.0), key="imported/2") for seed in (1, 2, 3)]
+    _, row = ablation_table([*same, *imported], QUESTION).sections[0].rows
+    assert (row.verdict, row.value.n, row.value.sd) == ("one run: cannot tell", 1, None)
+
+
+def test_every_seed_is_held_against_a_single_model():
+    single = [replace(run("small", seed, 1.0), key="imported/1") for seed in (1, 2, 3)]
+    several = [run("a|b", seed, value) for seed, value in enumerate((0.91, 0.9, 0.89), 1)]
+    judged, row = ablation_table([*single, *several], QUESTION).sections[0].rows
+    assert judged.value.n == len(judged.runs) == 1
+    assert row.difference is not None
+    assert (row.difference.n, row.difference.mean) == (3, pytest.approx(-0.1))
+    assert row.verdict == "better"
+    other = replace(QUESTION, baseline="a|b")
+    assert ablation_table([*single, *several], other).sections[0].rows[0].verdict == "worse"
+
+
+def test_whole_values_that_were_tuned_are_written_as_such():
+    question = replace(QUESTION, variants=("small",), tuned="pretrain.max_steps")
+    tuned = [
+        run("small", seed, 1.0, tuned=value, val_loss=loss)
+        for value, loss in ((None, 3.0), (1000, 2.0), (2000, 1.8), (2004, 1.9))
+        for seed in (1, 2)
+    ]
+    table = ablation_table(tuned, question)
+    text = markdown(table)
+    for name in ("small@1000", "small@2000", "small@2004"):
+        assert f"| {name} | 1: " in text
+    assert "| variant | 1000 | 2000 | 2004 | its own |" in text
+    again = ablation_table(run_files.read_csv(run_files.csv_text(table.runs)), question)
+    assert markdown(again) == text
 
 
 def test_a_variant_whose_runs_are_those_of_the_baseline_is_told_so():
@@ -286,8 +314,8 @@ RATES = replace(QUESTION, variants=("adamw", "muon"), baseline="adamw", tuned="p
 
 def tuned_runs():
     """AdamW is best within what was tried, Muon at its end; test says something else."""
-    losses = {"adamw": {1.0: 5, 2.0: 3, 4.0: 4}, "muon": {1.0: 4, 2.0: 3, 4.0: 2}}
-    own = {"adamw": 1.0, "muon": 2.0}
+    losses = {"adamw": {1: 5, 2: 3, 4: 4}, "muon": {1: 4, 2: 3, 4: 2}}
+    own = {"adamw": 1, "muon": 2}
     for variant, by_value in losses.items():
         for value, loss in [(None, by_value[own[variant]]), *by_value.items()]:
             for seed in (1, 2, 3):

@@ -55,8 +55,9 @@ def comparison(
     fixed = trees.commit(root, code) if trees.RELATIVE.match(code) else code
     trees.tree(root, fixed)
     short = Path(fixed).stem if fixed.endswith(trees.PATCHES) else fixed
-    variant = re.sub("[^A-Za-z0-9_-]+", "-", short)
-    found = Comparison(f"compare-{variant}")
+    name = re.sub("[^A-Za-z0-9_-]+", "-", short)
+    found = Comparison(f"compare-{name}")
+    variant = f"{name}-there" if name == HERE else name
     if (root / found.file).is_file():
         _refuse_another(root, found, fixed, experiment, seeds, last_stage)
         return found, True

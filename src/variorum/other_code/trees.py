@@ -187,7 +187,8 @@ def _patched(root: Path, text: str, package: Path) -> _State:
         content = patch.read_bytes()
     except OSError:
         raise VariorumError(
-            f"there is no file {text}; `git diff > {text}` writes such a patch"
+            f"there is no file {text} in the project's folder, from where patches are named; "
+            f"there, `git diff -- {INSIDE} > NAME.patch` writes one"
         ) from None
     joined = hashlib.sha256(f"{_content(package)} ".encode() + content)
     return _State(joined.hexdigest(), text, lambda target: _apply(patch, text, package, target))

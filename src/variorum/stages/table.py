@@ -34,7 +34,8 @@ WORDS = {
 
 CAPTIONS = {
     "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
-    "curves": "Bits per byte of val by tokens seen: mean over the seeds, and the interval of it.",
+    "curves": "Bits per byte of what trainings read of val, by tokens seen: mean over the seeds, "
+    "and its interval.",
     "tuning": "Mean loss on val by what was tried; circled: the best.",
     "trade-off": "Differences on both test texts, one across and one up, with their intervals.",
 }

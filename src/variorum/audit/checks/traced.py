@@ -229,6 +229,8 @@ class _Reader(HTMLParser):
         self._drawn_from = 0
         self.feed(page)
         self.close()
+        if self._open:
+            raise ValueError(f"<{self._open[-1].tag}> is not closed")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """An element begins."""

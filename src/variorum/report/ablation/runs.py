@@ -117,4 +117,5 @@ def _written(number: float | None) -> str:
 
 
 def _number(text: str) -> float | None:
-    return float(text) if text else None
+    """A number as it was written: whole ones stay whole."""
+    return json.loads(text) if text else None

@@ -214,16 +214,17 @@ def _choices(runs: Sequence[Run], question: Question) -> Iterator[Choice]:
 def _by_variant(
     runs: Sequence[Run], chosen: Mapping[str, float | None]
 ) -> dict[str, dict[int, Run]]:
-    """The runs of each variant with its chosen value, by seed.
+    """The runs of each variant with its chosen value, by seed."""
+    return {
+        variant: {run.seed: run for run in runs if (run.variant, run.tuned) == (variant, value)}
+        for variant, value in chosen.items()
+    }
 
-    Runs of one and the same model are one run: an imported model knows no seeds.
-    """
-    found: dict[str, dict[int, Run]] = {}
-    for variant, value in chosen.items():
-        own = {run.seed: run for run in runs if (run.variant, run.tuned) == (variant, value)}
-        same = len({run.key for run in own.values()}) == 1
-        found[variant] = dict(list(own.items())[:1]) if same else own
-    return found
+
+def _distinct(runs: Mapping[int, Run]) -> dict[int, Run]:
+    """Runs of one and the same model are one run: an imported model knows no seeds."""
+    same = len({run.key for run in runs.values()}) == 1
+    return dict(sorted(runs.items())[: 1 if same else None])
 
 
 def _rows(
@@ -233,21 +234,37 @@ def _rows(
     confidence: float,
 ) -> Iterator[Row]:
     judged = by_variant[question.baseline]
-    baseline = {seed: run.scores[corpus] for seed, run in judged.items()}
     for variant, runs in by_variant.items():
-        values = {seed: run.scores[corpus] for seed, run in sorted(runs.items())}
+        distinct = _distinct(runs)
         is_baseline = variant == question.baseline
-        difference = None if is_baseline else paired_difference(values, baseline, confidence)
+        difference = None if is_baseline else _difference(runs, judged, corpus, confidence)
         yield Row(
             variant=variant,
-            value=estimate(list(values.values())),
+            value=estimate(list(_scores(distinct, corpus).values())),
             difference=difference,
             detectable=None if difference is None else detectable(difference, confidence),
             verdict=BASELINE if is_baseline else _verdict(difference, question.lower_is_better),
-            runs=tuple(runs[seed] for seed in values),
+            runs=tuple(distinct.values()),
             same_runs=not is_baseline
             and all(seed in judged and runs[seed].key == judged[seed].key for seed in runs),
         )
+
+
+def _scores(runs: Mapping[int, Run], corpus: str) -> dict[int, float]:
+    return {seed: run.scores[corpus] for seed, run in runs.items()}
+
+
+def _difference(
+    runs: Mapping[int, Run], judged: Mapping[int, Run], corpus: str, confidence: float
+) -> Estimate | None:
+    """The difference to the baseline, seed by seed.
+
+    Where one side is a single model, each seed of the other is held against that; where both are,
+    there is one pair.
+    """
+    if len(_distinct(runs)) == len(_distinct(judged)) == 1:
+        runs, judged = _distinct(runs), _distinct(judged)
+    return paired_difference(_scores(runs, corpus), _scores(judged, corpus), confidence)
 
 
 def _verdict(difference: Estimate | None, lower_is_better: bool) -> str:

@@ -22,7 +22,7 @@ from variorum.report.ablation.table import (
     Section,
 )
 from variorum.report.adoption import MARK
-from variorum.report.numbers import count, fixed, scientific, signed, significant
+from variorum.report.numbers import count, fixed, scientific, signed
 from variorum.report.statistics import CONFIDENCE, POWER, Estimate
 
 HERE = "working tree"
@@ -84,7 +84,7 @@ def _cells(table: AblationTable, section: Section, row: Row) -> Iterator[str]:
     yield f"{row.variant}{row.mark}"
     if section.tuned:
         edge = any(choice.at_edge for choice in table.choices if choice.variant == row.variant)
-        yield ("" if row.tuned is None else significant(row.tuned)) + (" (edge)" if edge else "")
+        yield ("" if row.tuned is None else str(row.tuned)) + (" (edge)" if edge else "")
     yield fixed(row.value.mean, DIGITS)
     yield interval(row.value)
     yield "" if difference is None else signed(difference.mean, DIGITS)
@@ -135,7 +135,7 @@ def _with_difference(row: Row) -> str:
 def findings(table: AblationTable) -> list[str]:
     """What each section shows, in a sentence, and where tuning met the end of what was tried."""
     return [finding(table, section) for section in table.sections] + [
-        f"The best {table.question.tuned} of {choice.variant}, {significant(choice.best)}, is the "
+        f"The best {table.question.tuned} of {choice.variant}, {choice.best}, is the "
         f"{'largest' if choice.best == max(choice.tried) else 'smallest'} that was tried: a better "
         "one may lie beyond."
         for choice in table.choices
@@ -185,7 +185,7 @@ def tried(table: AblationTable) -> Grid | None:
         )
         for choice in table.choices
     )
-    columns = ("variant", *map(significant, values), "its own")
+    columns = ("variant", *map(str, values), "its own")
     return Grid(
         f"mean loss on val (nats per token) by {table.question.tuned}",
         columns,
@@ -205,7 +205,7 @@ def keys(table: AblationTable) -> Grid:
     """The model of every run."""
     lines: dict[str, list[str]] = {}
     for run in table.runs:
-        name = run.variant if run.tuned is None else f"{run.variant}@{significant(run.tuned)}"
+        name = run.variant if run.tuned is None else f"{run.variant}@{run.tuned}"
         lines.setdefault(name, []).append(f"{run.seed}: `{run.key}`{run.mark}")
     rows = tuple((name, ", ".join(keys)) for name, keys in lines.items())
     return Grid("", ("variant", "keys of the runs (seed: key)"), (False, False), rows)
