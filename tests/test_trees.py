@@ -327,7 +327,7 @@ def test_several_that_put_the_same_in_place_at_once_do_not_disturb_one_another(
         ("--all", "git has no commit '--all'; name a branch"),
         ("1234567", "1234567 should be a branch, a tag, a commit or a patch file, as text: put it"),
         ("{a: b}", "should be a branch, a tag, a commit or a patch file, as text"),
-        ("config/none.patch", "there is no file config/none.patch; `git diff > config/none.patch`"),
+        ("config/none.patch", "there is no file config/none.patch in the project's folder"),
         (r'"a\0b.patch"', r"'a\x00b.patch' has characters that no name has; name a branch"),
         (r'"a\0b"', r"'a\x00b' has characters that no name has; name a branch"),
         (f"{'a' * 300}.patch", "there is no file aaaaa"),
