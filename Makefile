@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: setup report notebooks test test-long test-gpu lint lock clean
+.PHONY: setup report notebooks test test-engines test-long test-gpu lint lock clean
 
 setup: $(READY)
 	@echo "Ready. To use the commands in this shell: source $(BIN)/activate"
@@ -30,7 +30,11 @@ notebooks: $(READY)
 	jupyter execute docs/learn/notebooks/*.ipynb
 
 test: $(READY)
-	pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile
+	pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile --ignore tests/engines
+
+# Whole flows by the commands of Snakemake and DVC.
+test-engines: $(READY)
+	pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile tests/engines
 
 test-long: $(READY)
 	pytest -m long

@@ -97,8 +97,8 @@ class Project:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def made(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A folder for results that all processes of this run of tests share."""
+def share_what_is_made(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give all processes of this run of tests one folder for results."""
     own = tmp_path_factory.getbasetemp()
     shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     os.environ[MADE] = str(shared / "made")

@@ -471,7 +471,7 @@ def ready(original: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
     ask_for(project, "edited")
     for node in planned(project):
         if not node.tree and node.ref.stage != "table":
-            flow.make(project.root, node)
+            flow.made_once(project.root, node)
     return project
 
 
@@ -623,7 +623,7 @@ def training(ready: Project, tmp_path: Path) -> Training:
     node = of(planned(project), "other")
     assert node.tree is not None
     for needed in node.upstream.values():
-        flow.make(project.root, needed)
+        flow.made_once(project.root, needed)
     runner.hand_over(Store(project.root), node.spec, node.label, node.tree.package)
     return Training(project, node.ref)
 
@@ -724,6 +724,16 @@ def test_compare_fixes_what_begins_at_head(edited: Project) -> None:
     found, _ = comparison(edited.root, "HEAD")
     assert found.name == f"compare-{head}"
     assert load_ablation(edited.root, found.name).variants[head].code == head
+
+
+def test_a_branch_called_here_is_told_from_the_code_that_is_here(edited: Project) -> None:
+    edited.run("git", "branch", "here")
+    found, _ = comparison(edited.root, "here")
+    variants = load_ablation(edited.root, found.name).variants
+    assert {name: variant.code for name, variant in variants.items()} == {
+        "here-there": "here",
+        "here": None,
+    }
 
 
 def test_compare_with_a_patch(edited: Project) -> None:
