@@ -94,9 +94,9 @@ def test_a_list_is_a_grid_of_one_and_its_values_are_the_names(shared: Project) -
     ).variants
     assert list(found) == ["layer", "rms"]
     values = asked(
-        shared.root, variants=None, grid={"model.bias": [True, False]}, baseline="true"
+        shared.root, variants=None, grid={"model.bias": [True, False]}, baseline="bias=true"
     ).variants
-    assert list(values) == ["true", "false"]
+    assert list(values) == ["bias=true", "bias=false"]
 
 
 def test_settings_of_one_last_name_are_told_apart_in_names(shared: Project) -> None:
@@ -170,7 +170,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"grid": {"model.n_embd": []}}, "grid.model.n_embd: no values"),
     ({"grid": {"model.n_embed": [32]}}, r"model.n_embed: unknown setting; did you mean `n_embd`"),
     ({"grid": {"seed": [1, 2]}}, "a variant sets seed, which every variant takes from here"),
-    ({"grid": {"model.n_layer": [1, 1]}}, "two variants are called 1"),
+    ({"grid": {"model.n_layer": [1, 1]}}, "two variants are called n_layer=1"),
     ({"variants": {"a": {}, "b": {"seed": 3}}}, "a variant sets seed"),
     ({"seeds": [1]}, r"seeds: \[1\] should have at least 2 entries"),
     ({"seeds": [1, 1]}, "seeds: each may stand here once"),

@@ -399,8 +399,8 @@ def _equal_steps(
 
 
 def _combined(settings: list[str], values: tuple[Any, ...]) -> str:
-    """The name of a combination: `rotary`, or `learning_rate=0.001,replay=0.5` of several."""
-    if len(settings) == 1:
+    """The name of a combination: `rotary`, `batch_size=8`, or `learning_rate=0.001,replay=0.5`."""
+    if len(settings) == 1 and isinstance(values[0], str):
         return in_yaml(values[0])
     lasts = [dotted.rsplit(".", 1)[-1] for dotted in settings]
     names = [s if lasts.count(last) > 1 else last for s, last in zip(settings, lasts, strict=True)]

@@ -656,7 +656,7 @@ def schema() -> None:
     from variorum import schemas
 
     for path in schemas.write(find_project()):
-        print(path)
+        print(f"written: {path}")
 
 
 def _overrides(changes: list[str]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 from variorum.report.ablation.table import AblationTable, Choice, Section
 from variorum.report.ablation.written import heading
 from variorum.report.figures.style import FAINT, PALETTE, WIDTH, style, svg_of
-from variorum.report.numbers import significant
 from variorum.report.statistics import Estimate, estimate
 
 LINES = [(color, dashes) for dashes, color in product(("-", "--", ":"), PALETTE)]
@@ -42,7 +41,7 @@ def _draw_section(means: Axes, differences: Axes, section: Section) -> None:
     for place, row in enumerate(section.rows):
         color = FAINT if row.difference is None else PALETTE[0]
         runs = [run.scores[section.corpus] for run in row.runs]
-        means.scatter(runs, [place] * len(runs), s=12, color=color, alpha=0.45, linewidths=0)
+        means.scatter(runs, [place - 0.22] * len(runs), s=18, color=color, alpha=0.6, linewidths=0)
         _draw_interval(means, place, row.value, color)
         if row.difference is not None:
             _draw_interval(differences, place, row.difference, color)
@@ -78,19 +77,17 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]]) -> str:
             axes.fill_between(
                 "tokens", "low", "high", data=dict(points), color=color, alpha=0.2, lw=0
             )
-            lowest = min(lowest, points["mean"].min())
-            start = max(start, points["mean"].iloc[min(1, len(points) - 1)])
+            lowest = min(lowest, points["low"].fillna(points["mean"]).min())
+            start = max(start, points["high"].fillna(points["mean"]).iloc[min(1, len(points) - 1)])
         # The loss before the first step is far above all others.
         axes.set_ylim(lowest - 0.05 * (start - lowest), start + 0.05 * (start - lowest))
         axes.set_xlabel("tokens seen")
         axes.set_ylabel("bits per byte of val")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        if len(curves) <= len(PALETTE):
-            axes.legend(loc="upper right", fontsize=8)
-        else:
-            figure.set_figheight(3.4 + 0.1 * len(curves))
-            figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+        columns = 3 if len(curves) <= len(PALETTE) else 2
+        figure.set_figheight(3.4 + 0.2 * -(-len(curves) // columns))
+        figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
         return svg_of(figure)
 
 
@@ -123,7 +120,7 @@ def tuning(choices: Sequence[Choice], setting: str) -> str:
         tried = sorted({value for choice in choices for value in choice.tried})
         if tried[0] > 0:
             axes.set_xscale("log")
-        axes.set_xticks(tried, [significant(value) for value in tried])
+        axes.set_xticks(tried, [str(value) for value in tried])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(setting)
         axes.set_ylabel("loss on val (nats per token)")
