@@ -33,7 +33,7 @@ def intervals(table: AblationTable) -> str:
             if len(table.sections) > 1:
                 means.set_title(heading(table, section))
             means.set_xlabel(table.question.metric)
-            differences.set_xlabel(f"difference to {table.question.baseline}")
+            differences.set_xlabel(f"difference to\n{table.question.baseline}")
         return svg_of(figure)
 
 
