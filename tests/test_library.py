@@ -16,9 +16,11 @@ from conftest import Project
 from variorum import library
 from variorum.config import TRAININGS, SamplingSettings
 from variorum.errors import VariorumError
+from variorum.fingerprint import Fingerprint
 from variorum.references import References
-from variorum.store import Ref, Store
+from variorum.store import Ref, Spec, Store
 
+ATTEND = "variorum.model.attentions.fused:attend"
 UNKNOWN = "no result, stage, experiment or ablation is called that"
 
 
@@ -59,6 +61,25 @@ def test_nothing_opens_the_current_finetuned_model(here: Path) -> None:
     assert opened.parameters == sum(p.numel() for p in opened.model.parameters())
     ids = torch.tensor([opened.tokenizer.encode("the sun")])
     assert opened.model(ids).shape == (1, 7, opened.tokenizer.vocab_size)
+
+
+def test_what_was_edited_in_the_model_since_is_named_also_of_a_finetuned_one(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the code of pretraining names the parts that a fine-tuned model consists of."""
+    assert variorum.open("finetune").edited is None
+    present = library.current_code
+
+    def edited(spec: Spec) -> Fingerprint | None:
+        code = present(spec)
+        if code is None or spec.stage != "pretrain":
+            return code
+        attend = code.sources[ATTEND].replace("dropout_p=dropout", "dropout_p=0.0")
+        return replace(code, digest="another", sources={**code.sources, ATTEND: attend})
+
+    monkeypatch.setattr(library, "current_code", edited)
+    assert variorum.open("finetune").edited == ATTEND
+    assert variorum.open("pretrain").edited == ATTEND
 
 
 def test_a_project_elsewhere_is_opened_by_its_root(

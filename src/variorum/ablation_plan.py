@@ -251,11 +251,12 @@ class _Planning:
         """Whether other code than the present one may define the model of a variant."""
         if planned.tree is None:
             return planned.variant.kept is not None
-        return any(
-            first_difference(present.sources, node.code.sources, MODEL_CODE)
-            for node in _trainings(planned.run.model)
-            if (present := self.planner.code(*_way_of(node))) != node.code
-        )
+        return any(map(self._has_other_models, _trainings(planned.run.model)))
+
+    def _has_other_models(self, training: Node) -> bool:
+        """Whether its code of models is not the present one."""
+        present = self.planner.code(*_way_of(training))
+        return first_difference(present.sources, training.code.sources, MODEL_CODE) is not None
 
     def _table(
         self,

@@ -10,13 +10,16 @@ from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from variorum import machine
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.project import find_project
+
+if TYPE_CHECKING:
+    from variorum.library import Opened
 
 app = typer.Typer(
     help="From raw text to a small GPT and its report, every result keyed by what made it.",
@@ -382,9 +385,7 @@ def sample(
     settings = check(SamplingSettings, chosen, library.SAMPLING)
     opened = library.open(model, root=find_project(), device=device)
     print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
-    if opened.edited:
-        edited = f"{opened.edited} was another when it was trained"
-        print(f"{edited}; it writes by the code that is here", file=sys.stderr)
+    _tell_edited(opened, "it writes by the code that is here")
     if interactive:
         conversation.Conversation(opened, settings, use_cache=cache).run(prompt)
     else:
@@ -419,6 +420,12 @@ def describe(
         print(line)
 
 
+def _tell_edited(opened: "Opened", what: str) -> None:
+    """Say that a model was trained by other code of models than is here, if it was."""
+    if opened.edited:
+        print(f"{opened.edited} was another when it was trained; {what}", file=sys.stderr)
+
+
 @models.command()
 def export(
     result: Annotated[str, typer.Argument(help=REFERENCE.replace("nothing", "`finetune`"))],
@@ -431,9 +438,7 @@ def export(
 
     opened = library.open(result, root=find_project())
     files = write(opened.folder, folder)
-    if opened.edited:
-        edited = f"{opened.edited} was another when it was trained"
-        print(f"{edited}, which others do not know; compare the logits", file=sys.stderr)
+    _tell_edited(opened, "the files do not say so, and whoever loads them computes as usual")
     print(f"{opened.ref}: {len(files)} files in {folder}")
 
 
@@ -656,7 +661,7 @@ def schema() -> None:
     from variorum import schemas
 
     for path in schemas.write(find_project()):
-        print(f"written: {path}")
+        print(path)
 
 
 def _overrides(changes: list[str]) -> dict[str, Any]:
