@@ -1,7 +1,7 @@
 """Snakemake, DVC and git in any order: nothing finished is made twice, and nothing is lost.
 
 A state machine plays random sequences of what people do between two runs, with the real commands on
-an experiment that takes seconds. `make test` plays a few short ones; for many, long ones:
+an experiment that takes seconds. `make test-engines` plays a few short ones; for many, long ones:
 
     VARIORUM_SEQUENCES=300 pytest -m long tests/engines/test_front_doors.py
 """
