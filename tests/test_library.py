@@ -164,6 +164,7 @@ def test_results_that_are_no_models_are_found_and_not_opened_as_models(here: Pat
         ("positions", r"positions names 4 results \(.*\); give one of them"),
         ("", "^a reference must not be empty; leave it out, or name a result"),
         ("seed=7", "^seed=7 is a setting and no result; give it as `--config 'seed=7'`"),
+        ("model.n_layer=3", "no result; give it as `--config 'model={n_layer: 3}'`"),
         (" ", "^a reference must not be empty"),
         ("pretrain/", f"pretrain/: {UNKNOWN}"),
         ("zzz", f"zzz: {UNKNOWN}; `variorum ls` shows what is here"),

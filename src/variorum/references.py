@@ -63,7 +63,10 @@ class Named:
 def refuse_setting(text: str) -> None:
     """Raise `VariorumError` if somebody gave a setting where a reference belongs."""
     if "=" in text and not Path(text).exists():
-        raise VariorumError(f"{text} is a setting and no result; give it as `--config '{text}'`")
+        dotted, _, value = text.partition("=")
+        section, *inner = dotted.split(".", 1)
+        setting = f"{section}={{{inner[0]}: {value}}}" if inner else text
+        raise VariorumError(f"{text} is a setting and no result; give it as `--config '{setting}'`")
 
 
 def at(path: str | Path | None) -> Named | None:
