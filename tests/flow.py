@@ -6,7 +6,6 @@ others of the same run of tests (`made_once`), whichever process runs them.
 
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -75,10 +74,13 @@ def made_once(root: Path, node: Node) -> None:
     if node.notes or node.tree:  # these belong to the project that asked for it
         return
     home.mkdir(parents=True, exist_ok=True)
-    copy = Path(mkdtemp(dir=home)) / "result"
-    shutil.copytree(folder, copy)
-    with suppress(OSError):  # another process kept it meanwhile
+    copy = Path(mkdtemp(dir=home))
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    try:
         copy.rename(kept)
+    except OSError:
+        if not kept.is_dir():  # else another process kept it meanwhile
+            raise
 
 
 def finished_project(target: Path) -> Project:

@@ -258,7 +258,8 @@ def test_bad_rows_of_a_table_are_on_the_page(micro: Project) -> None:
     (root / "rows.csv").write_text("page,body\n" + "\n".join(rows))
     plan = flow.current(root)
     flow.finish(root, plan)
-    page = re.sub(r"<[^>]+>", "", Store(root).open(plan.last.ref).file("report.html").read_text())
+    page = Store(root).open(plan.last.ref).file("report.html").read_text()
+    page = re.sub(r"</?(data|span)[^>]*>", "", page)
     assert "1 file read as utf-8, commas between columns." in page
-    assert "rows dropped 1\n" in page
+    assert re.search(r"<summary[^>]*>rows dropped 1</summary>", page)
     assert "rows.csv, line 22: 1 columns where the header has 2" in page

@@ -233,8 +233,8 @@ def test_the_page_says_that_it_was_imported(finished: Project) -> None:
     page, plan = page_of(finished.root), flow.current(finished.root)
     (node,) = plan.of_stage("imported")
     text = " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL).split())
-    assert "were imported from models/gpt2 (" in text
-    assert "8 368" in text, "its parameters"
+    assert f"were imported from models/gpt2 ( {node.ref.key} ) and not trained here" in text
+    assert "Model parameters 8 368 layers 1 heads" in text
     assert "there is no curve of its pretraining" in text
     assert str(node.spec.settings["imported"]["sha256"]) in text
     training = text[text.index("and not trained here") : text.index("Val loss in nats")]

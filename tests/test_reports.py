@@ -18,7 +18,7 @@ from variorum.stages.table import CAPTIONS, placed, written_files
 from variorum.store import Spec
 
 REPORTS = ROOT / "reports"
-CHANGES = 8  # digits that are changed in each file, one at a time
+CHANGES = 12  # digits that are changed in each file, one at a time
 
 
 def committed(pattern: str) -> list[Path]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,15 +42,22 @@ class Opened:
     """A trained model with its tokenizer, ready to use.
 
     model: in evaluation mode, `model(ids (B, T)) -> logits (B, T, V)`.
-    edited: a definition of models that was another one when this was trained, so that the code
-    which is here may compute something else with its weights; None: none that is known.
     """
 
     ref: Ref
     folder: Path
     model: GPT
     tokenizer: Tokenizer
-    edited: str | None = None
+
+    @cached_property
+    def edited(self) -> str | None:
+        """A definition of models that was another one when this was trained, if one was.
+
+        The code that is here may then compute something else with its weights. It is looked for
+        when it is asked for, as reading the code takes most of a second.
+        """
+        store = Store(self.folder.parents[2])
+        return _edited(store, store.open(self.ref))
 
     @property
     def parameters(self) -> int:
@@ -110,10 +118,10 @@ def open(
     computing_on(device)
     model = files.load(result.folder).to(device)
     tokenizer = load_tokenizer(result.file("tokenizer.json"))
-    return Opened(result.ref, result.folder, model, tokenizer, _edited(result))
+    return Opened(result.ref, result.folder, model, tokenizer)
 
 
-def _edited(result: Result) -> str | None:
+def _edited(store: Store, result: Result) -> str | None:
     """The first definition of models that is no longer what the result was made by.
 
     A fine-tuned model has the parts that the pretrained one was made of.
@@ -123,8 +131,10 @@ def _edited(result: Result) -> str | None:
         found = first_difference(result.code, code.sources, MODEL_CODE)
         if found is not None:
             return found
-    store, upstream = Store(result.folder.parents[2]), result.spec.upstream.get("model")
-    return None if upstream is None or not store.exists(upstream) else _edited(store.open(upstream))
+    upstream = result.spec.upstream.get("model")
+    if upstream is None or not store.exists(upstream):
+        return None
+    return _edited(store, store.open(upstream))
 
 
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:

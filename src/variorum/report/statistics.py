@@ -3,11 +3,10 @@
 Runs of one seed share their initial numbers and their batches, so two variants are compared seed
 by seed. Where much of a run's scatter is of what they share, as where both fine-tune one model, the
 differences of pairs spread far less than the two means; where little is, pairs cost some degrees of
-freedom and are as right. Intervals are
-Student's t, two-sided; with five seeds and near-normal scatter they are honest, and with two they
-are as wide as they ought to be. Where several variants are compared with one baseline, each
-interval is widened so that all of them hold together (Bonferroni): among twenty useless ideas, one
-would otherwise look good.
+freedom and are as right. Intervals are Student's t, two-sided; with five seeds and near-normal
+scatter they are honest, and with two they are as wide as they ought to be. Where several variants
+are compared with one baseline, each interval is widened so that all of them hold together
+(Bonferroni): among twenty useless ideas, one would otherwise look good.
 """
 
 import math

@@ -83,11 +83,10 @@ def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
 
 
 def _placed(store: Store, ref: Ref, folder: Path) -> Iterator[tuple[str, Ref]]:
-    """The pages in a folder that must equal those of a result, if that is here."""
-    names: Sequence[str] = REPORT_FILES
+    """The pages in a folder that must equal those of a result."""
+    names: Sequence[str] = TABLE_FILES if ref.stage == "table" else REPORT_FILES
     if ref.stage == "table":
-        with suppress(VariorumError):
-            names = TABLE_FILES
+        with suppress(VariorumError):  # if it is not here, it is these that are looked for
             names = pages_of(store.glance(ref))
     yield from ((str(folder / name), ref) for name in names)
 
