@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import flow
 from conftest import Command, Project
-from variorum.fingerprint import Fingerprint
 from variorum.forecasts import estimates, forecast
 from variorum.forecasts.estimates import GUESS, MADE, TIMED, Estimate, Estimates
 from variorum.forecasts.pace import Pace
+from variorum.identity.fingerprint import Fingerprint
 from variorum.paces import Steps
 from variorum.plan import Node, Plan
 from variorum.references import References

@@ -96,7 +96,7 @@ def test_editing_rotary_changes_no_key_of_learned_positions(
     package_copy: Path, edit: Edit, before: dict[str, str]
 ) -> None:
     rotary = keys(package_copy, model={"positions": "rotary"})
-    edit("model/positions/rotary.py", "import torch\n", "import torch\n\nEDITED = 1\n")
+    edit("model/positions/rotary.py", "return _turned(", "return 1 * _turned(")
     assert keys(package_copy) == before, "the tiny experiment has learned positions"
     assert changed(rotary, keys(package_copy, model={"positions": "rotary"})) == AFTER_TRAINING
 

@@ -16,7 +16,7 @@ from conftest import Project
 from variorum import library
 from variorum.config import TRAININGS, SamplingSettings
 from variorum.errors import VariorumError
-from variorum.fingerprint import Fingerprint
+from variorum.identity.fingerprint import Fingerprint
 from variorum.references import References
 from variorum.store import Ref, Spec, Store
 

@@ -12,7 +12,7 @@ import pytest
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
-from variorum import edits, runner
+from variorum import runner
 from variorum.ablation_plan import CODES, DIFFS, plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.holdings.branches import answers
@@ -20,6 +20,7 @@ from variorum.audit.holdings.trees import trees as states
 from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError
+from variorum.identity import code_diff
 from variorum.other_code import trees
 from variorum.other_code.comparing import comparison
 from variorum.plan import Node, Plan
@@ -230,7 +231,7 @@ def test_a_new_component_is_part_of_the_diff(edited: Project) -> None:
 
 KEPT = {
     "variorum.evaluation.bits:score": "def score(x):\n    return x + 1",
-    "variorum.evaluation.bits: names": "log is math:log",
+    "variorum.evaluation.bits:score: names": "log is math.log",
     "variorum.model.gpt:run": "def run():\n    return 2",
     "evaluation/words.txt": "one\n",
 }
@@ -241,20 +242,20 @@ MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
     ("symbol", "text", "first"),
     [
         ("variorum.evaluation.bits:score", "def score(x):\n    return x + 2", "bits:score"),
-        ("variorum.evaluation.bits: names", "log is cmath:log", "bits:log"),
+        ("variorum.evaluation.bits:score: names", "log is cmath.log", "bits:score log"),
         ("evaluation/words.txt", "two\n", "evaluation/words.txt"),
         ("variorum.model.gpt:run", "def run():\n    return 3", None),
     ],
 )
 def test_differences_are_found_where_they_count(symbol: str, text: str, first: str | None) -> None:
     other = {**KEPT, symbol: text}
-    found = edits.first_difference(KEPT, other, MEASURING)
+    found = code_diff.first_difference(KEPT, other, MEASURING)
     assert (found or "").endswith(first or "")
     assert (found is None) == (first is None)
-    lines = edits.diff(KEPT, other, ("old", "new")).splitlines()
+    lines = code_diff.diff(KEPT, other, ("old", "new")).splitlines()
     assert lines[:2] == [f"--- old {symbol}", f"+++ new {symbol}"]
     assert {line[1:] for line in lines[2:] if line[0] == "+"} == {text.splitlines()[-1]}
-    assert edits.diff(KEPT, KEPT, ("old", "new")) == ""
+    assert code_diff.diff(KEPT, KEPT, ("old", "new")) == ""
 
 
 def test_comments_and_formatting_are_no_difference() -> None:
@@ -263,16 +264,16 @@ def test_comments_and_formatting_are_no_difference() -> None:
         **KEPT,
         symbol: 'def score(x):\n    """It adds."""\n    return (x\n        + 1)  # one',
     }
-    assert edits.first_difference(KEPT, other, MEASURING) is None
-    assert edits.diff(KEPT, other, ("old", "new")) == ""
+    assert code_diff.first_difference(KEPT, other, MEASURING) is None
+    assert code_diff.diff(KEPT, other, ("old", "new")) == ""
 
 
 def test_what_is_gone_or_new_is_a_difference() -> None:
     symbol = "variorum.evaluation.bits:score"
     less = {name: text for name, text in KEPT.items() if name != symbol}
     for sides in ((less, KEPT), (KEPT, less)):
-        assert edits.first_difference(*sides, MEASURING) == symbol
-        assert symbol in edits.diff(*sides, ("old", "new"))
+        assert code_diff.first_difference(*sides, MEASURING) == symbol
+        assert symbol in code_diff.diff(*sides, ("old", "new"))
 
 
 # Folders

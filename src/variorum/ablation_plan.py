@@ -8,10 +8,10 @@ from variorum import config, kept
 from variorum.ablations import LoadedAblation, Variant
 from variorum.components import PACKAGE
 from variorum.config import CODE_AS, KEPT_AS, OF_TOKENS, STAGES, chosen_components, restored
-from variorum.edits import diff, first_difference
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError, LoadedExperiment
-from variorum.fingerprint import Code
+from variorum.identity.code import Code
+from variorum.identity.code_diff import diff, first_difference
 from variorum.other_code import trees
 from variorum.other_code.trees import Tree
 from variorum.plan import Components, Node, Plan, Planner, Stages

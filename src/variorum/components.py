@@ -8,9 +8,22 @@ add the option `positions: my_positions`.
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 PACKAGE = Path(__file__).parent
+
+CONTRACTS = {
+    "corpus/sources": ("fetch",),
+    "model/attentions": ("attend",),
+    "model/feed_forwards": ("FeedForward",),
+    "model/norms": ("Norm",),
+    "model/positions": ("Positions",),
+    "tokenizer/kinds": ("train", "from_document"),
+    "training/batch_orders": ("starts",),
+    "training/optimizers": ("STATES", "update", "update_matrix"),
+    "training/schedules": ("rate",),
+}
+"""What code of stages asks of a component, by its folder; a component may lack some of it."""
 
 
 @cache
@@ -30,6 +43,16 @@ def module_name(folder: str, option: str) -> str:
     return ".".join(["variorum", *folder.split("/"), option.replace("-", "_")])
 
 
-def load(folder: str, option: str) -> ModuleType:
+def module(folder: str, option: str) -> ModuleType:
     """Import the module that implements `option` of `folder`."""
     return import_module(module_name(folder, option))
+
+
+def load(folder: str, option: str) -> SimpleNamespace:
+    """Import `option` of `folder`; returns what its contract lists, and nothing else of it.
+
+    So nothing can run that the key of a stage, which counts just that, does not hold.
+    """
+    found = module(folder, option)
+    names = (name for name in CONTRACTS[folder] if hasattr(found, name))
+    return SimpleNamespace(**{name: getattr(found, name) for name in names})

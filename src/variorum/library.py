@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from variorum.ablation_plan import MODEL_CODE, plan_ablation
 from variorum.ablations import ablation_names, load_ablation
 from variorum.config import MODELS, MOST_SEED, STAGES, SamplingSettings, with_neutrals
-from variorum.edits import first_difference
 from variorum.errors import VariorumError
 from variorum.experiments import check, load_experiment
+from variorum.identity.code_diff import first_difference
 from variorum.machine import Device, computing_on
 from variorum.plan import Node, plan_experiment
 from variorum.project import find_project

@@ -23,7 +23,8 @@ from variorum.config import (
 )
 from variorum.errors import VariorumError
 from variorum.experiments import NOWHERE, ConfigError, Layered, LoadedExperiment, Place, in_yaml
-from variorum.fingerprint import Code, Fingerprint, fingerprint
+from variorum.identity.code import Code
+from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.other_code.trees import Tree
 from variorum.store import Ref, Result, Spec
 

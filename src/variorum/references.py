@@ -18,7 +18,7 @@ from variorum.components import PACKAGE
 from variorum.config import MODELS, STAGES
 from variorum.errors import VariorumError
 from variorum.experiments import did_you_mean, experiment_names, load_experiment, named_experiment
-from variorum.fingerprint import Code
+from variorum.identity.code import Code
 from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import MANIFEST, Ref, Store
 

@@ -26,7 +26,7 @@ from variorum.components import PACKAGE
 from variorum.config import STAGES, canonical, chosen_components, restored
 from variorum.engines.tracking import BUNDLING, OWN_FILE, bundle
 from variorum.errors import Stopped, VariorumError, clear_about_storage
-from variorum.fingerprint import Fingerprint, fingerprint
+from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.machine import Machine
 from variorum.other_code.git import running
 from variorum.progress import Progress

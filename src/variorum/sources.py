@@ -164,7 +164,7 @@ def _alone(root: Path) -> Iterator[None]:
 
 def _held(source: ChangingSource, root: Path) -> Entry:
     """What a source holds now."""
-    kind = components.load(SOURCES, source.kind)  # now, as most plans have no use for its client
+    kind = components.module(SOURCES, source.kind)  # now, as few plans need its client
     return Entry(*kind.held(source, context_of(root, say)))
 
 

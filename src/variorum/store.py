@@ -21,7 +21,7 @@ from typing import Any
 from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
 
-SCHEMA = 1
+SCHEMA = 2
 """Part of every key; raised when the way keys are made changes."""
 
 MANIFEST = "manifest.json"

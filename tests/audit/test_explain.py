@@ -18,20 +18,21 @@ from conftest import ROOT, Edit, Project
 from variorum import cli, machine
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.audit.reasons.differences import (
+from variorum.audit.reasons.code_differences import (
     Edited,
     Meaning,
-    Moved,
     Reached,
+    Reordered,
     Unseen,
-    _spelled,
     code_differences,
 )
+from variorum.audit.reasons.differences import _spelled
 from variorum.audit.reasons.explain import reason, why
 from variorum.audit.reasons.sides import Likeness, Shelf, Side
 from variorum.components import PACKAGE
 from variorum.errors import VariorumError
-from variorum.plan import Node, Plan
+from variorum.experiments import load_experiment
+from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import CODE, MANIFEST, RUN, Ref, Result, Spec, Store, readable_json
 
 ABLATION = """
@@ -239,14 +240,16 @@ def test_edited_code_is_named(
 def test_a_name_that_comes_from_another_place_is_told(
     root: Path, package_copy: Path, edit: Edit
 ) -> None:
-    edit(
-        "model/attention.py",
-        "from torch.nn import functional as F",
-        "import torch.nn.functional as F",
-    )
-    imports = "`import torch.nn.functional` instead of `from torch.nn import functional`"
+    before = flow.current(root).of_stage("pretrain")[0]
+    old, same = "from torch.nn import functional as F", "import torch.nn.functional as F"
+    edit("model/attention.py", old, same)
+    planned = plan_experiment(load_experiment(root), root, package=package_copy)
+    assert planned.of_stage("pretrain")[0].ref == before.ref, "it is the same function still"
+    edit("model/attention.py", same, "from torch import special as F")
     text = told(root, package=package_copy)
-    assert causes_of(text)[0].startswith(f"in {ATTENTION}, F is from {imports}")
+    assert causes_of(text)[0].startswith(
+        f"in {ATTENTION}:Attention, F is torch.special instead of torch.nn.functional"
+    )
     code = Store(root).folder(ref_of(root, "pretrain")) / CODE
     kept = json.loads(code.read_text())
     older = {symbol: text for symbol, text in kept.items() if not symbol.endswith(": names")}
@@ -267,7 +270,9 @@ def test_a_result_whose_source_was_not_kept_says_so(
 
 
 def sources(**modules: str) -> dict[str, str]:
-    return {f"variorum.{name}:*": text for name, text in modules.items()}
+    """A record of one definition a module, named as it is."""
+    words = {name: re.split(r"[ (:]", text) for name, text in modules.items()}
+    return {f"variorum.{name}:{words[name][1]}": text for name, text in modules.items()}
 
 
 def test_values_differ_by_type_and_not_by_the_order_of_keys() -> None:
@@ -281,11 +286,11 @@ def test_edits_without_effect_are_no_differences_of_code() -> None:
     assert code_differences(old, new) == [Unseen(kept=True)], "so the fingerprints must be equal"
 
 
-def test_what_moved_is_not_shown_in_full_and_what_an_edit_reaches_is_only_named() -> None:
+def test_what_moved_is_not_shown_and_what_an_edit_reaches_is_only_named() -> None:
     helper = "def g():\n    return 1"
-    assert code_differences(sources(a=helper), sources(b=helper)) == [
-        Moved("variorum.a:g", "variorum.b:g")
-    ]
+    assert code_differences(sources(a=helper), sources(b=helper)) == [Unseen(kept=True)], (
+        "so the fingerprints must be equal"
+    )
     old = {"variorum.a:f": "def f():\n    return 0"}
     new = {"variorum.a:f": "def f():\n    return g()", "variorum.a:g": helper}
     assert code_differences(old, new) == [
@@ -297,14 +302,30 @@ def test_what_moved_is_not_shown_in_full_and_what_an_edit_reaches_is_only_named(
     assert code_differences(old, new) == [Edited("variorum.a:g", "", helper)]
 
 
-def test_statements_in_another_order_are_told_where_nothing_else_differs(
+def test_statements_in_another_order_are_told_where_nothing_else_differs() -> None:
+    record = {
+        "roots: names": "run is variorum.a:A",
+        "variorum.a:A": "A = next(N)",
+        "variorum.a:B": "B = next(N)",
+        "variorum.a:A: names": "N is variorum.a:N\nturn 0 of 2 is variorum.a:N",
+        "variorum.a:B: names": "N is variorum.a:N\nturn 1 of 2 is variorum.a:N",
+    }
+    other = {
+        **record,
+        "variorum.a:A: names": record["variorum.a:B: names"],
+        "variorum.a:B: names": record["variorum.a:A: names"],
+    }
+    assert code_differences(record, other) == [Reordered("variorum.a", "B, A")]
+
+
+def test_constants_in_another_order_are_the_same_code(
     here: Path, package_copy: Path, edit: Edit
 ) -> None:
     first, second = 'WEIGHTS = "model.safetensors"\n', 'CONFIG = "config.json"\n'
+    before = flow.current(here).of_stage("pretrain")[0]
     edit("model/files.py", first + second, second + first)
-    text = told(here, "pretrain", package=package_copy)
-    (cause,) = causes_of(text)
-    assert cause.startswith("variorum.model.files runs its statements in another order: ")
+    same = plan_experiment(load_experiment(here), here, package=package_copy)
+    assert same.of_stage("pretrain")[0].ref == before.ref
     edit("model/files.py", second, 'CONFIG = "settings.json"\n')
     text = told(here, "pretrain", package=package_copy)
     assert [cause.split(",")[0] for cause in causes_of(text)] == [
@@ -322,11 +343,12 @@ def test_of_a_class_the_method_is_named_and_of_names_those_that_both_sides_have(
         if isinstance(difference, Edited)
     }
     assert found == {"variorum.a:A", "variorum.a:A.f"}
+    roots = {"roots: names": "run is variorum.a:f"}
     names = (
-        {"variorum.a: names": "F is torch.nn:functional\nold is x"},
-        {"variorum.a: names": "F is jax:*\nnew is y"},
+        {**roots, "variorum.a:f: names": "F.relu is torch.nn.functional.relu\nold is x"},
+        {**roots, "variorum.a:f: names": "F.relu is jax.relu\nnew is y"},
     )
-    difference = Meaning("variorum.a", "F", "`from torch.nn import functional`", "`import jax`")
+    difference = Meaning("variorum.a:f", "F", "torch.nn.functional", "jax")
     assert code_differences(*names) == [difference]
 
 

@@ -26,7 +26,7 @@ from variorum.corpus.sources import python_package
 from variorum.engines import tracking
 from variorum.engines.tracking import BUNDLE
 from variorum.errors import VariorumError
-from variorum.fingerprint import kept_digest
+from variorum.identity.recorded import recorded_digest
 from variorum.progress import Progress
 from variorum.sources import LOCK
 from variorum.store import (
@@ -137,7 +137,7 @@ def test_all_takes_in_every_result_that_is_here(finished: Project) -> None:
 def test_every_result_keeps_the_code_that_its_key_stands_on(finished: Project) -> None:
     for ref in Store(finished.root).refs():
         result = Store(finished.root).open(ref)
-        assert kept_digest(result.code) == result.spec.code
+        assert recorded_digest(result.code) == result.spec.code
 
 
 # One bit

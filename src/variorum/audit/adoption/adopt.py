@@ -24,7 +24,7 @@ from variorum.components import PACKAGE
 from variorum.config import TRAININGS
 from variorum.engines.tracking import bring_back
 from variorum.errors import Stopped, VariorumError, clear_about_storage
-from variorum.fingerprint import fingerprint
+from variorum.identity.fingerprint import fingerprint
 from variorum.machine import Machine
 from variorum.plan import Node, Plan
 from variorum.progress import Progress

@@ -21,7 +21,7 @@ from variorum.audit.checks.compare import compare
 from variorum.config import STAGES, LocalSource, chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment
-from variorum.fingerprint import fingerprint
+from variorum.identity.fingerprint import fingerprint
 from variorum.other_code.git import git, put_into, running
 from variorum.plan import SIDES, Node, plan_experiment
 from variorum.progress import Progress

@@ -25,7 +25,7 @@ from variorum.audit.checks.rules import judged
 from variorum.audit.checks.verify import none_of
 from variorum.audit.scratch import RERUNNING, RERUNS
 from variorum.errors import Stopped, VariorumError, clear_about_storage
-from variorum.fingerprint import Fingerprint
+from variorum.identity.fingerprint import Fingerprint
 from variorum.machine import Machine
 from variorum.other_code.git import running
 from variorum.other_code.trees import Tree

@@ -43,7 +43,7 @@ from variorum.config import (
 from variorum.corpus.sources import files, python_package
 from variorum.engines.tracking import has_record
 from variorum.errors import VariorumError
-from variorum.fingerprint import MEANINGS, kept_digest
+from variorum.identity.recorded import recorded_digest
 from variorum.progress import Progress
 from variorum.store import (
     CODE,
@@ -465,11 +465,8 @@ def none_of(refs: Sequence[Ref]) -> str:
 @cache
 def _fingerprint_of(code: bytes) -> str | None:
     """The fingerprint of a `code.json`; None for older ones, which keep too little to tell."""
-    sources = json.loads(code)
-    if not any(symbol.endswith(MEANINGS) for symbol in sources):
-        return None
     try:
-        return kept_digest(sources)
+        return recorded_digest(json.loads(code))
     except (SyntaxError, ValueError, TypeError, AttributeError):
         return ""
 

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from variorum import components
+from variorum.audit.reasons.code_differences import Code, code_differences
 from variorum.audit.reasons.sides import Side
 from variorum.config import (
     SOURCES,
@@ -28,10 +29,8 @@ from variorum.config import (
 )
 from variorum.errors import VariorumError
 from variorum.experiments import DEFAULT, NOWHERE, Place
-from variorum.fingerprint import ORDER, Part, kept_meanings, kept_parts
 from variorum.plan import SIDES, Node
 from variorum.store import Ref
-from variorum.syntax import WHOLE
 
 DOCUMENTS = "documents.jsonl"
 
@@ -95,56 +94,6 @@ class Library:
 
 
 @dataclass(frozen=True)
-class Edited:
-    """A definition or file of package data whose text differs in what counts; "" if absent."""
-
-    symbol: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A definition that stands under another name and is otherwise the same."""
-
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Reached:
-    """Definitions that an edit made part of the code, and those that are part of it no more."""
-
-    gained: tuple[str, ...]
-    lost: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """A name that comes from another place of another library."""
-
-    module: str
-    name: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Reordered:
-    """A module whose statements run in another order."""
-
-    module: str
-    order: str
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """Code that differs in what the kept source cannot show."""
-
-    kept: bool
-
-
-@dataclass(frozen=True)
 class Inputs:
     """An input that is another kind of result, or that one side lacks."""
 
@@ -160,8 +109,6 @@ class Absent:
     ref: Ref
     pinned: bool
 
-
-Code = Edited | Moved | Reached | Meaning | Reordered | Unseen
 
 Difference = Setting | Bytes | Library | Inputs | Absent | Code
 
@@ -382,90 +329,6 @@ def _code(step: Step, chosen: bool) -> list[Difference]:
         known[old, new, chosen] = differences
     found: list[Difference] = known[old, new, chosen]
     return found
-
-
-def code_differences(
-    old: Mapping[str, str], new: Mapping[str, str], *, chosen: bool = False
-) -> list[Difference]:
-    """How two kept sources, whose fingerprints differ, differ in what counts.
-
-    With `chosen`, a setting chose another component, so what only one of them holds is no cause.
-    """
-    if not old or not new:
-        return [] if chosen else [Unseen(kept=False)]
-    try:
-        before, after = kept_parts(old), kept_parts(new)
-    except SyntaxError:  # of another Python's
-        return [Unseen(kept=True)]
-    shared = before.keys() & after.keys()
-    edited: list[Difference] = [
-        Edited(name, before[name].text, after[name].text)
-        for name in sorted(shared)
-        if before[name].syntax != after[name].syntax
-    ]
-    edited += _meanings(old, new)
-    if chosen:
-        return edited
-    lost = {name: before[name] for name in sorted(before.keys() - shared)}
-    gained = {name: after[name] for name in sorted(after.keys() - shared)}
-    found = [*edited, *_one_sided(lost, gained, edited=bool(edited))]
-    return found or list(_reordered(old, new)) or [Unseen(kept=True)]
-
-
-def _one_sided(
-    lost: Mapping[str, Part], gained: Mapping[str, Part], *, edited: bool
-) -> Iterator[Difference]:
-    """What only one side holds: moved, or in full if no edit explains that it came or went."""
-    moved = list(
-        _moved(
-            {name: part.syntax for name, part in lost.items()},
-            {name: part.syntax for name, part in gained.items()},
-        )
-    )
-    yield from moved
-    left = [name for name in lost if name not in {pair.old for pair in moved}]
-    came = [name for name in gained if name not in {pair.new for pair in moved}]
-    if not edited:
-        yield from (Edited(name, lost[name].text, "") for name in left)
-        yield from (Edited(name, "", gained[name].text) for name in came)
-    elif left or came:
-        yield Reached(tuple(came), tuple(left))
-
-
-def _moved(lost: Mapping[str, str], gained: Mapping[str, str]) -> Iterator[Moved]:
-    """Pairs of definitions with the same syntax, where that leaves no choice."""
-    for old, syntax in sorted(lost.items()):
-        homes = [new for new, other in gained.items() if other == syntax]
-        if len(homes) == 1 and list(lost.values()).count(syntax) == 1:
-            yield Moved(old, homes[0])
-
-
-def _meanings(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Meaning]:
-    """Names that stand for something else; those of one side alone follow from an edit."""
-    before, after = kept_meanings(old), kept_meanings(new)
-    for module in sorted(before.keys() & after.keys()):
-        for name in sorted((before[module].keys() & after[module].keys()) - {ORDER}):
-            if before[module][name] != after[module][name]:
-                texts = (_meant(names[module][name]) for names in (before, after))
-                yield Meaning(module, name, *texts)
-
-
-def _meant(names: set[str]) -> str:
-    """The imports that give a name its meanings."""
-    parts = (name.partition(":") for name in sorted(names))
-    return " and ".join(
-        f"`from {module} import {name}`" if name not in ("", WHOLE) else f"`import {module}`"
-        for module, _, name in parts
-    )
-
-
-def _reordered(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Reordered]:
-    """Where statements run in another order; with other edits the order differs because of them."""
-    before, after = kept_meanings(old), kept_meanings(new)
-    for module in sorted(before.keys() & after.keys()):
-        order = after[module].get(ORDER, set())
-        if order != before[module].get(ORDER, set()):
-            yield Reordered(module, ", ".join(sorted(order)))
 
 
 # Bytes of a source

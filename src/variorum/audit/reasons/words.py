@@ -6,25 +6,26 @@ from difflib import SequenceMatcher, unified_diff
 from itertools import groupby
 from typing import Any
 
+from variorum.audit.reasons.code_differences import (
+    Code,
+    Edited,
+    Meaning,
+    Reached,
+    Reordered,
+    Unseen,
+)
 from variorum.audit.reasons.differences import (
     NOT_SET,
     Absent,
     Bytes,
     Cause,
-    Code,
     Difference,
-    Edited,
     Inputs,
     Library,
-    Meaning,
-    Moved,
-    Reached,
-    Reordered,
     Setting,
     Step,
-    Unseen,
 )
-from variorum.fingerprint import same_syntax
+from variorum.identity.recorded import same_syntax
 from variorum.store import KEY_LENGTH, Ref
 
 SHOWN = 5
@@ -96,13 +97,11 @@ def _code_in_short(difference: Code) -> str:
     match difference:
         case Edited(symbol, old, new):
             return f"{'edited' if old and new else 'new' if new else 'removed'}: {symbol}"
-        case Moved(old, new):
-            return f"moved: {old} -> {new}"
         case Reached(gained, lost):
             parts = [("now reached", gained), ("no longer reached", lost)]
             return "; ".join(f"{what}: {several(names)}" for what, names in parts if names)
-        case Meaning(module, name, old, new):
-            return f"in {module}, {name} is from {new} instead of {old}"
+        case Meaning(symbol, name, old, new):
+            return f"in {symbol}, {name} is {new} instead of {old}"
         case Reordered(module, order):
             return f"{module} runs its statements in another order: {order}"
         case Unseen(kept=True):

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from variorum import fingerprint as module
+from variorum import components
 from variorum.components import PACKAGE
-from variorum.fingerprint import OUTSIDE, Code, fingerprint, kept_digest
+from variorum.identity import fingerprint as module
+from variorum.identity.code import OUTSIDE, Code
+from variorum.identity.fingerprint import fingerprint
+from variorum.identity.recorded import recorded_digest
 
 STAGE = '''"""A stage."""
 
@@ -142,7 +145,8 @@ def replace(package: Path, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_only_the_chosen_component_counts(package: Path) -> None:
+def test_only_the_chosen_component_counts(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(components.CONTRACTS, "lib", ("act",))
     for name in ("one", "two"):
         (package / f"lib/{name}.py").write_text("def act():\n    return 1\n")
     before = digest(package, ("lib", "one"))
@@ -529,7 +533,7 @@ def test_no_way_of_writing_changes_it_without_a_reason(package: Path, name: str)
 def test_kept_sources_hold_all_that_the_hash_stands_on(package: Path, name: str) -> None:
     digests_of(package, {**REACHED, **NOT_REACHED}[name])
     found = fingerprint("variorum.stages.demo:run", (), package)
-    assert kept_digest(found.sources) == found.digest
+    assert recorded_digest(found.sources) == found.digest
 
 
 def test_modules_that_import_each_other_are_followed_once(package: Path) -> None:

@@ -1,0 +1,116 @@
+"""Find statements whose order matters: they use one thing, which may change, during an import.
+
+`A = next(N)` and `B = next(N)` say the same and mean different things. So the place of such a
+statement among all that use `N` while the module is imported is part of what it says. What cannot
+change, such as a number or a text, may be used in any order.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Protocol
+
+from variorum.identity.definitions import Target
+from variorum.identity.modules import Source, Statement, runs_on_import
+from variorum.identity.syntax import ASSIGNING, Dotted, dotted_path
+
+_UNCHANGING = frozenset({"bool", "bytes", "float", "frozenset", "int", "str"})
+"""Built-in types whose values cannot change."""
+
+
+class Names(Protocol):
+    """What `ImportOrder` asks of the code that a module is part of."""
+
+    def nodes_of(self, node: str) -> frozenset[str]:
+        """Return the definitions that a definition refers to."""
+
+    def statements_of(self, node: str) -> list[Statement]:
+        """Return the statements of a definition."""
+
+    def leads_to(self, source: Source, path: Dotted, statement: Statement) -> Iterator[Target]:
+        """Yield what a dotted name in a statement may stand for."""
+
+
+class ImportOrder:
+    """The statements of one module in the order they run in, by what they share."""
+
+    def __init__(self, source: Source, names: Names) -> None:
+        self.source = source
+        self.names = names
+
+    def turns(self, statements: list[Statement]) -> Iterator[tuple[str, Target]]:
+        """Yield the places of these statements among those that share something, and what."""
+        for statement in statements:
+            for node in sorted(self._used.get(statement, ())):
+                users = self._users[node]
+                place = users.index(statement)
+                yield f"turn {place} of {len(users)}", Target(node)
+
+    @cached_property
+    def _users(self) -> dict[str, list[Statement]]:
+        """By definition: the statements whose order matters, where there are several."""
+        found: dict[str, list[Statement]] = {}
+        for statement in self.source.statements:
+            for node in self._changeable(statement):
+                found.setdefault(node, []).append(statement)
+        for node, users in found.items():
+            definers = self.names.statements_of(node)
+            if len(definers) == 1:  # it comes first anyway
+                found[node] = [user for user in users if user not in definers]
+        return {
+            node: users
+            for node, users in found.items()
+            if len(users) > 1 and not set(users) <= set(self.names.statements_of(node))
+        }
+
+    @cached_property
+    def _used(self) -> dict[Statement, set[str]]:
+        found: dict[Statement, set[str]] = {}
+        for node, users in self._users.items():
+            for user in users:
+                found.setdefault(user, set()).add(node)
+        return found
+
+    def _changeable(self, statement: Statement) -> set[str]:
+        """What may change of all that a statement reaches while the module is imported."""
+        own = {f"{self.source.module}:{name}" for name in statement.names}
+        again = {node for node in own if len(self.names.statements_of(node)) > 1}
+        if not runs_on_import(statement):
+            return again
+        reached: set[str] = set()
+        waiting = [
+            target.node
+            for path in statement.reading.mentions
+            for target in self.names.leads_to(self.source, path, statement)
+        ]
+        while waiting:
+            if (node := waiting.pop()) and node not in reached:
+                reached.add(node)
+                waiting.extend(self.names.nodes_of(node))
+        return again | {node for node in reached if _may_change(self.names.statements_of(node))}
+
+
+def _may_change(statements: list[Statement]) -> bool:
+    """Whether a definition is assigned, and not to a value that is sure to stay as it is."""
+    if len(statements) == 1 and isinstance(statements[0].node, ASSIGNING):
+        return not _is_unchanging(statements[0].node.value)
+    return len(statements) > 1 or any(not _is_definition(each) for each in statements)
+
+
+def _is_definition(statement: Statement) -> bool:
+    return not runs_on_import(statement)
+
+
+def _is_unchanging(value: ast.expr | None) -> bool:
+    match value:
+        case None | ast.Constant() | ast.JoinedStr():
+            return True
+        case ast.Tuple(elts):
+            return all(map(_is_unchanging, elts))
+        case ast.UnaryOp(_, operand):
+            return _is_unchanging(operand)
+        case ast.BinOp(left, _, right):
+            return _is_unchanging(left) and _is_unchanging(right)
+        case ast.Call(function):
+            return dotted_path(function) in {(name,) for name in _UNCHANGING}
+    return False

@@ -1,0 +1,70 @@
+"""Find the files of the package that are no code, by the texts in code that name them."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from variorum.identity.modules import Statement
+
+_NO_DATA = (".py", ".pyc", ".pyi")
+
+
+class PackageData:
+    """Templates, style sheets and the like that lie in the folder of a package."""
+
+    def __init__(self, package: Path) -> None:
+        self.package = package
+
+    def named_in(
+        self, file: Path | None, statements: Iterable[Statement]
+    ) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Return the files that each text in statements of `file` names, as (path, SHA-256)."""
+        literals: set[str] = set().union(*(each.reading.literals for each in statements))
+        found = {literal: self._named(file, literal) for literal in literals & self._files.keys()}
+        return {
+            literal: tuple(
+                (each.relative_to(self.package).as_posix(), sha256(each.read_bytes()).hexdigest())
+                for each in sorted(files)
+            )
+            for literal, files in found.items()
+            if files
+        }
+
+    def _named(self, file: Path | None, literal: str) -> set[Path]:
+        """Files that a text may name, and those that these name in turn, as templates do."""
+        files = {
+            data
+            for folder, data in self._files[literal]
+            if folder is None or (file and file.parent in (folder, *folder.parents))
+        }
+        waiting = list(files)
+        while waiting:
+            text = waiting.pop().read_bytes()
+            named = {data for data in self._every_file if data.name.encode() in text}
+            waiting.extend(named - files)
+            files |= named
+        return files
+
+    @cached_property
+    def _every_file(self) -> set[Path]:
+        return {data for entries in self._files.values() for _, data in entries}
+
+    @cached_property
+    def _files(self) -> dict[str, set[tuple[Path | None, Path]]]:
+        """By what a text may call a file: its name, with folders before it or without.
+
+        Or the name of a folder that it lies in, which only code beside that folder can mean.
+        """
+        found: dict[str, set[tuple[Path | None, Path]]] = {}
+        for file in self.package.rglob("*"):
+            hidden = file.name.startswith(".") or file.name.endswith("~")
+            if hidden or file.suffix in _NO_DATA or not file.is_file():
+                continue
+            parts = file.relative_to(self.package).parts
+            for start in range(len(parts)):
+                found.setdefault("/".join(parts[start:]), set()).add((None, file))
+                if start < len(parts) - 1:
+                    folder = "/".join(parts[start:-1])
+                    found.setdefault(folder, set()).add((file.parent, file))
+        return found

@@ -1,0 +1,212 @@
+"""Read the code that a result was made by, as its `code.json` records it.
+
+`code.json` holds the source of each definition that a stage reached and, under the same name with
+`: names`, what the names in it stand for. That is all a fingerprint is made of, so it can be
+computed again, and two records can be compared definition by definition.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass
+from hashlib import sha256
+
+from variorum.identity.code import place_of
+from variorum.identity.definitions import Definition, Target, hashed
+from variorum.identity.fingerprint import MEANINGS, ROOTS, joined_digest
+from variorum.identity.modules import LOOSE
+from variorum.identity.scopes import FUNCTIONS
+from variorum.identity.syntax import (
+    DEFINING,
+    Dotted,
+    Reading,
+    bound_names,
+    effective,
+    parsed,
+    read,
+    span,
+)
+
+Sources = Mapping[str, str]
+"""What `code.json` holds: texts, by `module:name`, `module:name: names`, or the path of data."""
+
+TURN = "turn "
+_REFERENCE = "…"
+"""In place of every definition that a part refers to: its own difference is its own."""
+
+
+def is_definition(name: str) -> bool:
+    """Check whether an entry of a record is the source of a definition."""
+    return ":" in name and not name.endswith(MEANINGS)
+
+
+def tells_names(sources: Sources) -> bool:
+    """Check whether a record says what names stand for; those of an older way do not."""
+    return f"{ROOTS}{MEANINGS}" in sources
+
+
+def without_names(sources: Sources) -> Sources:
+    """Return the sources of a record alone."""
+    return {name: text for name, text in sources.items() if not name.endswith(MEANINGS)}
+
+
+def recorded_digest(sources: Sources) -> str | None:
+    """Return the fingerprint that this record stands for; None if an older way wrote it.
+
+    Raises `SyntaxError` or `ValueError` for a record that was damaged.
+    """
+    if not tells_names(sources):
+        return None
+    roots = {path[0]: targets[0].node for path, targets in _names(sources, ROOTS).items()}
+    hashes = recorded_hashes(sources)
+    loose = {node: digest for node, digest in hashes.items() if node.endswith(f":{LOOSE}")}
+    return joined_digest({name: hashes.get(node, "") for name, node in roots.items()}, loose)
+
+
+def recorded_hashes(sources: Sources) -> dict[str, str]:
+    """Return the hash by content of each recorded definition."""
+    names = {name.removesuffix(MEANINGS) for name in sources if ":" in name} - {ROOTS}
+    return hashed({name: _definition(sources, name) for name in names}, {})
+
+
+def _definition(sources: Sources, name: str) -> Definition:
+    statements = effective(parsed(sources.get(name, "")).body)
+    own = name.partition(":")[2]
+    data: dict[str, list[tuple[str, str]]] = {}
+    turns = []
+    for left, right in _lines(sources, name):
+        if left.startswith(TURN):
+            turns.append((left, _target(right)))
+        elif _is_text(left):
+            digest = sha256(sources.get(right, "").encode()).hexdigest()
+            data.setdefault(str(ast.literal_eval(left)), []).append((right, digest))
+    return Definition(
+        tuple(map(read, statements)),
+        tuple(place_of(own, node, bound_names(node)) for node in statements),
+        _names(sources, name),
+        {text: tuple(files) for text, files in data.items()},
+        tuple(turns),
+    )
+
+
+def _lines(sources: Sources, name: str) -> Iterator[tuple[str, str]]:
+    for line in sources.get(f"{name}{MEANINGS}", "").splitlines():
+        left, _, right = line.rpartition(" is ")
+        yield left, right
+
+
+def _is_text(left: str) -> bool:
+    return left[:1] in ("'", '"')
+
+
+def _names(sources: Sources, name: str) -> dict[Dotted, tuple[Target, ...]]:
+    found: dict[Dotted, list[Target]] = {}
+    for left, right in _lines(sources, name):
+        if name == ROOTS:  # an option and a name joined by a dot
+            found.setdefault((left,), []).append(_target(right))
+        elif not left.startswith(TURN) and not _is_text(left):
+            found.setdefault(tuple(left.split(".")), []).append(_target(right))
+    return {path: tuple(sorted(targets)) for path, targets in found.items()}
+
+
+def _target(text: str) -> Target:
+    module, colon, tail = text.partition(":")
+    if not colon or module == "outside":
+        return Target("", text)
+    name, _, rest = tail.partition(".")
+    return Target(f"{module}:{name}", rest)
+
+
+# Comparing two records
+
+
+@dataclass(frozen=True)
+class Part:
+    """A recorded definition: as it was typed, and what it says apart from what it refers to."""
+
+    text: str
+    syntax: str
+
+
+def recorded_parts(sources: Sources) -> dict[str, Part]:
+    """Return what a record defines: functions, methods, the rest of a class, assignments, data.
+
+    Names are those of the definitions, a method's being `module:Class.method`. Two parts with one
+    syntax differ by comments, docstrings, formatting, annotations or names of definitions at most.
+    """
+    found: dict[str, Part] = {}
+    for name, text in sources.items():
+        if name.endswith(MEANINGS):
+            continue
+        if not is_definition(name):
+            found[name] = Part(text, text)
+            continue
+        names = _names(sources, name)
+        pieces: dict[str, list[tuple[str, str]]] = {}
+        for part, inner, reading in _pieces(text, name.partition(":")[2]):
+            syntax = reading.filled(lambda path: _shown(names.get(path, ()), path))  # noqa: B023
+            pieces.setdefault(f"{name.partition(':')[0]}:{part}", []).append((inner, syntax))
+        for part, texts in pieces.items():
+            found[part] = Part(*("\n".join(each) for each in zip(*texts, strict=True)))
+    return found
+
+
+def _shown(targets: tuple[Target, ...], path: Dotted) -> str:
+    """The name, or a sign for a definition that counts: that is compared by itself."""
+    shown = {f"{_REFERENCE}{target.rest}" for target in targets if target.node}
+    return "|".join(sorted(shown)) or ".".join(path)
+
+
+def recorded_meanings(sources: Sources) -> dict[str, dict[str, set[str]]]:
+    """Return, by definition, what each name in it stood for."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for entry in sources:
+        name = entry.removesuffix(MEANINGS)
+        if entry.endswith(MEANINGS) and name != ROOTS:
+            names = found.setdefault(name, {})
+            for left, right in _lines(sources, name):
+                if not left.startswith(TURN):
+                    names.setdefault(left, set()).add(right)
+    return found
+
+
+def recorded_turns(sources: Sources) -> dict[str, list[str]]:
+    """Return, by definition, its places among statements whose order matters."""
+    names = [name.removesuffix(MEANINGS) for name in sources if name.endswith(MEANINGS)]
+    turns = {
+        name: [left for left, _ in _lines(sources, name) if left.startswith(TURN)] for name in names
+    }
+    return {name: found for name, found in turns.items() if found}
+
+
+def same_syntax(one: str, other: str) -> bool:
+    """Check whether two texts of a definition differ by nothing that counts."""
+    try:
+        return _syntax(one) == _syntax(other)
+    except SyntaxError:
+        return one == other
+
+
+def _syntax(text: str) -> list[str]:
+    inside = text[:1].isspace()  # a method
+    body = parsed(f"if 1:\n{text}" if inside else text).body
+    return [read(node).written for node in effective(body)]
+
+
+def _pieces(text: str, symbol: str) -> Iterator[tuple[str, str, Reading]]:
+    """Name, text and reading of each definition in a recorded source."""
+    lines = text.split("\n")
+    for node in effective(parsed(text).body):
+        if not isinstance(node, ast.ClassDef):
+            name = ", ".join(bound_names(node)) if isinstance(node, DEFINING) else ""
+            yield name or symbol, "\n".join(lines[slice(*span(node))]), read(node)
+            continue
+        methods = [inner for inner in node.body if isinstance(inner, FUNCTIONS)]
+        inside = {line for method in methods for line in range(*span(method))}
+        rest = [lines[line] for line in range(*span(node)) if line not in inside]
+        shell = copy(node)
+        shell.body = [inner for inner in node.body if inner not in methods]
+        yield node.name, "\n".join(rest), read(shell)
+        for method in methods:
+            written = "\n".join(lines[slice(*span(method))])
+            yield f"{node.name}.{method.name}", written, read(method)
