@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from variorum.config import MODELS
 from variorum.engines.dvc_cache import DvcCache, md5_of, pinned_by
 from variorum.engines.records import put_back
 from variorum.progress import say
@@ -17,7 +16,7 @@ from variorum.result import MANIFEST, StoreError
 from variorum.spec import Ref
 from variorum.store import Store
 
-OWN_FILE = ("download", "normalize", "tokenizer", "encode", *MODELS)
+OWN_FILE = ("download", "normalize", "tokenizer", "encode", "pretrain", "imported", "finetune")
 BUNDLING = ("report", "table")
 BUNDLE = "bundle"
 
