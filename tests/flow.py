@@ -14,10 +14,9 @@ from conftest import MADE, Project, add_micro_experiment, copy_project
 from variorum import runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.engines.workflow import REPORT_FILES
 from variorum.experiments import load_experiment
 from variorum.machine import Machine
-from variorum.placing import place
+from variorum.placing import REPORT_FILES, place
 from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import Ref, Result, Store, sha256_of
 

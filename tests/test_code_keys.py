@@ -38,7 +38,7 @@ from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import arxiv, genius, python_package
 from variorum.errors import VariorumError
 from variorum.experiments import LoadedExperiment, load_experiment, named_experiment
-from variorum.identity.code import OUTSIDE, OUTSIDE_NAME, Code, is_outside
+from variorum.identity.code import OUTSIDE_NAME, Code, is_outside
 from variorum.identity.fingerprint import MEANINGS, fingerprint
 from variorum.identity.modules import LOOSE
 from variorum.identity.recorded import is_definition
@@ -454,8 +454,9 @@ class Bounds:
 @pytest.fixture(scope="module")
 def bounds(ways: list[Way]) -> Bounds:
     compiled = reach.Compiled(PACKAGE)
+    outside = frozenset(filter(is_outside, compiled.modules))
     least, most = (
-        {way: compiled.reached(way.roots, OUTSIDE, annotations=each) for way in ways}
+        {way: compiled.reached(way.roots, outside, annotations=each) for way in ways}
         for each in (False, True)
     )
     return Bounds(least, most)

@@ -26,7 +26,7 @@ FLOORS = (
         "model_config",
         "paces",
     ),
-    ("store", "syntax", "fingerprint", "edits", "machine", "progress", "task"),
+    ("spec", "result", "store", "syntax", "fingerprint", "edits", "machine", "progress", "task"),
     ("corpus", "tokenizer", "model", "generation", "training", "evaluation"),
     ("report",),
     (

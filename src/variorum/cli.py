@@ -366,7 +366,7 @@ def sample(
 ) -> None:
     """Let a model write; the text appears as it is drawn."""
     machine.use_one_thread()
-    from variorum import conversation, library
+    from variorum import library
     from variorum.config import SamplingSettings
     from variorum.experiments import check
 
@@ -384,12 +384,20 @@ def sample(
     }
     settings = check(SamplingSettings, chosen, library.SAMPLING)
     opened = library.open(model, root=find_project(), device=device)
+    _write_or_converse(opened, settings, prompt, use_cache=cache, interactive=interactive)
+
+
+def _write_or_converse(
+    opened: "Opened", settings: Any, prompt: str, *, use_cache: bool, interactive: bool
+) -> None:
+    from variorum import conversation
+
     print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
     _tell_edited(opened, "it writes by the code that is here")
     if interactive:
-        conversation.Conversation(opened, settings, use_cache=cache).run(prompt)
+        conversation.Conversation(opened, settings, use_cache=use_cache).run(prompt)
     else:
-        conversation.write(opened, prompt, settings, use_cache=cache)
+        conversation.write(opened, prompt, settings, use_cache=use_cache)
 
 
 @models.command()

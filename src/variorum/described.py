@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from variorum import components, library, model_config
+from variorum import components, model_config
 from variorum.config import (
     MODELS,
     STAGES,
@@ -24,6 +24,7 @@ from variorum.experiments import LoadedExperiment, load_experiment
 from variorum.model.description import Description, Row, describe_settings
 from variorum.model.files import CONFIG
 from variorum.plan import plan_experiment
+from variorum.references import find
 from variorum.store import Store
 
 UNITS = ("", "k", "M", "G", "T", "P", "E")
@@ -40,7 +41,7 @@ class Training:
 
 def of_result(reference: str | None, root: Path) -> Iterator[str]:
     """The model that a reference names, with the training that made it."""
-    result = library.find(reference, root=root)
+    result = find(reference, root=root)
     if result.ref.stage not in MODELS:
         raise VariorumError(
             f"{result.ref} is no model; name a result of {' or '.join(MODELS)} (`variorum ls`)"

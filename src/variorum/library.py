@@ -20,12 +20,12 @@ from variorum.errors import VariorumError
 from variorum.experiments import check, load_experiment
 from variorum.identity.code_diff import first_difference
 from variorum.machine import Device, computing_on
+from variorum.other_code.current import current_code
 from variorum.plan import Node, plan_experiment
 from variorum.project import find_project
-from variorum.references import References, at
+from variorum.references import find as find
 from variorum.report.adoption import Adoption
-from variorum.runner import current_code
-from variorum.store import Ref, Result, Store, StoreError
+from variorum.store import Ref, Result, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,21 +135,6 @@ def _edited(store: Store, result: Result) -> str | None:
     if upstream is None or not store.exists(upstream):
         return None
     return _edited(store, store.open(upstream))
-
-
-def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:
-    """The result that `reference` names."""
-    named = at(reference) or References(find_project(root)).named(reference)
-    ref = named.one()
-    try:
-        return named.store.open(ref)
-    except StoreError as error:
-        if named.plan is None or ref not in named.plan.nodes or named.store.exists(ref):
-            raise
-        raise VariorumError(
-            f"{named.plan.nodes[ref].label}: {error}. For another model name its experiment, such "
-            "as tiny; `variorum ls` lists what is here"
-        ) from None
 
 
 def runs(*, root: Path | None = None) -> pd.DataFrame:

@@ -152,3 +152,15 @@ def _version(name: str) -> str | None:
         return version(DISTRIBUTIONS.get(name, name))
     except PackageNotFoundError:
         return None
+
+
+def training_slots(granted: int | None) -> int:
+    """How many of the cores that `--cores` grants a training takes.
+
+    It holds as large a share of them as it uses of the cores that are there: with `--cores 4` on
+    two, a second training beside the first would only slow both down. None: a cluster decides.
+    """
+    present = len(os.sched_getaffinity(0))
+    if granted is None or granted <= present:
+        return TRAINING_PROCESSES
+    return min(granted, -(-TRAINING_PROCESSES * granted // present))

@@ -25,6 +25,9 @@ COSTS = "costs.csv"
 CODES_FILE = "codes.csv"
 NUMBERS = "numbers.csv"
 REPORTS = "reports"
+REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
+TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
+"""Those of every table; some have more figures."""
 PLACED = ("report", "table")
 """The stages whose results are put there."""
 

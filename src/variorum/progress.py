@@ -110,3 +110,8 @@ class _Lines:
 def _open(log: Path) -> TextIO:
     log.parent.mkdir(parents=True, exist_ok=True)
     return log.open("w", encoding="utf-8")
+
+
+def say(text: str) -> None:
+    """Print a line to stderr, marked as Variorum's own."""
+    print(f"variorum: {text}", file=sys.stderr)

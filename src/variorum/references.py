@@ -20,7 +20,8 @@ from variorum.errors import VariorumError
 from variorum.experiments import did_you_mean, experiment_names, load_experiment, named_experiment
 from variorum.identity.code import Code
 from variorum.plan import Node, Plan, plan_experiment
-from variorum.store import MANIFEST, Ref, Store
+from variorum.project import find_project
+from variorum.store import MANIFEST, Ref, Result, Store, StoreError
 
 SHOWN = 5
 
@@ -206,6 +207,24 @@ class References:
                 yield plan.nodes, plan
             except VariorumError as fault:
                 faults.append(str(fault))
+
+
+def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:
+    """Open the result that `reference` names, of the project that `root` lies in.
+
+    Raises `VariorumError` if there is no such result, or more than one.
+    """
+    named = at(reference) or References(find_project(root)).named(reference)
+    ref = named.one()
+    try:
+        return named.store.open(ref)
+    except StoreError as error:
+        if named.plan is None or ref not in named.plan.nodes or named.store.exists(ref):
+            raise
+        raise VariorumError(
+            f"{named.plan.nodes[ref].label}: {error}. For another model name its experiment, such "
+            "as tiny; `variorum ls` lists what is here"
+        ) from None
 
 
 def _runs(plan: Plan) -> dict[str, list[Node]]:

@@ -18,16 +18,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import ValidationError
-
 from variorum import machine, sources
 from variorum.atomic import write_atomically
 from variorum.components import PACKAGE
-from variorum.config import STAGES, canonical, chosen_components, restored
+from variorum.config import STAGES
 from variorum.engines.tracking import BUNDLING, OWN_FILE, bundle
 from variorum.errors import Stopped, VariorumError, clear_about_storage
-from variorum.identity.fingerprint import Fingerprint, fingerprint
+from variorum.identity.fingerprint import Fingerprint
 from variorum.machine import Machine
+from variorum.other_code.current import current_code as current_code
 from variorum.other_code.git import running
 from variorum.progress import Progress
 from variorum.store import Ref, Result, Spec, Store, StoreError, readable_json
@@ -187,17 +186,6 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
         **machine.description(),
         **task.run,
     }
-
-
-def current_code(spec: Spec) -> Fingerprint | None:
-    """The code that would run for a spec now; None if the stage or its settings are no more."""
-    try:
-        settings = restored(STAGES[spec.stage], dict(spec.settings))
-    except (KeyError, ValidationError):
-        return None
-    if canonical(settings) != spec.settings:
-        return None
-    return fingerprint(f"variorum.stages.{spec.stage}:run", chosen_components(settings))
 
 
 def _planned_code(spec: Spec) -> Fingerprint:

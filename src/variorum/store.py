@@ -1,4 +1,4 @@
-"""The store: specs, keys, and the results that carry them.
+"""The store: the folders of results, and how one gets into its place.
 
 A result is the folder `results/<stage>/<key>/`: complete and immutable, or absent. A stage works in
 `scratch/<stage>/<key>/`; publishing syncs its output to disk, writes `manifest.json` as the last
@@ -8,206 +8,37 @@ goes through `Store.open`, which refuses what is not whole.
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from variorum.atomic import write_atomically
-from variorum.errors import VariorumError
-
-SCHEMA = 2
-"""Part of every key; raised when the way keys are made changes."""
-
-MANIFEST = "manifest.json"
-RUN = "run.json"
-CODE = "code.json"
-COPY = ".manifest.json"
-"""A second manifest. Snakemake deletes the declared one, before it runs a job that was forced, and
-when a result appeared after it had planned; from the copy the result is whole again."""
-
-VARYING = (RUN, CODE)
-"""Files of a result that may differ between places: no manifest lists them."""
-
-SEAL = "sha256"
-"""In `run.json`: the hashes of itself and `code.json`, so that damage to them is found as well."""
-
-KEY_LENGTH = 12
-
-
-class StoreError(VariorumError):
-    """A result is missing, damaged, or in the way."""
-
-
-@dataclass(frozen=True, order=True)
-class Ref:
-    """The name of a result: `pretrain/3fa9c1d2e4b5`."""
-
-    stage: str
-    key: str
-
-    def __str__(self) -> str:
-        return f"{self.stage}/{self.key}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Ref":
-        """`stage/key` as it is written in specs."""
-        stage, _, key = text.partition("/")
-        return cls(stage, key)
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What one result is made from: settings, upstream results, and the fingerprint of the code.
-
-    libraries: versions by name, where an experiment asks for `strict_libraries`; else empty.
-    """
-
-    stage: str
-    settings: Mapping[str, Any]
-    upstream: Mapping[str, Ref]
-    code: str
-    libraries: Mapping[str, str] = field(default_factory=dict)
-
-    def as_data(self) -> dict[str, Any]:
-        """Plain data, of which the key is the hash."""
-        data = {
-            "schema": SCHEMA,
-            "stage": self.stage,
-            "settings": dict(self.settings),
-            "upstream": {name: str(ref) for name, ref in self.upstream.items()},
-            "code": self.code,
-        }
-        return {**data, "libraries": dict(self.libraries)} if self.libraries else data
-
-    @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> "Spec":
-        """The inverse of `as_data`."""
-        upstream = {name: Ref.parse(ref) for name, ref in data["upstream"].items()}
-        libraries = data.get("libraries", {})
-        return cls(data["stage"], data["settings"], upstream, data["code"], libraries)
-
-    @property
-    def ref(self) -> Ref:
-        """The result that this spec makes."""
-        digest = hashlib.sha256(canonical_json(self.as_data()).encode()).hexdigest()
-        return Ref(self.stage, digest[:KEY_LENGTH])
-
-
-def canonical_json(data: Any) -> str:
-    """JSON that is equal for equal data: sorted names, no spaces, no NaN.
-
-    Raises `TypeError` for anything that JSON does not hold by itself.
-    """
-    _refuse_foreign(data, "$")
-    return json.dumps(
-        data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-
-
-def _refuse_foreign(data: Any, place: str) -> None:
-    if isinstance(data, dict):
-        for name, value in data.items():
-            if type(name) is not str:
-                raise TypeError(f"{place}: the name {name!r} is {type(name).__name__}, not text")
-            _refuse_foreign(value, f"{place}.{name}")
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            _refuse_foreign(value, f"{place}[{index}]")
-    elif data is not None and type(data) not in (str, int, float, bool):
-        raise TypeError(f"{place}: {type(data).__name__} has no canonical form")
-
-
-def readable_json(data: Any) -> str:
-    """JSON for people: sorted names, two spaces, a final newline."""
-    return json.dumps(data, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def sealed(run: Mapping[str, Any], code_sha256: str) -> dict[str, Any]:
-    """The content of `run.json` with its seal: the hash of `code.json`, and of all else in itself.
-
-    A seal that `run` has is replaced.
-    """
-    whole = {**run, SEAL: {CODE: code_sha256}}
-    own = hashlib.sha256(readable_json(whole).encode()).hexdigest()
-    return {**run, SEAL: {CODE: code_sha256, RUN: own}}
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; what a link leads to does not count."""
-    if not path.is_dir() or path.is_symlink():
-        return path.lstat().st_size
-    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
-    return sum(file.lstat().st_size for file in files)
-
-
-@dataclass(frozen=True)
-class Result:
-    """A complete result, open for reading."""
-
-    ref: Ref
-    folder: Path
-    manifest: Mapping[str, Any]
-
-    def file(self, name: str) -> Path:
-        """Path of one of its files; raises `StoreError` if the manifest lists no such file."""
-        if name not in self.manifest["files"]:
-            raise StoreError(
-                f"{self.folder}: the result holds no {name}, only "
-                f"{', '.join(sorted(self.manifest['files']))}"
-            )
-        return self.folder / name
-
-    def json(self, name: str) -> Any:
-        """One of its files, parsed."""
-        return json.loads(self.file(name).read_text(encoding="utf-8"))
-
-    @property
-    def spec(self) -> Spec:
-        """What it was made from."""
-        return Spec.from_data(self.manifest["spec"])
-
-    @property
-    def run(self) -> dict[str, Any]:
-        """Where, when and how long it ran; empty if that was not kept, or is cut off."""
-        return self._varying(RUN)
-
-    @property
-    def code(self) -> dict[str, str]:
-        """The source that it was made by, by definition; empty if not kept, or cut off."""
-        return self._varying(CODE)
-
-    @property
-    def adopted(self) -> Mapping[str, Any] | None:
-        """How an older result came to serve this spec; None for one that was made from it."""
-        return self.manifest.get("adopted")
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of its files."""
-        return sum(entry["bytes"] for entry in self.manifest["files"].values())
-
-    def damaged_file(self) -> str | None:
-        """One of its files that is missing or not, byte for byte, what the manifest lists."""
-        return _damaged_file(self.folder, self.manifest["files"])
-
-    def _varying(self, name: str) -> dict[str, Any]:
-        try:
-            facts = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):  # they may be gone or cut off; no number needs them
-            return {}
-        return facts if isinstance(facts, dict) else {}
+from variorum.result import CODE as CODE
+from variorum.result import COPY as COPY
+from variorum.result import MANIFEST as MANIFEST
+from variorum.result import RUN as RUN
+from variorum.result import SEAL as SEAL
+from variorum.result import VARYING as VARYING
+from variorum.result import Result as Result
+from variorum.result import StoreError as StoreError
+from variorum.result import holds_what_it_lists
+from variorum.result import listed as listed
+from variorum.result import manifest_digest as manifest_digest
+from variorum.result import manifest_of as manifest_of
+from variorum.result import readable_json as readable_json
+from variorum.result import sealed as sealed
+from variorum.result import sha256_of as sha256_of
+from variorum.result import size_of as size_of
+from variorum.spec import KEY_LENGTH as KEY_LENGTH
+from variorum.spec import SCHEMA as SCHEMA
+from variorum.spec import Ref as Ref
+from variorum.spec import Spec as Spec
+from variorum.spec import canonical_json as canonical_json
 
 
 @dataclass(frozen=True)
@@ -362,7 +193,7 @@ class Store:
             return self.exists(ref)
         folder = self.folder(ref)
         content = (folder / COPY).read_bytes()
-        whole = _holds_what_it_lists(folder, content)
+        whole = holds_what_it_lists(folder, content)
         if whole:
             write_atomically(folder / MANIFEST, content)
         return whole
@@ -381,7 +212,7 @@ class Store:
                 (output / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, output / name)
             manifest = output / MANIFEST
-            if not (manifest.is_file() and _holds_what_it_lists(output, manifest.read_bytes())):
+            if not (manifest.is_file() and holds_what_it_lists(output, manifest.read_bytes())):
                 shutil.rmtree(output)
                 raise StoreError(f"the copy of {ref} is damaged")
             self._put_in_place(ref, output)
@@ -412,65 +243,6 @@ class Store:
                 aside = aside.with_name(aside.name + "-")
             aside.parent.mkdir(parents=True, exist_ok=True)
             target.rename(aside)
-
-
-def _holds_what_it_lists(folder: Path, manifest: bytes) -> bool:
-    """Whether every file that a manifest lists lies in a folder, with the same bytes."""
-    try:
-        files = json.loads(manifest)["files"]
-    except (ValueError, KeyError, TypeError):
-        return False
-    return _damaged_file(folder, files) is None
-
-
-def _damaged_file(folder: Path, files: Mapping[str, Any]) -> str | None:
-    for name, entry in files.items():
-        if not (folder / name).is_file() or sha256_of(folder / name) != entry["sha256"]:
-            return name
-    return None
-
-
-def listed(output: Path) -> list[Path]:
-    """The files of a result that its manifest lists: those that every making of it has."""
-    return [
-        path
-        for path in sorted(output.rglob("*"))
-        if path.is_file() and path.name not in (*VARYING, COPY) and path != output / MANIFEST
-    ]
-
-
-def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[str, Any]:
-    """The manifest: the spec, every file that came out, and the manifests of what went in."""
-    files = {
-        path.relative_to(output).as_posix(): {
-            "sha256": sha256_of(path),
-            "bytes": path.stat().st_size,
-        }
-        for path in listed(output)
-    }
-    return {
-        "key": spec.ref.key,
-        "spec": spec.as_data(),
-        "files": files,
-        "inputs": {
-            name: {
-                "result": str(result.ref),
-                "manifest_sha256": manifest_digest(result.manifest),
-                "files": dict(result.manifest["files"]),
-            }
-            for name, result in sorted(inputs.items())
-        },
-    }
-
-
-def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """The SHA-256 by which a result's manifest is noted in what is made from it.
-
-    It leaves out how the result was adopted: one that its spec makes later serves as well. Of one
-    that was not adopted it is the hash of the file.
-    """
-    made = {name: part for name, part in manifest.items() if name != "adopted"}
-    return hashlib.sha256(readable_json(made).encode()).hexdigest()
 
 
 def _sync(path: Path) -> None:

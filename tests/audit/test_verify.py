@@ -23,7 +23,7 @@ from variorum.ablations import load_ablation
 from variorum.audit.checks.choice import Choice, choose
 from variorum.audit.checks.verify import Findings, verify
 from variorum.corpus.sources import python_package
-from variorum.engines import tracking
+from variorum.engines import records, tracking
 from variorum.engines.tracking import BUNDLE
 from variorum.errors import VariorumError
 from variorum.identity.recorded import recorded_digest
@@ -529,7 +529,7 @@ def test_a_record_is_promised_only_where_one_brings_a_spoilt_run_back(root: Path
     carried, own = (spoilt_remedy(root, place) for place in (inner, folder))
     assert carried == own
     assert own.endswith("no number needs them, and nothing here brings back what they said")
-    tracking._record(Store(root))
+    records.record(Store(root))
     assert spoilt_remedy(root, inner) == carried, "none is put back into a report"
     assert spoilt_remedy(root, folder).endswith("put back by the next `snakemake`")
     whole = (folder / RUN).read_bytes()

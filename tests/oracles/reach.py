@@ -1,4 +1,4 @@
-"""What code reaches: the slow twins of `variorum.fingerprint`.
+"""What code reaches: the slow twins of `variorum.identity.fingerprint`.
 
 Two of them, which share nothing with it. `watched` runs code and notes what of a package ran or
 was read: the least that a fingerprint must hold. `Compiled` follows the names that the compiler

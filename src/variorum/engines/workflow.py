@@ -25,8 +25,9 @@ from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import load_experiment
 from variorum.forecasts import pace_lock
 from variorum.machine import TRAINING_PROCESSES
+from variorum.machine import training_slots as training_slots
 from variorum.other_code.trees import Tree, refuse_unfit
-from variorum.placing import is_placed, same
+from variorum.placing import REPORT_FILES, TABLE_FILES, is_placed, same
 from variorum.plan import REPORT, Node, Plan, plan_experiment
 from variorum.runner import hand_over
 from variorum.store import MANIFEST, Ref, Spec, Store, StoreError
@@ -37,22 +38,6 @@ T = TypeVar("T")
 WHOLE_GRAPH = "graph"
 """`--config graph=whole` shows finished results with what they needed, for `--rulegraph` and
 `--report`."""
-
-REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
-TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
-"""Those of every table; some have more figures."""
-
-
-def training_slots(granted: int | None) -> int:
-    """How many of the cores that `--cores` grants a training takes.
-
-    It holds as large a share of them as it uses of the cores that are there: with `--cores 4` on
-    two, a second training beside the first would only slow both down. None: a cluster decides.
-    """
-    present = len(os.sched_getaffinity(0))
-    if granted is None or granted <= present:
-        return TRAINING_PROCESSES
-    return min(granted, -(-TRAINING_PROCESSES * granted // present))
 
 
 def training_processes(wildcards: Any, threads: int) -> int:

@@ -16,7 +16,6 @@ from typing import Any
 
 from variorum.config import STAGES, TRAININGS
 from variorum.engines.tracking import holds
-from variorum.engines.workflow import training_slots
 from variorum.forecasts.estimates import (
     GUESS,
     MADE,
@@ -25,7 +24,7 @@ from variorum.forecasts.estimates import (
     Estimate,
     Estimates,
 )
-from variorum.machine import TRAINING_PROCESSES, Device
+from variorum.machine import TRAINING_PROCESSES, Device, training_slots
 from variorum.paces import CHARACTERS
 from variorum.plan import REPORT, Node
 from variorum.references import Named, References

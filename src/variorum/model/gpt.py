@@ -199,7 +199,8 @@ class GPT(nn.Module):
 
     def trace(self, ids: Tensor) -> dict[str, Tensor]:
         """Everything that is computed on the way from ids (B, T) to logits, by name."""
-        return trace(self, ids)
+        layers = [(block.attn, block.mlp.c_proj) for block in self.blocks()]
+        return trace(self, ids, self.drop, layers)
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Mean cross entropy, in nats a token, of targets (B, T) after ids (B, T)."""

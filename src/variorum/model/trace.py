@@ -7,7 +7,7 @@ Names are those of the modules: `wte`, `h.0.ln_1`, `h.0.attn.c_attn`, ..., `ln_f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,19 @@ from variorum.model.attentions import written_out
 
 if TYPE_CHECKING:
     from variorum.model.attention import Attention
-    from variorum.model.gpt import GPT
 
 
-def trace(model: GPT, ids: Tensor) -> dict[str, Tensor]:
-    """What `model` computes of ids (B, T), without dropout, in the order in which it does.
+def trace(
+    model: nn.Module,
+    ids: Tensor,
+    embedding: nn.Module,
+    layers: Iterable[tuple[Attention, nn.Module]],
+) -> dict[str, Tensor]:
+    """Return what `model` computes of ids (B, T), without dropout, in the order of computing.
 
-    Attention is computed written out, so its weights are those that made the logits here.
+    `embedding` gives what the first block reads; `layers` are the attention of each block and the
+    projection behind its activation. Attention is computed written out, so its weights are those
+    that made the logits here.
     """
     found: dict[str, Tensor] = {"ids": ids}
     training = model.training
@@ -33,12 +39,12 @@ def trace(model: GPT, ids: Tensor) -> dict[str, Tensor]:
         with torch.no_grad(), ExitStack() as stack:
             for name, module in model.named_modules():
                 stack.callback(module.register_forward_hook(_output(found, name)).remove)
-            stack.callback(model.drop.register_forward_hook(_output(found, "embedded")).remove)
-            for layer, block in enumerate(model.blocks()):
+            stack.callback(embedding.register_forward_hook(_output(found, "embedded")).remove)
+            for layer, (attention, projection) in enumerate(layers):
                 name = f"h.{layer}"
-                inner = block.mlp.c_proj.register_forward_pre_hook(_input(found, f"{name}.mlp"))
+                inner = projection.register_forward_pre_hook(_input(found, f"{name}.mlp"))
                 stack.callback(inner.remove)
-                stack.enter_context(_written_out(block.attn, found, f"{name}.attn"))
+                stack.enter_context(_written_out(attention, found, f"{name}.attn"))
             found["logits"] = model(ids)
     finally:
         model.train(training)

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from variorum import runner
 from variorum.config import STAGES, restored
+from variorum.other_code.current import current_code
 from variorum.store import Spec
 
 
@@ -29,7 +29,7 @@ def fit(data: Mapping[str, Any]) -> dict[str, str]:
         name = ".".join(map(str, first["loc"]))
         unknown = first["type"] == "extra_forbidden"
         return {"fault": f"it knows no setting {name}" if unknown else f"{name}: {first['msg']}"}
-    code = runner.current_code(spec)
+    code = current_code(spec)
     return {"code": code.digest} if code else {"fault": "it reads the settings in another way"}
 
 

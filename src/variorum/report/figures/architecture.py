@@ -14,7 +14,6 @@ from matplotlib.patches import Circle
 from variorum.model.description import Row, describe
 from variorum.model.gpt import GPT
 from variorum.model.position_encoding import PositionEncoding
-from variorum.model.trace import trace
 from variorum.report.figures.boxes import (
     SMALL,
     canvas,
@@ -92,7 +91,7 @@ def _shapes(model: GPT) -> dict[str, str]:
     """The shape of everything in a trace of one text, by name; what grows with the text is T."""
     device = model.wte.weight.device
     short, long = (
-        trace(model, torch.zeros(1, length, dtype=torch.long, device=device)) for length in (1, 2)
+        model.trace(torch.zeros(1, length, dtype=torch.long, device=device)) for length in (1, 2)
     )
     return {
         name: " × ".join(

@@ -130,17 +130,7 @@ def embedding_pca(
         if len(shown) > 1:
             _draw_moves(panels[-1], *places)
         panels[0].margins(0.08)
-        handles, kinds = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles,
-            kinds,
-            loc="outside upper left",
-            ncols=len(TOKEN_KINDS),
-            handletextpad=0.1,
-            columnspacing=0.9,
-            markerscale=2,
-            borderpad=0,
-        )
+        _draw_legend(figure, panels[0])
         figure.draw_without_rendering()  # places the axes, which the labels are measured in
         for index, sides in _room_for_labels(panels, places, names, n_labels):
             for axes, coordinates, side in zip(panels, places, sides, strict=True):
@@ -162,6 +152,21 @@ def _draw_tokens(axes: Axes, coordinates: Floats, names: Sequence[str]) -> None:
         if (kinds == kind).any():
             x, y = coordinates[kinds == kind].T
             axes.scatter(x, y, s=9, color=color, alpha=0.65, linewidths=0, label=kind)
+
+
+def _draw_legend(figure: Figure, axes: Axes) -> None:
+    """Draw the kinds of tokens above the panels; `axes` is one of them."""
+    handles, kinds = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        kinds,
+        loc="outside upper left",
+        ncols=len(TOKEN_KINDS),
+        handletextpad=0.1,
+        columnspacing=0.9,
+        markerscale=2,
+        borderpad=0,
+    )
 
 
 def _draw_moves(axes: Axes, before: Floats, after: Floats) -> None:
