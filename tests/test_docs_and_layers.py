@@ -25,6 +25,8 @@ FLOORS = (
         "schemas",
         "model_config",
         "paces",
+        "text_tables",
+        "units",
     ),
     ("store", "syntax", "fingerprint", "edits", "machine", "progress", "task"),
     ("corpus", "tokenizer", "model", "generation", "training", "evaluation"),

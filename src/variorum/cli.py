@@ -182,12 +182,11 @@ def plan(
 ) -> None:
     """Tell what a run would make, how long that takes here, and how much disk it needs."""
     machine.use_one_thread()
-    from variorum.forecasts import forecast
+    from variorum.forecasts.workload import lines, workload
 
-    found = forecast.forecast(
-        find_project(), target, _overrides(config or []), cores=cores, device=device
-    )
-    for line in forecast.lines(found, listed=everything):
+    changes = _overrides(config or [])
+    found = workload(find_project(), target, changes, cores=cores, device=device)
+    for line in lines(found, listed=everything):
         print(line)
 
 

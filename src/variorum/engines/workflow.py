@@ -43,18 +43,6 @@ TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg
 """Those of every table; some have more figures."""
 
 
-def training_slots(granted: int | None) -> int:
-    """How many of the cores that `--cores` grants a training takes.
-
-    It holds as large a share of them as it uses of the cores that are there: with `--cores 4` on
-    two, a second training beside the first would only slow both down. None: a cluster decides.
-    """
-    present = len(os.sched_getaffinity(0))
-    if granted is None or granted <= present:
-        return TRAINING_PROCESSES
-    return min(granted, -(-TRAINING_PROCESSES * granted // present))
-
-
 def training_processes(wildcards: Any, threads: int) -> int:
     """Parameter function: the processes of a training that was given so many slots."""
     return min(threads, TRAINING_PROCESSES)
