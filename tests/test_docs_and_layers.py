@@ -24,7 +24,7 @@ FLOORS = (
         "unicode14",
         "schemas",
         "model_config",
-        "paces",
+        "locks",
         "text_tables",
         "units",
     ),

@@ -13,8 +13,8 @@ from statistics import median
 from typing import Any
 
 from variorum.config import TRAININGS
+from variorum.forecasts.timing import MATTER
 from variorum.machine import Device, processor
-from variorum.paces import MATTER
 from variorum.plan import Node
 from variorum.store import Ref, Result, Spec, Store, StoreError, canonical_json, size_of
 
