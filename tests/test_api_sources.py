@@ -132,7 +132,7 @@ def test_snakemakes_dry_run_says_unlocked_and_asks_nothing(of_papers: Path, pape
     assert "corpus.domain.source: unlocked: config/sources.lock has no entry" in done.stderr
     assert "Traceback" not in done.stderr
     assert not papers.asked
-    assert (of_papers / sources.LOCK).read_text() == sources.HEADER
+    assert (of_papers / sources.LOCK).read_text() == sources.FILE.header
     flow.current(of_papers)
     assert "make_download" in Project(of_papers).snakemake("--dry-run").stdout
     assert len(papers.asked) == 4

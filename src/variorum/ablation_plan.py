@@ -10,6 +10,7 @@ from variorum.components import PACKAGE
 from variorum.config import CODE_AS, KEPT_AS, OF_TOKENS, STAGES, chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError, LoadedExperiment
+from variorum.forecasts.step_times import with_equal_time
 from variorum.identity.code import Code
 from variorum.identity.code_diff import diff, first_difference
 from variorum.other_code import trees
@@ -38,8 +39,9 @@ def plan_ablation(
     The table's inputs are, by run (`rotary/1`), `<run>/model` and its evaluations `<run>/<corpus>`;
     by variant, `<variant>/tokens`, which it was trained on last, and `<variant>/text/<corpus>`.
 
-    With `offline`, a source that has yet to be locked is an error instead of a download.
+    With `offline`, a source or a step time that has yet to be locked is an error.
     """
+    loaded = with_equal_time(loaded, root, offline=offline)
     planning = _Planning(loaded, Planner(root, offline=offline, package=package))
     return planning.plan()
 

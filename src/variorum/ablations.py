@@ -12,7 +12,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from variorum import model_config, paces
 from variorum.config import CODE_AS, KEPT_AS, LAST_STAGE, STAGES, TRAININGS, Ablation
 from variorum.experiments import (
     NOWHERE,
@@ -29,7 +28,6 @@ from variorum.experiments import (
     validated,
     written_at,
 )
-from variorum.paces import Steps
 
 LastStage = Literal["pretrain", "finetune"]
 
@@ -46,10 +44,6 @@ NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 PAGES = "experiments"
 """The folder beside those of tables under `reports/`."""
-
-
-class PaceError(ConfigError):
-    """A budget of time needs a pace that `config/paces.lock` has no entry for."""
 
 
 @dataclass(frozen=True)
@@ -114,28 +108,19 @@ def refuse_name(root: Path, name: str) -> None:
 def load_ablation(root: Path, name: str) -> LoadedAblation:
     """The ablation `config/ablations/<name>.yaml`; it never reads `config/config.yaml`.
 
-    Raises `ConfigError`, and of its kinds `PaceError` where a pace has yet to be measured.
+    With `budget: time` its variants have the baseline's steps: their own are planned. Raises
+    `ConfigError`.
     """
     reading = _reading(root, name)
     variants = {variant.name: variant for variant in reading.variants()}
     return LoadedAblation(name, reading.settings, variants, reading.layers)
 
 
-def steps_to_pace(root: Path, name: str) -> dict[str, Steps]:
-    """The steps whose pace an ablation with a budget of time needs, each kind once.
-
-    By variant, or by `variant@value` where a tuned value makes another kind; the baseline's come
-    first. Empty for any other ablation. Raises `ConfigError`.
-    """
-    reading = _reading(root, name)
-    return dict(reading.steps_to_pace()) if reading.settings.budget == "time" else {}
-
-
 def _reading(root: Path, name: str) -> "_Reading":
     refuse_name(root, name)
     file = file_of(root, "ablations", name)
     layers = read_layers(root, file)
-    return _Reading(root, name, file, layers, validated(Ablation, layers, file))
+    return _Reading(root, file, layers, validated(Ablation, layers, file))
 
 
 @dataclass(frozen=True)
@@ -155,7 +140,6 @@ class _Reading:
     """An ablation while its variants are found."""
 
     root: Path
-    name: str
     file: str
     layers: Layered
     settings: Ablation
@@ -164,26 +148,6 @@ class _Reading:
         asked, baseline = self._asked()
         for each in asked:
             yield self._variant(each, baseline)
-
-    def steps_to_pace(self) -> Iterator[tuple[str, Steps]]:
-        asked, baseline = self._asked()
-        compared = [(self.settings.baseline, baseline, each.last_stage) for each in asked]
-        own = [(name, run, each.last_stage) for each in asked for name, run in self._tried(each)]
-        several = len({each.last_stage for each in asked}) > 1
-        kinds: dict[str, tuple[str, Steps]] = {}
-        for variant, loaded, section in [*compared, *own]:
-            name = f"{variant} {section}" if several else variant
-            steps = self._steps(loaded, section)
-            kinds.setdefault(steps.digest, (name, steps))
-        yield from kinds.values()
-
-    def _tried(self, asked: _Asked) -> Iterator[tuple[str, LoadedExperiment]]:
-        """A variant with its own value of what is tuned, then with each that is tried."""
-        yield asked.name, self._loaded(asked)
-        for setting, values in self._tuned(asked):
-            for value in values:
-                change = self._one(setting, value, ("tune", setting))
-                yield f"{asked.name}@{in_yaml(value)}", self._loaded(asked, change)
 
     def _asked(self) -> tuple[list[_Asked], LoadedExperiment]:
         """What the file says of each variant, and the settings of the baseline."""
@@ -340,7 +304,7 @@ class _Reading:
                 )
 
     def _budget(self, asked: _Asked, own: LoadedExperiment, baseline: LoadedExperiment) -> Layered:
-        """The steps that give a variant as much as the baseline has; nothing without a budget."""
+        """The steps that give a variant as many steps or tokens as the baseline has."""
         if self.settings.budget is None:
             return NOWHERE
         section = asked.last_stage
@@ -352,35 +316,9 @@ class _Reading:
                 f"which follows from `budget` ({where}); drop one of them"
             )
         if self.settings.budget == "time":
-            steps = self._equal_time(asked, own, baseline)
-        else:
-            steps = _equal_steps(self.settings.budget, section, own, baseline)
+            return NOWHERE
+        steps = _equal_steps(self.settings.budget, section, own, baseline)
         return self._one(".".join(place), steps, ("budget",))
-
-    def _equal_time(self, asked: _Asked, own: LoadedExperiment, baseline: LoadedExperiment) -> int:
-        """Steps of a training that takes as long as the baseline's, rounded to whole ones."""
-        section = asked.last_stage
-        steps: int = getattr(baseline.settings, section).max_steps
-        seconds = steps * self._seconds(baseline, section, self.settings.baseline)
-        return max(1, round(seconds / self._seconds(own, section, asked.name)))
-
-    def _seconds(self, loaded: LoadedExperiment, section: LastStage, variant: str) -> float:
-        """How long a step takes, as it is locked."""
-        entry = paces.entries(self.root).get(self._steps(loaded, section).entry_of(self.name))
-        if entry is None:
-            raise PaceError(
-                f"{self.layers.origin(('budget',))}: budget: unlocked: {paces.LOCK} has no pace of "
-                f"variant {variant}; {paces.REMEDY}"
-            )
-        return entry.seconds
-
-    def _steps(self, loaded: LoadedExperiment, section: LastStage) -> Steps:
-        chosen = loaded.settings
-        vocab_size = chosen.tokenizer.vocab_size
-        if chosen.imported is not None:
-            folder = self.root / Path(chosen.imported.path).expanduser()
-            vocab_size = model_config.read(folder / "config.json")[1]
-        return Steps(chosen.model, vocab_size, getattr(chosen, section))
 
 
 def _equal_steps(

@@ -182,12 +182,11 @@ def plan(
 ) -> None:
     """Tell what a run would make, how long that takes here, and how much disk it needs."""
     machine.use_one_thread()
-    from variorum.forecasts import forecast
+    from variorum.forecasts.workload import lines, workload
 
-    found = forecast.forecast(
-        find_project(), target, _overrides(config or []), cores=cores, device=device
-    )
-    for line in forecast.lines(found, listed=everything):
+    changes = _overrides(config or [])
+    found = workload(find_project(), target, changes, cores=cores, device=device)
+    for line in lines(found, listed=everything):
         print(line)
 
 
@@ -596,27 +595,27 @@ def lock(
         ),
     ] = None,
 ) -> None:
-    """Note what addresses and queries without a checksum hold, and paces of budgets of time.
+    """Note what addresses and queries without a checksum hold, and step times of budgets of time.
 
-    They stand in config/sources.lock and config/paces.lock.
+    They stand in config/sources.lock and config/step_times.lock.
     """
     from variorum import sources
     from variorum.ablations import ablation_names
-    from variorum.forecasts import pace_lock
+    from variorum.forecasts import step_times
 
     root = find_project()
     if locked and accept is not None:
         raise VariorumError("--locked changes nothing, and --accept does; give one of them")
     if accept in ablation_names(root):
-        _accept_paces(root, str(accept))
+        _accept_step_times(root, str(accept))
     elif accept is not None:
         _accept_source(root, accept)
     else:
         names = experiments or []
-        if not names:  # first, as ablations cannot be read without them
-            paces = [] if locked else pace_lock.resolve(root)
-            if count := pace_lock.check(root):
-                print(f"{count} paces locked, {len(paces)} of them new")
+        if not names:
+            new = [] if locked else step_times.resolve(root)
+            if count := step_times.check(root):
+                print(f"{count} step times locked, {len(new)} of them new")
         added = [] if locked else sources.resolve(root, names)
         print(f"{sources.check(root, names)} sources locked, {len(added)} of them new")
 
@@ -635,13 +634,12 @@ def _accept_source(root: Path, name: str) -> None:
         )
 
 
-def _accept_paces(root: Path, name: str) -> None:
-    from variorum import paces
-    from variorum.forecasts import pace_lock
+def _accept_step_times(root: Path, name: str) -> None:
+    from variorum.forecasts import step_times
 
-    for variant, (old, new) in pace_lock.accept(root, name).items():
+    for variant, (old, new) in step_times.accept(root, name).items():
         print(f"{variant}\n  was {old} s a step\n  is  {new} s a step")
-    print(f"{paces.LOCK} changed: commit it. Steps and keys of runs change where it does")
+    print(f"{step_times.LOCK} changed: commit it. Steps and keys of runs change where it does")
 
 
 @app.command()

@@ -33,7 +33,6 @@ from variorum.model_config import read as read_model_config
 Place = tuple[str, ...]
 
 CURRENT = "config/config.yaml"
-KEPT = "config/kept.yaml"
 COMMAND_LINE = "command line"
 DEFAULT = "default"
 
@@ -205,11 +204,6 @@ def experiment_names(root: Path) -> list[str]:
     return sorted(file.stem for file in (root / "config/experiments").glob("*.yaml"))
 
 
-def read_kept(root: Path) -> Layered:
-    """What `config/kept.yaml` says, with the place of each line; nothing if there is none."""
-    return read_layers(root, KEPT) if (root / KEPT).is_file() else NOWHERE
-
-
 def provenance(experiment: LoadedExperiment) -> Iterator[tuple[str, Any, str]]:
     """Every setting of the experiment as (dotted name, value, where it was written)."""
     yield from _leaves(experiment.settings, (), experiment.layers)
@@ -335,12 +329,6 @@ def read_value(value: str, said: str) -> Any:
         return YAML(typ="safe").load(value)
     except (YAMLError, *NO_VALUES):
         raise ConfigError(f"{said}: the value is not valid YAML; put text in quotes") from None
-
-
-def quoted(text: str) -> str:
-    """Any text as YAML reads it, which takes JSON's escapes of surrogates for two characters."""
-    quoted = json.dumps(text, ensure_ascii=False)
-    return re.sub("[^ -~]", lambda found: f"\\U{ord(found[0]):08x}", quoted)
 
 
 def in_yaml(value: Any) -> str:

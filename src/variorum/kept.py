@@ -5,52 +5,51 @@ model made by code that is no more stands beside those of today. Under a name li
 each seed, or one of a stage that has no seed.
 """
 
-import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from ruamel.yaml import YAML
-
-from variorum.atomic import write_atomically
 from variorum.errors import VariorumError
-from variorum.experiments import KEPT, ConfigError, Layered, did_you_mean, read_kept
+from variorum.experiments import ConfigError, did_you_mean
+from variorum.locks import LockFile
 from variorum.store import Ref, Result, Store, StoreError
 
-HEADER = (
-    "# Results that `variorum keep` pinned, by name and seed. `variorum gc` leaves them, and an\n"
-    "# ablation may name them: `variants: {before: {kept: NAME}}`. Commit this file.\n"
-)
+KEPT = "config/kept.yaml"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 REF = re.compile(r"[a-z]+/[0-9a-f]{12}")
-
-CHANGES = Ref("kept", "lock")
-"""Held from reading the file to writing it: only one process at a time may change it."""
 
 Kept = dict[str, dict[str, Ref]]
 """By name: the result of each seed, or of a stage that has none."""
 
 
+def _decode(fields: Mapping[str, Any]) -> dict[str, Ref]:
+    if not fields:
+        raise ValueError
+    for part, ref in fields.items():
+        if not (isinstance(ref, str) and REF.fullmatch(ref)):
+            raise ValueError(part)
+    return {part: Ref.parse(ref) for part, ref in fields.items()}
+
+
+def _order(part: str) -> tuple[bool, int, str]:
+    return (False, int(part), "") if part.isdecimal() else (True, 0, part)
+
+
+FILE = LockFile(
+    KEPT,
+    "# Results that `variorum keep` pinned, by name and seed. `variorum gc` leaves them, and an\n"
+    "# ablation may name them: `variants: {before: {kept: NAME}}`. Commit this file.\n",
+    "a seed and its result, as in `1: pretrain/0123456789ab`; `variorum keep` writes such lines",
+    _decode,
+    lambda results: {part: str(results[part]) for part in sorted(results, key=_order)},
+)
+
+
 def entries(root: Path) -> Kept:
-    """Everything that is kept. Raises `ConfigError` for what is no entry."""
-    layers = read_kept(root)
-    found: Kept = {}
-    for name, results in layers.values.items():
-        if not isinstance(results, dict):
-            raise _no_entry(layers, (name,), results)
-        for part, ref in results.items():
-            if not (isinstance(ref, str) and REF.fullmatch(ref)):
-                raise _no_entry(layers, (name, part), ref)
-        found[name] = {part: Ref.parse(ref) for part, ref in results.items()}
-    return found
-
-
-def _no_entry(layers: Layered, place: tuple[str, ...], value: object) -> ConfigError:
-    return ConfigError(
-        f"{layers.origin(place)}: {'.'.join(place)}: {value!r} should be a seed and its result, as "
-        "in `1: pretrain/0123456789ab`; `variorum keep` writes such lines"
-    )
+    """Return everything that is kept. Raises `VariorumError` for what is no entry."""
+    return FILE.read(root)
 
 
 def pins(root: Path) -> dict[str, Ref]:
@@ -73,8 +72,7 @@ def keep(root: Path, name: str, refs: Iterable[Ref]) -> dict[str, Ref]:
     if not NAME.fullmatch(name):
         raise VariorumError(f"{name}: a name has letters, digits, _ and - alone; choose another")
     store = Store(root)
-    with store.locked(CHANGES):
-        kept = entries(root)
+    with FILE.changing(root) as kept:
         own = kept.setdefault(name, {})
         for ref in refs:
             result = store.open(ref)
@@ -86,19 +84,15 @@ def keep(root: Path, name: str, refs: Iterable[Ref]) -> dict[str, Ref]:
                 )
             _refuse_other_kind(store, name, own.values(), result)
             own[part] = ref
-        _write(root, kept)
     return own
 
 
 def drop(root: Path, name: str) -> dict[str, Ref]:
     """Keep a name's results no longer; gives what they were."""
-    with Store(root).locked(CHANGES):
-        kept = entries(root)
+    with FILE.changing(root) as kept:
         if name not in kept:
             raise VariorumError(_unknown(name, kept))
-        dropped = kept.pop(name)
-        _write(root, kept)
-    return dropped
+        return kept.pop(name)
 
 
 def lines(root: Path) -> Iterator[str]:
@@ -141,24 +135,6 @@ def _differ_by_seed(store: Store, one: Ref, other: Ref) -> bool:
     return one_model == other_model or _differ_by_seed(store, one_model, other_model)
 
 
-def _write(root: Path, kept: Kept) -> None:
-    plain = {
-        name: {int(part) if part.isdecimal() else part: str(ref) for part, ref in results.items()}
-        for name, results in sorted(kept.items())
-    }
-    text = io.StringIO()
-    if plain:
-        yaml = YAML()
-        ordered = {name: dict(sorted(parts.items(), key=_order)) for name, parts in plain.items()}
-        yaml.dump(ordered, text)
-    write_atomically(root / KEPT, (HEADER + text.getvalue()).encode())
-
-
-def _order(part: tuple[int | str, str]) -> tuple[bool, int, str]:
-    seed, _ = part
-    return (False, seed, "") if isinstance(seed, int) else (True, 0, seed)
-
-
 # As a variant of an ablation
 
 
@@ -169,13 +145,13 @@ def models(
 
     Raises `ConfigError`, in one line, if one is not kept, is of another stage, or is not here.
     """
-    kept, layers, store = entries(root), read_kept(root), Store(root)
+    kept, places, store = entries(root), FILE.lines(root), Store(root)
     if name not in kept:
         raise ConfigError(f"{where}: {_unknown(name, kept)}")
     found = {}
     for seed in seeds:
         ref = kept[name].get(str(seed))
-        at = layers.origin((name, str(seed)))
+        at = places.get((name, str(seed)), places[(name,)])
         if ref is None:
             raise ConfigError(
                 f"{where}: seed {seed} is not among those kept as {name} "

@@ -58,6 +58,18 @@ class Machine:
     began: float | None = None
 
 
+def training_slots(granted: int | None) -> int:
+    """How many of the cores that `--cores` grants a training takes.
+
+    It holds as large a share of them as it uses of the cores that are there: with `--cores 4` on
+    two, a second training beside the first would only slow both down. None: a cluster decides.
+    """
+    present = len(os.sched_getaffinity(0))
+    if granted is None or granted <= present:
+        return TRAINING_PROCESSES
+    return min(granted, -(-TRAINING_PROCESSES * granted // present))
+
+
 def gpu() -> tuple[Device, str] | None:
     """PyTorch's name of the GPU that is here, and what it is called; None if there is none."""
     import torch
@@ -152,15 +164,3 @@ def _version(name: str) -> str | None:
         return version(DISTRIBUTIONS.get(name, name))
     except PackageNotFoundError:
         return None
-
-
-def training_slots(granted: int | None) -> int:
-    """How many of the cores that `--cores` grants a training takes.
-
-    It holds as large a share of them as it uses of the cores that are there: with `--cores 4` on
-    two, a second training beside the first would only slow both down. None: a cluster decides.
-    """
-    present = len(os.sched_getaffinity(0))
-    if granted is None or granted <= present:
-        return TRAINING_PROCESSES
-    return min(granted, -(-TRAINING_PROCESSES * granted // present))

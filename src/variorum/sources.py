@@ -14,18 +14,14 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
 from variorum import components
 from variorum.ablations import ablation_names, load_ablation
-from variorum.atomic import write_atomically
 from variorum.config import (
     SOURCES,
     ChangingSource,
@@ -42,18 +38,16 @@ from variorum.experiments import (
     experiment_names,
     load_experiment,
     named_experiment,
-    quoted,
 )
+from variorum.locks import LockFile
 from variorum.model.imported import files_of
 from variorum.store import Ref, Store
 
 LOCK = "config/sources.lock"
-HEADER = "# What each source held when it was first used. Keys stand on these; commit this file.\n"
 
 LOCKED = "VARIORUM_LOCKED"
 """Set to 1, no command adds or changes an entry: for CI, and wherever nobody looks."""
 
-_HOLDS_LOCK = Ref("sources", "lock")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,6 +60,24 @@ class Entry:
 
     def __str__(self) -> str:
         return f"{self.sha256} ({self.n_bytes:,} bytes)"
+
+
+def _decode(fields: Mapping[str, Any]) -> Entry:
+    sha256, n_bytes = fields["sha256"], fields["bytes"]
+    if not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        raise ValueError("sha256")
+    if type(n_bytes) is not int or n_bytes < 0:
+        raise ValueError("bytes")
+    return Entry(sha256, n_bytes)
+
+
+FILE = LockFile(
+    LOCK,
+    "# What each source held when it was first used. Keys stand on these; commit this file.\n",
+    "a SHA-256 and a number of bytes",
+    _decode,
+    lambda entry: {"sha256": entry.sha256, "bytes": entry.n_bytes},
+)
 
 
 @dataclass(frozen=True)
@@ -144,22 +156,13 @@ def _locked(source: ChangingSource, root: Path, offline: bool) -> Entry:
 def _add(source: ChangingSource, root: Path) -> Entry:
     """Lock a source, unless another process did so meanwhile."""
     name = source.lock_name
-    with _alone(root):
-        known = entries(root)
-        if name not in known:
-            say(f"locking {name}")
-            known[name] = _held(source, root)
-            _write(root, known)
-            say(f"{LOCK}: {name} = {known[name]}; commit it")
+    with FILE.changing(root, say) as known:
+        if name in known:
+            return known[name]
+        say(f"locking {name}")
+        known[name] = _held(source, root)
+    say(f"{LOCK}: {name} = {known[name]}; commit it")
     return known[name]
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Only one process at a time may change the lock, from reading it to writing it."""
-    waiting = f"waits for another process that changes {LOCK}"
-    with Store(root).locked(_HOLDS_LOCK, lambda: say(waiting)):
-        yield
 
 
 def _held(source: ChangingSource, root: Path) -> Entry:
@@ -173,52 +176,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# The file
-
-
 def entries(root: Path) -> dict[str, Entry]:
-    """What the lock says, by name. Raises `VariorumError` if it is damaged."""
-    path = root / LOCK
-    if not path.is_file():
-        return {}
-    try:
-        return read(path.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        problem = " ".join(str(error.problem).split())
-    except (YAMLError, ValueError, AttributeError, KeyError, TypeError):
-        line, problem = "", "a source has not both its sha256 and its bytes"
-    raise VariorumError(
-        f"{LOCK}{line}: cannot be read ({problem}); restore it with `git checkout -- {LOCK}`, or, "
-        "after a merge, keep the lines of both sides"
-    )
-
-
-def read(text: str) -> dict[str, Entry]:
-    """The entries in the text of a lock file; raises some error if it is none."""
-    found = YAML(typ="safe").load(text) or {}
-    return {str(url): _entry(entry) for url, entry in found.items()}
-
-
-def written(known: dict[str, Entry]) -> str:
-    """The text of the lock file: sorted, so that a new entry is a few new lines to git."""
-    lines = [HEADER]
-    for url, entry in sorted(known.items()):
-        # Quoted as well, because a hash may look like a number.
-        lines += [f"{quoted(url)}:\n", f'  sha256: "{entry.sha256}"\n']
-        lines += [f"  bytes: {entry.n_bytes}\n"]
-    return "".join(lines)
-
-
-def _entry(data: Any) -> Entry:
-    sha256, n_bytes = data["sha256"], data["bytes"]
-    if not _SHA256.fullmatch(sha256) or type(n_bytes) is not int or n_bytes < 0:
-        raise ValueError
-    return Entry(sha256, n_bytes)
-
-
-def _write(root: Path, known: dict[str, Entry]) -> None:
-    write_atomically(root / LOCK, written(known).encode())
+    """Return what the lock says, by name. Raises `VariorumError` if it is damaged."""
+    return FILE.read(root)
 
 
 # The command
@@ -231,7 +191,7 @@ def resolve(root: Path, experiments: Sequence[str] = ()) -> list[str]:
     """
     added = {missing.source.lock_name: missing.source for missing in unlocked(root, experiments)}
     if added:
-        _refuse_if_locked()
+        refuse_if_locked(LOCK)
     faults = []
     for source in added.values():
         try:
@@ -252,14 +212,12 @@ def check(root: Path, experiments: Sequence[str] = ()) -> int:
 
 def accept(name: str, root: Path) -> tuple[Entry, Entry]:
     """Take what a source holds now in place of what is locked; gives the old and the new."""
-    _refuse_if_locked()
-    with _alone(root):
-        known = entries(root)
+    refuse_if_locked(LOCK)
+    with FILE.changing(root, say) as known:
         if name not in known:
             raise VariorumError(_not_locked(name, root, known))
         old = known[name]
         known[name] = _held(_named(name, root), root)
-        _write(root, known)
     return old, known[name]
 
 
@@ -273,9 +231,10 @@ def _named(name: str, root: Path) -> ChangingSource:
     raise VariorumError(f"no configuration file uses {name}, so it cannot be asked again")
 
 
-def _refuse_if_locked() -> None:
+def refuse_if_locked(file: str) -> None:
+    """Raise `VariorumError` if the environment forbids to change a lock file."""
     if is_locked():
-        raise VariorumError(f"{LOCKED} is set, so {LOCK} stays as it is; unset it to change that")
+        raise VariorumError(f"{LOCKED} is set, so {file} stays as it is; unset it to change that")
 
 
 def _not_locked(name: str, root: Path, known: dict[str, Entry]) -> str:

@@ -7,17 +7,17 @@ goes through `Store.open`, which refuses what is not whole.
 """
 
 import errno
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from variorum.atomic import write_atomically
+from variorum.locks import FOLDER, exclusive
 from variorum.result import CODE as CODE
 from variorum.result import COPY as COPY
 from variorum.result import MANIFEST as MANIFEST
@@ -127,23 +127,14 @@ class Store:
         for manifest in sorted(self.root.glob(f"results/{stage or '*'}/*/{MANIFEST}")):
             yield Ref(manifest.parent.parent.name, manifest.parent.name)
 
-    @contextmanager
-    def locked(self, ref: Ref, wait: Any = None) -> Iterator[None]:
+    def locked(
+        self, ref: Ref, wait: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
         """Hold the key: of two processes that want one result, the second waits.
 
-        The lock is the kernel's and goes with the process that holds it. `wait` is called once
-        before waiting.
+        `wait` is called once before waiting.
         """
-        path = self.root / "scratch" / "locks" / f"{ref.stage}-{ref.key}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if wait:
-                    wait()
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return exclusive(self.root / FOLDER / f"{ref.stage}-{ref.key}", wait)
 
     def publish(
         self,

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 import flow
 from conftest import Project, add_micro_experiment, copy_project
 from variorum.engines.tracking import OWN_FILE
-from variorum.sources import LOCK, Entry, written
+from variorum.sources import FILE, LOCK, Entry
 from variorum.store import MANIFEST, sha256_of
 
 REPORT = "results/finetune/report.html"
@@ -64,7 +64,7 @@ def test_a_second_repro_is_up_to_date(again: Project) -> None:
 def test_a_source_that_was_locked_anew_has_snakemake_asked_once(again: Project) -> None:
     made = manifests(again)
     other = {"https://example.org/text.txt": Entry("0" * 64, 3)}
-    (again.root / LOCK).write_text(written(other))
+    (again.root / LOCK).write_text(FILE.text(other))
     assert LOCK in again.run("dvc", "status").stdout
     again.run("dvc", "repro")
     assert "Data and pipelines are up to date" in again.run("dvc", "status").stdout

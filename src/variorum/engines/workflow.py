@@ -5,7 +5,6 @@ which say nothing here, so the input function of a finished result returns nothi
 and times cannot make it run again.
 """
 
-import fcntl
 import os
 import sys
 import time
@@ -17,13 +16,13 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from variorum.ablation_plan import plan_ablation
-from variorum.ablations import LoadedAblation, PaceError, ablation_names, load_ablation
+from variorum.ablations import ablation_names, load_ablation
 from variorum.audit.reasons.explain import reason
 from variorum.audit.reasons.sides import Shelf
 from variorum.engines.tracking import bring_back, put_back, track_what_was_left
 from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import load_experiment
-from variorum.forecasts import pace_lock
+from variorum.locks import Presence
 from variorum.machine import TRAINING_PROCESSES
 from variorum.machine import training_slots as training_slots
 from variorum.other_code.trees import Tree, refuse_unfit
@@ -91,21 +90,11 @@ class Flow:
     def ablation(self, name: str) -> Plan:
         """The plan of one ablation."""
         if name not in self._ablations:
-            loaded = self._loaded(name)
+            loaded = load_ablation(self.root, name)
             plan = plan_ablation(loaded, self.root, offline=self._offline)
             self._refuse_unfit(plan)
             self._ablations[name] = plan
         return self._ablations[name]
-
-    def _loaded(self, name: str) -> LoadedAblation:
-        """The ablation; a pace that its budget needs, and is not locked, is measured now."""
-        try:
-            return load_ablation(self.root, name)
-        except PaceError:
-            if self._offline:
-                raise
-        pace_lock.resolve(self.root, [name])
-        return load_ablation(self.root, name)
 
     def _refuse_unfit(self, plan: Plan) -> None:
         """Raise `VariorumError` if what is missing cannot be made by the code it was planned with.
@@ -257,8 +246,8 @@ class Flow:
         published just before it could note so.
         """
         marks.mkdir(exist_ok=True)
-        self._alive = (marks / "variorum.lock").open("a")  # held until this process ends
-        if not self._is_alone():
+        self._alive = Presence(marks / "variorum.lock")  # held until this process ends
+        if not self._alive.is_alone():
             return
         for lock in (marks / "locks").glob("*.lock"):
             lock.unlink(missing_ok=True)
@@ -271,19 +260,7 @@ class Flow:
         put_back(self.store)
         if not (unfinished or self._offline):  # else the end of this run will do it
             track_what_was_left(self.store)
-        fcntl.flock(self._alive, fcntl.LOCK_SH)
-
-    def _is_alone(self) -> bool:
-        """Whether no other Snakemake runs here; until this one goes on, others then wait for it.
-
-        It asks twice, as `variorum gc` holds the lock for a moment to ask the same.
-        """
-        for _ in range(2):
-            with suppress(BlockingIOError):
-                fcntl.flock(self._alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            fcntl.flock(self._alive, fcntl.LOCK_SH)  # waits for one that is just clearing
-        return False
+        self._alive.share()
 
     def _is_complete(self, mark: Path, folder: Path) -> bool:
         """Whether Snakemake's mark, whose name encodes an output, is of a finished result."""

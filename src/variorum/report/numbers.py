@@ -2,6 +2,8 @@
 
 import math
 
+from variorum import units
+
 MINUS = "−"
 NO_BREAK = "\u00a0"
 THIN = "\u202f"
@@ -37,13 +39,8 @@ def count(value: int) -> str:
 
 
 def size(n_bytes: int) -> str:
-    """Bytes in the decimal unit that fits: `1.25 MB`."""
-    if n_bytes < 1000:
-        return f"{n_bytes}{NO_BREAK}B"
-    rounded = float(f"{n_bytes:.2e}")  # first, since 999 999 is a megabyte to three digits
-    power = min(int(f"{rounded:e}".partition("e")[2]) // 3, 4)
-    digits = f"{rounded / 1000**power:.15g}"
-    return f"{digits}{NO_BREAK}{('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+    """Return bytes in the decimal unit that fits, in one piece: `1.25 MB`."""
+    return units.size(n_bytes).replace(" ", NO_BREAK)
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -59,6 +59,7 @@ from variorum.store import (
     sealed,
     sha256_of,
 )
+from variorum.units import size
 
 SHOWN = 5
 """How many names a line shows before it only counts."""
@@ -100,7 +101,7 @@ class Findings:
             yield f"{self.traced:,} numbers and texts of pages stand where the pages say"
         state = f"{len(self.damage)} damaged" if self.damage else "all as published"
         yield (
-            f"{self.results:,} results, {self.files:,} files, {self.n_bytes / 1e6:,.1f} MB "
+            f"{self.results:,} results, {self.files:,} files, {size(self.n_bytes)} "
             f"in {self.seconds:.1f} s: {state}"
         )
 

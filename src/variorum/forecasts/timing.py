@@ -1,10 +1,12 @@
-"""Times steps of trainings right here, on random tokens, before anything is trained.
+"""Measure how long steps of a training take here, before anything is trained.
 
 The steps are those of `training.loop`, with its processes and its optimizer. They run in a process
-of their own, as trainings do: with one thread, and without loading numerical libraries into the one
-that plans.
+of their own, as trainings do: with one thread, and without loading numerical libraries into the
+process that plans.
 """
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -18,9 +20,22 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from variorum import machine
-from variorum.machine import Device
-from variorum.paces import CHARACTERS, Steps
+from variorum.config import ModelSettings, TrainingSettings, canonical
 from variorum.progress import Progress
+
+MATTER = (
+    "optimizer",
+    "batch_size",
+    "accumulation",
+    "precision",
+    "compile",
+    "shards",
+    "freeze",
+)
+"""Settings of a training that the time of its steps depends on; rates and schedules are none."""
+
+CHARACTERS = 350
+"""Tokens of a vocabulary that the text decides, before it is known: 256 bytes, letters, signs."""
 
 WARM_UP = 2
 """So many steps at the beginning do not count: the first ones take longer."""
@@ -30,7 +45,28 @@ WINDOWS = 64
 
 
 @dataclass(frozen=True)
-class Pace:
+class Steps:
+    """Steps that take equally long; vocab_size: None where the text decides it."""
+
+    model: ModelSettings
+    vocab_size: int | None
+    training: TrainingSettings
+
+    @property
+    def digest(self) -> str:
+        """Return a hash of all that decides how long they take, but the machine."""
+        chosen = canonical(self.training)
+        data = {
+            "model": canonical(self.model),
+            "training": {name: chosen[name] for name in MATTER if name in chosen},
+            "vocab_size": self.vocab_size,
+        }
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Timing:
     """seconds: that a step takes, the median of the rounds' medians.
 
     spread: how much longer the slowest round's was than the fastest's, as a share of that.
@@ -42,34 +78,23 @@ class Pace:
     steps: int
 
 
-def measure(
-    asked: Sequence[Steps],
-    *,
-    seconds: float,
-    rounds: int = 1,
-    processes: int,
-    device: Device = "cpu",
-) -> list[Pace]:
-    """The pace of each of these trainings, timed for so many seconds each.
+def measure(asked: Sequence[Steps], *, seconds: float, rounds: int, processes: int) -> list[Timing]:
+    """Return the timing of each of these trainings on the CPU, each measured for some seconds.
 
     They take turns, `rounds` times, so that what else this machine does slows all of them alike.
     """
-    spawning = get_context("spawn")
-    with ProcessPoolExecutor(1, spawning, machine.use_one_thread) as pool:
-        timing = pool.submit(_measured, list(asked), seconds / rounds, rounds, processes, device)
-        return timing.result()
+    with ProcessPoolExecutor(1, get_context("spawn"), machine.use_one_thread) as pool:
+        return pool.submit(_measured, list(asked), seconds / rounds, rounds, processes).result()
 
 
-def _measured(
-    asked: list[Steps], seconds: float, rounds: int, processes: int, device: Device
-) -> list[Pace]:
-    turns = [[_timed(each, seconds, processes, device) for each in asked] for _ in range(rounds)]
-    return [_pace(own) for own in zip(*turns, strict=True)]
+def _measured(asked: list[Steps], seconds: float, rounds: int, processes: int) -> list[Timing]:
+    turns = [[_timed(each, seconds, processes) for each in asked] for _ in range(rounds)]
+    return [_timing(own) for own in zip(*turns, strict=True)]
 
 
-def _pace(turns: Sequence[list[float]]) -> Pace:
+def _timing(turns: Sequence[list[float]]) -> Timing:
     medians = [median(turn) for turn in turns]
-    return Pace(median(medians), max(medians) / min(medians) - 1, sum(map(len, turns)))
+    return Timing(median(medians), max(medians) / min(medians) - 1, sum(map(len, turns)))
 
 
 class _TimeUp(Exception):  # noqa: N818
@@ -80,12 +105,12 @@ class _Clock(Progress):
     """Notes when each step is done, and ends the training when the time is up."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("pace")
+        super().__init__("step times")
         self.seconds = seconds
         self.done: list[float] = []
 
     def say(self, text: str) -> None:
-        """Nothing: nobody asked for this training."""
+        """Say nothing: nobody asked for this training."""
 
     @contextmanager
     def counting(self, total: int, unit: str, start: int = 0) -> Iterator[None]:
@@ -98,15 +123,15 @@ class _Clock(Progress):
 
     @property
     def steps(self) -> list[float]:
-        """How long each step took, in seconds; of a slow training there may be but one."""
+        """Return how long each step took, in seconds; of a slow training there may be but one."""
         every = [end - begin for begin, end in pairwise(self.done)]
         return every[WARM_UP - 1 :] or every
 
 
-def _timed(steps: Steps, seconds: float, processes: int, device: Device) -> list[float]:
-    """How long steps of a training take that goes on for so many seconds, and at least two steps.
+def _timed(steps: Steps, seconds: float, processes: int) -> list[float]:
+    """Return how long steps of a training take that runs so many seconds, at least two steps.
 
-    It looks at val once, at its beginning, and hardly moves a weight.
+    It validates once, at its beginning, and hardly moves a weight.
     """
     import numpy as np
 
@@ -114,7 +139,6 @@ def _timed(steps: Steps, seconds: float, processes: int, device: Device) -> list
     from variorum.tokenizer.kinds.characters import CharacterTokenizer
     from variorum.training.loop import Data, Host, Training
 
-    machine.use_deterministic_kernels(device)
     length, vocab_size = steps.model.context_length, steps.vocab_size or CHARACTERS
     draws = np.random.default_rng(0).integers(vocab_size, size=WINDOWS * length + 1)
     tokens = draws.astype(np.uint32)
@@ -132,7 +156,7 @@ def _timed(steps: Steps, seconds: float, processes: int, device: Device) -> list
     )
     clock = _Clock(seconds)
     with TemporaryDirectory() as folder, suppress(_TimeUp):
-        host = Host(Path(folder, "state"), processes, math.inf, None, clock, device)
+        host = Host(Path(folder, "state"), processes, math.inf, None, clock, "cpu")
         data = Data(tokens, tokens[: length + 2], tokens, getattr(settings, "replay", 0.0))
         model = GPT(steps.model, vocab_size)
         Training(model, CharacterTokenizer(""), data, settings, 0, host).run()
