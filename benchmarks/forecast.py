@@ -19,9 +19,9 @@ from typing import Annotated
 import typer
 from bookkeeping import REPORT, copy_of_the_project
 
-from variorum.audit.holdings.inventory import size_of
 from variorum.experiments import read_value
 from variorum.forecasts.forecast import Forecast, forecast
+from variorum.store import size_of
 
 RUNS: tuple[dict[str, str], ...] = (
     {},

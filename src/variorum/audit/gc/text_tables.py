@@ -1,0 +1,31 @@
+"""Tables of text, for a terminal or a file."""
+
+from collections.abc import Iterable, Sequence
+
+UNLIMITED = 10_000
+"""Columns of what is no terminal: nothing there is folded or cut."""
+
+
+def table_lines(
+    rows: Iterable[Sequence[str]], header: Sequence[str], right: Iterable[str] = ()
+) -> list[str]:
+    """Return the lines of a table; a terminal's width folds its last column.
+
+    `right` names the columns whose cells end at one line.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in header:
+        table.add_column(name, no_wrap=name != header[-1])
+        if name in right:
+            table.columns[-1].justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = UNLIMITED
+    with console.capture() as captured:
+        console.print(table)
+    return [line.rstrip() for line in captured.get().splitlines()]
