@@ -136,7 +136,9 @@ def test_commands_work_from_a_folder_inside_the_project(
     variorum: Command, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(here / "config/experiments")
-    assert variorum("ls").out.startswith("download/")
+    header, first, *_ = variorum("ls").out.splitlines()
+    assert header.startswith("result ")
+    assert first.startswith("download/")
 
 
 # config, ls, digest, schema
@@ -180,30 +182,35 @@ def test_a_wrong_change_is_one_line(
 
 
 def test_ls_lists_results_with_sizes_and_labels(variorum: Command, here: Path) -> None:
-    *lines, total = variorum("ls").out.splitlines()
-    refs = [line.split()[0] for line in lines if "/" in line.split()[0]]
+    lines = variorum("ls").out.splitlines()
+    refs = [line.split()[0] for line in lines if "/" in line]
     assert sorted(refs) == [str(ref) for ref in Store(here).refs()]
-    assert total.endswith("MB in all")
-    pretrained, of_stage, total = variorum("ls", "pretrain").out.splitlines()
-    assert pretrained.split()[2] == "MB"
-    assert pretrained.endswith(" micro                micro"), "its label, and who needs it"
+    assert lines[-1].startswith("all ")
+    assert lines[-1].endswith("B")
+    header, pretrained, _, _, of_stage, total = variorum("ls", "pretrain").out.splitlines()
+    assert header.split("  ")[-1] == "needed by"
+    assert pretrained.split()[2] in ("kB", "MB")
+    assert pretrained.endswith(" micro  micro"), "its label, and who needs it"
     assert of_stage.split()[:2] == ["pretrain", "1"]
-    assert total.split()[0] == "1"
-    assert [line.split()[0] for line in variorum("ls", "--unneeded").out.splitlines()] == ["0"]
+    assert total.split()[:2] == ["all", "1"]
+    *_, total = variorum("ls", "--unneeded").out.splitlines()
+    assert total.split() == ["all", "0", "0", "B"]
 
 
 def test_ls_goes_on_past_a_damaged_result(
     variorum: Command, micro: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(micro.root)
-    assert variorum("ls").out.split() == ["0", "0.00", "MB", "in", "all"]
+    assert variorum("ls").out.split() == ["stage", "results", "size", "all", "0", "0", "B"]
     node = flow.before(micro.root, flow.current(micro.root), "tokenizer")
     text = Store(micro.root).open(node.upstream["base"].ref)
     text.file("train.jsonl").unlink()
     said = variorum("ls")
     assert said.code == 0
-    assert len(said.out.splitlines()) == 3 + 3, "three results; two stages and the total"
-    assert f"{text.ref}     damaged: results/{text.ref}/train.jsonl is missing" in said.out
+    lines = [line for line in said.out.splitlines() if "/" in line.split("  ")[0]]
+    assert len(lines) == 3
+    (damaged,) = (line for line in lines if line.startswith(str(text.ref)))
+    assert f"  damaged: results/{text.ref}/train.jsonl is missing" in damaged
 
 
 def test_ls_refuses_what_is_no_stage(variorum: Command, here: Path) -> None:

@@ -18,7 +18,7 @@ from variorum import described, library
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.audit.checks import choice, rerun, verify
-from variorum.audit.holdings.answer import ask
+from variorum.audit.gc.needs import needs
 from variorum.audit.reasons import explain
 from variorum.config import ImportedStage, restored
 from variorum.errors import VariorumError
@@ -319,9 +319,9 @@ def test_verify_holds_it_against_its_files(root: Path) -> None:
     assert [note for note in found.notes if "the source of imported/" in note]
 
 
-def test_other_branches_are_asked_with_the_model_at_hand(root: Path) -> None:
-    assert ("models/gpt2", ()) in ask(root).texts
-    assert _ref(root) in ask(root).serves
+def test_gc_needs_it(root: Path) -> None:
+    found = needs(root, lambda ref: ())
+    assert "micro" in found.serves[_ref(root)]
 
 
 def test_why_names_the_bytes_of_the_model(root: Path) -> None:

@@ -15,14 +15,13 @@ from conftest import Project, add_micro_experiment, copy_project
 from variorum import runner
 from variorum.ablation_plan import CODES, DIFFS, plan_ablation
 from variorum.ablations import load_ablation
-from variorum.audit.holdings.branches import answers
-from variorum.audit.holdings.trees import trees as states
 from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError
 from variorum.identity import code_diff
 from variorum.other_code import trees
 from variorum.other_code.comparing import comparison
+from variorum.other_code.git import put_into
 from variorum.plan import Node, Plan
 from variorum.store import Ref, Store
 
@@ -387,12 +386,16 @@ def test_without_git_only_patches_can_be_run(edited: Project) -> None:
     assert of(planned(edited), "other").tree
 
 
-def test_what_begins_at_head_is_no_name_for_another_branch(edited: Project) -> None:
-    inside = edited.root / "scratch/needs/branch"
-    shutil.copytree(edited.root / "config", inside / "config")
-    with pytest.raises(VariorumError, match="begins at what is checked out"):
-        trees.tree(inside, "HEAD~1")
-    assert trees.tree(inside, "main").package.is_relative_to(inside)
+def test_what_git_does_not_have_is_not_put_anywhere(
+    edited: Project, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(VariorumError, match=r"git could not give its files: .*HEAD:nowhere"):
+        put_into(edited.root, "HEAD:nowhere", tmp_path / "nowhere")
+    put_into(edited.root, "HEAD:texts", tmp_path / "texts")
+    texts = flow.files_of(edited.root / "texts")
+    assert texts
+    assert flow.files_of(tmp_path / "texts") == texts
+    assert capfd.readouterr().err == ""
 
 
 def test_code_that_is_no_python_is_told_with_its_line(edited: Project) -> None:
@@ -549,33 +552,11 @@ def test_gc_keeps_what_a_code_variant_needs_and_the_code_that_it_runs(made: Proj
     commit(made)
     stale = made.root / trees.FOLDER / "0123"
     stale.mkdir()
-    done = made.run("variorum", "gc", "--unstored")
+    done = made.run("variorum", "gc", "--force")
     assert "0 results and" in done.stdout
     removed = [line for line in done.stdout.splitlines() if trees.FOLDER in line]
     assert len(removed) == 1, removed
     assert f"{trees.FOLDER}/0123 " in removed[0]
-
-
-def test_another_branch_is_asked_again_when_the_code_that_it_names_has_moved(
-    edited: Project,
-) -> None:
-    on_branch(edited, FUSED, *EDIT)
-    edited.run("git", "checkout", "--quiet", "-b", "asking")
-    ask_for(edited, "edited")
-    commit(edited)
-    before = of(planned(edited), "other").ref
-    edited.run("git", "checkout", "--quiet", "edited")
-
-    def needed() -> set[Ref]:
-        tree = [each for each in states(edited.root) if "asking" in each.names]
-        answer = answers(edited.root, tree)[tree[0].content]
-        assert not answer.faults
-        return set(answer.serves)
-
-    assert before in needed()
-    edit(edited, FUSED, "scale=0.5", "scale=0.25")
-    commit(edited)
-    assert before not in needed(), "what it names stands for other code now"
 
 
 class Training:

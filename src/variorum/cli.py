@@ -194,47 +194,32 @@ def plan(
 def ls(
     stage: Annotated[str | None, typer.Argument(help="Only this stage.")] = None,
     unneeded: Annotated[bool, typer.Option("--unneeded", help="Only what nobody needs.")] = False,
-    all_branches: Annotated[
-        bool, typer.Option("--all-branches", help="Ask other branches and tags, too.")
-    ] = False,
 ) -> None:
     """List the results that are here: reference, size, age, time it took, label, who needs it."""
-    from variorum.audit.holdings import inventory
+    from variorum.audit.gc import inventory
     from variorum.config import STAGES
 
     if stage is not None and stage not in STAGES:
         raise VariorumError(f"{stage}: no such stage; known are {', '.join(STAGES)}")
-    listed = inventory.listing(find_project(), stage, branches=all_branches)
-    for doubt in listed.doubts:
+    rows, doubts = inventory.inventory(find_project(), stage)
+    for doubt in doubts:
         print(f"variorum: {doubt}", file=sys.stderr)
-    rows = [row for row in listed.rows if not (unneeded and row.names)]
-    for row in rows:
-        print(row.line(time.time()))
-    for line in inventory.totals(rows):
+    for line in inventory.lines([r for r in rows if not (unneeded and r.names)], time.time()):
         print(line)
 
 
 @app.command()
 def gc(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
-    unstored: Annotated[
-        bool, typer.Option("--unstored", help="Also remove what DVC has not stored.")
+    force: Annotated[
+        bool, typer.Option("--force", help="Also remove what DVC has not stored.")
     ] = False,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="BRANCH", help="A branch or tag (or a pattern) that does not count."),
-    ] = None,
-    branches: Annotated[bool, typer.Option(help="Whether other branches and tags count.")] = True,
 ) -> None:
-    """Remove results that no experiment and no ablation needs, on any branch, and nobody kept."""
-    from variorum.audit.holdings import removal
+    """Remove results that no plan, no kept name and no other branch or tag needs."""
+    from variorum.audit.gc import removal
 
     root = find_project()
-
-    def plan() -> removal.Removal:
-        return removal.plan(root, unstored=unstored, branches=branches, ignored=ignore or [])
-
-    chosen = plan()
+    chosen = removal.plan(root, force=force)
     for line in chosen.lines(time.time()):
         print(line)
     if not chosen:
@@ -246,7 +231,8 @@ def gc(
         if not typer.confirm("Remove them?"):
             print("nothing was removed")
             return
-        chosen = chosen.agreed(plan())  # somebody may have begun to need them meanwhile
+        # Somebody may have begun to need them meanwhile.
+        chosen = chosen.agreed(removal.plan(root, force=force))
     print(removal.remove(root, chosen).done())
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from variorum.fingerprint import Fingerprint
 
 import flow
 from conftest import Command, Project
 from variorum.forecasts import workload
+from variorum.identity.fingerprint import Fingerprint
 from variorum.plan import Node, Plan
 from variorum.references import References
 from variorum.store import Ref, Spec

@@ -48,13 +48,13 @@ def git(root: Path, *arguments: str, given: str = "", alone: bool = False) -> st
     return done.stdout
 
 
-def put_into(root: Path, tree: str, target: Path, *paths: str) -> None:
-    """Write the files of a tree, or those that `paths` choose, into a new folder.
+def put_into(root: Path, tree: str, target: Path) -> None:
+    """Write the files of a tree into a new folder.
 
     Raises `VariorumError` if git does not have them all.
     """
     target.mkdir(parents=True)
-    command = ["git", "archive", "--format=tar", tree, "--", *paths]
+    command = ["git", "archive", "--format=tar", tree]
     with subprocess.Popen(
         command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as archive:

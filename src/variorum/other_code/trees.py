@@ -150,20 +150,14 @@ def _committed(root: Path, text: str) -> _State:
 
 
 def _top(root: Path, text: str) -> Path:
-    """The repository that the project is, or, where a branch of it is looked at, lies in."""
+    """The repository that the project is."""
     try:
-        top = Path(git(root, "rev-parse", "--show-toplevel").strip())
+        return Path(git(root, "rev-parse", "--show-toplevel").strip())
     except GitError as error:
         raise VariorumError(
             f"'{text}' would be a commit, and there is no git repository here ({error.said}); "
             "name a patch file, or commit the project to git"
         ) from None
-    if RELATIVE.match(text) and top.resolve() != root.resolve():
-        raise VariorumError(
-            f"'{text}' begins at what is checked out, and this is another branch; name a branch, "
-            "a tag or a commit"
-        )
-    return top
 
 
 def _commit(top: Path, text: str) -> str:

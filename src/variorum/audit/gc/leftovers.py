@@ -1,0 +1,98 @@
+"""What running processes make and need, and what dead ones left in scratch."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from variorum.audit.gc.inventory import KEY
+from variorum.audit.gc.needs import Needs
+from variorum.audit.scratch import ADOPTING, ADOPTIONS, RERUNNING, RERUNS
+from variorum.locks import is_held
+from variorum.other_code.trees import FOLDER as CODE_FOLDER
+from variorum.other_code.trees import digest
+from variorum.runner import SPEC
+from variorum.store import Ref, Store, size_of
+
+TRASH = "scratch/trash"
+"""What is being deleted lies here."""
+
+STATES = "state.safetensors*"
+"""What a training that was stopped goes on from."""
+
+WORKPLACES = ((ADOPTIONS, ADOPTING, "adopt"), (RERUNS, RERUNNING, "verify --rerun"))
+"""Folders that commands work in, each with its lock and its command."""
+
+
+# What processes are doing
+
+
+def unfinished(store: Store) -> set[Ref]:
+    """Return the results that were planned to be made and are not."""
+    specs = store.root.glob(f"scratch/*/*/{SPEC}")
+    return {Ref(*path.parts[-3:-1]) for path in specs}
+
+
+def at_work(store: Store) -> set[Ref]:
+    """Return what processes hold the lock of; while a Snakemake runs, also what is unfinished."""
+    locks = (path for path in store.root.glob("scratch/locks/*") if is_held(path))
+    locked = {Ref(*path.name.rpartition("-")[::2]) for path in locks}
+    snakemake_runs = is_held(store.root / ".snakemake/variorum.lock")
+    return locked | (unfinished(store) if snakemake_runs else set())
+
+
+# What is of no use any more
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file or folder in scratch that is of no use any more, and what it is.
+
+    ref: the result that it was to become, or whose turn it was, if it has a lock.
+    """
+
+    path: Path
+    n_bytes: int
+    what: str
+    ref: Ref | None = None
+
+
+def leftovers(
+    store: Store, known: Needs, busy: Collection[Ref], *, force: bool
+) -> Iterator[Leftover]:
+    """Return what can go: nothing that a plan needs or a process uses.
+
+    With `force` also the states of trainings that were stopped, and what lay in results' places.
+    """
+    root, scratch = store.root, store.root / "scratch"
+
+    def leftover(path: Path, what: str, ref: Ref | None = None) -> Leftover:
+        return Leftover(path.relative_to(root), size_of(path), what, ref)
+
+    for folder in sorted(scratch.glob("*/*")):
+        ref = Ref(folder.parent.name, folder.name)
+        is_work = KEY.fullmatch(ref.key) and ref.stage != "aside"
+        needed = ref in known.serves or ref in busy
+        if is_work and not needed and (force or not any(folder.glob(STATES))):
+            yield leftover(folder, _label(folder), ref)
+    for path in sorted(scratch.glob("aside/*/*") if force else ()):
+        yield leftover(path, "lay in the place of a result")
+    for path in sorted((root / TRASH).glob("*")):
+        yield leftover(path, "was being removed")
+    for name, lock, command in WORKPLACES:
+        if (root / name).is_dir() and lock not in busy:
+            yield leftover(root / name, f"left by `variorum {command}`", lock)
+    if not busy:  # else a process may run from there
+        used = {digest(root, text) for text in known.codes}
+        for path in sorted((root / CODE_FOLDER).glob("*")):
+            if path.name not in used:
+                yield leftover(path, "code that no ablation here runs")
+
+
+def _label(folder: Path) -> str:
+    """Return what the unfinished result in a scratch folder is called."""
+    try:
+        label = json.loads((folder / SPEC).read_text(encoding="utf-8"))["label"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "unfinished"
+    return f"{label}, unfinished"

@@ -1,0 +1,123 @@
+"""Who needs which result: the plans here, pins by name, and other references of git.
+
+Each of them also needs all that its results stand on. Nothing is downloaded, and no stage runs.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from variorum import kept
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import ablation_names, load_ablation
+from variorum.audit.gc.commits import has_git, pinned_by_others
+from variorum.errors import VariorumError
+from variorum.experiments import experiment_names, load_experiment, named_experiment
+from variorum.plan import plan_experiment
+from variorum.store import Ref
+
+CURRENT = "current"
+"""Name of the current experiment where `config/config.yaml` changes it."""
+
+REFERENCE = "@"
+"""How the name of a reference of git begins among those who need a result."""
+
+Upstream = Callable[[Ref], Collection[Ref] | None]
+"""What a result was made from; None if that is not known."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Who needs each result, as far as is known.
+
+    serves: names by result: `default` of a plan, `kept: NAME` of a pin, `@feature` of a reference.
+    faults: why needs here are not known: what cannot be planned, what a pinned result stands on.
+    codes: other versions of the code that ablations here run, as they name them.
+    """
+
+    serves: Mapping[Ref, tuple[str, ...]]
+    faults: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+
+
+def needs(root: Path, upstream: Upstream) -> Needs:
+    """Return who needs which result of the project at `root`."""
+    found = _Gathered(root, cache(upstream))
+    found.plans()
+    found.pins()
+    if has_git(root):
+        found.references()
+    serves = {ref: tuple(names) for ref, names in found.names.items()}
+    return Needs(serves, tuple(found.faults), tuple(found.codes))
+
+
+class _Gathered:
+    """Who needs each result, as it is gathered; dictionaries serve as sets that keep order."""
+
+    def __init__(self, root: Path, upstream: Upstream) -> None:
+        self.names: dict[Ref, dict[str, None]] = {}
+        self.faults: dict[str, None] = {}
+        self.codes: dict[str, None] = {}
+        self._root, self._upstream = root, upstream
+
+    def plans(self) -> None:
+        """Add what every experiment, the current settings and every ablation plan."""
+        root = self._root
+        for name in experiment_names(root):
+            with self._faults_noted():
+                loaded = named_experiment(root, name)
+                self._add(name, plan_experiment(loaded, root, offline=True).nodes)
+        with self._faults_noted():
+            current = load_experiment(root)
+            if current.overrides:
+                self._add(CURRENT, plan_experiment(current, root, offline=True).nodes)
+        for name in ablation_names(root):
+            with self._faults_noted():
+                ablation = load_ablation(root, name)
+                codes = (variant.code for variant in ablation.variants.values())
+                self.codes |= {code: None for code in codes if code}
+                self._add(name, plan_ablation(ablation, root, offline=True).nodes)
+
+    def pins(self) -> None:
+        """Add what is pinned by name."""
+        with self._faults_noted():
+            for name, ref in kept.pins(self._root).items():
+                if self._upstream(ref) is None:
+                    self.faults[
+                        f"{ref} is kept as {name} and neither here nor in DVC's cache, so what it "
+                        f"stands on is not known; fetch it with `dvc pull results/{ref}.dvc`, or "
+                        "keep it no longer"
+                    ] = None
+                self._add(f"kept: {name.partition('/')[0]}", closure([ref], self._upstream))
+
+    def references(self) -> None:
+        """Add what other references of git hold `.dvc` files for."""
+        for name, refs in pinned_by_others(self._root).items():
+            self._add(f"{REFERENCE}{name}", closure(refs, self._upstream))
+
+    def _add(self, name: str, refs: Iterable[Ref]) -> None:
+        for ref in refs:
+            self.names.setdefault(ref, {})[name] = None
+
+    @contextmanager
+    def _faults_noted(self) -> Iterator[None]:
+        """Go on where something cannot be planned. What is unlocked has no results yet."""
+        try:
+            yield
+        except VariorumError as error:
+            if ": unlocked: " not in str(error):
+                self.faults |= dict.fromkeys(str(error).splitlines()[:1])
+
+
+def closure(refs: Iterable[Ref], upstream: Upstream) -> frozenset[Ref]:
+    """Return these results and all that they stand on."""
+    found: set[Ref] = set()
+    waiting = list(refs)
+    while waiting:
+        ref = waiting.pop()
+        if ref not in found:
+            found.add(ref)
+            waiting += upstream(ref) or ()
+    return frozenset(found)

@@ -1,0 +1,244 @@
+"""What `variorum gc` would remove, what it leaves alone and why, and the removal itself.
+
+A result goes only if nobody needs it, no running process does, and DVC has stored it; `--force`
+waives the last condition. What is left alone keeps what it stands on. A folder is moved out of the
+way before it is deleted, so that a killed removal leaves whole results or none.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from variorum.audit.gc.commits import has_git
+from variorum.audit.gc.inventory import (
+    KEY,
+    InventoryRow,
+    here,
+    order,
+    row,
+    shortened,
+)
+from variorum.audit.gc.leftovers import TRASH, Leftover, at_work, leftovers, unfinished
+from variorum.audit.gc.needs import REFERENCE, Needs, closure, needs
+from variorum.audit.gc.stored import Vault
+from variorum.components import PACKAGE
+from variorum.errors import VariorumError
+from variorum.store import Ref, Store, size_of
+from variorum.text_tables import table_lines
+from variorum.units import duration, size
+
+FORCE = "--force"
+STANDS_BELOW = "what is left alone stands on it"
+HEADER = ("result", "size", "age", "label", "why")
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What goes and what stays.
+
+    results: results that go, with their `.dvc` files.
+    leftovers: folders of scratch that go.
+    left: results that nobody needs and that stay, each with the reason.
+    n_needed: how many results stay because they are needed.
+    notes: what else there is to say.
+    """
+
+    results: tuple[InventoryRow, ...]
+    leftovers: tuple[Leftover, ...]
+    left: tuple[tuple[InventoryRow, str], ...]
+    n_needed: int
+    notes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.results or self.leftovers)
+
+    def lines(self, now: float) -> Iterator[str]:
+        """Return what people are shown."""
+        yield from self.notes
+        if self.left:
+            yield "left alone, though nobody needs them:"
+            yield from table_lines([_cells(*pair, now) for pair in self.left], HEADER, HEADER[1:3])
+            if any(FORCE in reason for _, reason in self.left):
+                yield (
+                    "(`variorum track`, and a commit of results/*/*.dvc, have DVC store results; "
+                    f"{FORCE} removes them for good)"
+                )
+        if not self:
+            yield (
+                f"nothing to remove: of the results here, {self.n_needed} are needed and "
+                f"{len(self.left)} left alone"
+            )
+            return
+        yield "to be removed, as no plan, no kept name and no other branch or tag needs it:"
+        going = [_cells(row, row.damaged or "", now) for row in self.results]
+        for part in self.leftovers:
+            going.append((str(part.path), size(part.n_bytes), "", part.what, ""))
+        yield from table_lines(going, HEADER, HEADER[1:3])
+        n_bytes = sum(row.n_bytes for row in self.results)
+        n_bytes += sum(part.n_bytes for part in self.leftovers)
+        yield (
+            f"{len(self.results)} results and {len(self.leftovers)} leftovers in scratch to be "
+            f"removed, {size(n_bytes)}; {self.n_needed} results are needed"
+        )
+
+    def done(self) -> str:
+        """Return what to say when it has gone."""
+        said = f"removed {len(self.results)} results and {len(self.leftovers)} leftovers"
+        return f"{said}; commit that their .dvc files are gone" if self.results else said
+
+    def agreed(self, other: "Removal") -> "Removal":
+        """Return what both would remove, described as here."""
+        results, paths = {r.ref for r in other.results}, {p.path for p in other.leftovers}
+        return replace(
+            self,
+            results=tuple(row for row in self.results if row.ref in results),
+            leftovers=tuple(part for part in self.leftovers if part.path in paths),
+        )
+
+
+def _cells(row: InventoryRow, why: str, now: float) -> tuple[str, ...]:
+    return (str(row.ref), size(row.n_bytes), duration(now - row.begun), row.label, why)
+
+
+# Deciding
+
+
+def plan(root: Path, *, force: bool = False) -> Removal:
+    """Return what can go; with `force` also what DVC has not stored.
+
+    Raises `VariorumError` if needs are not known.
+    """
+    _refuse_other_code(root)
+    vault = Vault(root)
+    known = needs(root, vault.upstream)
+    for fault in known.faults:
+        raise VariorumError(f"{fault.rstrip('.')}. Until then, what is needed here is not known")
+    return decide(Store(root), vault, known, force=force)
+
+
+def _refuse_other_code(root: Path) -> None:
+    """Raise `VariorumError` if the package that runs is not the project's: its keys are others."""
+    own = root / "src/variorum"
+    differing = sorted(_files(own) ^ _files(PACKAGE)) if own.is_dir() else []
+    if differing:
+        name, _ = differing[0]
+        raise VariorumError(
+            f"src/variorum/{name} differs from what runs, {PACKAGE / name}, so that keys may; "
+            "use the environment of this project (`make setup` makes one)"
+        )
+
+
+def _files(package: Path) -> set[tuple[str, bytes]]:
+    found = (file for file in package.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return {(file.relative_to(package).as_posix(), file.read_bytes()) for file in found}
+
+
+def decide(store: Store, vault: Vault, known: Needs, *, force: bool) -> Removal:
+    """Sort what is here into what goes and what stays."""
+    making, busy = unfinished(store), closure(at_work(store), vault.upstream)
+
+    def why_not(ref: Ref) -> str | None:
+        if ref in busy:
+            return "a process is making it" if ref in making else "a running process needs it"
+        lack = None if force else vault.lacks(ref)
+        return f"{lack} ({FORCE})" if lack else None
+
+    results = set(here(store))
+    unneeded = (results | _pinned_here(store.root)) - known.serves.keys()
+    reasons = {ref: why for ref in unneeded if (why := why_not(ref))}
+    below = closure(reasons, vault.upstream) & unneeded
+    left = {**dict.fromkeys(below, STANDS_BELOW), **reasons}
+    return Removal(
+        tuple(_row(store, ref) for ref in sorted(unneeded - left.keys(), key=order)),
+        tuple(leftovers(store, known, busy, force=force)),
+        tuple((_row(store, ref), left[ref]) for ref in sorted(left, key=order)),
+        len(results - unneeded),
+        tuple(_notes(store.root, [known.serves[ref] for ref in results - unneeded])),
+    )
+
+
+def _notes(root: Path, needed: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    if not has_git(root):
+        yield "no git repository here: only what this folder plans and keeps by name is needed"
+    alone = [names for names in needed if all(name.startswith(REFERENCE) for name in names)]
+    if alone:
+        others = sorted({name.removeprefix(REFERENCE) for names in alone for name in names})
+        yield (
+            f"{len(alone)} results stay for the .dvc files of {shortened(tuple(others))} alone; a "
+            "branch or tag that is deleted needs nothing any more"
+        )
+
+
+def _row(store: Store, ref: Ref) -> InventoryRow:
+    if store.folder(ref).is_dir():
+        return replace(row(store, ref), n_bytes=size_of(store.folder(ref)))
+    moment = store.pin(ref).stat().st_mtime
+    return InventoryRow(ref, "", 0, moment, None, (), damaged="only its .dvc file is here")
+
+
+def _pinned_here(root: Path) -> set[Ref]:
+    files = root.glob("results/*/*.dvc")
+    return {Ref(file.parent.name, file.stem) for file in files if KEY.fullmatch(file.stem)}
+
+
+# Doing
+
+
+class _BusyError(Exception):
+    """A process took the lock of what was to be removed."""
+
+
+def remove(root: Path, chosen: Removal) -> Removal:
+    """Remove what was chosen, and return what was removed.
+
+    What processes make now stays, with all that it is made from; that is looked up once, as this
+    begins. Raises `VariorumError` if the disk refuses.
+    """
+    store = Store(root)
+    try:
+        (root / TRASH).mkdir(parents=True, exist_ok=True)
+        trash = Path(tempfile.mkdtemp(dir=root / TRASH))
+        # What others stand on goes last, so that whatever remains of a chain is its beginning.
+        upstream = Vault(root).upstream
+        results, stays = [], closure(at_work(store), upstream)
+        for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):
+            paths = (store.folder(row.ref), store.pin(row.ref))
+            if row.ref not in stays and _delete(store, row.ref, paths, trash):
+                results.append(row)
+            else:
+                stays |= closure([row.ref], upstream)
+        parts = [
+            part for part in chosen.leftovers if _delete(store, part.ref, [root / part.path], trash)
+        ]
+        asides = root / "scratch/aside"
+        for folder in (trash, trash.parent, *asides.glob("*"), asides):
+            with suppress(OSError):
+                folder.rmdir()
+    except OSError as error:
+        raise VariorumError(
+            f"{error.filename}: could not be removed ({error.strerror}); every result is whole or "
+            "gone. Put that right and run `variorum gc` again"
+        ) from error
+    return replace(chosen, results=tuple(reversed(results)), leftovers=tuple(parts))
+
+
+def _delete(store: Store, ref: Ref | None, paths: Iterable[Path], trash: Path) -> bool:
+    """Delete files and folders, each as a whole; False while a process holds the lock of `ref`."""
+    with suppress(_BusyError), store.locked(ref, _refuse) if ref else nullcontext():
+        for path in paths:
+            if path.is_file() or path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                moved = path.rename(trash / "-".join(path.relative_to(store.root).parts))
+                shutil.rmtree(moved)
+        return True
+    return False
+
+
+def _refuse() -> None:
+    raise _BusyError

@@ -1,0 +1,107 @@
+"""What DVC has stored of the results, as far as can be seen from here.
+
+A result is stored if some commit holds its `.dvc` file, and every byte lies in DVC's cache or in a
+remote on a disk of this machine. Results that get no `.dvc` file travel inside a report or table,
+and are stored with it.
+"""
+
+import re
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+from variorum.audit.gc.commits import committed_pins, contents, has_git
+from variorum.engines.dvc_cache import DvcCache, Listing, md5_of, pinned
+from variorum.engines.tracking import BUNDLE, BUNDLING, OWN_FILE
+from variorum.runner import handed_over
+from variorum.store import MANIFEST, Ref, Spec, Store, StoreError
+
+CARRIED = re.compile(f"{BUNDLE}/([^/]+)/([^/]+)/{re.escape(MANIFEST)}")
+"""The manifest of a result inside of a report or table."""
+
+TRACKED = (*OWN_FILE, *BUNDLING)
+"""Stages whose results get a `.dvc` file."""
+
+UNCOMMITTED = "no commit holds its .dvc file"
+DIFFERS = "DVC has stored other bytes of it"
+
+
+class Vault:
+    """DVC's copies of the results of the project at `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._store = root, Store(root)
+        self._cache = DvcCache(root, remote=True)
+        self._hashed: dict[str, bool] = {}
+
+    def lacks(self, ref: Ref) -> str | None:
+        """Return why what lies here under `ref` is not stored; None if it is.
+
+        Without files in its folder, its `.dvc` file is all that lies here.
+        """
+        if not any(self._store.folder(ref).glob("*")):
+            committed = {self._contents[name] for name in self._pins.get(ref, ())}
+            return None if self._store.pin(ref).read_bytes() in committed else UNCOMMITTED
+        if ref.stage in TRACKED:
+            whole = (listing for listing in self._listings(ref) if self._is_whole(listing))
+            stored = {listing[MANIFEST] for listing in whole}
+            missing = "its bytes are neither in DVC's cache nor in a remote on this machine"
+        else:
+            stored = self._bundled.get(ref, set())
+            missing = "no report or table that DVC has stored carries it"
+        if not stored:
+            return UNCOMMITTED if ref.stage in TRACKED and ref not in self._pins else missing
+        return None if md5_of(self._store.folder(ref) / MANIFEST) in stored else DIFFERS
+
+    def upstream(self, ref: Ref) -> list[Ref] | None:
+        """Return what a result is made from, as its manifest or plan tells; None without one."""
+        with suppress(StoreError):
+            return list(self._store.glance(ref).spec.upstream.values())
+        with suppress(StoreError):
+            return list(handed_over(self._store, ref).spec.upstream.values())
+        for listing in self._listings(ref):
+            manifest = self._cache.json(listing.get(MANIFEST, ""))
+            if isinstance(manifest, dict):
+                return list(Spec.from_data(manifest["spec"]).upstream.values())
+        return None
+
+    @cached_property
+    def _bundled(self) -> dict[Ref, set[str]]:
+        """MD5 of the manifests that travel inside of stored reports and tables."""
+        found: dict[Ref, set[str]] = {}
+        for ref in self._pins:
+            if ref.stage in BUNDLING:
+                for listing in filter(self._is_whole, self._listings(ref)):
+                    for name, md5 in listing.items():
+                        if match := CARRIED.fullmatch(name):
+                            found.setdefault(Ref(*match.groups()), set()).add(md5)
+        return found
+
+    def _listings(self, ref: Ref) -> list[Listing]:
+        """Return every folder that a committed `.dvc` file pins as this result, if DVC lists it."""
+        pins = (self._contents[name] for name in sorted(self._pins.get(ref, ())))
+        md5s = (pinned(content.decode(errors="replace"), ref.key) for content in pins)
+        listings = (self._cache.listing(md5) for md5 in md5s if md5)
+        return [listing for listing in listings if listing is not None]
+
+    @cached_property
+    def _pins(self) -> dict[Ref, set[str]]:
+        """The git objects of committed `.dvc` files, by result."""
+        return committed_pins(self._root) if has_git(self._root) else {}
+
+    @cached_property
+    def _contents(self) -> dict[str, bytes]:
+        """The `.dvc` files of all commits, by git object."""
+        return contents(self._root, sorted(set().union(*self._pins.values())))
+
+    def _is_whole(self, listing: Listing) -> bool:
+        """Check whether DVC has every file that the manifest lists, each of them undamaged."""
+        manifest = self._cache.json(listing.get(MANIFEST, ""))
+        if not isinstance(manifest, dict) or not manifest["files"].keys() <= listing.keys():
+            return False
+        return all(self._has(md5) for md5 in listing.values())
+
+    def _has(self, md5: str) -> bool:
+        if md5 not in self._hashed:
+            self._hashed[md5] = any(md5_of(file) == md5 for file in self._cache.paths(md5))
+        return self._hashed[md5]

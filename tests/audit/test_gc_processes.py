@@ -1,0 +1,168 @@
+"""What goes while other processes work: never what they make or need."""
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import made_up
+import pytest
+from gc_shelf import going, held, left, lock_of, only, there
+
+import flow
+from variorum import runner
+from variorum.audit.gc import removal
+from variorum.audit.gc.needs import Needs
+from variorum.plan import Plan
+from variorum.store import Ref, Store
+
+pytest_plugins = ("gc_fixtures",)
+
+
+def test_what_a_process_is_making_stays_with_all_below(
+    root: Path, needed: Plan, wide: Plan
+) -> None:
+    store = Store(root)
+    (finetune,) = wide.of_stage("finetune")
+    shutil.rmtree(store.folder(finetune.ref))
+    (root / f"results/{finetune.ref}.dvc").unlink()
+    runner.hand_over(store, finetune.spec, finetune.label)
+    with held(lock_of(root, finetune.ref)):
+        plan = removal.plan(root, force=True)
+        (pretrain,) = wide.of_stage("pretrain")
+        assert left(plan) == {pretrain.ref: "a running process needs it"}
+        assert not plan.leftovers
+    plan = removal.plan(root, force=True)
+    assert going(plan) == only(wide, needed) - {finetune.ref}
+    assert [part.ref for part in plan.leftovers] == [finetune.ref]
+    assert plan.leftovers[0].what == "micro, unfinished"
+    removal.remove(root, plan)
+    assert not store.scratch(finetune.ref).exists()
+
+
+def test_while_a_snakemake_runs_all_that_it_planned_stays(
+    root: Path, needed: Plan, wide: Plan
+) -> None:
+    made_up.change(root, model="{n_embd: 32}", seed=2)
+    asked = flow.current(root)
+    made_up.change(root)
+    for node in asked:
+        if not Store(root).exists(node.ref):
+            runner.hand_over(Store(root), node.spec, node.label)
+    made_up.make(root, asked.of_stage("pretrain"))
+    with held(root / ".snakemake/variorum.lock", "shared"):
+        plan = removal.plan(root, force=True)
+        assert left(plan).keys() == {node.ref for node in asked.of_stage("pretrain")}
+        assert not plan.leftovers
+    assert len(removal.plan(root, force=True).leftovers) == len(only(asked, needed)) - 1
+
+
+def test_a_result_that_a_process_takes_meanwhile_stays(
+    root: Path, needed: Plan, wide: Plan
+) -> None:
+    plan = removal.plan(root)
+    ref = wide.of_stage("pretrain")[0].ref
+    with held(lock_of(root, ref)):
+        removed = removal.remove(root, plan)
+    assert going(removed) == only(wide, needed) - {ref}
+    assert there(root) == set(needed.nodes) | {ref}
+    assert (root / f"results/{ref}.dvc").exists()
+
+
+def test_what_stands_below_a_result_that_a_process_takes_meanwhile_stays(
+    root: Path, needed: Plan, wide: Plan
+) -> None:
+    store, plan = Store(root), removal.plan(root)
+    (pretrain,), (finetune,) = wide.of_stage("pretrain"), wide.of_stage("finetune")
+    with held(lock_of(root, finetune.ref)):
+        removed = removal.remove(root, plan)
+    assert going(removed) == only(wide, needed) - {finetune.ref, pretrain.ref}
+    shutil.rmtree(store.folder(finetune.ref))
+    runner.hand_over(store, finetune.spec, finetune.label)
+    plan = removal.plan(root)
+    assert going(plan) == {finetune.ref, pretrain.ref}
+    with held(lock_of(root, finetune.ref)):
+        assert not going(removal.remove(root, plan)), "it is being made from what was to go"
+    assert going(removal.remove(root, plan)) == {finetune.ref, pretrain.ref}
+
+
+def test_what_stands_below_stays_though_the_process_came_after_the_look_at_locks(
+    root: Path, needed: Plan, wide: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = removal.plan(root)
+    (pretrain,), (finetune,) = wide.of_stage("pretrain"), wide.of_stage("finetune")
+    monkeypatch.setattr(removal, "at_work", lambda store: set())
+    with held(lock_of(root, finetune.ref)):
+        removed = removal.remove(root, plan)
+    assert going(removed) == only(wide, needed) - {finetune.ref, pretrain.ref}
+
+
+def test_what_a_new_result_is_being_made_from_stays(root: Path, needed: Plan, wide: Plan) -> None:
+    store, plan = Store(root), removal.plan(root)
+    (pretrain,), (finetune,) = wide.of_stage("pretrain"), wide.of_stage("finetune")
+    new = replace(finetune.spec, settings={**finetune.spec.settings, "seed": 77})
+    runner.hand_over(store, new, "planned after the removal was")
+    with held(lock_of(root, new.ref)):
+        removed = removal.remove(root, plan)
+    assert pretrain.ref in going(plan)
+    assert pretrain.ref not in going(removed)
+    assert store.exists(pretrain.ref)
+    with held(root / ".snakemake/variorum.lock", "shared"):
+        assert pretrain.ref not in going(removal.remove(root, plan)), "Snakemake is about to"
+    assert pretrain.ref in going(removal.remove(root, plan))
+
+
+class FakeVault:
+    """Knows what was made from what, and what is stored."""
+
+    def __init__(self, below: dict[Ref, list[Ref]], stored: set[Ref]) -> None:
+        self.below, self.stored = below, stored
+
+    def upstream(self, ref: Ref) -> list[Ref] | None:
+        """What a result was made from."""
+        return self.below.get(ref)
+
+    def lacks(self, ref: Ref) -> str | None:
+        """Why it is not stored."""
+        return None if ref in self.stored else "not stored"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_nothing_goes_that_is_needed_unstored_in_use_or_below_what_stays(force: bool) -> None:
+    for number in range(40):
+        check_world(Random(number), force=force)
+
+
+def check_world(random: Random, *, force: bool) -> None:
+    """Make up results in random states, and hold what goes against the definition."""
+    refs = [Ref("encode", f"{n:012x}") for n in range(random.randint(2, 6))]
+    below = {ref: random.choices(refs[:n], k=2) if n else [] for n, ref in enumerate(refs)}
+    states = {ref: random.choice(["needed", "stored", "unstored", "busy"]) for ref in refs}
+
+    def above_or_at(state: str) -> set[Ref]:
+        """Results in this state, and what they stand on."""
+        found = {ref for ref in below if states[ref] == state}
+        for ref in reversed(below):
+            found |= set(below[ref]) if ref in found else set()
+        return found
+
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        store = Store(Path(folder))
+        for ref in below:
+            store.folder(ref).mkdir(parents=True)
+            (store.folder(ref) / "file").touch()
+            if states[ref] == "busy":
+                stack.enter_context(store.locked(ref))
+        known = Needs(dict.fromkeys(above_or_at("needed"), ("somebody",)))
+        vault = FakeVault(below, {ref for ref in below if states[ref] != "unstored"})
+        plan = removal.decide(store, vault, known, force=force)  # type: ignore[arg-type]
+    stays = above_or_at("needed") | above_or_at("busy")
+    if not force:
+        left_alone = {ref for ref in below if states[ref] == "unstored"} - above_or_at("needed")
+        for ref in reversed(below):
+            left_alone |= set(below[ref]) if ref in left_alone else set()
+        stays |= left_alone
+    assert going(plan) == set(below) - stays
+    assert plan.n_needed == len(above_or_at("needed"))
