@@ -20,8 +20,8 @@ from conftest import MICRO, MICRO_DOMAIN, Project
 from variorum import cli, runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.audit.adoption.adopt import SAME, adopt
-from variorum.audit.checks import traced
+from variorum.audit.adopt.adoption import SAME, adopt
+from variorum.audit.verify import page_trace
 from variorum.errors import Stopped, VariorumError
 from variorum.experiments import load_experiment, named_experiment
 from variorum.plan import Node, Plan, plan_experiment
@@ -308,7 +308,7 @@ def plant_another_model(result: Result) -> None:
 def test_a_training_that_kept_no_state_cannot_be_replayed(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("variorum.audit.adoption.replay.LAST_INTERVAL", "none.safetensors")
+    monkeypatch.setattr("variorum.audit.adopt.replay.LAST_INTERVAL", "none.safetensors")
     package = edit(here, SPLIT)
     message = (
         r"pretrain/\w+ cannot be replayed: its none.safetensors is missing, or this code cannot"
@@ -371,7 +371,7 @@ def test_what_is_adopted_on_a_word_says_so_wherever_it_is_shown(here: Path) -> N
     page = result.file("report.html").read_text()
     assert "On someone’s word" in page
     assert "word: only &lt;names&gt; changed" in page
-    assert not traced.check(Store(here), result.ref).faults
+    assert not page_trace.check(Store(here), result.ref).faults
 
     adopt(here, ["widths"], because="only names", package=package)
     table = run_by_the_edited_code(here, widths(here, package).last).file("table.md").read_text()
@@ -572,9 +572,9 @@ def test_an_edit_during_the_proof_is_noticed(here: Path, monkeypatch: pytest.Mon
     def evidence(*arguments: Any) -> Any:
         edit(here, ("corpus/normalize.py", "print(end='')", "print(end=str())"))
         monkeypatch.undo()
-        return variorum.audit.adoption.replay.evidence(*arguments)  # type: ignore[attr-defined]
+        return variorum.audit.adopt.replay.evidence(*arguments)  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("variorum.audit.adoption.adopt.evidence", evidence)
+    monkeypatch.setattr("variorum.audit.adopt.adoption.evidence", evidence)
     nothing_changes(
         here,
         lambda: adopt(here, package=package),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from variorum.audit.checks.compare import MOST_DETAILS, compare, differences, first_byte, relative
+from variorum.audit.verify.file_diff import MOST_DETAILS, compare, differences, first_byte, relative
 
 
 @pytest.fixture

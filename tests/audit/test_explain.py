@@ -18,7 +18,7 @@ from conftest import ROOT, Edit, Project
 from variorum import cli, machine
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.audit.reasons.differences import (
+from variorum.audit.explain.differences import (
     Edited,
     Meaning,
     Moved,
@@ -27,8 +27,8 @@ from variorum.audit.reasons.differences import (
     _spelled,
     code_differences,
 )
-from variorum.audit.reasons.explain import reason, why
-from variorum.audit.reasons.sides import Likeness, Shelf, Side
+from variorum.audit.explain.operands import Likeness, Shelf, Side
+from variorum.audit.explain.why import reason, why
 from variorum.components import PACKAGE
 from variorum.errors import VariorumError
 from variorum.plan import Node, Plan
@@ -611,7 +611,7 @@ def test_many_results_are_explained_with_each_manifest_and_each_pair_of_codes_re
 def test_the_command_answers_without_a_numerical_library(root: Path) -> None:
     write(root, model="{n_layer: 2}")
     code = (
-        "import sys; from pathlib import Path; from variorum.audit.reasons.explain import why\n"
+        "import sys; from pathlib import Path; from variorum.audit.explain.why import why\n"
         "print(*why(Path(sys.argv[1])).lines(), sep='\\n')\n"
         "heavy = {'torch', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -26,10 +26,10 @@ from conftest import Project
 from variorum import cli, kept, runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.audit.adoption import adopt
-from variorum.audit.checks import rerun
+from variorum.audit.adopt import adoption as adopt
 from variorum.audit.holdings import inventory, removal
 from variorum.audit.holdings.needs import Needs
+from variorum.audit.verify import rerun
 from variorum.engines import tracking
 from variorum.engines.dvc_cache import DvcCache
 from variorum.errors import Stopped, VariorumError

@@ -17,10 +17,10 @@ import torch
 import flow
 from conftest import Edit, Project
 from variorum import cli
-from variorum.audit.checks import rules
-from variorum.audit.checks.choice import choose
-from variorum.audit.checks.rerun import Refused, Rerun, rerun_all, summary
-from variorum.audit.checks.rules import LOSS_TOLERANCE, NUMBER_TOLERANCE
+from variorum.audit.verify import tolerances
+from variorum.audit.verify.rerun import Refused, Rerun, rerun_all, summary
+from variorum.audit.verify.selection import choose
+from variorum.audit.verify.tolerances import LOSS_TOLERANCE, NUMBER_TOLERANCE
 from variorum.engines.tracking import BUNDLE
 from variorum.errors import Stopped, VariorumError
 from variorum.evaluation.bits import Scores
@@ -514,14 +514,14 @@ def test_what_only_looks_like_a_fraction_has_to_be_the_same(
 ) -> None:
     for name, text in (("old", old), ("new", new)):
         (tmp_path / name).write_text(text)
-    assert rules._is_like(tmp_path / "old", tmp_path / "old")
-    assert not rules._is_like(tmp_path / "old", tmp_path / "new")
+    assert tolerances._is_like(tmp_path / "old", tmp_path / "old")
+    assert not tolerances._is_like(tmp_path / "old", tmp_path / "new")
 
 
 def test_fractions_that_agree_are_alike(tmp_path: Path) -> None:
     for name, text in (("old", "a 1.2345 b 3.0e-05, 7."), ("new", "a 1.2346 b 3.0e-05, 7.")):
         (tmp_path / name).write_text(text)
-    assert rules._is_like(tmp_path / "old", tmp_path / "new")
+    assert tolerances._is_like(tmp_path / "old", tmp_path / "new")
 
 
 # The command

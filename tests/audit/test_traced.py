@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 import flow
 import peers
 from conftest import Project, Record, add_micro_experiment, copy_project
-from variorum.audit.checks.choice import Choice
-from variorum.audit.checks.traced import Traces, check
-from variorum.audit.checks.verify import Findings, verify
+from variorum.audit.verify.integrity import Findings, verify
+from variorum.audit.verify.page_trace import Traces, check
+from variorum.audit.verify.selection import Choice
 from variorum.progress import Progress
 from variorum.report import traced
 from variorum.report.traced import Traced

@@ -20,8 +20,8 @@ from conftest import Project, Record
 from variorum import cli
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.audit.checks.choice import Choice, choose
-from variorum.audit.checks.verify import Findings, verify
+from variorum.audit.verify.integrity import Findings, verify
+from variorum.audit.verify.selection import Choice, choose
 from variorum.corpus.sources import python_package
 from variorum.engines import tracking
 from variorum.engines.tracking import BUNDLE

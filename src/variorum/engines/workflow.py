@@ -18,8 +18,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import LoadedAblation, PaceError, ablation_names, load_ablation
-from variorum.audit.reasons.explain import reason
-from variorum.audit.reasons.sides import Shelf
+from variorum.audit.explain.operands import Shelf
+from variorum.audit.explain.why import reason
 from variorum.engines.tracking import bring_back, put_back, track_what_was_left
 from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import load_experiment

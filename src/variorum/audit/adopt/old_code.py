@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from variorum.audit.adoption import whole
-from variorum.audit.checks.compare import compare
+from variorum.audit.adopt import whole_experiment as whole
+from variorum.audit.verify.file_diff import compare
 from variorum.config import STAGES, LocalSource, chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment

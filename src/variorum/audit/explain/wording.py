@@ -6,7 +6,7 @@ from difflib import SequenceMatcher, unified_diff
 from itertools import groupby
 from typing import Any
 
-from variorum.audit.reasons.differences import (
+from variorum.audit.explain.differences import (
     NOT_SET,
     Absent,
     Bytes,

@@ -24,10 +24,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from variorum import machine, runner, sources
-from variorum.audit.checks import traced
-from variorum.audit.checks.choice import Choice, holds_anything, with_upstream
-from variorum.audit.checks.manifests import DIGITS, NOT_LISTED, Copy, File, Manifest
-from variorum.audit.checks.platforms import platform_differences
+from variorum.audit.verify import page_trace as traced
+from variorum.audit.verify.manifests import DIGITS, NOT_LISTED, Copy, File, Manifest
+from variorum.audit.verify.platforms import platform_differences
+from variorum.audit.verify.selection import Choice, holds_anything, with_upstream
 from variorum.config import (
     ChangingSource,
     DownloadStage,

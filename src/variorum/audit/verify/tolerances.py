@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.checks.compare import Comparison, relative
+from variorum.audit.verify.file_diff import Comparison, relative
 from variorum.config import TRAININGS
 from variorum.engines.tracking import BUNDLE
 from variorum.store import Result

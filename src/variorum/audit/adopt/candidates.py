@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from variorum.audit.reasons.differences import Bytes, Library, Setting, causes
-from variorum.audit.reasons.sides import Shelf, Side
-from variorum.audit.reasons.words import in_short
+from variorum.audit.explain.differences import Bytes, Library, Setting, causes
+from variorum.audit.explain.operands import Shelf, Side
+from variorum.audit.explain.wording import in_short
 from variorum.engines.tracking import bundled
 from variorum.plan import Node
 from variorum.store import MANIFEST, Ref, Result, Store

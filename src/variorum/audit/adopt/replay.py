@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.checks.compare import LOG, compare
+from variorum.audit.verify.file_diff import LOG, compare
 from variorum.config import TRAININGS
 from variorum.errors import Stopped, VariorumError
 from variorum.machine import Machine

@@ -18,12 +18,12 @@ from typing import Any
 from variorum import runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import ablation_names, load_ablation
-from variorum.audit.checks.choice import Choice, holds_anything
-from variorum.audit.checks.compare import Comparison, compare
-from variorum.audit.checks.platforms import platform_differences
-from variorum.audit.checks.rules import judged
-from variorum.audit.checks.verify import none_of
 from variorum.audit.scratch import RERUNNING, RERUNS
+from variorum.audit.verify.file_diff import Comparison, compare
+from variorum.audit.verify.integrity import none_of
+from variorum.audit.verify.platforms import platform_differences
+from variorum.audit.verify.selection import Choice, holds_anything
+from variorum.audit.verify.tolerances import judged
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.fingerprint import Fingerprint
 from variorum.machine import Machine

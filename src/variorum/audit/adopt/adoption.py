@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from variorum import machine
-from variorum.audit.adoption import old_code
-from variorum.audit.adoption.forerunners import BECAUSE, PROVED, Match, Search
-from variorum.audit.adoption.replay import Evidence, evidence
-from variorum.audit.adoption.whole import PAGES
-from variorum.audit.checks.platforms import platform_differences
+from variorum.audit.adopt import old_code
+from variorum.audit.adopt.candidates import BECAUSE, PROVED, Match, Search
+from variorum.audit.adopt.replay import Evidence, evidence
+from variorum.audit.adopt.whole_experiment import PAGES
 from variorum.audit.scratch import ADOPTING, ADOPTIONS
+from variorum.audit.verify.platforms import platform_differences
 from variorum.components import PACKAGE
 from variorum.config import TRAININGS
 from variorum.engines.tracking import bring_back

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from variorum import components
-from variorum.audit.reasons.sides import Side
+from variorum.audit.explain.operands import Side
 from variorum.config import (
     SOURCES,
     STAGES,

@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.reasons.differences import Cause, causes
-from variorum.audit.reasons.sides import Shelf, Side, nearest
-from variorum.audit.reasons.words import in_brief, in_few, in_lines
+from variorum.audit.explain.differences import Cause, causes
+from variorum.audit.explain.operands import Shelf, Side, nearest
+from variorum.audit.explain.wording import in_brief, in_few, in_lines
 from variorum.components import PACKAGE
 from variorum.engines.tracking import put_back
 from variorum.errors import VariorumError
