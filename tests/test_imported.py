@@ -302,18 +302,18 @@ def test_it_stands_in_the_table_of_models(finished: Project) -> None:
 
 def test_verify_holds_it_against_its_files(root: Path) -> None:
     def verified() -> integrity.Findings:
-        chosen = selection.choose(root, [], everything=False)
+        chosen = selection.select(root, [], everything=False)
         return integrity.verify(chosen, Progress("verify"))
 
     found = verified()
     assert not found.damage
     assert not found.notes or not [note for note in found.notes if "imported" in note]
-    chosen = selection.choose(root, ["imported"], everything=False)
+    chosen = selection.select(root, ["imported"], everything=False)
     (outcome,) = rerun.rerun_all(chosen, Machine())
     assert outcome.passed
     old = _ref(root)
     edit_config(root / "models/gpt2", **NO_DROPOUT)
-    chosen = selection.choose(root, [str(old)], everything=False)
+    chosen = selection.select(root, [str(old)], everything=False)
     found = integrity.verify(chosen, Progress("verify"))
     assert not found.damage
     assert [note for note in found.notes if "the source of imported/" in note]

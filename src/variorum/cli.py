@@ -290,7 +290,7 @@ def verify(
     machine.use_one_thread()
     from variorum.audit.verify import selection
 
-    chosen = selection.choose(find_project(), results or [], everything=everything)
+    chosen = selection.select(find_project(), results or [], everything=everything)
     if again:
         _rerun(chosen, machine.Machine(processes, device=device))
     else:
@@ -467,12 +467,12 @@ def adopt(
         )
     _leave_at_once_on_signals(None)
     machine.use_one_thread()
-    from variorum.audit.adopt import adoption
+    from variorum.audit.adopt import adopting
     from variorum.machine import Machine
 
     _interrupt_on_signals()
     root, here = find_project(), Machine(processes, device=device)
-    for line in adoption.adopt(root, results or [], because=because, here=here).lines():
+    for line in adopting.adopt(root, results or [], because=because, here=here).lines():
         print(line)
 
 

@@ -16,17 +16,17 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-import made_up
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import flow
+import made_up
 from conftest import Project
 from variorum import cli, kept, runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.audit.adopt import adoption as adopt
+from variorum.audit.adopt import adopting as adopt
 from variorum.audit.holdings import inventory, removal
 from variorum.audit.holdings.needs import Needs
 from variorum.audit.verify import rerun

@@ -1,4 +1,4 @@
-"""Finds for planned results that are missing the old ones whose files can serve them.
+"""Find for planned results that are missing the old ones whose files can serve them.
 
 An old result can if it has the same settings and was made from the same bytes: then only the code
 may have made a difference. What its inputs are called does not matter.
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from variorum.audit.explain.differences import Bytes, Library, Setting, causes
-from variorum.audit.explain.operands import Shelf, Side
-from variorum.audit.explain.wording import in_short
+from variorum.audit.explain.operands import Operand, ResultIndex
 from variorum.engines.tracking import bundled
 from variorum.plan import Node
 from variorum.store import MANIFEST, Ref, Result, Store
@@ -33,16 +32,18 @@ class Match:
         return self.node.spec.code == self.old.spec.code
 
 
-class Search:
-    """Finds for each node an old result of equal settings that was made from the same bytes."""
+class CandidateSearch:
+    """Finds for each node an old result of equal settings that was made from the same bytes.
+
+    differing: nodes whose own predecessor, by label, has other settings; they are in `reasons` too.
+    """
 
     def __init__(self, store: Store, nodes: Mapping[Ref, Node]) -> None:
         self.store = store
-        self.shelf = Shelf(store)
+        self.index = ResultIndex(store)
         self.matches: dict[Ref, Match] = {}
         self.reasons: dict[Ref, str] = {}
-        self.differing: dict[Ref, str] = {}
-        """Of the reasons, those that the settings of the result's own forerunner are others."""
+        self.differing: list[Ref] = []
         self._files: dict[Ref, Mapping[str, Any] | None] = {}
         self._stages: dict[str, list[Result]] = {}
         self._bundled = bundled(store)
@@ -50,9 +51,9 @@ class Search:
             self._files[node.ref] = self._look(node)
 
     def at_hand(self, ref: Ref) -> Result | None:
-        """The result of that name, in its place or inside of a report that carries it."""
-        if side := self.shelf.finished(ref):
-            return side.result
+        """Return the result of that name, in its place or inside a report that carries it."""
+        if found := self.index.finished(ref):
+            return found.result
         folder = self._bundled.get(ref)
         try:
             manifest = json.loads((folder / MANIFEST).read_text("utf-8")) if folder else None
@@ -61,7 +62,7 @@ class Search:
         return Result(ref, folder, manifest) if folder and manifest else None
 
     def _look(self, node: Node) -> Mapping[str, Any] | None:
-        """The files that serve a node; None, with a reason noted, if there are none."""
+        """Return the files that serve a node; None, with a reason noted, if there are none."""
         if self._is_here(node.ref):
             return dict(self.store.open(node.ref).manifest["files"])
         lacking = [n for n in node.upstream.values() if self._files[n.ref] is None]
@@ -98,7 +99,7 @@ class Search:
         return self._stages[stage]
 
     def _other_bytes(self, node: Node, old: Result) -> str | None:
-        """The first input of an old result that holds other bytes than the node's."""
+        """Name the first input of an old result that holds other bytes than the node's."""
         inputs = old.manifest["inputs"]
         if inputs.keys() != node.upstream.keys():
             return "its inputs are others"
@@ -109,25 +110,20 @@ class Search:
                 return f"it was made from another {name}: {file} differs"
         return None
 
-    def _other_settings(self, node: Node, old: Result) -> str:
-        """How the settings of an old result differ, in a line."""
-        sides = Side(old.spec, self.shelf, None, old), self.shelf.planned(node)
-        told = [
-            in_short(cause.difference)
-            for cause in causes(*sides)
-            if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes, Library))
-        ]
-        return "; ".join(told) or "its settings are others"
-
     def _explain(self, node: Node, fed: list[Result]) -> None:
         """Note why no old result serves a node: what the nearest one lacks."""
         same = [old for old in self._of_stage(node.ref.stage) if _same_settings(node, old)]
-        forerunners = [old for old in fed if old.run.get("label") == node.label]
+        own = [old for old in fed if old.run.get("label") == node.label]
         if fed:
-            old = max(forerunners or fed, key=_age)
-            reason = f"{old.ref} has other settings: {self._other_settings(node, old)}"
-            if forerunners:
-                self.differing[node.ref] = reason
+            old = max(own or fed, key=_age)
+            found = causes(Operand(old.spec, self.index, None, old), self.index.planned(node))
+            told = "; ".join(
+                str(cause.difference)
+                for cause in found
+                if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes, Library))
+            )
+            reason = f"{old.ref} has other settings: {told or 'its settings are others'}"
+            self.differing += [node.ref] if own else []
         elif same:
             old = max(same, key=lambda old: (old.run.get("label") == node.label, _age(old)))
             reason = f"{old.ref} has its settings, but {self._other_bytes(node, old)}"
@@ -142,15 +138,15 @@ def _same_settings(node: Node, old: Result) -> bool:
 
 
 def _age(old: Result) -> tuple[str, str]:
-    """Later ones are greater."""
+    """Return when a result was made or adopted; later ones are greater."""
     adopted = old.run.get("adopted") or {}
     return str(adopted.get("at") or old.run.get("begun", "")), old.ref.key
 
 
 def _preference(node: Node, old: Result) -> tuple[bool, bool, bool, tuple[str, str]]:
-    """Of several old results none that rests on a word, then one that the same code made.
+    """Rank an old result: proved before on a word, then of the same code, then made, then latest.
 
-    Then one that was made rather than adopted, since git is likelier to have its code; the latest.
+    One that was made comes before one that was adopted, as git is likelier to have its code.
     """
     on_word = (old.adopted or {}).get("how") == BECAUSE
     return not on_word, old.spec.code == node.spec.code, old.adopted is None, _age(old)

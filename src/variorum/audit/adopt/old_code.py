@@ -1,4 +1,4 @@
-"""The tiny experiment by the old code and by the new: every file of it must be the same.
+"""Make the tiny experiment by the old code and by the new: every file of it must be the same.
 
 The old code's results are taken from the store if they are there. Else the code is looked for in
 git, newest commit first, and known by its fingerprints; it then runs from a folder of its own, as
@@ -10,22 +10,22 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from variorum.audit.adopt import whole_experiment as whole
+from variorum.audit.adopt import whole_experiment
+from variorum.audit.adopt.whole_experiment import PAGES
+from variorum.audit.scratch import project_beside
 from variorum.audit.verify.file_diff import compare
-from variorum.config import STAGES, LocalSource, chosen_components, restored
+from variorum.config import STAGES, chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment
 from variorum.fingerprint import fingerprint
 from variorum.other_code.git import git, put_into, running
-from variorum.plan import SIDES, Node, plan_experiment
+from variorum.plan import Node, plan_experiment
 from variorum.progress import Progress
-from variorum.sources import LOCK
 from variorum.store import Ref, Result, Spec, Store
 
 EXPERIMENT = "tiny"
@@ -38,76 +38,81 @@ Find = Callable[[Ref], Result | None]
 """Gives the result of that name, wherever it is at hand."""
 
 
-@dataclass(frozen=True)
-class Compared:
-    """The tiny experiment, made by both codes and found equal: how much, and a hash over all."""
+def compare_tiny(
+    store: Store,
+    edited: Iterable[Result],
+    others: Iterable[Result],
+    find: Find,
+    folder: Path,
+    progress: Progress,
+    package: Path,
+) -> str:
+    """Make the tiny experiment by the old code and by `package`, in `folder`, and compare.
 
-    results: int
-    files: int
-    sha256: str
+    `edited` are results whose code is the old one, `others` may be of another version; `find` gives
+    the results that are at hand. Returns the evidence in a line. Raises `VariorumError` that names
+    what differs, or why the old code is unavailable.
+    """
+    codes = _codes(edited, find)
+    known = {each: code for old in others for each, code in _codes([old], find).items()} | codes
+    loaded = named_experiment(store.root, EXPERIMENT)
+    plan = plan_experiment(loaded, store.root, offline=True, package=package)
+    old = _made_before([node for node in plan if node.ref.stage not in PAGES], known, find)
+    packages = {"new": package}
+    if old is None:
+        packages["old"] = _in_git(codes, folder / "code", progress, package)
+    else:
+        progress.say(f"the {EXPERIMENT} experiment by the old code is at hand")
+    made = _made(store.root, packages, folder)
+    return _compared(old or made["old"], made["new"])
 
 
 def components_of(spec: Spec) -> Components | None:
-    """The components that the settings of a spec choose; None if no such stage is known now."""
+    """Return the components that a spec's settings choose; None if its stage is gone."""
     try:
         return tuple(chosen_components(restored(STAGES[spec.stage], dict(spec.settings))))
     except (KeyError, ValueError):
         return None
 
 
-@dataclass(frozen=True)
-class OldCode:
-    """What is known of the old code.
-
-    edited: the fingerprints that it is known by. others: those of stages that may be of another
-    version. find: gives results that are at hand.
-    """
-
-    edited: Codes
-    others: Codes
-    find: Find
-
-    def compared(self, store: Store, folder: Path, progress: Progress, package: Path) -> Compared:
-        """Have the tiny experiment made by the code in `package` and by the old code.
-
-        It works in `folder`. Raises `VariorumError` that names what differs, or why the old code
-        could not be had.
-        """
-        loaded = named_experiment(store.root, EXPERIMENT)
-        plan = plan_experiment(loaded, store.root, offline=True, package=package)
-        nodes = [node for node in plan if node.ref.stage not in whole.PAGES]
-        old = self._made_before(nodes)
-        runs = {"new": package.parent}
-        if old is None:
-            runs["old"] = _in_git(self.edited, folder / "code", progress, package)
-        else:
-            progress.say(f"the {EXPERIMENT} experiment by the old code is at hand")
-        made = _made(store.root, runs, folder, progress)
-        return _held_together(old or made["old"], made["new"])
-
-    def _made_before(self, nodes: list[Node]) -> dict[str, Result] | None:
-        """What the old code made of these nodes, by name; None unless all of it is here."""
-        codes = {**self.others, **self.edited}
-        refs: dict[Ref, Ref] = {}
-        found = {}
-        for node in nodes:
-            code = codes.get((node.ref.stage, components_of(node.spec) or ()))
-            if code is None:
-                return None
-            upstream = {name: refs[needed.ref] for name, needed in node.upstream.items()}
-            refs[node.ref] = replace(node.spec, upstream=upstream, code=code).ref
-            result = self.find(refs[node.ref])
-            if result is None:
-                return None
-            found[f"{node.ref.stage} {node.label}"] = result
-        return found
+def _codes(olds: Iterable[Result], find: Find) -> dict[tuple[str, Components], str]:
+    """Return the code that made these results and all that they are made from."""
+    found: dict[tuple[str, Components], str] = {}
+    waiting, seen = [old.spec for old in olds], set()
+    while waiting:
+        spec = waiting.pop(0)
+        if spec.ref in seen:
+            continue
+        seen.add(spec.ref)
+        parts = components_of(spec)
+        if parts is not None and found.setdefault((spec.stage, parts), spec.code) != spec.code:
+            raise VariorumError(
+                f"the old results of {spec.stage} were made by different versions of the code "
+                "(adopt them one after the other: variorum adopt --prove STAGE)"
+            )
+        waiting += [old.spec for old in map(find, spec.upstream.values()) if old is not None]
+    return found
 
 
-# The old code, out of git
+def _made_before(nodes: Iterable[Node], codes: Codes, find: Find) -> dict[str, Result] | None:
+    """Return what the old code made of these nodes, by name; None unless all of it is here."""
+    refs: dict[Ref, Ref] = {}
+    found = {}
+    for node in nodes:
+        code = codes.get((node.ref.stage, components_of(node.spec) or ()))
+        if code is None:
+            return None
+        upstream = {name: refs[needed.ref] for name, needed in node.upstream.items()}
+        refs[node.ref] = replace(node.spec, upstream=upstream, code=code).ref
+        result = find(refs[node.ref])
+        if result is None:
+            return None
+        found[f"{node.ref.stage} {node.label}"] = result
+    return found
 
 
 def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Path:
-    """The folder that holds `package` as it was when these were its fingerprints."""
+    """Return a copy of `package` as it was when these were its fingerprints."""
     remedy = (
         'commit the code before you edit it, or adopt on your word: `variorum adopt --because "…"`'
     )
@@ -124,7 +129,7 @@ def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Pa
                 put_into(top, f"{commit}:{below}", old)
             if _is_of(old, codes):
                 progress.say(f"the old code is that of commit {commit[:12]}")
-                return old.parent
+                return old
             shutil.rmtree(old.parent)
             progress.step()
     raise VariorumError(
@@ -134,7 +139,7 @@ def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Pa
 
 
 def _is_of(package: Path, codes: Codes) -> bool:
-    """Whether the package has all of these fingerprints."""
+    """Tell whether the package has all of these fingerprints."""
     try:
         return all(
             fingerprint(f"variorum.stages.{stage}:run", parts, package).digest == code
@@ -144,90 +149,41 @@ def _is_of(package: Path, codes: Codes) -> bool:
         return False
 
 
-# Both runs
-
-
-def _made(
-    root: Path, runs: Mapping[str, Path], folder: Path, progress: Progress
-) -> dict[str, dict[str, Result]]:
-    """The experiment as the code in each of these folders makes it, side by side."""
-    processes: dict[str, subprocess.Popen[str]] = {}
-    with ThreadPoolExecutor(len(runs)) as pool:
+def _made(root: Path, packages: Mapping[str, Path], folder: Path) -> dict[str, dict[str, Result]]:
+    """Make the experiment by each of these packages, side by side."""
+    made = {}
+    with ExitStack() as stack:
+        processes: dict[str, subprocess.Popen[str]] = {}
         try:
-            for code, source in runs.items():
-                processes[code] = _started(_project(root, folder / code), source, code)
-            waiting = {
-                code: pool.submit(_finished, process, code, progress)
-                for code, process in processes.items()
-            }
-            made = {code: json.loads(run.result()) for code, run in waiting.items()}
+            for code, package in packages.items():
+                project = project_beside(root, folder / code).root
+                script = str(Path(whole_experiment.__file__))
+                process = subprocess.Popen(
+                    [sys.executable, script, str(project), EXPERIMENT, code],
+                    cwd=project,
+                    env=running(package.parent),
+                    stdout=subprocess.PIPE,
+                    encoding="utf-8",
+                )
+                processes[code] = stack.enter_context(process)
+            for code, process in processes.items():
+                printed, _ = process.communicate()
+                if process.returncode:
+                    raise VariorumError(
+                        f"the {EXPERIMENT} experiment cannot be run by the {code} code, so nothing "
+                        f"was adopted: {printed.strip() or 'the reason is above'}"
+                    )
+                refs = {name: Ref.parse(ref) for name, ref in json.loads(printed).items()}
+                store = Store(folder / code)
+                made[code] = {name: store.open(ref) for name, ref in refs.items()}
         finally:
             for process in processes.values():
                 process.kill()
-    return {
-        code: {name: Store(folder / code).open(Ref.parse(ref)) for name, ref in refs.items()}
-        for code, refs in made.items()
-    }
+    return made
 
 
-def _project(root: Path, folder: Path) -> Path:
-    """A project that holds nothing but the experiment and what it reads."""
-    written = f"config/experiments/{EXPERIMENT}.yaml"
-    for name in (written, LOCK):
-        if (root / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, folder / name)
-    (folder / "config/config.yaml").write_text(f"experiment: {EXPERIMENT}\n", encoding="utf-8")
-    for name in _texts(root):
-        if not (folder / name).exists():
-            (folder / name).symlink_to(root / name)
-    return folder
-
-
-def _texts(root: Path) -> Iterator[str]:
-    """Where below `root` the experiment's own text files lie."""
-    corpora = named_experiment(root, EXPERIMENT).settings.corpus
-    for side in SIDES:
-        corpus = getattr(corpora, side)
-        if corpus is not None and isinstance(corpus.source, LocalSource):
-            path = Path(corpus.source.path)
-            if not path.is_absolute():
-                yield path.parts[0]
-
-
-def _started(project: Path, source: Path, code: str) -> "subprocess.Popen[str]":
-    """Begin to run the experiment by the package below `source`."""
-    return subprocess.Popen(
-        [sys.executable, str(Path(whole.__file__)), str(project), EXPERIMENT, code],
-        cwd=project,
-        env=running(source),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-    )
-
-
-def _finished(process: "subprocess.Popen[str]", code: str, progress: Progress) -> str:
-    """Wait for the end of a run and pass on its lines of progress; gives what it printed."""
-    last = "it said nothing"
-    with process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.strip():
-                last = line.strip()
-                progress.say(last)
-        printed = process.stdout.read()
-    if process.returncode:
-        raise VariorumError(
-            f"the {EXPERIMENT} experiment cannot be run by the {code} code, so nothing was "
-            f"adopted: {last}"
-        )
-    return printed
-
-
-def _held_together(old: Mapping[str, Result], new: Mapping[str, Result]) -> Compared:
+def _compared(old: Mapping[str, Result], new: Mapping[str, Result]) -> str:
+    """Return the evidence that both made the same; raises `VariorumError` for what differs."""
     if old.keys() != new.keys():
         raise VariorumError(
             f"the {EXPERIMENT} experiment has other parts by the new code: "
@@ -248,4 +204,7 @@ def _held_together(old: Mapping[str, Result], new: Mapping[str, Result]) -> Comp
         total += found.identical
         for file, entry in sorted(new[name].manifest["files"].items()):
             digest.update(f"{name}/{file} {entry['sha256']}\n".encode())
-    return Compared(len(new), total, digest.hexdigest())
+    return (
+        f"the {EXPERIMENT} experiment by the old code and by this one: {len(new)} results with "
+        f"{total} files are the same, byte for byte (sha256 over all: {digest.hexdigest()})"
+    )

@@ -1,10 +1,10 @@
-"""Does this code make what an old result holds? Part of a training is enough to tell.
+"""Prove that this code makes what an old result holds, by part of a training.
 
 A training is begun anew up to its first look at val, and its end is run again from the state that
 the result keeps: the weights' hashes, the log and every file at the end must be the same. A model
-that was chosen before that end is held against the hash that the log notes of it. Any other stage
-is computed again as a whole. The functions give the evidence, in lines for people, which are equal
-wherever they were found; they raise `DisprovedError` for what differs.
+that was chosen before that end is compared with the hash that the log notes of it. Any other stage
+is computed again as a whole. The functions return the evidence, in lines for people, which are
+equal wherever they were found; they raise `VariorumError` for what differs.
 """
 
 import csv
@@ -37,10 +37,6 @@ class Evidence:
     complete: bool = False
 
 
-class DisprovedError(VariorumError):
-    """The code does not make what an old result holds, or it cannot be told."""
-
-
 def evidence(
     store: Store,
     spec: Spec,
@@ -50,9 +46,9 @@ def evidence(
     here: Machine,
     progress: Progress,
 ) -> Evidence:
-    """Compute `spec` in `folder`, a training only in part, and hold it against an old result.
+    """Compute `spec` in `folder`, a training only in part, and compare with an old result.
 
-    `inputs` are what the old one was made from. Raises `DisprovedError`.
+    `inputs` are what the old one was made from. Raises `VariorumError`.
     """
     again = _Again(store, Task(spec, inputs, store.root, folder, folder, here, progress), old)
     return again.training() if spec.stage in TRAININGS else again.whole()
@@ -84,14 +80,14 @@ class _Again:
         compute(self.store, replace(self.task, output=output, scratch=work, machine=machine))
 
     def _same_files(self, part: str) -> str:
-        """Says that every file of the old result came out the same; raises `DisprovedError`."""
+        """Say that every file of the old result came out the same, or raise `VariorumError`."""
         found = compare(self.old.folder, self.task.scratch / part / "output")
         if not found.is_identical:
             raise self._disproved(found.in_short())
         return f"{found.identical} files are the same, byte for byte"
 
-    def _disproved(self, what: str) -> DisprovedError:
-        return DisprovedError(f"this code does not make what {self.old.ref} holds: {what}")
+    def _disproved(self, what: str) -> VariorumError:
+        return VariorumError(f"this code does not make what {self.old.ref} holds: {what}")
 
     def _first_steps(self, count: int) -> str:
         from variorum.training import state
@@ -117,7 +113,7 @@ class _Again:
     def _same_rows(
         self, found: Iterable[Mapping[str, Any]], kept: Iterable[Mapping[str, Any]], last: int
     ) -> None:
-        """Hold rows by step against those of the old result up to step `last`."""
+        """Compare rows by step with the rows of the old result up to step `last`."""
         new = {int(row["step"]): row for row in found}
         old = {int(row["step"]): row for row in kept if int(row["step"]) <= last}
         for step in sorted(old.keys() | new.keys()):
@@ -132,7 +128,7 @@ class _Again:
         kept = self.old.folder / LAST_INTERVAL
         saved = state.read(kept)
         if saved is None:
-            raise DisprovedError(
+            raise VariorumError(
                 f"{self.old.ref} cannot be replayed: its {LAST_INTERVAL} is missing, or this code "
                 "cannot read it"
             )
@@ -152,7 +148,7 @@ class _Again:
         )
 
     def _carried_over(self) -> tuple[Any, str]:
-        """The flat weights of the old model, chosen before the last interval, and the evidence.
+        """Return the old model's flat weights, chosen before the last interval, and the evidence.
 
         The replay writes them as they are, so that its model.safetensors proves nothing. They must
         have the hash that the log notes of the chosen step.
@@ -181,7 +177,7 @@ def _log(folder: Path) -> list[dict[str, str]]:
 
 
 def _cells(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Rows as they are read from a CSV file that they were written to."""
+    """Return rows as they are read from a CSV file that they were written to."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0])
     writer.writeheader()

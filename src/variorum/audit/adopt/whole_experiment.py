@@ -1,8 +1,8 @@
-"""Runs an experiment whole, all but its pages: a script that another version of the package runs.
+"""Run an experiment whole, all but its pages: a script that another version of the package runs.
 
 `adopt` starts it with the package's old code on the path and with its new code, each in a project
 of its own. So it imports by name only what every version has. It prints, as JSON, the result of
-each part of the experiment.
+each part of the experiment, or why there is none.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from variorum import machine
 from variorum.errors import VariorumError
-from variorum.experiments import load_experiment
+from variorum.experiments import named_experiment
 from variorum.machine import Machine
 from variorum.plan import plan_experiment
 from variorum.store import Store
@@ -21,7 +21,7 @@ PAGES = ("report", "table")
 
 
 def run(root: Path, experiment: str, code: str) -> dict[str, str]:
-    """Make what the project at `root` plans; gives the results by stage and label.
+    """Make what the project at `root` plans; return the results by stage and label.
 
     `code` says in each line of progress which version runs. Raises `VariorumError`.
     """
@@ -29,8 +29,7 @@ def run(root: Path, experiment: str, code: str) -> dict[str, str]:
     from variorum import runner
 
     store, made = Store(root), {}
-    loaded = load_experiment(root, {"experiment": experiment})
-    for node in plan_experiment(loaded, root, offline=True):
+    for node in plan_experiment(named_experiment(root, experiment), root, offline=True):
         if node.ref.stage not in PAGES:
             runner.hand_over(store, node.spec, f"{node.label} by the {code} code")
             runner.run(store, node.ref, Machine())
@@ -42,4 +41,5 @@ if __name__ == "__main__":
     try:
         print(json.dumps(run(Path(sys.argv[1]), sys.argv[2], sys.argv[3])))
     except VariorumError as error:
-        sys.exit(str(error))
+        print(error)
+        sys.exit(1)

@@ -1,4 +1,4 @@
-"""How two results differ, and the causes of it: the first places where what made them differs.
+"""Find how two results differ, and why: the first places where what made them differs.
 
 Specs name what they are made from, so differences are walked from a pair of results up to the pairs
 that they follow from. A cause is a difference that nothing further up explains: a setting, a piece
@@ -16,7 +16,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from variorum import components
-from variorum.audit.explain.operands import Side
+from variorum.audit.explain.code_changes import Difference, code_differences
+from variorum.audit.explain.operands import Operand
+from variorum.audit.explain.wording import NOT_SET, change, several, value_text
 from variorum.config import (
     SOURCES,
     STAGES,
@@ -28,33 +30,21 @@ from variorum.config import (
 )
 from variorum.errors import VariorumError
 from variorum.experiments import DEFAULT, NOWHERE, Place
-from variorum.fingerprint import ORDER, Part, kept_meanings, kept_parts
 from variorum.plan import SIDES, Node
-from variorum.store import Ref
-from variorum.syntax import WHOLE
+from variorum.store import KEY_LENGTH, Ref
 
 DOCUMENTS = "documents.jsonl"
 
 HASHES: tuple[Place, ...] = (("source", "sha256"), ("imported", "sha256"))
 COMMAND: Place = ("command",)
 DOMAIN: Place = ("corpus", "domain")
+STRICT: Place = ("strict_libraries",)
 DECIDE_INPUTS: set[Place] = {("tokenizer", "train_on"), ("rows",)}
 """Settings from which it follows which inputs there are."""
 
-GIVEN = "given"
-
-
-class _NotSet:
-    def __repr__(self) -> str:
-        return "not set"
-
-
-NOT_SET = _NotSet()
-"""In place of a value: this side has no such setting."""
-
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(Difference):
     """A setting with another value; `old_at` and `new_at` say where it was written, if known.
 
     derived: it only repeats what other settings say, as the command of a report does.
@@ -67,111 +57,84 @@ class Setting:
     new_at: str = ""
     derived: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.name} {change(self.old, self.new)}{self.origins}"
+
+    @property
+    def origins(self) -> str:
+        """Where both values were written, in parentheses."""
+        if self.old_at and not self.new_at:
+            return f" (before: {self.old_at})"
+        origins = list(dict.fromkeys(filter(None, (self.old_at, self.new_at))))
+        return f" ({' -> '.join(origins)})" if origins else ""
+
 
 @dataclass(frozen=True)
-class Documents:
-    """Which documents differ between two downloads."""
+class Bytes(Difference):
+    """A source of text or a model with other bytes.
 
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """A source of text or a model with other bytes; `documents` if both sides are at hand."""
+    documents: which differ, by `added`, `removed` and `changed`; empty unless both are at hand.
+    """
 
     setting: Setting
-    documents: Documents | None = None
+    documents: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __str__(self) -> str:
+        source = self.setting.name.removesuffix(".sha256")
+        values = (self.setting.old, self.setting.new)
+        hashes = " -> ".join(f"{value_text(value)[:KEY_LENGTH]}…" for value in values)
+        return f"the bytes of {source}, sha256 {hashes}{self.setting.origins}"
+
+    def details(self) -> Iterator[str]:
+        """Yield how many documents differ, and some of their names."""
+        for what, names in self.documents:
+            if names:
+                yield f"{len(names)} {what}: {several(names)}"
 
 
 @dataclass(frozen=True)
-class Library:
+class Library(Difference):
     """A library with another version, where versions are part of keys."""
 
     name: str
     old: str | None
     new: str | None
 
-
-@dataclass(frozen=True)
-class Edited:
-    """A definition or file of package data whose text differs in what counts; "" if absent."""
-
-    symbol: str
-    old: str
-    new: str
+    def __str__(self) -> str:
+        return f"library {self.name} {self.old or 'none'} -> {self.new or 'none'}"
 
 
 @dataclass(frozen=True)
-class Moved:
-    """A definition that stands under another name and is otherwise the same."""
-
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Reached:
-    """Definitions that an edit made part of the code, and those that are part of it no more."""
-
-    gained: tuple[str, ...]
-    lost: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """A name that comes from another place of another library."""
-
-    module: str
-    name: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
-class Reordered:
-    """A module whose statements run in another order."""
-
-    module: str
-    order: str
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """Code that differs in what the kept source cannot show."""
-
-    kept: bool
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """An input that is another kind of result, or that one side lacks."""
+class Inputs(Difference):
+    """An input that is another kind of result, or that one result lacks."""
 
     name: str
     old: Ref | None
     new: Ref | None
 
+    def __str__(self) -> str:
+        return f"{self.name} is {self.new or 'no input'} instead of {self.old or 'none'}"
+
 
 @dataclass(frozen=True)
-class Absent:
+class Absent(Difference):
     """A result that is needed to tell more; `pinned` if DVC can bring it."""
 
     ref: Ref
     pinned: bool
 
-
-Code = Edited | Moved | Reached | Meaning | Reordered | Unseen
-
-Difference = Setting | Bytes | Library | Inputs | Absent | Code
+    def __str__(self) -> str:
+        pull = f": `dvc pull results/{self.ref}.dvc` brings it"
+        told = pull if self.pinned else ", nor pinned by DVC"
+        return f"{self.ref} differs, but it is not here to tell in what{told}"
 
 
 @dataclass(frozen=True)
-class Step:
+class ResultPair:
     """Two results of one stage that differ."""
 
-    old: Side
-    new: Side
+    old: Operand
+    new: Operand
 
 
 @dataclass(frozen=True)
@@ -181,99 +144,82 @@ class Cause:
     also: other places of the same difference, such as stages that an edit reaches as well.
     """
 
-    chain: tuple[Step, ...]
+    chain: tuple[ResultPair, ...]
     difference: Difference
-    also: tuple[Step, ...] = ()
-
-    @property
-    def step(self) -> Step:
-        """Where it lies."""
-        return self.chain[-1]
+    also: tuple[ResultPair, ...] = ()
 
 
 def causes(
-    old: Side, new: Side, guide: Iterable[Node] = (), *, documents: bool = False
+    old: Operand, new: Operand, guide: Iterable[Node] = (), *, documents: bool = False
 ) -> list[Cause]:
-    """All causes of the differences between two sides of one stage, shortest chains first.
+    """Return all causes of the differences between two results of one stage.
 
-    A difference that is in several places is told of the first stage of the flow that it is in.
-
-    `guide` are planned nodes that tell where the settings of unplanned results would be written.
-    With `documents` the documents of differing sources are compared, which reads them.
+    The shortest chains come first; a difference in several places is told at the first stage of
+    the flow. `guide` are planned nodes that tell where the settings of unplanned results would be
+    written. With `documents` the documents of differing sources are compared, which reads them.
     """
     found: list[Cause] = []
-    waiting: deque[tuple[Step, ...]] = deque()
+    waiting: deque[tuple[ResultPair, ...]] = deque()
     if old.ref != new.ref:
-        waiting.append((Step(old, new),))
+        waiting.append((ResultPair(old, new),))
     seen = {(old.ref, new.ref)}
     while waiting:
         chain = waiting.popleft()
         step = chain[-1]
         found += [Cause(chain, difference) for difference in _own(step, guide, documents)]
-        for name, (above, below) in _shared_inputs(step).items():
-            if (above, below) in seen:
+        before = step.old.spec.upstream
+        for name, below in step.new.spec.upstream.items():
+            above = before.get(name, below)
+            if above.stage != below.stage or above == below or (above, below) in seen:
                 continue
             seen.add((above, below))
-            sides = step.old.upstream(name), step.new.upstream(name)
-            if sides[0] and sides[1]:
-                waiting.append((*chain, Step(sides[0], sides[1])))
-            else:
-                absent = [ref for ref, side in zip((above, below), sides, strict=True) if not side]
-                found += [Cause(chain, _absent(step, ref)) for ref in absent]
-    found = [cause for cause in found if not _is_derived(cause.difference)] or found
+            pair = step.old.upstream(name), step.new.upstream(name)
+            if pair[0] and pair[1]:
+                waiting.append((*chain, ResultPair(pair[0], pair[1])))
+            store = step.new.index.store
+            for ref, operand in zip((above, below), pair, strict=True):
+                if operand is None:
+                    found.append(Cause(chain, Absent(ref, store.pin(ref).is_file())))
+    derived = [isinstance(each.difference, Setting) and each.difference.derived for each in found]
+    if not all(derived):
+        found = [cause for cause, repeats in zip(found, derived, strict=True) if not repeats]
     return sorted(_told_once(found), key=lambda cause: (len(cause.chain), _in_flow(cause)))
 
 
 def _told_once(found: list[Cause]) -> Iterator[Cause]:
-    """Each difference at the earliest of its places."""
+    """Yield each difference at the earliest of its places."""
     while found:
         same = [cause for cause in found if cause.difference == found[0].difference]
         found = [cause for cause in found if cause.difference != found[0].difference]
         first, *others = sorted(same, key=lambda cause: (_in_flow(cause), len(cause.chain)))
-        yield Cause(first.chain, first.difference, tuple(other.step for other in others))
+        yield Cause(first.chain, first.difference, tuple(other.chain[-1] for other in others))
 
 
 def _in_flow(cause: Cause) -> int:
-    stage = cause.step.new.ref.stage
+    stage = cause.chain[-1].new.ref.stage
     return list(STAGES).index(stage) if stage in STAGES else len(STAGES)
 
 
-def _is_derived(difference: Difference) -> bool:
-    return isinstance(difference, Setting) and difference.derived
-
-
-def _shared_inputs(step: Step) -> dict[str, tuple[Ref, Ref]]:
-    """Inputs of both sides that differ and can be compared."""
-    old, new = step.old.spec.upstream, step.new.spec.upstream
-    return {
-        name: (old[name], ref)
-        for name, ref in new.items()
-        if name in old and old[name] != ref and old[name].stage == ref.stage
-    }
-
-
-def _absent(step: Step, ref: Ref) -> Absent:
-    store = step.new.shelf.store
-    return Absent(ref, store.pin(ref).is_file())
-
-
-def _own(step: Step, guide: Iterable[Node], documents: bool) -> list[Difference]:
-    """How the two differ by themselves, apart from what they are made from."""
-    places = _changed(step)
+def _own(step: ResultPair, guide: Iterable[Node], documents: bool) -> Iterator[Difference]:
+    """Yield how two results differ by themselves, apart from what they are made from."""
+    changed = _changed(step)
     written = _places(step, guide)
-    found: list[Difference] = [_setting(step, place, written) for place in places]
-    for at, place in enumerate(places):
-        if place in HASHES:
-            setting = _setting(step, place, written)
-            found[at] = Bytes(setting, _documents(step) if documents else None)
-    chosen = any(_chooses_component(step.new.ref.stage, place) for place in places)
-    return [*found, *_libraries(step), *_code(step, chosen), *_inputs(step, places)]
+    for place in changed:
+        setting = _setting(step, place, written)
+        if place not in HASHES:
+            yield setting
+        else:
+            yield Bytes(setting, _documents(step) if documents else ())
+    chosen = any(_chooses_component(step.new.ref.stage, place) for place in changed)
+    yield from _libraries(step)
+    yield from _code(step, chosen)
+    yield from _inputs(step, changed)
 
 
 # Settings
 
 
-def _changed(step: Step) -> list[Place]:
+def _changed(step: ResultPair) -> list[Place]:
     old, new = step.old.leaves, step.new.leaves
     return [
         place
@@ -283,11 +229,11 @@ def _changed(step: Step) -> list[Place]:
 
 
 def _spelled(value: Any) -> str:
-    """A value as text, in which 1 and 1.0 differ, and the order of keys makes no difference."""
+    """Return a value as text, in which 1 and 1.0 differ, and the order of keys does not count."""
     return json.dumps(value, sort_keys=True, default=repr)
 
 
-def _setting(step: Step, place: Place, written: Mapping[str, Place]) -> Setting:
+def _setting(step: ResultPair, place: Place, written: Mapping[str, Place]) -> Setting:
     section, *rest = place
     return Setting(
         ".".join((*written.get(section, (section,)), *rest)),
@@ -299,35 +245,35 @@ def _setting(step: Step, place: Place, written: Mapping[str, Place]) -> Setting:
     )
 
 
-def _origin(side: Side, place: Place) -> str:
-    """Where a planned side's setting was written; of a hash, where its source was."""
-    if side.node is None or place[0] not in side.node.places or place not in side.leaves:
+def _origin(operand: Operand, place: Place) -> str:
+    """Return where a planned result's setting was written; of a hash, where its source was."""
+    node = operand.node
+    if node is None or place[0] not in node.places or place not in operand.leaves:
         return ""
-    written = (*side.node.places[place[0]], *place[1:])
-    return side.node.layers.origin(written) if place in HASHES else _written_at(side, written)
+    written = (*node.places[place[0]], *place[1:])
+    return node.layers.origin(written) if place in HASHES else _written_at(operand, written)
 
 
-def _written_at(side: Side, place: Place) -> str:
-    if side.node is None or side.node.layers is NOWHERE:
+def _written_at(operand: Operand, place: Place) -> str:
+    if operand.node is None or operand.node.layers is NOWHERE:
         return ""
-    return side.node.layers.origins.get(place, DEFAULT)
+    return operand.node.layers.origins.get(place, DEFAULT)
 
 
-def _places(step: Step, guide: Iterable[Node]) -> Mapping[str, Place]:
-    """Where in an experiment the sections of these settings stand."""
-    for side in (step.new, step.old):
-        if side.node and side.node.places:
-            return side.node.places
-    label = step.new.label
+def _places(step: ResultPair, guide: Iterable[Node]) -> Mapping[str, Place]:
+    """Return where in an experiment the sections of these settings stand."""
+    for operand in (step.new, step.old):
+        if operand.node and operand.node.places:
+            return operand.node.places
     for node in guide:
-        is_like = node.label not in SIDES or node.label == label
+        is_like = node.label not in SIDES or node.label == step.new.label
         if node.ref.stage == step.new.ref.stage and is_like:
             return node.places
     return {}
 
 
 def _chooses_component(stage: str, place: Place) -> bool:
-    """Whether the setting names one of several files of code."""
+    """Tell whether the setting names one of several files of code."""
     models = [STAGES[stage]] if stage in STAGES else []
     for section in place[:-1]:
         fields = [model.model_fields[section] for model in models if section in model.model_fields]
@@ -336,22 +282,23 @@ def _chooses_component(stage: str, place: Place) -> bool:
     return any("component" in field_metadata(field) for field in fields)
 
 
-def _libraries(step: Step) -> Iterator[Difference]:
+def _libraries(step: ResultPair) -> Iterator[Difference]:
     old, new = step.old.spec.libraries, step.new.spec.libraries
     if bool(old) != bool(new):
-        place = ("strict_libraries",)
-        at = _written_at(step.old, place), _written_at(step.new, place)
-        yield Setting("strict_libraries", bool(old), bool(new), *at)
+        yield _written(step, STRICT, bool(old), bool(new))
         return
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
             yield Library(name, old.get(name), new.get(name))
 
 
-# Inputs that only one side has, or that another stage made
+def _written(step: ResultPair, place: Place, old: Any, new: Any) -> Setting:
+    old_at, new_at = (_written_at(operand, place) for operand in (step.old, step.new))
+    return Setting(".".join(place), old, new, old_at, new_at)
 
 
-def _inputs(step: Step, changed: list[Place]) -> Iterator[Difference]:
+def _inputs(step: ResultPair, changed: list[Place]) -> Iterator[Difference]:
+    """Yield inputs that only one result has, or that another stage made."""
     old, new = step.old.spec.upstream, step.new.spec.upstream
     for name in sorted(old.keys() & new.keys()):
         if old[name].stage != new[name].stage:
@@ -360,23 +307,18 @@ def _inputs(step: Step, changed: list[Place]) -> Iterator[Difference]:
     if not single or DECIDE_INPUTS & set(changed):
         return
     if all("domain" in name or "finetuned" in name for name in single):
-        values = [GIVEN if "text_domain" in refs else None for refs in (old, new)]
-        origins = [_written_at(side, DOMAIN) for side in (step.old, step.new)]
-        yield Setting(".".join(DOMAIN), values[0], values[1], origins[0], origins[1])
+        given = ["given" if "text_domain" in refs else None for refs in (old, new)]
+        yield _written(step, DOMAIN, *given)
         return
-    for name in single:
-        yield Inputs(name, old.get(name), new.get(name))
+    yield from (Inputs(name, old.get(name), new.get(name)) for name in single)
 
 
-# Code
-
-
-def _code(step: Step, chosen: bool) -> list[Difference]:
+def _code(step: ResultPair, chosen: bool) -> list[Difference]:
     """Differences of code; equal for all pairs of these fingerprints, and found once for them."""
     old, new = step.old.spec.code, step.new.spec.code
     if old == new:
         return []
-    known = step.new.shelf.compared_code
+    known = step.new.index.compared_code
     if (old, new, chosen) not in known:
         differences = code_differences(step.old.sources, step.new.sources, chosen=chosen)
         known[old, new, chosen] = differences
@@ -384,119 +326,36 @@ def _code(step: Step, chosen: bool) -> list[Difference]:
     return found
 
 
-def code_differences(
-    old: Mapping[str, str], new: Mapping[str, str], *, chosen: bool = False
-) -> list[Difference]:
-    """How two kept sources, whose fingerprints differ, differ in what counts.
-
-    With `chosen`, a setting chose another component, so what only one of them holds is no cause.
-    """
-    if not old or not new:
-        return [] if chosen else [Unseen(kept=False)]
-    try:
-        before, after = kept_parts(old), kept_parts(new)
-    except SyntaxError:  # of another Python's
-        return [Unseen(kept=True)]
-    shared = before.keys() & after.keys()
-    edited: list[Difference] = [
-        Edited(name, before[name].text, after[name].text)
-        for name in sorted(shared)
-        if before[name].syntax != after[name].syntax
-    ]
-    edited += _meanings(old, new)
-    if chosen:
-        return edited
-    lost = {name: before[name] for name in sorted(before.keys() - shared)}
-    gained = {name: after[name] for name in sorted(after.keys() - shared)}
-    found = [*edited, *_one_sided(lost, gained, edited=bool(edited))]
-    return found or list(_reordered(old, new)) or [Unseen(kept=True)]
-
-
-def _one_sided(
-    lost: Mapping[str, Part], gained: Mapping[str, Part], *, edited: bool
-) -> Iterator[Difference]:
-    """What only one side holds: moved, or in full if no edit explains that it came or went."""
-    moved = list(
-        _moved(
-            {name: part.syntax for name, part in lost.items()},
-            {name: part.syntax for name, part in gained.items()},
-        )
-    )
-    yield from moved
-    left = [name for name in lost if name not in {pair.old for pair in moved}]
-    came = [name for name in gained if name not in {pair.new for pair in moved}]
-    if not edited:
-        yield from (Edited(name, lost[name].text, "") for name in left)
-        yield from (Edited(name, "", gained[name].text) for name in came)
-    elif left or came:
-        yield Reached(tuple(came), tuple(left))
-
-
-def _moved(lost: Mapping[str, str], gained: Mapping[str, str]) -> Iterator[Moved]:
-    """Pairs of definitions with the same syntax, where that leaves no choice."""
-    for old, syntax in sorted(lost.items()):
-        homes = [new for new, other in gained.items() if other == syntax]
-        if len(homes) == 1 and list(lost.values()).count(syntax) == 1:
-            yield Moved(old, homes[0])
-
-
-def _meanings(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Meaning]:
-    """Names that stand for something else; those of one side alone follow from an edit."""
-    before, after = kept_meanings(old), kept_meanings(new)
-    for module in sorted(before.keys() & after.keys()):
-        for name in sorted((before[module].keys() & after[module].keys()) - {ORDER}):
-            if before[module][name] != after[module][name]:
-                texts = (_meant(names[module][name]) for names in (before, after))
-                yield Meaning(module, name, *texts)
-
-
-def _meant(names: set[str]) -> str:
-    """The imports that give a name its meanings."""
-    parts = (name.partition(":") for name in sorted(names))
-    return " and ".join(
-        f"`from {module} import {name}`" if name not in ("", WHOLE) else f"`import {module}`"
-        for module, _, name in parts
-    )
-
-
-def _reordered(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Reordered]:
-    """Where statements run in another order; with other edits the order differs because of them."""
-    before, after = kept_meanings(old), kept_meanings(new)
-    for module in sorted(before.keys() & after.keys()):
-        order = after[module].get(ORDER, set())
-        if order != before[module].get(ORDER, set()):
-            yield Reordered(module, ", ".join(sorted(order)))
-
-
 # Bytes of a source
 
 
-def _documents(step: Step) -> Documents | None:
-    """Which documents differ; None unless both sides are at hand."""
-    old, new = (_hashes(side) for side in (step.old, step.new))
+def _documents(step: ResultPair) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return which documents differ; empty unless both results are at hand."""
+    old, new = (_hashes(operand) for operand in (step.old, step.new))
     if old is None or new is None:
-        return None
-    return Documents(
-        added=tuple(sorted(new.keys() - old.keys())),
-        removed=tuple(sorted(old.keys() - new.keys())),
-        changed=tuple(sorted(name for name in old.keys() & new.keys() if old[name] != new[name])),
+        return ()
+    both = sorted(old.keys() & new.keys())
+    return (
+        ("added", tuple(sorted(new.keys() - old.keys()))),
+        ("removed", tuple(sorted(old.keys() - new.keys()))),
+        ("changed", tuple(name for name in both if old[name] != new[name])),
     )
 
 
-def _hashes(side: Side) -> dict[str, str] | None:
-    """Hash of each document: of those downloaded, or of files that lie here still."""
+def _hashes(operand: Operand) -> dict[str, str] | None:
+    """Hash each document that was downloaded, or of files that are still here."""
     from variorum.corpus import documents
     from variorum.corpus.fetching import context_of
 
-    downloaded = side.result.folder / DOCUMENTS if side.result else None
+    downloaded = operand.result.folder / DOCUMENTS if operand.result else None
     with suppress(VariorumError, ValidationError):
         if downloaded and downloaded.is_file():
             found = documents.read(downloaded)
         else:
-            source = restored(DownloadStage, dict(side.spec.settings)).source
+            source = restored(DownloadStage, dict(operand.spec.settings)).source
             if not isinstance(source, LocalSource):
                 return None
-            context = context_of(side.shelf.store.root, lambda text: None)
+            context = context_of(operand.index.store.root, lambda text: None)
             found = components.load(SOURCES, source.kind).fetch(source, context)
         return {
             document.id: hashlib.sha256(

@@ -1,7 +1,7 @@
-"""What can be compared: planned nodes and finished results, and which of them are most alike.
+"""Operands of a comparison: planned nodes and finished results, and which are most alike.
 
-A `Shelf` reads each manifest of a project once. It answers for a thousand results in well under a
-second, because what is alike is counted through an index instead of pair by pair.
+A `ResultIndex` reads each manifest of a project once. It answers for a thousand results in well
+under a second, because what is alike is counted through an index instead of pair by pair.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from variorum.experiments import Place
 from variorum.plan import SIDES, Node
 from variorum.store import Ref, Result, Spec, Store, StoreError
 
-Leaves = dict[Place, Any]
-
 
 @dataclass(frozen=True)
-class Side:
-    """One side of a comparison: something planned, something finished, or both at once."""
+class Operand:
+    """One of two that are compared: something planned, something finished, or both at once."""
 
     spec: Spec
-    shelf: Shelf = field(compare=False, repr=False)
+    index: ResultIndex = field(compare=False, repr=False)
     node: Node | None = field(default=None, compare=False, repr=False)
     result: Result | None = field(default=None, compare=False, repr=False)
 
@@ -49,7 +47,7 @@ class Side:
         return " ".join(part for part in (self.ref.stage, self.label, self.ref.key) if part)
 
     @cached_property
-    def leaves(self) -> Leaves:
+    def leaves(self) -> dict[Place, Any]:
         """Its settings by place, those at their neutral value included."""
         settings = dict(self.spec.settings)
         known = STAGES.get(self.spec.stage)
@@ -60,11 +58,11 @@ class Side:
         """The source of what makes it, as fingerprints keep it; empty if that was not kept."""
         return self.node.code.sources if self.node else self.result.code if self.result else {}
 
-    def upstream(self, name: str) -> Side | None:
-        """What it is made from; None if that is neither planned nor here."""
+    def upstream(self, name: str) -> Operand | None:
+        """Return what it is made from; None if that is neither planned nor here."""
         if self.node and name in self.node.upstream:  # a kept result is planned without any
-            return self.shelf.planned(self.node.upstream[name])
-        return self.shelf.finished(self.spec.upstream[name])
+            return self.index.planned(self.node.upstream[name])
+        return self.index.finished(self.spec.upstream[name])
 
 
 def _leaves(settings: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, Any]]:
@@ -75,120 +73,110 @@ def _leaves(settings: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, 
             yield (*place, name), value
 
 
-class Shelf:
+class ResultIndex:
     """The finished results of a project, each read once, when it is asked for."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._sides: dict[Ref, Side | None] = {}
-        self._stages: dict[str, list[Side]] = {}
-        self._indexes: dict[tuple[str, str], Likeness] = {}
+        self._finished: dict[Ref, Operand | None] = {}
+        self._stages: dict[str, list[Operand]] = {}
+        self._likeness: dict[tuple[str, str], Likeness] = {}
         self.compared_code: dict[tuple[str, str, bool], Any] = {}
-        """What `differences` found between two fingerprints: every result of theirs differs so."""
+        """How two fingerprints differ: all results of theirs differ so."""
 
-    def planned(self, node: Node) -> Side:
-        """A planned node, with its result if it is finished."""
-        side = self.finished(node.ref)
-        return Side(node.spec, self, node, side.result if side else None)
+    def planned(self, node: Node) -> Operand:
+        """Return a planned node, with its result if it is finished."""
+        found = self.finished(node.ref)
+        return Operand(node.spec, self, node, found.result if found else None)
 
-    def finished(self, ref: Ref) -> Side | None:
-        """A finished result; None if it is not here or cannot be read."""
-        if ref not in self._sides:
+    def finished(self, ref: Ref) -> Operand | None:
+        """Return a finished result; None if it is not here or cannot be read."""
+        if ref not in self._finished:
             try:
-                self._sides[ref] = self.here(ref)
+                self._finished[ref] = self.here(ref)
             except StoreError:
-                self._sides[ref] = None
-        return self._sides[ref]
+                self._finished[ref] = None
+        return self._finished[ref]
 
-    def here(self, ref: Ref) -> Side:
-        """A finished result; raises `StoreError` that says why if it cannot be read."""
+    def here(self, ref: Ref) -> Operand:
+        """Return a finished result; raises `StoreError` that says why if it cannot be read."""
         result = self.store.glance(ref)
-        return Side(result.spec, self, None, result)
+        return Operand(result.spec, self, None, result)
 
-    def of_stage(self, stage: str) -> list[Side]:
-        """The finished results of a stage, in the order of when they were made."""
+    def of_stage(self, stage: str) -> list[Operand]:
+        """Return the finished results of a stage, the earliest first."""
         if stage not in self._stages:
-            found = (self.finished(ref) for ref in self.store.refs(stage))
-            self._stages[stage] = sorted(
-                (side for side in found if side),
-                key=lambda side: (str(side.run.get("begun", "")), side.ref),
-            )
+            found = [each for ref in self.store.refs(stage) if (each := self.finished(ref))]
+            found.sort(key=lambda each: (str(each.run.get("begun", "")), each.ref))
+            self._stages[stage] = found
         return self._stages[stage]
 
     def was_made(self, ref: Ref) -> bool:
-        """Whether there is a trace of a result: DVC's file, or a result that was made from it."""
+        """Tell whether there is a trace of a result: DVC's file, or what was made from it."""
         return self.store.pin(ref).is_file() or ref in self._used
 
     def pinned(self, stage: str) -> int:
-        """How many results of a stage are not here, though DVC may bring them."""
+        """Count the results of a stage that are not here, though DVC may bring them."""
         files = self.store.root.glob(f"results/{stage}/*.dvc")
         return sum(self.finished(Ref(stage, file.stem)) is None for file in files)
 
     @cached_property
     def _used(self) -> set[Ref]:
-        sides = chain.from_iterable(map(self.of_stage, STAGES))
-        return {ref for side in sides for ref in side.spec.upstream.values()}
+        found = chain.from_iterable(map(self.of_stage, STAGES))
+        return {ref for each in found for ref in each.spec.upstream.values()}
 
-    def most_like(self, side: Side) -> Side | None:
-        """The other finished result of its stage that most settings, inputs and code agree with.
+    def most_like(self, operand: Operand) -> Operand | None:
+        """Return the other finished result of its stage that shares most settings, inputs, code.
 
-        Of equals the one made last. What belongs to one corpus is compared with its like alone.
+        The latest wins a tie. What belongs to one corpus is compared with its like alone.
         """
-        stage = side.ref.stage
-        corpus = side.label if side.label in SIDES else ""
-        if (stage, corpus) not in self._indexes:
-            alike = [
-                other for other in self.of_stage(stage) if not corpus or other.label in (corpus, "")
-            ]
-            self._indexes[stage, corpus] = Likeness(alike)
-        return self._indexes[stage, corpus].best(side)
+        stage = operand.ref.stage
+        corpus = operand.label if operand.label in SIDES else ""
+        if (stage, corpus) not in self._likeness:
+            alike = [e for e in self.of_stage(stage) if not corpus or e.label in (corpus, "")]
+            self._likeness[stage, corpus] = Likeness(alike)
+        return self._likeness[stage, corpus].best(operand)
+
+    def nearest(self, operand: Operand, nodes: list[Node]) -> Operand | None:
+        """Return the planned node of its stage that is most like it: of its label first."""
+        planned = [self.planned(node) for node in nodes if node.ref.stage == operand.ref.stage]
+        facts = set(_facts(operand))
+
+        def likeness(other: Operand) -> tuple[bool, int]:
+            return other.label == operand.label, len(facts & set(_facts(other)))
+
+        return max(planned, key=likeness, default=None)
 
 
 class Likeness:
-    """An index of the facts that sides share; what all of them share tells nothing."""
+    """An index of the facts that operands share; a fact shared by all of them tells nothing."""
 
-    def __init__(self, sides: list[Side]) -> None:
-        self._sides = sides
-        self._places = {side.ref: place for place, side in enumerate(sides)}
+    def __init__(self, operands: list[Operand]) -> None:
+        self._operands = operands
         holding: dict[tuple[str, ...], list[int]] = {}
-        for place, side in enumerate(sides):
-            for fact in _facts(side):
+        for place, operand in enumerate(operands):
+            for fact in _facts(operand):
                 holding.setdefault(fact, []).append(place)
-        self._holding = {fact: held for fact, held in holding.items() if len(held) < len(sides)}
+        self._holding = {fact: held for fact, held in holding.items() if len(held) < len(operands)}
 
-    def best(self, side: Side) -> Side | None:
-        """The one that shares most facts with `side` and is another one; of equals the last."""
-        held = (self._holding.get(fact, ()) for fact in _facts(side))
+    def best(self, operand: Operand) -> Operand | None:
+        """Return the other one that shares most facts with `operand`; the last wins a tie."""
+        held = (self._holding.get(fact, ()) for fact in _facts(operand))
         counts = Counter(chain.from_iterable(held))
-        itself = self._places.get(side.ref)
-        if itself is not None:
-            counts.pop(itself, None)
-        if counts:
-            most = max(counts.values())
-            return self._sides[max(place for place, count in counts.items() if count == most)]
-        others = [other for other in self._sides[-2:] if other.ref != side.ref]
-        return others[-1] if others else None
+        ranked = sorted(counts, key=lambda place: (-counts[place], -place))
+        latest = range(len(self._operands) - 1, -1, -1)
+        others = (self._operands[place] for place in chain(ranked, latest))
+        return next((other for other in others if other.ref != operand.ref), None)
 
 
-def _facts(side: Side) -> Iterator[tuple[str, ...]]:
-    spec = side.spec
-    yield "label", side.label
+def _facts(operand: Operand) -> Iterator[tuple[str, ...]]:
+    spec = operand.spec
+    yield "label", operand.label
     yield "code", spec.code
     for name, ref in spec.upstream.items():
         yield "kind of input", name, ref.stage
         yield "input", name, ref.stage, ref.key
     for name, version in spec.libraries.items():
         yield "library", name, version
-    for place, value in side.leaves.items():
+    for place, value in operand.leaves.items():
         yield "setting", *place, repr(value)
-
-
-def nearest(side: Side, nodes: list[Node], shelf: Shelf) -> Side | None:
-    """The planned node of a side's stage that is most like it: of its label first."""
-    planned = [shelf.planned(node) for node in nodes if node.ref.stage == side.ref.stage]
-    facts = set(_facts(side))
-
-    def likeness(other: Side) -> tuple[bool, int]:
-        return other.label == side.label, len(facts & set(_facts(other)))
-
-    return max(planned, key=likeness, default=None)

@@ -1,26 +1,30 @@
-"""Why a result is what it is, or must be made: differences, traced to their cause, in words.
+"""Explain why a result is what it is, or must be made: differences, traced to their cause.
 
 `why` answers `variorum why A [B]`; `reason` is the same answer in a few words, which Snakemake
-shows with each result that it makes. Here is decided what is compared with what; `differences`
-finds the causes and `words` tells them.
+shows with each result that it makes. This module decides what is compared with what;
+`differences` finds the causes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.explain.differences import Cause, causes
-from variorum.audit.explain.operands import Shelf, Side, nearest
-from variorum.audit.explain.wording import in_brief, in_few, in_lines
+from variorum.audit.explain.differences import Cause, ResultPair, causes
+from variorum.audit.explain.operands import Operand, ResultIndex
+from variorum.audit.explain.wording import several
 from variorum.components import PACKAGE
 from variorum.engines.tracking import put_back
 from variorum.errors import VariorumError
 from variorum.plan import Node, Plan
-from variorum.references import Named, References
-from variorum.store import Ref
+from variorum.references import References
+from variorum.store import KEY_LENGTH, Ref
+
+FEW = 2
+"""How many causes `reason` tells."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +35,37 @@ class Explanation:
     causes: tuple[Cause, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """The explanation for people."""
+        """Yield the explanation for people: causes below the results that they are in."""
         yield self.heading
-        yield from in_lines(self.causes)
+        for chain, here in groupby(self.causes, key=lambda cause: cause.chain):
+            *after, last = chain
+            then = ", ".join(_called(step) for step in reversed(after))
+            yield ""
+            yield (
+                f"{_called(last)}, {last.old.ref.key} -> {last.new.ref.key}"
+                f"{', then ' if then else ''}{then}:"
+            )
+            for cause in here:
+                also = several(dict.fromkeys(map(_called, cause.also)))
+                yield f"  {cause.difference}{', also in ' if also else ''}{also}"
+                yield from (f"    {line}".rstrip() for line in cause.difference.details())
+
+
+def _called(step: ResultPair) -> str:
+    return " ".join(filter(None, (step.new.ref.stage, step.new.label or step.old.label)))
 
 
 @dataclass(frozen=True)
-class Subject:
+class Question:
     """What is asked about.
 
     nodes: for an experiment or a run, all that it consists of, so that a result of another stage
     can be compared with its like. baseline: for a run of an ablation, what it is judged against.
     """
 
-    side: Side
+    operand: Operand
     nodes: tuple[Node, ...] = ()
-    baseline: Side | None = None
+    baseline: Operand | None = None
 
 
 def why(
@@ -56,7 +75,7 @@ def why(
     overrides: dict[str, Any] | None = None,
     package: Path = PACKAGE,
 ) -> Explanation:
-    """How the second differs from the first, or the first from what it would be compared with.
+    """Explain how the second differs from the first, or the first from its natural counterpart.
 
     `overrides` are settings of the current experiment from a command line, `package` is the folder
     of the code that is planned with. Raises `VariorumError` for a reference that names nothing, or
@@ -64,97 +83,73 @@ def why(
     """
     project = _Project(root, overrides or {}, package)
     with suppress(OSError):  # without it no diff of pulled results can be shown
-        put_back(project.shelf.store)
-    one = project.subject(first)
-    if second is None:
-        return _alone(project, one)
-    return _compared(project, *_of_one_stage(one, project.subject(second)))
-
-
-def _alone(project: "_Project", subject: Subject) -> Explanation:
-    side = subject.side
-    if not side.result:
-        return _yet_to_be_made(project, subject)
-    if subject.baseline and subject.baseline.ref != side.ref:
-        return _compared(project, subject.baseline, side)
-    if side.node and side.ref in project.current.nodes:
-        return Explanation(
-            f"{side} is finished, and it is what the current settings and code make: nothing "
-            f"differs.{_advice(side)}"
-        )
-    now = nearest(side, list(project.current), side.shelf)
+        put_back(project.index.store)
+    one = project.question(first)
+    if second is not None:
+        return project.compared(*_of_one_stage(one, project.question(second)))
+    operand = one.operand
+    if not operand.result:
+        return _yet_to_be_made(project, one)
+    if one.baseline and one.baseline.ref != operand.ref:
+        return project.compared(one.baseline, operand)
+    if operand.node and operand.ref in project.current.nodes:
+        heading = f"{operand} is finished, and it is what the current settings and code make: "
+        heading += "nothing differs."
+        if other := operand.index.most_like(operand):
+            command = f"variorum why {other.ref} {operand.ref}"
+            heading += f" `{command}` compares it with the one most like it."
+        return Explanation(heading)
+    now = operand.index.nearest(operand, list(project.current))
     if now is None:
         raise VariorumError(
-            f"{side} is finished, and the current experiment makes no {side.ref.stage}; name a "
-            "second result to compare it with"
+            f"{operand} is finished, and the current experiment makes no {operand.ref.stage}; name "
+            "a second result to compare it with"
         )
-    return _compared(project, side, now)
+    return project.compared(operand, now)
 
 
-def _advice(side: Side) -> str:
-    other = side.shelf.most_like(side)
-    if other is None:
-        return ""
-    return f" `variorum why {other.ref} {side.ref}` compares it with the one most like it."
-
-
-def _yet_to_be_made(project: "_Project", subject: Subject) -> Explanation:
-    side, shelf = subject.side, subject.side.shelf
-    if shelf.was_made(side.ref):
-        return Explanation(f"{side} was made, but {_how_gone(side)}")
-    like = shelf.most_like(side)
-    if like:
-        return _compared(project, like, side)
-    nothing = f"{side} is yet to be made, and nothing like it is here.{_to_pull(side)}"
-    for node in reversed(subject.nodes):
-        planned = shelf.planned(node)
-        if not planned.result and (like := shelf.most_like(planned)):
-            found = _compared(project, like, planned)
+def _yet_to_be_made(project: "_Project", question: Question) -> Explanation:
+    operand, index = question.operand, question.operand.index
+    ref, stage = operand.ref, operand.ref.stage
+    if index.was_made(ref):
+        how = f" from results/{ref}: the next run makes it again"
+        if index.store.pin(ref).is_file():
+            how = f": `dvc pull results/{ref}.dvc` brings them back"
+        return Explanation(f"{operand} was made, but its files are gone{how}.")
+    if like := index.most_like(operand):
+        return project.compared(like, operand)
+    nothing = f"{operand} is yet to be made, and nothing like it is here."
+    if number := index.pinned(stage):
+        pull = "`dvc pull` brings those it has stored"
+        nothing += f" DVC knows of {number} in results/{stage}; {pull}."
+    for node in reversed(question.nodes):
+        planned = index.planned(node)
+        if not planned.result and (like := index.most_like(planned)):
+            found = project.compared(like, planned)
             return Explanation(f"{nothing} {found.heading}", found.causes)
     return Explanation(nothing)
 
 
-def _to_pull(side: Side) -> str:
-    stage = side.ref.stage
-    if not (number := side.shelf.pinned(stage)):
-        return ""
-    return f" DVC knows of {number} in results/{stage}; `dvc pull` brings those it has stored."
-
-
-def _how_gone(side: Side) -> str:
-    folder = side.shelf.store.folder(side.ref)
-    shown = folder.relative_to(side.shelf.store.root).as_posix()
-    if side.shelf.store.pin(side.ref).is_file():
-        return f"its files are gone: `dvc pull {shown}.dvc` brings them back."
-    return f"its files are gone from {shown}: the next run makes it again."
-
-
-def _compared(project: "_Project", old: Side, new: Side) -> Explanation:
-    if old.ref == new.ref:
-        return Explanation(f"Nothing differs: both are {old}.")
-    found = causes(old, new, project.guide, documents=True)
-    return Explanation(f"{_with_state(new)} differs from {_with_state(old)}.", tuple(found))
-
-
-def _with_state(side: Side) -> str:
-    if not side.result:
-        return f"{side} (yet to be made)"
-    if not (adopted := side.result.adopted):
-        return f"{side} (finished)"
+def _with_state(operand: Operand) -> str:
+    if not operand.result:
+        return f"{operand} (yet to be made)"
+    if not (adopted := operand.result.adopted):
+        return f"{operand} (finished)"
     word = f", because {adopted['because']}" if "because" in adopted else ""
-    return f"{side} (adopted from {adopted['from']}{word})"
+    return f"{operand} (adopted from {adopted['from']}{word})"
 
 
-def _of_one_stage(one: Subject, other: Subject) -> tuple[Side, Side]:
-    """The two sides, after an experiment or a run was taken at the other's stage."""
-    if one.side.ref.stage == other.side.ref.stage:
-        return one.side, other.side
-    if like := nearest(other.side, list(one.nodes), one.side.shelf):
-        return like, other.side
-    if like := nearest(one.side, list(other.nodes), other.side.shelf):
-        return one.side, like
+def _of_one_stage(one: Question, other: Question) -> tuple[Operand, Operand]:
+    """Return both operands, after an experiment or a run was taken at the other's stage."""
+    first, second = one.operand, other.operand
+    if first.ref.stage == second.ref.stage:
+        return first, second
+    if like := first.index.nearest(second, list(one.nodes)):
+        return like, second
+    if like := second.index.nearest(first, list(other.nodes)):
+        return first, like
     raise VariorumError(
-        f"{one.side.ref} and {other.side.ref} are results of different stages; name two of one"
+        f"{first.ref} and {second.ref} are results of different stages; name two of one"
     )
 
 
@@ -163,7 +158,7 @@ class _Project:
 
     def __init__(self, root: Path, overrides: dict[str, Any], package: Path) -> None:
         self.references = References(root, overrides, package)
-        self.shelf = Shelf(self.references.store)
+        self.index = ResultIndex(self.references.store)
 
     @property
     def current(self) -> Plan:
@@ -177,35 +172,37 @@ class _Project:
             return list(self.current)
         return []
 
-    def subject(self, reference: str | None) -> Subject:
-        """What a reference names; raises `VariorumError` if that is nothing, or several results.
+    def compared(self, old: Operand, new: Operand) -> Explanation:
+        """Explain how two results of one stage differ."""
+        if old.ref == new.ref:
+            return Explanation(f"Nothing differs: both are {old}.")
+        found = causes(old, new, self.guide, documents=True)
+        return Explanation(f"{_with_state(new)} differs from {_with_state(old)}.", tuple(found))
+
+    def question(self, reference: str | None) -> Question:
+        """Return what a reference names; raises `VariorumError` for nothing or several results.
 
         A variant stands for its first run, an experiment or ablation for what it ends with.
         """
         named = self.references.named(reference)
         plan = named.plan
         if plan and named.whole:
-            return Subject(self.shelf.planned(plan.last), tuple(plan))
+            return Question(self.index.planned(plan.last), tuple(plan))
         if plan and named.runs:
             run, read = next(iter(named.runs.items()))
             baseline = f"{plan.last.spec.settings['baseline']}/{run.rpartition('/')[2]}"
             models = [plan.last.upstream[f"{each}/model"] for each in (run, baseline)]
-            model, judged_against = map(self.shelf.planned, models)
-            return Subject(model, tuple(_reachable(read)), judged_against)
-        return Subject(self._side(named))
-
-    def _side(self, named: Named) -> Side:
-        """One result, with its node if it is planned."""
+            model, judged_against = map(self.index.planned, models)
+            return Question(model, tuple(_reachable(read)), judged_against)
         ref = named.one()
-        if named.store.root != self.shelf.store.root:
-            return Shelf(named.store).here(ref)
-        nodes = named.plan or self.guide
-        node = next((node for node in nodes if node.ref == ref), None)
-        return self.shelf.planned(node) if node else self.shelf.here(ref)
+        if named.store.root != self.index.store.root:
+            return Question(ResultIndex(named.store).here(ref))
+        node = next((node for node in plan or self.guide if node.ref == ref), None)
+        return Question(self.index.planned(node) if node else self.index.here(ref))
 
 
 def _reachable(nodes: Iterable[Node]) -> list[Node]:
-    """These nodes and all that they are made from."""
+    """Return these nodes and all that they are made from."""
     found: dict[Ref, Node] = {}
     for node in nodes:
         found[node.ref] = node
@@ -216,18 +213,34 @@ def _reachable(nodes: Iterable[Node]) -> list[Node]:
 # In a few words, for Snakemake
 
 
-def reason(node: Node, shelf: Shelf) -> str:
-    """Why a planned result must be made, in one line."""
-    side = shelf.planned(node)
-    if side.result:
+def reason(node: Node, index: ResultIndex) -> str:
+    """Explain in one line why a planned result must be made."""
+    operand = index.planned(node)
+    if operand.result:
         return "it is here, and was asked for by force"
-    if shelf.was_made(node.ref):
+    if index.was_made(node.ref):
         return "its files are gone"
-    missing = [above for above in node.upstream.values() if not shelf.finished(above.ref)]
+    missing = [above.ref for above in node.upstream.values() if not index.finished(above.ref)]
     if missing:
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        return f"follows {missing[0].ref.stage} {in_brief(missing[0].ref)}{more}"
-    like = shelf.most_like(side)
+        return f"follows {_in_brief(missing[0])}{more}"
+    like = index.most_like(operand)
     if like is None:
-        return f"nothing like it {'is here' if shelf.pinned(node.ref.stage) else 'was made before'}"
-    return in_few(causes(like, side))
+        return f"nothing like it {'is here' if index.pinned(node.ref.stage) else 'was made before'}"
+    return _in_few(causes(like, operand))
+
+
+def _in_few(found: Sequence[Cause]) -> str:
+    """Tell the nearest causes in part of a line."""
+    if not found:
+        return "it differs from all that was made before"
+    chain = found[0].chain
+    nearest = [str(cause.difference) for cause in found if cause.chain == chain]
+    more = f"; and {len(nearest) - FEW} more" if len(nearest) > FEW else ""
+    follows = f"follows {_in_brief(chain[-1].new.ref)}: " if len(chain) > 1 else ""
+    return f"{follows}{'; '.join(nearest[:FEW])}{more}"
+
+
+def _in_brief(ref: Ref) -> str:
+    """Return a stage and the beginning of a key."""
+    return f"{ref.stage} {ref.key[: KEY_LENGTH // 2]}…"

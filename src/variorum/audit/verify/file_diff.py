@@ -1,9 +1,8 @@
-"""Two makings of one result, file by file: identical, or what differs and by how much.
+"""Compare two makings of a result, file by file: identical, or what differs and by how much.
 
-Bytes decide. What is said about files that differ depends on their kind: tensors by name, columns
-and rows, values by their place in JSON, the first line of a text, the first byte of anything else.
-Numbers that are equal and have other bits, zeros of another sign and NaNs of another kind, are told
-in words.
+Bytes decide. What is said of a differing file depends on its kind: tensors by name, columns and
+rows, values by their place in JSON, the first line of a text, the first byte of anything else.
+Equal numbers with other bits (zeros of another sign, another NaN) are told in words.
 """
 
 import csv
@@ -12,7 +11,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -34,21 +33,24 @@ SAME_CONTENT = "the same content, written differently"
 ZERO_SIGN = "only in the sign of zero"
 NAN_BITS = "only in which NaN it is"
 
+Numbers = Sequence[tuple[float, float]]
+"""Old and new values."""
+
 
 @dataclass(frozen=True)
-class Difference:
-    """A file that is not the same in both, and in what."""
+class FileDiff:
+    """A file that differs between two makings, and in what."""
 
     name: str
     details: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ResultDiff:
     """Two folders: how many files are identical, which differ, which only one of them has."""
 
     identical: int
-    differing: tuple[Difference, ...]
+    differing: tuple[FileDiff, ...]
     missing: tuple[str, ...]
     extra: tuple[str, ...]
 
@@ -58,7 +60,7 @@ class Comparison:
         return not (self.differing or self.missing or self.extra)
 
     def in_short(self) -> str:
-        """One file that is not the same, a log of training first, and in what; "" if none."""
+        """Return one differing file, a training's log first, and in what; "" if none."""
         if self.differing:
             told = min(self.differing, key=lambda each: (each.name != LOG, each.name))
             return f"{told.name}: {told.details[0]}"
@@ -66,43 +68,44 @@ class Comparison:
         return next(iter([*alone, *(f"{name} is new" for name in self.extra)]), "")
 
 
-def compare(old: Path, new: Path) -> Comparison:
-    """Compare what manifests of the results in these folders list.
+def compare(old: Path, new: Path) -> ResultDiff:
+    """Compare the files that manifests of the results in two folders list.
 
     `missing` are files that only `old` has, `extra` those that only `new` has.
     """
-    names = [
+    first, second = (
         {path.relative_to(folder).as_posix() for path in listed(folder)} for folder in (old, new)
-    ]
-    both = sorted(names[0] & names[1])
+    )
+    both = sorted(first & second)
     differing = [name for name in both if first_byte(old / name, new / name) is not None]
-    return Comparison(
+    return ResultDiff(
         identical=len(both) - len(differing),
-        differing=tuple(
-            Difference(name, differences(old / name, new / name)) for name in differing
-        ),
-        missing=tuple(sorted(names[0] - names[1])),
-        extra=tuple(sorted(names[1] - names[0])),
+        differing=tuple(FileDiff(name, differences(old / name, new / name)) for name in differing),
+        missing=tuple(sorted(first - second)),
+        extra=tuple(sorted(second - first)),
     )
 
 
 def first_byte(old: Path, new: Path) -> int | None:
-    """Where two files first differ, or where the shorter one ends; None if they are the same."""
+    """Return where two files first differ, or the shorter one ends; None if they are equal."""
     place = 0
     with old.open("rb") as a, new.open("rb") as b:
         while True:
             blocks = a.read(BLOCK), b.read(BLOCK)
             if blocks[0] != blocks[1]:
-                pairs = enumerate(zip(*blocks, strict=False))
-                shorter = min(map(len, blocks))
-                return place + next((i for i, (x, y) in pairs if x != y), shorter)
+                return place + _first_other(*blocks)
             if not blocks[0]:
                 return None
             place += len(blocks[0])
 
 
+def _first_other(old: Sequence[Any], new: Sequence[Any]) -> int:
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(old), len(new)))
+
+
 def differences(old: Path, new: Path) -> tuple[str, ...]:
-    """What differs between two files that are not the same, most telling first; never nothing.
+    """Describe how two unequal files differ, in at least one line.
 
     A file that is not what its ending says is compared byte by byte.
     """
@@ -113,9 +116,8 @@ def differences(old: Path, new: Path) -> tuple[str, ...]:
         ".jsonl": _of_json_lines,
         **dict.fromkeys(TEXTS, _of_texts),
     }
-    reader = readers.get(old.suffix, _of_bytes)
     try:
-        found = list(reader(old, new))
+        found = list(readers.get(old.suffix, _of_bytes)(old, new))
     except _UnreadableError:
         found = list(_of_bytes(old, new))
     if not found:
@@ -128,34 +130,41 @@ class _UnreadableError(Exception):
     """A file is not of the kind that its name says."""
 
 
+def _counts(unit: str, old: int, new: int) -> Iterator[str]:
+    if old != new:
+        yield f"{old:,} → {new:,} {unit}"
+
+
+def _one_sided(kind: str, old: Collection[str], new: Collection[str]) -> Iterator[str]:
+    yield from (f"{kind} {name} is gone" for name in old if name not in new)
+    yield from (f"{kind} {name} is new" for name in new if name not in old)
+
+
 # Any file, and texts
 
 
 def _of_bytes(old: Path, new: Path) -> Iterator[str]:
     place = first_byte(old, new)
     assert place is not None
-    sizes = [path.stat().st_size for path in (old, new)]
-    if sizes[0] != sizes[1]:
-        yield f"{sizes[0]:,} → {sizes[1]:,} bytes"
-    if place < min(sizes):
-        values = [_byte_at(path, place) for path in (old, new)]
-        yield f"byte {place:,}: 0x{values[0]:02x} → 0x{values[1]:02x}"
+    yield from _counts("bytes", old.stat().st_size, new.stat().st_size)
+    values = [_byte_at(path, place) for path in (old, new)]
+    if all(values):
+        yield f"byte {place:,}: 0x{values[0].hex()} → 0x{values[1].hex()}"
 
 
-def _byte_at(path: Path, place: int) -> int:
+def _byte_at(path: Path, place: int) -> bytes:
     with path.open("rb") as file:
         file.seek(place)
-        return file.read(1)[0]
+        return file.read(1)
 
 
 def _of_texts(old: Path, new: Path) -> Iterator[str]:
     texts = [_text(path).splitlines() for path in (old, new)]
-    for number, (a, b) in enumerate(itertools.zip_longest(*texts), start=1):
-        if a != b:
-            yield f"line {number:,}: {_changed_text(a, b)}"
-            break
-    if len(texts[0]) != len(texts[1]):
-        yield f"{len(texts[0]):,} → {len(texts[1]):,} lines"
+    lines = enumerate(itertools.zip_longest(*texts), start=1)
+    differing = ((number, a, b) for number, (a, b) in lines if a != b)
+    for number, a, b in itertools.islice(differing, 1):
+        yield f"line {number:,}: {_changed_text(a, b)}"
+    yield from _counts("lines", *map(len, texts))
 
 
 def _text(path: Path) -> str:
@@ -166,10 +175,8 @@ def _text(path: Path) -> str:
 
 
 def _changed_text(old: str | None, new: str | None) -> str:
-    """Both texts, cut to what stands around the first difference; None: there is no such text."""
-    pairs = enumerate(zip(old or "", new or "", strict=False))
-    same = next((i for i, (a, b) in pairs if a != b), min(len(old or ""), len(new or "")))
-    start = max(0, same - MOST_CHARACTERS // 2)
+    """Return both texts around their first difference; None stands for no text."""
+    start = max(0, _first_other(old or "", new or "") - MOST_CHARACTERS // 2)
     return f"{_excerpt(old, start)} → {_excerpt(new, start)}"
 
 
@@ -178,6 +185,35 @@ def _excerpt(text: str | None, start: int) -> str:
         return "nothing"
     cut = text[start : start + MOST_CHARACTERS]
     return f"{'…' if start else ''}{cut!r}{'…' if start + len(cut) < len(text) else ''}"
+
+
+# Numbers
+
+
+def relative(old: float, new: float) -> float:
+    """Return the difference over the larger magnitude; infinite if one number is not finite.
+
+    NaN does not differ from NaN, nor zero from zero of another sign.
+    """
+    if old == new or (math.isnan(old) and math.isnan(new)):
+        return 0.0
+    if not (math.isfinite(old) and math.isfinite(new)):
+        return math.inf
+    return float(abs(Fraction(old) - Fraction(new)) / max(abs(Fraction(old)), abs(Fraction(new))))
+
+
+def _distance(pairs: Numbers) -> str:
+    """Describe the largest differences; exact for whole numbers that no float tells apart."""
+    largest = max(abs(Fraction(a) - Fraction(b)) for a, b in pairs)
+    apart = float(largest) if largest <= sys.float_info.max else math.inf
+    return f"{apart:.3g}, relative {max(relative(a, b) for a, b in pairs):.3g}"
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number no larger than a float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 # JSON
@@ -189,8 +225,7 @@ def _of_json(old: Path, new: Path) -> Iterator[str]:
 
 def _of_json_lines(old: Path, new: Path) -> Iterator[str]:
     rows = [[_parsed(line) for line in _text(path).splitlines()] for path in (old, new)]
-    if len(rows[0]) != len(rows[1]):
-        yield f"{len(rows[0]):,} → {len(rows[1]):,} lines"
+    yield from _counts("lines", *map(len, rows))
     for number, (a, b) in enumerate(zip(*rows, strict=False), start=1):
         yield from _changes(a, b, f"line {number:,}")
 
@@ -203,49 +238,33 @@ def _parsed(text: str) -> Any:
 
 
 def _changes(old: Any, new: Any, place: str) -> Iterator[str]:
-    """Every value that differs, by where it stands."""
+    """Describe every value that differs, by its place."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted(old.keys() | new.keys()):
             inner = f"{place}.{name}" if place else name
-            if name not in new:
-                yield f"{inner} is gone"
-            elif name not in old:
-                yield f"{inner} is new"
-            else:
+            if name in old and name in new:
                 yield from _changes(old[name], new[name], inner)
+            else:
+                yield f"{inner} is {'new' if name in new else 'gone'}"
     elif isinstance(old, list) and isinstance(new, list):
-        if len(old) != len(new):
-            yield f"{place or 'the list'}: {len(old):,} → {len(new):,} entries"
+        for line in _counts("entries", len(old), len(new)):
+            yield f"{place or 'the list'}: {line}"
         for index, (a, b) in enumerate(zip(old, new, strict=False)):
             yield from _changes(a, b, f"{place}[{index}]")
-    elif not _same(old, new):
+    elif type(old) is not type(new) or repr(old) != repr(new):  # NaN is NaN; 0.0 is not -0.0
         yield f"{place or 'the value'}: {_changed_value(old, new)}"
-
-
-def _same(old: Any, new: Any) -> bool:
-    """Whether two values are one: NaN is NaN; 1, 1.0 and true are three, 0.0 and -0.0 are two."""
-    if isinstance(old, float) and isinstance(new, float):
-        return repr(old) == repr(new)
-    return type(old) is type(new) and old == new
 
 
 def _changed_value(old: Any, new: Any) -> str:
     if isinstance(old, str) and isinstance(new, str):
         return _changed_text(old, new)
     shown = f"{_shown(old)} → {_shown(new)}"
-    if _is_number(old) and _is_number(new) and old != new:
-        return f"{shown} (by {_apart(old, new):.3g}, relative {relative(old, new):.3g})"
-    if isinstance(old, float) and isinstance(new, float) and old == new:
-        return f"{shown}, {ZERO_SIGN}"
+    if _is_number(old) and _is_number(new):
+        if old != new:
+            return f"{shown} (by {_distance([(old, new)])})"
+        if type(old) is type(new):
+            return f"{shown}, {ZERO_SIGN}"
     return shown
-
-
-def _apart(old: float, new: float) -> float:
-    """How far two finite numbers lie apart; never 0 for whole numbers that no float tells apart."""
-    try:
-        return float(abs(Fraction(old) - Fraction(new)))
-    except OverflowError:
-        return math.inf
 
 
 def _shown(value: Any) -> str:
@@ -253,39 +272,15 @@ def _shown(value: Any) -> str:
     return text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…"
 
 
-def _is_number(value: Any) -> bool:
-    """Whether a value is a number that can be subtracted: finite, and no larger than a float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return -sys.float_info.max <= value <= sys.float_info.max
-
-
-def relative(old: float, new: float) -> float:
-    """The difference of two numbers in relation to the larger one; infinite if one is not finite.
-
-    A number does not differ from itself, NaN not from NaN, and zero not from zero of another sign.
-    """
-    if old == new or (math.isnan(old) and math.isnan(new)):
-        return 0.0
-    if not (math.isfinite(old) and math.isfinite(new)):
-        return math.inf
-    return float(abs(Fraction(old) - Fraction(new)) / max(abs(Fraction(old)), abs(Fraction(new))))
-
-
 # Tables
 
 
 def _of_tables(old: Path, new: Path) -> Iterator[str]:
     tables = [_columns(path) for path in (old, new)]
-    lengths = [max(map(len, table.values()), default=0) for table in tables]
-    if lengths[0] != lengths[1]:
-        yield f"{lengths[0]:,} → {lengths[1]:,} rows"
-    for name in tables[0]:
-        if name not in tables[1]:
-            yield f"column {name} is gone"
-        else:
-            yield from _of_columns(name, tables[0][name], tables[1][name])
-    yield from (f"column {name} is new" for name in tables[1] if name not in tables[0])
+    yield from _counts("rows", *(max(map(len, each.values()), default=0) for each in tables))
+    yield from _one_sided("column", *tables)
+    for name in [name for name in tables[0] if name in tables[1]]:
+        yield from _of_columns(name, tables[0][name], tables[1][name])
 
 
 def _columns(path: Path) -> dict[str, list[str]]:
@@ -296,42 +291,32 @@ def _columns(path: Path) -> dict[str, list[str]]:
 
 
 def _of_columns(name: str, old: list[str], new: list[str]) -> Iterator[str]:
-    """One line on a column, whose rows are counted from 1 below the header."""
-    pairs = enumerate(zip(old, new, strict=False), start=1)
-    differing = [(row, a, b) for row, (a, b) in pairs if not _same_cell(a, b)]
+    """Describe a column in one line; rows count from 1 below the header."""
+    rows = enumerate(zip(old, new, strict=False), start=1)
+    differing = [(row, a, b) for row, (a, b) in rows if a != b and _cell(a) != _cell(b)]
     if not differing:
         return
     row, a, b = differing[0]
-    count = f", and {len(differing) - 1:,} more rows" if len(differing) > 1 else ""
-    numbers = [(_number(a), _number(b)) for _, a, b in differing]
-    finite = [(a, b) for a, b in numbers if a is not None and b is not None]
-    apart = [(a, b) for a, b in finite if a != b]
-    line = f"column {name}: row {row:,}: {_changed_text(a, b)}{count}"
+    line = f"column {name}: row {row:,}: {_changed_text(a, b)}"
+    if len(differing) > 1:
+        line += f", and {len(differing) - 1:,} more rows"
+    cells = [(_cell(a), _cell(b)) for _, a, b in differing]
+    numbers = [(a[0], b[0]) for a, b in cells if isinstance(a, tuple) and isinstance(b, tuple)]
+    apart = [(a, b) for a, b in numbers if a != b]
     if apart:
-        line += (
-            f"; largest difference {max(_apart(a, b) for a, b in apart):.3g}, "
-            f"relative {max(relative(a, b) for a, b in apart):.3g}"
-        )
-    if len(finite) > len(apart):
-        line += f"; {len(finite) - len(apart):,} {ZERO_SIGN}"
+        line += f"; largest difference {_distance(apart)}"
+    if len(numbers) > len(apart):
+        line += f"; {len(numbers) - len(apart):,} {ZERO_SIGN}"
     yield line
 
 
-def _same_cell(old: str, new: str) -> bool:
-    """Whether two cells hold the same text, or the same number in two spellings."""
-    if old == new:
-        return True
-    a, b = _number(old), _number(new)
-    return a is not None and b is not None and a == b and math.copysign(1, a) == math.copysign(1, b)
-
-
-def _number(text: str) -> float | None:
-    """A finite number, if the text is one; whole ones exactly."""
+def _cell(text: str) -> tuple[float, float] | str:
+    """Return a finite number with its sign, whole ones exactly; else the text itself."""
     for kind in (int, float):
         with suppress(ValueError):
             value: float = kind(text)
-            return value if _is_number(value) else None
-    return None
+            return (value, math.copysign(1, value)) if _is_number(value) else text
+    return text
 
 
 # Tensors
@@ -339,79 +324,67 @@ def _number(text: str) -> float | None:
 
 def _of_tensors(old: Path, new: Path) -> Iterator[str]:
     (tensors, notes), (others, other_notes) = _tensors(old), _tensors(new)
-    yield from (f"tensor {name} is gone" for name in tensors if name not in others)
-    yield from (f"tensor {name} is new" for name in others if name not in tensors)
-    common = [name for name in tensors if name in others]
-    for name in common:
-        if (line := _of_tensor(tensors[name], others[name])) is not None:
+    yield from _one_sided("tensor", tensors, others)
+    for name in tensors:
+        if name in others and (line := ", ".join(_of_tensor(tensors[name], others[name]))):
             yield f"tensor {name}: {line}"
     yield from _changes(notes, other_notes, "")
 
 
 def _tensors(path: Path) -> tuple["dict[str, Tensor]", dict[str, Any]]:
-    """The tensors of a file by name, and what it notes beside them."""
+    """Read a file's tensors by name, and the notes beside them."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-            notes = file.metadata() or {}
+            notes: dict[str, Any] = file.metadata() or {}
     except (SafetensorError, OSError):
         raise _UnreadableError from None
-    return tensors, {name: _json_or_text(text) for name, text in notes.items()}
+    for name, text in notes.items():
+        with suppress(ValueError):
+            notes[name] = json.loads(text)
+    return tensors, notes
 
 
-def _json_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _of_tensor(old: "Tensor", new: "Tensor") -> str | None:
-    """How two tensors differ; None if their values are the same."""
-    kinds = [str(tensor.dtype).removeprefix("torch.") for tensor in (old, new)]
-    changed = f"{kinds[0]} → {kinds[1]}" if kinds[0] != kinds[1] else ""
+def _of_tensor(old: "Tensor", new: "Tensor") -> Iterator[str]:
+    """Describe how two tensors differ; nothing if their values are the same."""
+    if old.dtype != new.dtype:
+        yield f"{old.dtype} → {new.dtype}".replace("torch.", "")
     if old.shape != new.shape:
-        shapes = f"shape {tuple(old.shape)} → {tuple(new.shape)}"
-        return ", ".join(filter(None, [changed, shapes]))
+        yield f"shape {tuple(old.shape)} → {tuple(new.shape)}"
+        return
     nans = old.isnan() & new.isnan()
     differs = (old != new) & ~nans
-    parts = [changed]
     if count := int(differs.sum()):
-        parts.append(f"{count:,} of {old.numel():,} elements differ")
-        parts += _how_far(old[differs], new[differs])
-    if not changed:
+        yield f"{count:,} of {old.numel():,} elements differ"
+        yield from _how_far(old[differs], new[differs])
+    if old.dtype == new.dtype:
         others = _other_bits(old, new) & ~differs
-        parts += [
-            f"{number:,} of {old.numel():,} elements differ {how}"
-            for how, these in ((ZERO_SIGN, others & ~nans), (NAN_BITS, others & nans))
-            if (number := int(these.sum()))
-        ]
-    return ", ".join(filter(None, parts)) or None
+        for how, these in ((ZERO_SIGN, others & ~nans), (NAN_BITS, others & nans)):
+            if count := int(these.sum()):
+                yield f"{count:,} of {old.numel():,} elements differ {how}"
 
 
 def _how_far(old: "Tensor", new: "Tensor") -> Iterator[str]:
-    """How far elements lie apart that all differ."""
+    """Describe the largest differences of elements that all differ."""
     import torch
 
-    if not (old.is_floating_point() or new.is_floating_point()):  # no float tells all of them apart
-        pairs = list(zip(old.tolist(), new.tolist(), strict=True))
-        largest_apart = max(abs(a - b) for a, b in pairs)
-        yield f"by up to {largest_apart:.3g}, relative {max(relative(a, b) for a, b in pairs):.3g}"
+    if not (old.is_floating_point() or new.is_floating_point()):
+        yield f"by up to {_distance(list(zip(old.tolist(), new.tolist(), strict=True)))}"
         return
     a, b = old.double(), new.double()
-    numbers = a.isfinite() & b.isfinite()
-    apart = (a - b).abs()[numbers]
+    finite = a.isfinite() & b.isfinite()
+    apart = (a - b).abs()[finite]
     if len(apart):
-        largest = torch.maximum(a.abs(), b.abs())[numbers]
-        yield f"by up to {float(apart.max()):.3g}, relative {float((apart / largest).max()):.3g}"
+        shares = apart / torch.maximum(a.abs(), b.abs())[finite]
+        yield f"by up to {float(apart.max()):.3g}, relative {float(shares.max()):.3g}"
     if odd := len(a) - len(apart):
         yield f"{odd:,} of them not finite"
 
 
 def _other_bits(old: "Tensor", new: "Tensor") -> "Tensor":
-    """Where two tensors of one kind and shape do not hold the same bytes."""
+    """Return where two tensors of one kind and shape hold different bytes."""
     import torch
 
     a, b = (tensor.reshape(-1, 1).contiguous().view(torch.uint8) for tensor in (old, new))

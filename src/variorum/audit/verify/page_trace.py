@@ -1,47 +1,28 @@
-"""Whether all that a report's page says stands where the page says it does.
+"""Trace all that a report's page says to the files that it is from.
 
-Every number of the page, and every text with a digit in it, is marked with the files that it is
-from (`report.traced`). This reads the finished page as a browser would and computes each of them
-again: the file must be listed by its manifest with the bytes that it has, the manifest noted by
-that of the report, and what stands at the address, combined and rounded as the mark says, must give
-the text to the letter, or the length of a bar. A figure is held against its whole file. What a
-reader sees or hears and no mark covers must say nothing: a digit in the page's text or in an
-element's name, a drawing, a length. `numbers.csv` must hold the numbers of the page.
+Every number of the page, and every text with a digit in it, is marked with its files
+(`report.traced`). This reads the finished page (`report.page_marks`) and computes each of them
+again: the file must be listed by its manifest with the bytes that it has, the manifest noted by the
+report's, and what stands at the address, combined and rounded as the mark says, must give the text
+to the letter, or the length of a bar. A figure is compared with its whole file. What no mark covers
+must say nothing, and `numbers.csv` must hold the numbers of the page.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 from variorum.engines.tracking import BUNDLE
 from variorum.report import traced
+from variorum.report.page_marks import Mark, PageMarks, spaced
 from variorum.report.rendering import inline_svg
 from variorum.report.traced import OPERATIONS, SAME, TEXT, as_text, exactly, looked_up
 from variorum.store import MANIFEST, Ref, Result, Store, StoreError, manifest_digest, sha256_of
 
 PAGE = "report.html"
 NUMBERS = "numbers.csv"
-SILENT = ("style", "script")
-DRAWN = "svg"
-SAID = ("alt", "aria-description", "aria-label", "placeholder", "title")
-VOID = frozenset({"br", "col", "hr", "img", "input", "link", "meta"})
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A marked element: its attributes, and all text in it, one space between pieces.
-
-    drawing: the source of the SVG in it, if there is one.
-    """
-
-    tag: str
-    attributes: dict[str, str]
-    text: str
-    drawing: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +66,7 @@ def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
         if lists_numbers(report):
             listed = report.file(NUMBERS).read_text(encoding="utf-8")
     try:
-        reader = _Reader(page)
+        reader = PageMarks(page)
     except (ValueError, IndexError) as error:
         return Traces(0, 0, (Fault("", PAGE, f"not a page as reports have them: {error}"),))
     sources = _Sources(store, report)
@@ -121,7 +102,7 @@ def _problem(mark: Mark, sources: "_Sources") -> str | None:
         values = [sources.value(address) for address in origin.split(" ")]
         value = OPERATIONS[mark.attributes.get("data-how", SAME)](*values)
         way = mark.attributes.get("data-as", TEXT)
-        expected = _spaced(as_text(value, way))
+        expected = spaced(as_text(value, way))
     except AbsentError:
         raise
     except (StoreError, OSError, LookupError, ValueError, TypeError) as error:
@@ -137,14 +118,6 @@ def _problem(mark: Mark, sources: "_Sources") -> str | None:
     if exact is not None and exact != exactly(value):
         return f"its value is {exact}, and there stands {exactly(value)}"
     return None
-
-
-def _has_digit(text: str) -> bool:
-    return any(character.isnumeric() for character in text)
-
-
-def _spaced(text: str) -> str:
-    return " ".join(text.split())
 
 
 @dataclass(frozen=True)
@@ -202,87 +175,3 @@ class _Sources:
         if manifest_digest(result.manifest) != self._noted[str(ref)]:
             raise StoreError(f"{ref} is not the one that {self.report.ref} was made from")
         return result
-
-
-@dataclass
-class _Open:
-    """An element that is being read."""
-
-    tag: str
-    attributes: dict[str, str]
-    words: list[str] = field(default_factory=list)
-    drawing: str = ""
-
-
-class _Reader(HTMLParser):
-    """Reads a page: its marks, and what says something and stands in none."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.marks: list[Mark] = []
-        self.unmarked: list[str] = []
-        self._open: list[_Open] = []
-        self._page = page
-        self._starts = [0]
-        for line in page.split("\n"):
-            self._starts.append(self._starts[-1] + len(line) + 1)
-        self._drawn_from = 0
-        self.feed(page)
-        self.close()
-        if self._open:
-            raise ValueError(f"<{self._open[-1].tag}> is not closed")
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """An element begins."""
-        attributes = {name: value or "" for name, value in attrs}
-        if tag == DRAWN:
-            self._drawn_from = self._place()
-            if all(mark.drawing for mark in self._marked()):
-                self.unmarked.append("<svg>")
-            for mark in self._marked():
-                mark.attributes["label"] = attributes.get("aria-label", "")
-        if not self._is_within(DRAWN):  # what is inside a drawing is held against its file
-            self._look_at(attributes)
-        if tag not in VOID:
-            self._open.append(_Open(tag, attributes))
-
-    def _look_at(self, attributes: dict[str, str]) -> None:
-        """Note what an element's own attributes say or show without a source."""
-        said = [attributes[name] for name in SAID if _has_digit(attributes.get(name, ""))]
-        self.unmarked += map(_spaced, said)
-        way = attributes.get("data-as") if "data-from" in attributes else None
-        if "style" in attributes and way not in traced.DRAWN:
-            self.unmarked.append(attributes["style"])
-
-    def handle_endtag(self, tag: str) -> None:
-        """An element ends."""
-        element = self._open.pop()
-        if element.tag != tag:
-            raise ValueError(f"line {self.getpos()[0]}: {element.tag} is closed by {tag}")
-        if tag == DRAWN:
-            end = self._place() + len("</svg>")
-            for mark in self._marked():
-                mark.drawing = self._page[self._drawn_from : end]
-        if "data-from" in element.attributes:
-            text = _spaced(" ".join(element.words))
-            self.marks.append(Mark(tag, element.attributes, text, element.drawing))
-
-    def handle_data(self, data: str) -> None:
-        """A piece of text."""
-        if self._is_within(*SILENT, DRAWN):
-            return
-        covering = [mark for mark in self._marked() if "#" in mark.attributes["data-from"]]
-        for mark in covering:
-            mark.words.append(data)
-        if not covering and _has_digit(data):
-            self.unmarked.append(_spaced(data))
-
-    def _is_within(self, *tags: str) -> bool:
-        return any(element.tag in tags for element in self._open)
-
-    def _marked(self) -> Iterator[_Open]:
-        return (element for element in self._open if "data-from" in element.attributes)
-
-    def _place(self) -> int:
-        line, column = self.getpos()
-        return self._starts[line - 1] + column

@@ -1,4 +1,4 @@
-"""Platforms: what of the machine that made a result decides its bits, out of `run.json`."""
+"""Compare platforms: what of the machine that made a result decides its bits, from `run.json`."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -13,20 +13,19 @@ BUILT_ON_NUMPY = frozenset({"matplotlib", "pandas", "scipy", "seaborn"})
 def platform_differences(
     run: Mapping[str, Any], here: Mapping[str, Any], libraries: Collection[str]
 ) -> dict[str, tuple[str, str]]:
-    """What decides bits and differs between two `run.json`: name, and both values.
+    """Return what decides bits and differs between two `run.json`: both values by name.
 
-    That are Python's minor version, the vector features of the processor, which of its kernels
-    PyTorch takes, on which device it computes, and the versions of `libraries`: those that the code
-    in question uses, as `Fingerprint.libraries` names them. What one of the two does not tell is
-    left out.
+    That are Python's minor version, the processor's vector features, PyTorch's kernels and device,
+    and the versions of `libraries`, which the code in question uses (`Fingerprint.libraries`). What
+    one of the two does not tell is left out.
     """
     old, new = _platform(run, libraries), _platform(here, libraries)
     differing = {
         name: (old[name], new[name]) for name in old if name in new and old[name] != new[name]
     }
     if FEATURES in differing:
-        sets = [set(text.split()) for text in differing[FEATURES]]
-        only = [" ".join(sorted(sets[i] - sets[1 - i])) or "no more" for i in (0, 1)]
+        a, b = (set(text.split()) for text in differing[FEATURES])
+        only = [" ".join(sorted(more)) or "no more" for more in (a - b, b - a)]
         differing[FEATURES] = (only[0], only[1])
     return differing
 
@@ -45,6 +44,6 @@ def _platform(run: Mapping[str, Any], libraries: Collection[str]) -> dict[str, s
     versions = run.get("libraries")
     if isinstance(versions, dict):
         below = {"numpy"} if BUILT_ON_NUMPY.intersection(libraries) else set()
-        used = sorted(name for name in {*libraries, *below} if name in versions)
+        used = sorted({*libraries, *below} & versions.keys())
         facts |= {name: str(versions[name] or "none") for name in used}
     return facts

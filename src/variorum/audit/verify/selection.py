@@ -1,4 +1,4 @@
-"""Which results a check is about: those that references name, the current experiment's, or all."""
+"""Select the results that a check is about: named ones, the current experiment's, or all."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import ablation_names, load_ablation
+from variorum.audit.explain.wording import several
 from variorum.config import STAGES
 from variorum.engines.workflow import REPORT_FILES, TABLE_FILES
 from variorum.errors import VariorumError
@@ -20,8 +21,8 @@ from variorum.store import COPY, KEY_LENGTH, MANIFEST, Ref, Spec, Store
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Results of one project, in the order of the flow, which may not all be here.
+class Selection:
+    """Results of one project, upstream first, which may not all be here.
 
     pages: files that must equal the one of the same name in a result.
     named: whether somebody asked for just these results.
@@ -33,8 +34,8 @@ class Choice:
     named: bool = False
 
 
-def choose(root: Path, references: Sequence[str], *, everything: bool = False) -> Choice:
-    """The results that `references` name; of an experiment or ablation, all that it plans.
+def select(root: Path, references: Sequence[str], *, everything: bool = False) -> Selection:
+    """Return the results that `references` name; for an experiment or ablation, all it plans.
 
     Without any, those of the current experiment with its pages; with `everything`, all that are
     here. Raises `VariorumError` for references of several projects.
@@ -42,26 +43,22 @@ def choose(root: Path, references: Sequence[str], *, everything: bool = False) -
     if references and everything:
         raise VariorumError("give results or --all, not both")
     if references:
-        return _named(root, references)
+        known = References(root)
+        named = [known.named(reference) for reference in references]
+        stores = {each.store for each in named}
+        if len(stores) > 1:
+            raise VariorumError("these results lie in several projects; give one project's")
+        refs = dict.fromkeys(ref for each in named for ref in each.all)
+        return Selection(stores.pop(), tuple(refs), named=not any(each.whole for each in named))
     store, plan = Store(root), None
     with suppress(VariorumError) if everything else nullcontext():
         plan = plan_experiment(load_experiment(root), root, offline=True)
-    refs = _all(store) if plan is None or everything else plan.nodes
-    return Choice(store, tuple(refs), tuple(_pages(store, plan)))
-
-
-def _named(root: Path, references: Sequence[str]) -> Choice:
-    known = References(root)
-    named = [known.named(reference) for reference in references]
-    stores = {each.store for each in named}
-    if len(stores) > 1:
-        raise VariorumError("these results lie in several projects; give those of one at a time")
-    refs = dict.fromkeys(ref for each in named for ref in each.all)
-    return Choice(stores.pop(), tuple(refs), named=not any(each.whole for each in named))
+    found = _all(store) if plan is None or everything else plan.nodes
+    return Selection(store, tuple(found), tuple(_pages(store, plan)))
 
 
 def _all(store: Store) -> list[Ref]:
-    """Every result, also one that lacks its manifest."""
+    """Return every result, also one that lacks its manifest."""
     stages = list(STAGES)
     refs = [
         Ref(folder.parent.name, folder.name)
@@ -72,27 +69,22 @@ def _all(store: Store) -> list[Ref]:
 
 
 def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
-    """The pages of the current experiment, whose plan is given, and of ablations that have any."""
+    """Yield the pages of the current experiment, if it is planned, and of ablations with any."""
     if plan is not None:
-        yield from _placed(store, plan.last.ref, Path(REPORT).parent)
-    for name in ablation_names(store.root):
-        if (store.root / "reports" / name).is_dir():
+        yield from ((str(Path(REPORT).parent / name), plan.last.ref) for name in REPORT_FILES)
+    for ablation in ablation_names(store.root):
+        folder = Path("reports", ablation)
+        if (store.root / folder).is_dir():
             with suppress(VariorumError):  # what cannot be planned now has no current table
-                table = plan_ablation(load_ablation(store.root, name), store.root, offline=True)
-                yield from _placed(store, table.last.ref, Path("reports", name))
-
-
-def _placed(store: Store, ref: Ref, folder: Path) -> Iterator[tuple[str, Ref]]:
-    """The pages in a folder that must equal those of a result."""
-    names: Sequence[str] = TABLE_FILES if ref.stage == "table" else REPORT_FILES
-    if ref.stage == "table":
-        with suppress(VariorumError):  # if it is not here, it is these that are looked for
-            names = pages_of(store.glance(ref))
-    yield from ((str(folder / name), ref) for name in names)
+                table = plan_ablation(load_ablation(store.root, ablation), store.root, offline=True)
+                names: Sequence[str] = TABLE_FILES
+                with suppress(VariorumError):  # if the table is not here, look for these
+                    names = pages_of(store.glance(table.last.ref))
+                yield from ((str(folder / name), table.last.ref) for name in names)
 
 
 def with_upstream(store: Store, refs: Iterable[Ref]) -> list[Ref]:
-    """These results and everything that they stand on, upstream first."""
+    """Return these results and everything that they stand on, upstream first."""
     order: dict[Ref, None] = {}
 
     def visit(ref: Ref) -> None:
@@ -107,7 +99,7 @@ def with_upstream(store: Store, refs: Iterable[Ref]) -> list[Ref]:
 
 
 def _upstream(store: Store, ref: Ref) -> list[Ref]:
-    """What a result is made from, and if it was adopted and that is here, from which one."""
+    """Return what a result is made from, and the result it was adopted from if that is here."""
     for name in (MANIFEST, COPY):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             data = json.loads((store.folder(ref) / name).read_bytes())
@@ -120,5 +112,17 @@ def _upstream(store: Store, ref: Ref) -> list[Ref]:
 
 
 def holds_anything(folder: Path) -> bool:
-    """Whether a folder is more than the empty one that Snakemake makes before a stage runs."""
+    """Tell whether a folder is more than the empty one that Snakemake makes before a stage."""
     return folder.is_dir() and any(folder.iterdir())
+
+
+def none_of(refs: Sequence[Ref]) -> str:
+    """Say that results are unavailable, and how to get them."""
+    if len(refs) == 1:
+        target = f"results/{refs[0]}/{MANIFEST}"
+        return (
+            f"{refs[0]} is not here; make it with `snakemake --cores 4 {target}`, or fetch it with "
+            "`dvc pull`"
+        )
+    found = f"none of {several(refs)} is here" if refs else "no result is here"
+    return f"{found}; make results with `snakemake --cores 4`, or fetch them with `dvc pull`"

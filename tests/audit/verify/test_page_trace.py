@@ -21,7 +21,7 @@ import peers
 from conftest import Project, Record, add_micro_experiment, copy_project
 from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.page_trace import Traces, check
-from variorum.audit.verify.selection import Choice
+from variorum.audit.verify.selection import Selection
 from variorum.progress import Progress
 from variorum.report import traced
 from variorum.report.traced import Traced
@@ -236,7 +236,7 @@ def forged(report: Report, page: str, *, listed: bool = True) -> None:
 
 def verified(report: Report) -> Findings:
     """What `variorum verify` finds of the report."""
-    return verify(Choice(report.store, (report.ref,)), Progress("verify"))
+    return verify(Selection(report.store, (report.ref,)), Progress("verify"))
 
 
 def test_verify_follows_the_page(copied: Report) -> None:

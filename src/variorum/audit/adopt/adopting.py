@@ -1,4 +1,4 @@
-"""Lets old results serve new keys, after an edit that changed nothing but the code's fingerprint.
+"""Let old results serve new keys, after an edit that changed nothing but the code's fingerprint.
 
 For each planned result that is missing, an old one is looked for that has the same settings and was
 made from the same bytes. Then it is proved that the present code makes the same of them (`replay`,
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from variorum import machine
-from variorum.audit.adopt import old_code
-from variorum.audit.adopt.candidates import BECAUSE, PROVED, Match, Search
+from variorum.audit.adopt.candidates import BECAUSE, PROVED, CandidateSearch, Match
+from variorum.audit.adopt.old_code import compare_tiny, components_of
 from variorum.audit.adopt.replay import Evidence, evidence
 from variorum.audit.adopt.whole_experiment import PAGES
 from variorum.audit.scratch import ADOPTING, ADOPTIONS
@@ -34,12 +34,8 @@ from variorum.store import Ref, Result, Store, StoreError, manifest_digest
 SAME = "the code is the same, and so is every byte that it was made from"
 """Proof enough: the same code makes the same of the same."""
 
-NORMAL_RUN = "a normal run makes new results beside the old ones"
+NOT_ADOPTED = "Nothing was adopted; a normal run makes new results beside the old ones"
 NOTHING = "nothing was adopted"
-
-
-class RefusedError(VariorumError):
-    """An old result cannot serve the new key."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Adopted:
     left: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """All of it for people."""
+        """Yield all of it for people."""
         for result, label in self.results:
             told = result.adopted or {}
             how = f"on your word: {told['because']}" if told["how"] == BECAUSE else "proved"
@@ -85,7 +81,8 @@ def adopt(
     scratch = root / ADOPTIONS
     try:
         wanted = _wanted(store, list(references), package)
-        with clear_about_storage(), store.locked(ADOPTING, lambda: _wait(progress)):
+        waiting = "waits for another one to end"
+        with clear_about_storage(), store.locked(ADOPTING, lambda: progress.say(waiting)):
             shutil.rmtree(scratch, ignore_errors=True)
             try:
                 adoption = _Adoption(store, wanted, scratch, here or Machine(), progress, package)
@@ -95,10 +92,6 @@ def adopt(
     except (KeyboardInterrupt, Stopped):
         far = adoption.how_far() if adoption else NOTHING
         raise Stopped(f"stopped; {far}") from None
-
-
-def _wait(progress: Progress) -> None:
-    progress.say("waits for another one to end")
 
 
 # What is asked for
@@ -133,7 +126,7 @@ def _wanted(store: Store, references: Sequence[str | None], package: Path) -> _W
 
 
 def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
-    """The plan that a reference is about, and the nodes that it names; none for all of it."""
+    """Return the plan of a reference, and the nodes that it names; none for all of it."""
     named = known.named(reference)
     plan = named.plan or known.current
     if named.whole:
@@ -149,7 +142,7 @@ def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
 
 
 def _closure(nodes: list[Node], named: set[Ref]) -> set[Ref]:
-    """The named nodes and all that they are made from."""
+    """Return the named nodes and all that they are made from."""
     found = set(named)
     for node in reversed(nodes):
         if node.ref in found:
@@ -158,7 +151,7 @@ def _closure(nodes: list[Node], named: set[Ref]) -> set[Ref]:
 
 
 def _hanging(nodes: list[Node], named: set[Ref]) -> set[Ref]:
-    """The named nodes and all that is made from them."""
+    """Return the named nodes and all that is made from them."""
     found = set(named)
     for node in nodes:
         if any(needed.ref in found for needed in node.upstream.values()):
@@ -183,11 +176,11 @@ class _Adoption:
     ) -> None:
         self.store, self.wanted, self.scratch = store, wanted, scratch
         self.here, self.progress, self.package = here, progress, package
-        self.search = Search(store, wanted.nodes)
+        self.search = CandidateSearch(store, wanted.nodes)
         self.matches = self.search.matches
 
     def run(self, because: str | None) -> Adopted:
-        """Prove everything, then adopt."""
+        """Prove everything, then adopt; raises `VariorumError` before anything is in place."""
         left = self._left_out()
         for match in self.matches.values():
             _refuse_damaged(match.old)
@@ -201,7 +194,7 @@ class _Adoption:
         return Adopted(tuple(results), left)
 
     def how_far(self) -> str:
-        """How many of the results are in place."""
+        """Say how many of the results are in place."""
         number = sum(map(self.store.exists, self.matches))
         if not number:
             return NOTHING
@@ -209,53 +202,55 @@ class _Adoption:
         return far if number == len(self.matches) else f"{far}; the same command goes on"
 
     def _left_out(self) -> tuple[str, ...]:
-        """What cannot be adopted, and why.
+        """Return what cannot be adopted, and why.
 
-        Raises `RefusedError` if that was asked for by name, if it is a matter of settings, or if
-        it is all.
+        Raises `VariorumError` if it was asked for by name, its settings differ, or it is all.
         """
         reasons, nodes = self.search.reasons, self.wanted.nodes
         refused = [ref for ref in self.search.differing if ref in self.wanted.required]
         refused += [ref for ref in reasons if ref in self.wanted.exact]
-        if not self.matches:
+        ready = ", ".join(dict.fromkeys(ref.stage for ref in self.matches))
+        if not ready:
             refused += reasons
         if refused:
             first = refused[0]
-            raise RefusedError(
-                f"{nodes[first]} cannot be adopted: {reasons[first]}. {self._advice()}"
+            rest = f", or name what to adopt without it: {ready}" if ready else ""
+            raise VariorumError(
+                f"{nodes[first]} cannot be adopted: {reasons[first]}. {NOT_ADOPTED}{rest}"
             )
-        if not self.matches:
+        if not ready:
             raise VariorumError("nothing to adopt: all that is planned is here, pages apart")
         return tuple(f"{nodes[ref]}: {reason}" for ref, reason in reasons.items())
-
-    def _advice(self) -> str:
-        ready = dict.fromkeys(ref.stage for ref in self.matches)
-        if not ready:
-            return f"Nothing was adopted; {NORMAL_RUN}"
-        return (
-            f"Nothing was adopted; {NORMAL_RUN}, or name what to adopt without it: "
-            f"{', '.join(ready)}"
-        )
 
     # Proofs
 
     def _proofs(self, edited_too: bool) -> dict[Ref, Evidence]:
-        """Evidence for every match; without `edited_too`, for those that take no computing.
-
-        Raises `RefusedError` at the first that is disproved.
-        """
+        """Return evidence for every match; without `edited_too`, where none must be computed."""
         found = {}
         for ref, match in self.matches.items():
             if match.same_code:
                 found[ref] = Evidence((SAME,))
             elif edited_too:
-                self.progress.say(f"{match.node}: holds this code against {match.old.ref}")
+                self.progress.say(f"{match.node}: compares this code with {match.old.ref}")
                 found[ref] = self._replayed(match)
-        partly = [ref for ref in found if ref.stage in TRAININGS and not found[ref].complete]
-        if edited_too and (partly := [ref for ref in partly if not self.matches[ref].same_code]):
-            line = self._tiny()
-            found |= {ref: Evidence((*found[ref].lines, line)) for ref in partly}
-        return found
+        edited = {ref: match.old for ref, match in self.matches.items() if not match.same_code}
+        trained = [ref for ref in found if ref in edited and ref.stage in TRAININGS]
+        partly = [ref for ref in trained if not found[ref].complete]
+        if not partly:
+            return found
+        try:
+            line = compare_tiny(
+                self.store,
+                edited.values(),
+                [match.old for match in self.matches.values()],
+                self.search.at_hand,
+                self.scratch / "tiny",
+                self.progress,
+                self.package,
+            )
+        except VariorumError as error:
+            raise VariorumError(f"{error}. {NOT_ADOPTED}") from None
+        return found | {ref: Evidence((*found[ref].lines, line)) for ref in partly}
 
     def _replayed(self, match: Match) -> Evidence:
         node = match.node
@@ -267,51 +262,15 @@ class _Adoption:
         except Stopped:
             raise
         except VariorumError as error:
-            raise _disproved(f"{node}: {error}{_elsewhere(match)}") from None
+            raise VariorumError(f"{node}: {error}{_elsewhere(match)}. {NOT_ADOPTED}") from None
 
     def _input(self, ref: Ref) -> Result:
         return self.matches[ref].old if ref in self.matches else self.store.open(ref)
 
-    def _tiny(self) -> str:
-        """Have the tiny experiment made by the old code and by this one; gives the evidence."""
-        matches, folder = self.matches.values(), self.scratch / "tiny"
-        try:
-            tiny = old_code.OldCode(
-                self._codes(match.old for match in matches if not match.same_code),
-                {k: code for match in matches for k, code in self._codes([match.old]).items()},
-                self.search.at_hand,
-            ).compared(self.store, folder, self.progress, self.package)
-        except VariorumError as error:
-            raise _disproved(str(error)) from None
-        return (
-            f"the {old_code.EXPERIMENT} experiment by the old code and by this one: {tiny.results} "
-            f"results with {tiny.files} files are the same, byte for byte (sha256 over all: "
-            f"{tiny.sha256})"
-        )
-
-    def _codes(self, olds: Iterable[Result]) -> dict[tuple[str, old_code.Components], str]:
-        """The code that made these results and all that they are made from."""
-        found: dict[tuple[str, old_code.Components], str] = {}
-        waiting, seen = [old.spec for old in olds], set()
-        while waiting:
-            spec = waiting.pop(0)
-            if spec.ref in seen:
-                continue
-            seen.add(spec.ref)
-            parts = old_code.components_of(spec)
-            if parts is not None and found.setdefault((spec.stage, parts), spec.code) != spec.code:
-                raise VariorumError(
-                    f"the old results of {spec.stage} were made by different versions of the code "
-                    "(adopt them one after the other: variorum adopt --prove STAGE)"
-                )
-            above = (self.search.at_hand(ref) for ref in spec.upstream.values())
-            waiting += [old.spec for old in above if old is not None]
-        return found
-
     def _refuse_new_edits(self) -> None:
         """Raise `VariorumError` if the code was edited since the plan was made."""
         for node in (match.node for match in self.matches.values() if not match.node.tree):
-            parts = old_code.components_of(node.spec) or ()
+            parts = components_of(node.spec) or ()
             function = f"variorum.stages.{node.ref.stage}:run"
             if fingerprint(function, parts, self.package).digest != node.spec.code:
                 raise VariorumError(
@@ -349,23 +308,16 @@ def _refuse_damaged(old: Result) -> None:
         )
 
 
-def _disproved(what: str) -> RefusedError:
-    return RefusedError(f"{what}. Nothing was adopted; {NORMAL_RUN}")
-
-
 def _elsewhere(match: Match) -> str:
-    """That an old result was made on another platform, where bits may differ for that alone."""
+    """Say that an old result was made on another platform, where bits differ for that alone."""
     used = match.node.code.libraries
-    names = platform_differences(match.old.run, machine.description(), used)
-    if not names:
-        return ""
-    return (
-        f" (it was made on another platform, where bits differ for that alone: {', '.join(names)})"
-    )
+    names = ", ".join(platform_differences(match.old.run, machine.description(), used))
+    said = "it was made on another platform, where bits differ for that alone"
+    return f" ({said}: {names})" if names else ""
 
 
 def _told(old: Result, proof: Evidence | None, because: str | None) -> dict[str, Any]:
-    """What the manifest says of an adoption; from an adopted result it leads on to the original.
+    """Return what the manifest says of an adoption; it names the original, however often adopted.
 
     A word that an earlier adoption rests on stays, unless everything was computed again.
     """
