@@ -17,9 +17,9 @@ from conftest import Project, add_micro_experiment, copy_project
 from variorum import described, library
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.audit.checks import choice, rerun, verify
+from variorum.audit.explain import why as explanation
 from variorum.audit.gc.needs import needs
-from variorum.audit.reasons import explain
+from variorum.audit.verify import integrity, rerun, selection
 from variorum.config import ImportedStage, restored
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError, load_experiment, provenance
@@ -301,20 +301,20 @@ def test_it_stands_in_the_table_of_models(finished: Project) -> None:
 
 
 def test_verify_holds_it_against_its_files(root: Path) -> None:
-    def verified() -> verify.Findings:
-        chosen = choice.choose(root, [], everything=False)
-        return verify.verify(chosen, Progress("verify"))
+    def verified() -> integrity.Findings:
+        chosen = selection.select(root, [], everything=False)
+        return integrity.verify(chosen, Progress("verify"))
 
     found = verified()
     assert not found.damage
     assert not found.notes or not [note for note in found.notes if "imported" in note]
-    chosen = choice.choose(root, ["imported"], everything=False)
+    chosen = selection.select(root, ["imported"], everything=False)
     (outcome,) = rerun.rerun_all(chosen, Machine())
     assert outcome.passed
     old = _ref(root)
     edit_config(root / "models/gpt2", **NO_DROPOUT)
-    chosen = choice.choose(root, [str(old)], everything=False)
-    found = verify.verify(chosen, Progress("verify"))
+    chosen = selection.select(root, [str(old)], everything=False)
+    found = integrity.verify(chosen, Progress("verify"))
     assert not found.damage
     assert [note for note in found.notes if "the source of imported/" in note]
 
@@ -326,7 +326,7 @@ def test_gc_needs_it(root: Path) -> None:
 
 def test_why_names_the_bytes_of_the_model(root: Path) -> None:
     edit_config(root / "models/gpt2", **NO_DROPOUT)
-    text = "\n".join(explain.why(root, "imported", None, {}).lines())
+    text = "\n".join(explanation.why(root, "imported", None, {}).lines())
     assert "the bytes of imported, sha256 " in text
     assert re.search(r"config/experiments/micro\.yaml:\d+", text)
     assert "model.dropout 0.1 -> 0.0 (models/gpt2/config.json)" in text

@@ -249,9 +249,9 @@ def why(
     config: Changes = None,
 ) -> None:
     """Explain why a result must be made, or how two differ: the setting, code or text behind it."""
-    from variorum.audit.reasons import explain
+    from variorum.audit.explain import why as explanation
 
-    for line in explain.why(find_project(), result, other, _overrides(config or [])).lines():
+    for line in explanation.why(find_project(), result, other, _overrides(config or [])).lines():
         print(line)
 
 
@@ -273,9 +273,9 @@ def verify(
 ) -> None:
     """Hold results against their manifests, and those against each other up to the sources."""
     machine.use_one_thread()
-    from variorum.audit.checks import choice
+    from variorum.audit.verify import selection
 
-    chosen = choice.choose(find_project(), results or [], everything=everything)
+    chosen = selection.select(find_project(), results or [], everything=everything)
     if again:
         _rerun(chosen, machine.Machine(processes, device=device))
     else:
@@ -283,16 +283,16 @@ def verify(
 
 
 def _verify(chosen: Any) -> None:
-    from variorum.audit.checks import verify
+    from variorum.audit.verify import integrity
     from variorum.progress import Progress
 
-    findings = verify.verify(chosen, Progress("verify"))
+    findings = integrity.verify(chosen, Progress("verify"))
     _say(findings.lines())
     raise typer.Exit(int(bool(findings.damage)))
 
 
 def _rerun(chosen: Any, here: machine.Machine) -> None:
-    from variorum.audit.checks import rerun
+    from variorum.audit.verify import rerun
 
     outcomes = []
     for outcome in rerun.rerun_all(chosen, here):
@@ -460,12 +460,12 @@ def adopt(
         )
     _leave_at_once_on_signals(None)
     machine.use_one_thread()
-    from variorum.audit.adoption import adopt as adoption
+    from variorum.audit.adopt import adopting
     from variorum.machine import Machine
 
     _interrupt_on_signals()
     root, here = find_project(), Machine(processes, device=device)
-    for line in adoption.adopt(root, results or [], because=because, here=here).lines():
+    for line in adopting.adopt(root, results or [], because=because, here=here).lines():
         print(line)
 
 

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,3 +49,14 @@ def clear_about_storage() -> Iterator[None]:
         else:
             raise
         raise VariorumError(f"{os.fspath(where)}: {what}; {GO_ON.format(remedy)}") from error
+
+
+SHOWN = 5
+"""How many names a list shows before it only counts."""
+
+
+def several(names: Iterable[object]) -> str:
+    """Return the first few names, and count the rest."""
+    texts = [str(name) for name in names]
+    more = [f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else []
+    return ", ".join([*texts[:SHOWN], *more])

@@ -4,10 +4,10 @@ import os
 import time
 from pathlib import Path
 
-import made_up
 from gc_shelf import only
 
 import flow
+import made_up
 from conftest import Project
 from variorum import kept, units
 from variorum.audit.gc import inventory

@@ -1,9 +1,11 @@
-"""Where the audit works: folders of scratch, and the locks of those who work there.
+"""Name the folders of scratch where the audit works, and the locks of those who work there.
 
 `variorum gc` removes such a folder if nobody holds its lock.
 """
 
-from variorum.store import Ref
+from pathlib import Path
+
+from variorum.store import Ref, Store
 
 ADOPTIONS = "scratch/adopt"
 """Where proofs are computed."""
@@ -16,3 +18,12 @@ RERUNS = "scratch/rerun"
 
 RERUNNING = Ref("rerun", "all")
 """The lock of whoever makes one again."""
+
+
+def project_beside(root: Path, folder: Path) -> Store:
+    """Make a project in `folder` that links to all files at `root` but results and scratch."""
+    folder.mkdir(parents=True)
+    for path in root.iterdir():
+        if path.name not in ("results", "scratch") and not path.name.startswith("."):
+            (folder / path.name).symlink_to(path)
+    return Store(folder)

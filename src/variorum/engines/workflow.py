@@ -17,8 +17,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import ablation_names, load_ablation
-from variorum.audit.reasons.explain import reason
-from variorum.audit.reasons.sides import Shelf
+from variorum.audit.explain.operands import ResultIndex
+from variorum.audit.explain.why import reason
 from variorum.engines.tracking import bring_back, put_back, track_what_was_left
 from variorum.errors import VariorumError, clear_about_storage
 from variorum.experiments import load_experiment
@@ -154,9 +154,9 @@ class Flow:
         )
 
     @cached_property
-    def _shelf(self) -> Shelf:
+    def _shelf(self) -> ResultIndex:
         """What was finished before, each result read once."""
-        return Shelf(self.store)
+        return ResultIndex(self.store)
 
     def results(self, stage: str) -> Callable[[Any], list[str]]:
         """Input function of a stage's target: all of its results in the current experiment."""

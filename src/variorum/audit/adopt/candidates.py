@@ -1,0 +1,152 @@
+"""Find for planned results that are missing the old ones whose files can serve them.
+
+An old result can if it has the same settings and was made from the same bytes: then only the code
+may have made a difference. What its inputs are called does not matter.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from variorum.audit.explain.differences import Bytes, Library, Setting, causes
+from variorum.audit.explain.operands import Operand, ResultIndex
+from variorum.engines.tracking import bundled
+from variorum.plan import Node
+from variorum.store import MANIFEST, Ref, Result, Store
+
+PROVED, BECAUSE = "proved", "because"
+"""How a result was adopted: with evidence, or on a person's word."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A planned result that is missing, and the old one whose files can serve it."""
+
+    node: Node
+    old: Result
+
+    @property
+    def same_code(self) -> bool:
+        """Whether only the names of what it was made from are others."""
+        return self.node.spec.code == self.old.spec.code
+
+
+class CandidateSearch:
+    """Finds for each node an old result of equal settings that was made from the same bytes.
+
+    differing: nodes whose own predecessor, by label, has other settings; they are in `reasons` too.
+    """
+
+    def __init__(self, store: Store, nodes: Mapping[Ref, Node]) -> None:
+        self.store = store
+        self.index = ResultIndex(store)
+        self.matches: dict[Ref, Match] = {}
+        self.reasons: dict[Ref, str] = {}
+        self.differing: list[Ref] = []
+        self._files: dict[Ref, Mapping[str, Any] | None] = {}
+        self._stages: dict[str, list[Result]] = {}
+        self._bundled = bundled(store)
+        for node in nodes.values():
+            self._files[node.ref] = self._look(node)
+
+    def at_hand(self, ref: Ref) -> Result | None:
+        """Return the result of that name, in its place or inside a report that carries it."""
+        if found := self.index.finished(ref):
+            return found.result
+        folder = self._bundled.get(ref)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text("utf-8")) if folder else None
+        except ValueError:  # cut off; `verify` names it
+            manifest = None
+        return Result(ref, folder, manifest) if folder and manifest else None
+
+    def _look(self, node: Node) -> Mapping[str, Any] | None:
+        """Return the files that serve a node; None, with a reason noted, if there are none."""
+        if self._is_here(node.ref):
+            return dict(self.store.open(node.ref).manifest["files"])
+        lacking = [n for n in node.upstream.values() if self._files[n.ref] is None]
+        if lacking:
+            self.reasons[node.ref] = f"it is made from {lacking[0]}, which has to be made"
+            return None
+        fed = [
+            old for old in self._of_stage(node.ref.stage) if self._other_bytes(node, old) is None
+        ]
+        alike = [old for old in fed if _same_settings(node, old)]
+        if node.tree:  # what it runs is not the code that could be proved to make the same
+            alike = [old for old in alike if old.spec.code == node.spec.code]
+            if not alike:
+                self.reasons[node.ref] = f"it is to be made by {node.tree.name}, not by this code"
+                return None
+        if not alike:
+            self._explain(node, fed)
+            return None
+        old = max(alike, key=lambda old: _preference(node, old))
+        self.matches[node.ref] = Match(node, old)
+        return dict(old.manifest["files"])
+
+    def _is_here(self, ref: Ref) -> bool:
+        if not self.store.healable(ref):
+            return self.store.exists(ref)
+        with self.store.locked(ref):
+            return self.store.heal(ref)
+
+    def _of_stage(self, stage: str) -> list[Result]:
+        if stage not in self._stages:
+            refs = {*self.store.refs(stage), *(ref for ref in self._bundled if ref.stage == stage)}
+            found = (self.at_hand(ref) for ref in sorted(refs))
+            self._stages[stage] = [old for old in found if old is not None]
+        return self._stages[stage]
+
+    def _other_bytes(self, node: Node, old: Result) -> str | None:
+        """Name the first input of an old result that holds other bytes than the node's."""
+        inputs = old.manifest["inputs"]
+        if inputs.keys() != node.upstream.keys():
+            return "its inputs are others"
+        for name, needed in node.upstream.items():
+            files, kept = self._files[needed.ref] or {}, inputs[name]["files"]
+            if files != kept:
+                file = next(n for n in sorted({*files, *kept}) if files.get(n) != kept.get(n))
+                return f"it was made from another {name}: {file} differs"
+        return None
+
+    def _explain(self, node: Node, fed: list[Result]) -> None:
+        """Note why no old result serves a node: what the nearest one lacks."""
+        same = [old for old in self._of_stage(node.ref.stage) if _same_settings(node, old)]
+        own = [old for old in fed if old.run.get("label") == node.label]
+        if fed:
+            old = max(own or fed, key=_age)
+            found = causes(Operand(old.spec, self.index, None, old), self.index.planned(node))
+            told = "; ".join(
+                str(cause.difference)
+                for cause in found
+                if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes, Library))
+            )
+            reason = f"{old.ref} has other settings: {told or 'its settings are others'}"
+            self.differing += [node.ref] if own else []
+        elif same:
+            old = max(same, key=lambda old: (old.run.get("label") == node.label, _age(old)))
+            reason = f"{old.ref} has its settings, but {self._other_bytes(node, old)}"
+        else:
+            reason = f"no old result of {node.ref.stage} has its settings and its input"
+        self.reasons[node.ref] = reason
+
+
+def _same_settings(node: Node, old: Result) -> bool:
+    spec = old.spec
+    return spec.settings == node.spec.settings and spec.libraries == node.spec.libraries
+
+
+def _age(old: Result) -> tuple[str, str]:
+    """Return when a result was made or adopted; later ones are greater."""
+    adopted = old.run.get("adopted") or {}
+    return str(adopted.get("at") or old.run.get("begun", "")), old.ref.key
+
+
+def _preference(node: Node, old: Result) -> tuple[bool, bool, bool, tuple[str, str]]:
+    """Rank an old result: proved before on a word, then of the same code, then made, then latest.
+
+    One that was made comes before one that was adopted, as git is likelier to have its code.
+    """
+    on_word = (old.adopted or {}).get("how") == BECAUSE
+    return not on_word, old.spec.code == node.spec.code, old.adopted is None, _age(old)

@@ -1,0 +1,210 @@
+"""Make the tiny experiment by the old code and by the new: every file of it must be the same.
+
+The old code's results are taken from the store if they are there. Else the code is looked for in
+git, newest commit first, and known by its fingerprints; it then runs from a folder of its own, as
+the new code does.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from variorum.audit.adopt import whole_experiment
+from variorum.audit.adopt.whole_experiment import PAGES
+from variorum.audit.scratch import project_beside
+from variorum.audit.verify.file_diff import compare
+from variorum.config import STAGES, chosen_components, restored
+from variorum.errors import VariorumError
+from variorum.experiments import named_experiment
+from variorum.identity.fingerprint import fingerprint
+from variorum.other_code.git import git, put_into, running
+from variorum.plan import Node, plan_experiment
+from variorum.progress import Progress
+from variorum.store import Ref, Result, Spec, Store
+
+EXPERIMENT = "tiny"
+
+Components = tuple[tuple[str, str], ...]
+Codes = Mapping[tuple[str, Components], str]
+"""Fingerprint of each stage's code, by the stage and the components that it was given."""
+
+Find = Callable[[Ref], Result | None]
+"""Gives the result of that name, wherever it is at hand."""
+
+
+def compare_tiny(
+    store: Store,
+    edited: Iterable[Result],
+    others: Iterable[Result],
+    find: Find,
+    folder: Path,
+    progress: Progress,
+    package: Path,
+) -> str:
+    """Make the tiny experiment by the old code and by `package`, in `folder`, and compare.
+
+    `edited` are results whose code is the old one, `others` may be of another version; `find` gives
+    the results that are at hand. Returns the evidence in a line. Raises `VariorumError` that names
+    what differs, or why the old code is unavailable.
+    """
+    codes = _codes(edited, find)
+    known = {each: code for old in others for each, code in _codes([old], find).items()} | codes
+    loaded = named_experiment(store.root, EXPERIMENT)
+    plan = plan_experiment(loaded, store.root, offline=True, package=package)
+    old = _made_before([node for node in plan if node.ref.stage not in PAGES], known, find)
+    packages = {"new": package}
+    if old is None:
+        packages["old"] = _in_git(codes, folder / "code", progress, package)
+    else:
+        progress.say(f"the {EXPERIMENT} experiment by the old code is at hand")
+    made = _made(store.root, packages, folder)
+    return _compared(old or made["old"], made["new"])
+
+
+def components_of(spec: Spec) -> Components | None:
+    """Return the components that a spec's settings choose; None if its stage is gone."""
+    try:
+        return tuple(chosen_components(restored(STAGES[spec.stage], dict(spec.settings))))
+    except (KeyError, ValueError):
+        return None
+
+
+def _codes(olds: Iterable[Result], find: Find) -> dict[tuple[str, Components], str]:
+    """Return the code that made these results and all that they are made from."""
+    found: dict[tuple[str, Components], str] = {}
+    waiting, seen = [old.spec for old in olds], set()
+    while waiting:
+        spec = waiting.pop(0)
+        if spec.ref in seen:
+            continue
+        seen.add(spec.ref)
+        parts = components_of(spec)
+        if parts is not None and found.setdefault((spec.stage, parts), spec.code) != spec.code:
+            raise VariorumError(
+                f"the old results of {spec.stage} were made by different versions of the code "
+                "(adopt them one after the other: variorum adopt --prove STAGE)"
+            )
+        waiting += [old.spec for old in map(find, spec.upstream.values()) if old is not None]
+    return found
+
+
+def _made_before(nodes: Iterable[Node], codes: Codes, find: Find) -> dict[str, Result] | None:
+    """Return what the old code made of these nodes, by name; None unless all of it is here."""
+    refs: dict[Ref, Ref] = {}
+    found = {}
+    for node in nodes:
+        code = codes.get((node.ref.stage, components_of(node.spec) or ()))
+        if code is None:
+            return None
+        upstream = {name: refs[needed.ref] for name, needed in node.upstream.items()}
+        refs[node.ref] = replace(node.spec, upstream=upstream, code=code).ref
+        result = find(refs[node.ref])
+        if result is None:
+            return None
+        found[f"{node.ref.stage} {node.label}"] = result
+    return found
+
+
+def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Path:
+    """Return a copy of `package` as it was when these were its fingerprints."""
+    remedy = (
+        'commit the code before you edit it, or adopt on your word: `variorum adopt --because "…"`'
+    )
+    try:
+        top = Path(git(package, "rev-parse", "--show-toplevel").strip())
+        below = git(package, "rev-parse", "--show-prefix").strip()
+        commits = git(package, "rev-list", "HEAD", "--all", "--", ".").split()
+    except VariorumError:
+        raise VariorumError(f"the old code is not at hand, as no git keeps it: {remedy}") from None
+    with progress.counting(len(commits), "commits looked through for the old code"):
+        for commit in commits:
+            old = folder / commit / package.name
+            with suppress(VariorumError):  # a commit that removed the package holds no such tree
+                put_into(top, f"{commit}:{below}", old)
+            if _is_of(old, codes):
+                progress.say(f"the old code is that of commit {commit[:12]}")
+                return old
+            shutil.rmtree(old.parent)
+            progress.step()
+    raise VariorumError(
+        f"none of the {len(commits)} commits of the code has what made the old results, so the "
+        f"{EXPERIMENT} experiment cannot be compared: {remedy}"
+    )
+
+
+def _is_of(package: Path, codes: Codes) -> bool:
+    """Tell whether the package has all of these fingerprints."""
+    try:
+        return all(
+            fingerprint(f"variorum.stages.{stage}:run", parts, package).digest == code
+            for (stage, parts), code in codes.items()
+        )
+    except (SyntaxError, ValueError):
+        return False
+
+
+def _made(root: Path, packages: Mapping[str, Path], folder: Path) -> dict[str, dict[str, Result]]:
+    """Make the experiment by each of these packages, side by side."""
+    made = {}
+    with ExitStack() as stack:
+        processes: dict[str, subprocess.Popen[str]] = {}
+        try:
+            for code, package in packages.items():
+                project = project_beside(root, folder / code).root
+                script = str(Path(whole_experiment.__file__))
+                process = subprocess.Popen(
+                    [sys.executable, script, str(project), EXPERIMENT, code],
+                    cwd=project,
+                    env=running(package.parent),
+                    stdout=subprocess.PIPE,
+                    encoding="utf-8",
+                )
+                processes[code] = stack.enter_context(process)
+            for code, process in processes.items():
+                printed, _ = process.communicate()
+                if process.returncode:
+                    raise VariorumError(
+                        f"the {EXPERIMENT} experiment cannot be run by the {code} code, so nothing "
+                        f"was adopted: {printed.strip() or 'the reason is above'}"
+                    )
+                refs = {name: Ref.parse(ref) for name, ref in json.loads(printed).items()}
+                store = Store(folder / code)
+                made[code] = {name: store.open(ref) for name, ref in refs.items()}
+        finally:
+            for process in processes.values():
+                process.kill()
+    return made
+
+
+def _compared(old: Mapping[str, Result], new: Mapping[str, Result]) -> str:
+    """Return the evidence that both made the same; raises `VariorumError` for what differs."""
+    if old.keys() != new.keys():
+        raise VariorumError(
+            f"the {EXPERIMENT} experiment has other parts by the new code: "
+            f"{', '.join(sorted(old.keys() ^ new.keys()))}"
+        )
+    total, digest = 0, hashlib.sha256()
+    for name in new:
+        if old[name].spec.settings != new[name].spec.settings:
+            raise VariorumError(
+                f"the {EXPERIMENT} experiment has other settings by the new code, in {name}"
+            )
+        found = compare(old[name].folder, new[name].folder)
+        if not found.is_identical:
+            raise VariorumError(
+                f"the {EXPERIMENT} experiment differs between the old code and the new, first in "
+                f"{name}: {found.in_short()}"
+            )
+        total += found.identical
+        for file, entry in sorted(new[name].manifest["files"].items()):
+            digest.update(f"{name}/{file} {entry['sha256']}\n".encode())
+    return (
+        f"the {EXPERIMENT} experiment by the old code and by this one: {len(new)} results with "
+        f"{total} files are the same, byte for byte (sha256 over all: {digest.hexdigest()})"
+    )

@@ -1,0 +1,189 @@
+"""Prove that this code makes what an old result holds, by part of a training.
+
+A training is begun anew up to its first look at val, and its end is run again from the state that
+the result keeps: the weights' hashes, the log and every file at the end must be the same. A model
+that was chosen before that end is compared with the hash that the log notes of it. Any other stage
+is computed again as a whole. The functions return the evidence, in lines for people, which are
+equal wherever they were found; they raise `VariorumError` for what differs.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from variorum.audit.verify.file_diff import LOG, compare
+from variorum.config import TRAININGS
+from variorum.errors import Stopped, VariorumError
+from variorum.machine import Machine
+from variorum.progress import Progress
+from variorum.runner import compute
+from variorum.store import Result, Spec, Store
+from variorum.task import Task
+
+STATE = "state.safetensors"
+LAST_INTERVAL = "last_interval.safetensors"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """That the code makes the same, in lines for people; `complete` if nothing was left out."""
+
+    lines: tuple[str, ...]
+    complete: bool = False
+
+
+def evidence(
+    store: Store,
+    spec: Spec,
+    inputs: Mapping[str, Result],
+    old: Result,
+    folder: Path,
+    here: Machine,
+    progress: Progress,
+) -> Evidence:
+    """Compute `spec` in `folder`, a training only in part, and compare with an old result.
+
+    `inputs` are what the old one was made from. Raises `VariorumError`.
+    """
+    again = _Again(store, Task(spec, inputs, store.root, folder, folder, here, progress), old)
+    return again.training() if spec.stage in TRAININGS else again.whole()
+
+
+class _Again:
+    """One stage run again, beside an old result of it."""
+
+    def __init__(self, store: Store, task: Task, old: Result) -> None:
+        self.store, self.task, self.old = store, task, old
+
+    def whole(self) -> Evidence:
+        """Run it from its beginning to its end."""
+        self._run("whole", self.task.machine)
+        return Evidence((f"computed again as a whole: {self._same_files('whole')}",), complete=True)
+
+    def training(self) -> Evidence:
+        """Run its first and its last interval; all of it where these are all there is."""
+        settings = self.old.spec.settings["training"]
+        interval, steps = settings["val_interval"], settings["max_steps"]
+        if steps <= interval:
+            return self.whole()
+        return Evidence((self._first_steps(interval), self._last_steps(steps)))
+
+    def _run(self, part: str, machine: Machine) -> None:
+        work = self.task.scratch / part
+        output = work / "output"
+        output.mkdir(parents=True)
+        compute(self.store, replace(self.task, output=output, scratch=work, machine=machine))
+
+    def _same_files(self, part: str) -> str:
+        """Say that every file of the old result came out the same, or raise `VariorumError`."""
+        found = compare(self.old.folder, self.task.scratch / part / "output")
+        if not found.is_identical:
+            raise self._disproved(found.in_short())
+        return f"{found.identical} files are the same, byte for byte"
+
+    def _disproved(self, what: str) -> VariorumError:
+        return VariorumError(f"this code does not make what {self.old.ref} holds: {what}")
+
+    def _first_steps(self, count: int) -> str:
+        from variorum.training import state
+
+        try:
+            self._run("first", replace(self.task.machine, stop_after=count))
+        except Stopped as stop:
+            saved = state.read(self.task.scratch / "first" / STATE)
+            if saved is None or saved[0].position.step < count:
+                raise stop  # not by us
+        else:
+            raise self._disproved(f"it does not stop at step {count}")
+        position = saved[0].position
+        self._same_rows(_cells(position.rows), _log(self.old.folder), count)
+        samples = [json.loads(line) for line in _lines(self.old.file("samples.jsonl"))]
+        self._same_rows(position.samples, samples, count)
+        digest = position.rows[-1]["weights_sha256"]
+        return (
+            f"steps 0 to {count} computed again: the same losses and samples, and the same weights "
+            f"(sha256 {digest})"
+        )
+
+    def _same_rows(
+        self, found: Iterable[Mapping[str, Any]], kept: Iterable[Mapping[str, Any]], last: int
+    ) -> None:
+        """Compare rows by step with the rows of the old result up to step `last`."""
+        new = {int(row["step"]): row for row in found}
+        old = {int(row["step"]): row for row in kept if int(row["step"]) <= last}
+        for step in sorted(old.keys() | new.keys()):
+            for name in {**old.get(step, {}), **new.get(step, {})}:
+                values = [rows.get(step, {}).get(name) for rows in (old, new)]
+                if values[0] != values[1]:
+                    raise self._disproved(f"{name} at step {step} was {values[0]}, is {values[1]}")
+
+    def _last_steps(self, steps: int) -> str:
+        from variorum.training import state
+
+        kept = self.old.folder / LAST_INTERVAL
+        saved = state.read(kept)
+        if saved is None:
+            raise VariorumError(
+                f"{self.old.ref} cannot be replayed: its {LAST_INTERVAL} is missing, or this code "
+                "cannot read it"
+            )
+        (tensors, position), _ = saved
+        begun = position.step
+        tensors["best"], carried = tensors["weights"].clone(), ""
+        if self.old.json("metrics.json")["chosen_step"] <= begun:
+            tensors["best"], carried = self._carried_over()
+        state.write(self.task.scratch / "last" / STATE, state.State(tensors, position))
+        self._run("last", self.task.machine)
+        output = self.task.scratch / "last" / "output"
+        self._same_rows(_log(output), _log(self.old.folder), steps)
+        digest = self.old.manifest["files"]["model.safetensors"]["sha256"]
+        return (
+            f"steps {begun} to {steps} computed again from {LAST_INTERVAL}: "
+            f"{self._same_files('last')} (model.safetensors: sha256 {digest}{carried})"
+        )
+
+    def _carried_over(self) -> tuple[Any, str]:
+        """Return the old model's flat weights, chosen before the last interval, and the evidence.
+
+        The replay writes them as they are, so that its model.safetensors proves nothing. They must
+        have the hash that the log notes of the chosen step.
+        """
+        from variorum.model import files
+        from variorum.training import flat
+
+        model = files.load(self.old.folder)
+        weights = flat.gather(flat.Layout.of(model), model)
+        step = self.old.json("metrics.json")["chosen_step"]
+        noted = [r["weights_sha256"] for r in _log(self.old.folder) if int(r["step"]) == step]
+        digest = hashlib.sha256(weights.numpy().tobytes()).hexdigest()
+        if noted != [digest]:
+            raise self._disproved(
+                f"the weights in model.safetensors are not those that {LOG} notes at step {step}, "
+                "where they were chosen"
+            )
+        return weights, (
+            f", which was chosen before, at step {step}, and carried over: its weights have the "
+            f"sha256 that {LOG} notes there, {digest}"
+        )
+
+
+def _log(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(_lines(folder / LOG)))
+
+
+def _cells(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return rows as they are read from a CSV file that they were written to."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    return list(csv.DictReader(text.getvalue().splitlines()))
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").split("\n") if line]

@@ -1,0 +1,45 @@
+"""Run an experiment whole, all but its pages: a script that another version of the package runs.
+
+`adopt` starts it with the package's old code on the path and with its new code, each in a project
+of its own. So it imports by name only what every version has. It prints, as JSON, the result of
+each part of the experiment, or why there is none.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from variorum import machine
+from variorum.errors import VariorumError
+from variorum.experiments import named_experiment
+from variorum.machine import Machine
+from variorum.plan import plan_experiment
+from variorum.store import Store
+
+PAGES = ("report", "table")
+"""Stages whose results show keys, which are others for other code."""
+
+
+def run(root: Path, experiment: str, code: str) -> dict[str, str]:
+    """Make what the project at `root` plans; return the results by stage and label.
+
+    `code` says in each line of progress which version runs. Raises `VariorumError`.
+    """
+    machine.use_one_thread()
+    from variorum import runner
+
+    store, made = Store(root), {}
+    for node in plan_experiment(named_experiment(root, experiment), root, offline=True):
+        if node.ref.stage not in PAGES:
+            runner.hand_over(store, node.spec, f"{node.label} by the {code} code")
+            runner.run(store, node.ref, Machine())
+            made[f"{node.ref.stage} {node.label}"] = str(node.ref)
+    return made
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(run(Path(sys.argv[1]), sys.argv[2], sys.argv[3])))
+    except VariorumError as error:
+        print(error)
+        sys.exit(1)

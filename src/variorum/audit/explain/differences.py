@@ -1,0 +1,366 @@
+"""Find how two results differ, and why: the first places where what made them differs.
+
+Specs name what they are made from, so differences are walked from a pair of results up to the pairs
+that they follow from. A cause is a difference that nothing further up explains: a setting, a piece
+of code, a library's version, the bytes of a source. Where a result is absent the walk ends.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from variorum import components
+from variorum.audit.explain.operands import Operand
+from variorum.audit.explain.wording import NOT_SET, change, value_text
+from variorum.config import (
+    SOURCES,
+    STAGES,
+    DownloadStage,
+    LocalSource,
+    field_metadata,
+    models_of,
+    restored,
+)
+from variorum.errors import VariorumError, several
+from variorum.experiments import DEFAULT, NOWHERE, Place
+from variorum.identity.code_changes import Difference, code_differences
+from variorum.plan import SIDES, Node
+from variorum.store import KEY_LENGTH, Ref
+
+DOCUMENTS = "documents.jsonl"
+
+HASHES: tuple[Place, ...] = (("source", "sha256"), ("imported", "sha256"))
+COMMAND: Place = ("command",)
+DOMAIN: Place = ("corpus", "domain")
+STRICT: Place = ("strict_libraries",)
+DECIDE_INPUTS: set[Place] = {("tokenizer", "train_on"), ("rows",)}
+"""Settings from which it follows which inputs there are."""
+
+
+@dataclass(frozen=True)
+class Setting(Difference):
+    """A setting with another value; `old_at` and `new_at` say where it was written, if known.
+
+    derived: it only repeats what other settings say, as the command of a report does.
+    """
+
+    name: str
+    old: Any
+    new: Any
+    old_at: str = ""
+    new_at: str = ""
+    derived: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} {change(self.old, self.new)}{self.origins}"
+
+    @property
+    def origins(self) -> str:
+        """Where both values were written, in parentheses."""
+        if self.old_at and not self.new_at:
+            return f" (before: {self.old_at})"
+        origins = list(dict.fromkeys(filter(None, (self.old_at, self.new_at))))
+        return f" ({' -> '.join(origins)})" if origins else ""
+
+
+@dataclass(frozen=True)
+class Bytes(Difference):
+    """A source of text or a model with other bytes.
+
+    documents: which differ, by `added`, `removed` and `changed`; empty unless both are at hand.
+    """
+
+    setting: Setting
+    documents: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __str__(self) -> str:
+        source = self.setting.name.removesuffix(".sha256")
+        values = (self.setting.old, self.setting.new)
+        hashes = " -> ".join(f"{value_text(value)[:KEY_LENGTH]}…" for value in values)
+        return f"the bytes of {source}, sha256 {hashes}{self.setting.origins}"
+
+    def details(self) -> Iterator[str]:
+        """Yield how many documents differ, and some of their names."""
+        for what, names in self.documents:
+            if names:
+                yield f"{len(names)} {what}: {several(names)}"
+
+
+@dataclass(frozen=True)
+class Library(Difference):
+    """A library with another version, where versions are part of keys."""
+
+    name: str
+    old: str | None
+    new: str | None
+
+    def __str__(self) -> str:
+        return f"library {self.name} {self.old or 'none'} -> {self.new or 'none'}"
+
+
+@dataclass(frozen=True)
+class Inputs(Difference):
+    """An input that is another kind of result, or that one result lacks."""
+
+    name: str
+    old: Ref | None
+    new: Ref | None
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.new or 'no input'} instead of {self.old or 'none'}"
+
+
+@dataclass(frozen=True)
+class Absent(Difference):
+    """A result that is needed to tell more; `pinned` if DVC can bring it."""
+
+    ref: Ref
+    pinned: bool
+
+    def __str__(self) -> str:
+        pull = f": `dvc pull results/{self.ref}.dvc` brings it"
+        told = pull if self.pinned else ", nor pinned by DVC"
+        return f"{self.ref} differs, but it is not here to tell in what{told}"
+
+
+@dataclass(frozen=True)
+class ResultPair:
+    """Two results of one stage that differ."""
+
+    old: Operand
+    new: Operand
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A difference that explains others: `chain` leads from what was asked to where it lies.
+
+    also: other places of the same difference, such as stages that an edit reaches as well.
+    """
+
+    chain: tuple[ResultPair, ...]
+    difference: Difference
+    also: tuple[ResultPair, ...] = ()
+
+
+def causes(
+    old: Operand, new: Operand, guide: Iterable[Node] = (), *, documents: bool = False
+) -> list[Cause]:
+    """Return all causes of the differences between two results of one stage.
+
+    The shortest chains come first; a difference in several places is told at the first stage of
+    the flow. `guide` are planned nodes that tell where the settings of unplanned results would be
+    written. With `documents` the documents of differing sources are compared, which reads them.
+    """
+    found: list[Cause] = []
+    waiting: deque[tuple[ResultPair, ...]] = deque()
+    if old.ref != new.ref:
+        waiting.append((ResultPair(old, new),))
+    seen = {(old.ref, new.ref)}
+    while waiting:
+        chain = waiting.popleft()
+        step = chain[-1]
+        found += [Cause(chain, difference) for difference in _own(step, guide, documents)]
+        before = step.old.spec.upstream
+        for name, below in step.new.spec.upstream.items():
+            above = before.get(name, below)
+            if above.stage != below.stage or above == below or (above, below) in seen:
+                continue
+            seen.add((above, below))
+            pair = step.old.upstream(name), step.new.upstream(name)
+            if pair[0] and pair[1]:
+                waiting.append((*chain, ResultPair(pair[0], pair[1])))
+            store = step.new.index.store
+            for ref, operand in zip((above, below), pair, strict=True):
+                if operand is None:
+                    found.append(Cause(chain, Absent(ref, store.pin(ref).is_file())))
+    derived = [isinstance(each.difference, Setting) and each.difference.derived for each in found]
+    if not all(derived):
+        found = [cause for cause, repeats in zip(found, derived, strict=True) if not repeats]
+    return sorted(_told_once(found), key=lambda cause: (len(cause.chain), _in_flow(cause)))
+
+
+def _told_once(found: list[Cause]) -> Iterator[Cause]:
+    """Yield each difference at the earliest of its places."""
+    while found:
+        same = [cause for cause in found if cause.difference == found[0].difference]
+        found = [cause for cause in found if cause.difference != found[0].difference]
+        first, *others = sorted(same, key=lambda cause: (_in_flow(cause), len(cause.chain)))
+        yield Cause(first.chain, first.difference, tuple(other.chain[-1] for other in others))
+
+
+def _in_flow(cause: Cause) -> int:
+    stage = cause.chain[-1].new.ref.stage
+    return list(STAGES).index(stage) if stage in STAGES else len(STAGES)
+
+
+def _own(step: ResultPair, guide: Iterable[Node], documents: bool) -> Iterator[Difference]:
+    """Yield how two results differ by themselves, apart from what they are made from."""
+    changed = _changed(step)
+    written = _places(step, guide)
+    for place in changed:
+        setting = _setting(step, place, written)
+        if place not in HASHES:
+            yield setting
+        else:
+            yield Bytes(setting, _documents(step) if documents else ())
+    chosen = any(_chooses_component(step.new.ref.stage, place) for place in changed)
+    yield from _libraries(step)
+    yield from _code(step, chosen)
+    yield from _inputs(step, changed)
+
+
+# Settings
+
+
+def _changed(step: ResultPair) -> list[Place]:
+    old, new = step.old.leaves, step.new.leaves
+    return [
+        place
+        for place in dict.fromkeys([*new, *old])
+        if _spelled(old.get(place, NOT_SET)) != _spelled(new.get(place, NOT_SET))
+    ]
+
+
+def _spelled(value: Any) -> str:
+    """Return a value as text, in which 1 and 1.0 differ, and the order of keys does not count."""
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
+def _setting(step: ResultPair, place: Place, written: Mapping[str, Place]) -> Setting:
+    section, *rest = place
+    return Setting(
+        ".".join((*written.get(section, (section,)), *rest)),
+        step.old.leaves.get(place, NOT_SET),
+        step.new.leaves.get(place, NOT_SET),
+        _origin(step.old, place),
+        _origin(step.new, place),
+        derived=place == COMMAND,
+    )
+
+
+def _origin(operand: Operand, place: Place) -> str:
+    """Return where a planned result's setting was written; of a hash, where its source was."""
+    node = operand.node
+    if node is None or place[0] not in node.places or place not in operand.leaves:
+        return ""
+    written = (*node.places[place[0]], *place[1:])
+    return node.layers.origin(written) if place in HASHES else _written_at(operand, written)
+
+
+def _written_at(operand: Operand, place: Place) -> str:
+    if operand.node is None or operand.node.layers is NOWHERE:
+        return ""
+    return operand.node.layers.origins.get(place, DEFAULT)
+
+
+def _places(step: ResultPair, guide: Iterable[Node]) -> Mapping[str, Place]:
+    """Return where in an experiment the sections of these settings stand."""
+    for operand in (step.new, step.old):
+        if operand.node and operand.node.places:
+            return operand.node.places
+    for node in guide:
+        is_like = node.label not in SIDES or node.label == step.new.label
+        if node.ref.stage == step.new.ref.stage and is_like:
+            return node.places
+    return {}
+
+
+def _chooses_component(stage: str, place: Place) -> bool:
+    """Tell whether the setting names one of several files of code."""
+    models = [STAGES[stage]] if stage in STAGES else []
+    for section in place[:-1]:
+        fields = [model.model_fields[section] for model in models if section in model.model_fields]
+        models = [inner for field in fields for inner in models_of(field.annotation)]
+    fields = [model.model_fields[place[-1]] for model in models if place[-1] in model.model_fields]
+    return any("component" in field_metadata(field) for field in fields)
+
+
+def _libraries(step: ResultPair) -> Iterator[Difference]:
+    old, new = step.old.spec.libraries, step.new.spec.libraries
+    if bool(old) != bool(new):
+        yield _written(step, STRICT, bool(old), bool(new))
+        return
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            yield Library(name, old.get(name), new.get(name))
+
+
+def _written(step: ResultPair, place: Place, old: Any, new: Any) -> Setting:
+    old_at, new_at = (_written_at(operand, place) for operand in (step.old, step.new))
+    return Setting(".".join(place), old, new, old_at, new_at)
+
+
+def _inputs(step: ResultPair, changed: list[Place]) -> Iterator[Difference]:
+    """Yield inputs that only one result has, or that another stage made."""
+    old, new = step.old.spec.upstream, step.new.spec.upstream
+    for name in sorted(old.keys() & new.keys()):
+        if old[name].stage != new[name].stage:
+            yield Inputs(name, old[name], new[name])
+    single = sorted(old.keys() ^ new.keys())
+    if not single or DECIDE_INPUTS & set(changed):
+        return
+    if all("domain" in name or "finetuned" in name for name in single):
+        given = ["given" if "text_domain" in refs else None for refs in (old, new)]
+        yield _written(step, DOMAIN, *given)
+        return
+    yield from (Inputs(name, old.get(name), new.get(name)) for name in single)
+
+
+def _code(step: ResultPair, chosen: bool) -> list[Difference]:
+    """Differences of code; equal for all pairs of these fingerprints, and found once for them."""
+    old, new = step.old.spec.code, step.new.spec.code
+    if old == new:
+        return []
+    known = step.new.index.compared_code
+    if (old, new, chosen) not in known:
+        differences = code_differences(step.old.sources, step.new.sources, chosen=chosen)
+        known[old, new, chosen] = differences
+    found: list[Difference] = known[old, new, chosen]
+    return found
+
+
+# Bytes of a source
+
+
+def _documents(step: ResultPair) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return which documents differ; empty unless both results are at hand."""
+    old, new = (_hashes(operand) for operand in (step.old, step.new))
+    if old is None or new is None:
+        return ()
+    both = sorted(old.keys() & new.keys())
+    return (
+        ("added", tuple(sorted(new.keys() - old.keys()))),
+        ("removed", tuple(sorted(old.keys() - new.keys()))),
+        ("changed", tuple(name for name in both if old[name] != new[name])),
+    )
+
+
+def _hashes(operand: Operand) -> dict[str, str] | None:
+    """Hash each document that was downloaded, or of files that are still here."""
+    from variorum.corpus import documents
+    from variorum.corpus.fetching import context_of
+
+    downloaded = operand.result.folder / DOCUMENTS if operand.result else None
+    with suppress(VariorumError, ValidationError):
+        if downloaded and downloaded.is_file():
+            found = documents.read(downloaded)
+        else:
+            source = restored(DownloadStage, dict(operand.spec.settings)).source
+            if not isinstance(source, LocalSource):
+                return None
+            context = context_of(operand.index.store.root, lambda text: None)
+            found = components.load(SOURCES, source.kind).fetch(source, context)
+        return {
+            document.id: hashlib.sha256(
+                f"{document.group}\0{document.text}".encode("utf-8", "surrogatepass")
+            ).hexdigest()
+            for document in found
+        }
+    return None

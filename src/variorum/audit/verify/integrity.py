@@ -1,0 +1,333 @@
+"""Verify that results are what their manifests say, and stand on what those say.
+
+Every file is hashed and compared with its manifest, the manifest with its key and its copy, and its
+notes of inputs with the results that are here, up to the sources. What no manifest lists is checked
+by its seal (`run_info`), each number on a report's page by the file that it is from (`page_trace`).
+
+Damage is what was not so when a result was published. An upstream that is not here, a source that
+has changed since, or another platform is noted, and is no damage.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from variorum import machine, runner
+from variorum.audit.verify import page_trace
+from variorum.audit.verify.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
+from variorum.audit.verify.platforms import platform_differences
+from variorum.audit.verify.run_info import run_info
+from variorum.audit.verify.selection import Selection, holds_anything, none_of, with_upstream
+from variorum.audit.verify.source_changes import source_change
+from variorum.engines.tracking import has_record
+from variorum.errors import VariorumError, several
+from variorum.progress import Progress
+from variorum.store import CODE, COPY, MANIFEST, RUN, Ref, Spec, Store, StoreError, sha256_of
+from variorum.units import size
+
+
+@dataclass(frozen=True, order=True)
+class Damage:
+    """A file or folder that is not as it was published, and what to do about it."""
+
+    place: str
+    fault: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was checked and what was found.
+
+    notes: what is worth knowing and no damage. warnings: how this platform differs. traced: numbers
+    and texts of reports' pages that stand where the pages say.
+    """
+
+    results: int
+    files: int
+    n_bytes: int
+    seconds: float
+    damage: tuple[Damage, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    traced: int = 0
+
+    def lines(self) -> Iterator[str]:
+        """Yield everything for people, the summary last."""
+        yield from (f"damaged: {each.place} {each.fault}" for each in self.damage)
+        yield from (f"  {remedy}" for remedy in dict.fromkeys(each.remedy for each in self.damage))
+        yield from (f"note: {note}" for note in self.notes)
+        yield from (f"warning: {warning}" for warning in self.warnings)
+        if self.traced:
+            yield f"{self.traced:,} numbers and texts of pages stand where the pages say"
+        state = f"{len(self.damage)} damaged" if self.damage else "all as published"
+        yield (
+            f"{self.results:,} results, {self.files:,} files, {size(self.n_bytes)} "
+            f"in {self.seconds:.1f} s: {state}"
+        )
+
+
+def verify(selection: Selection, progress: Progress) -> Findings:
+    """Check the selected results with everything that they stand on, and the pages.
+
+    Raises `VariorumError` if none of the results is here.
+    """
+    begun = time.monotonic()
+    audit = _Audit(selection.store, with_upstream(selection.store, selection.refs), progress)
+    if not audit.own:
+        raise VariorumError(f"nothing to verify: {none_of(selection.refs)}")
+    audit.check()
+    audit.check_pages(selection.pages)
+    audit.trace_pages()
+    files = [file for copy in audit.own.values() for file in copy.files.values()]
+    return Findings(
+        results=len(audit.own),
+        files=len(files),
+        n_bytes=sum(file.n_bytes for file in files),
+        seconds=time.monotonic() - begun,
+        damage=tuple(audit.damage.values()),
+        notes=tuple(audit.notes()),
+        warnings=tuple(audit.warnings()),
+        traced=audit.traced,
+    )
+
+
+class _Audit:
+    """Everything that is here of the results in question, and what is found about it.
+
+    own: results in their places. copies: also those that reports and tables carry.
+    """
+
+    def __init__(self, store: Store, refs: Sequence[Ref], progress: Progress) -> None:
+        self.store = store
+        here = {ref: store.folder(ref) for ref in refs if holds_anything(store.folder(ref))}
+        hashed = _hashed(list(here.values()), progress)
+        self.own = {ref: ResultCopy(ref, at, hashed[at]) for ref, at in here.items()}
+        carried = [copy for own in self.own.values() for copy in own.inner()]
+        self.copies = [*self.own.values(), *carried]
+        self.by_ref = {copy.ref: copy for copy in reversed(self.copies)}
+        self.vouched = {
+            (entry.ref, entry.manifest_sha256)
+            for copy in self.copies
+            for manifest in copy.readable
+            for entry in manifest.inputs.values()
+        }
+        self.absent: dict[Ref, None] = {ref: None for ref in refs if ref not in self.by_ref}
+        self.damage: dict[str, Damage] = {}
+        self.trusted: dict[Ref, Manifest] = {}
+        self.adopted: dict[Ref, Mapping[str, Any]] = {}
+        self.changed: list[str] = []
+        self.out_of_place: list[str] = []
+        self.unsealed = self.traced = 0
+        self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
+
+    def check(self) -> None:
+        """Check every result, in its own place and where it is carried."""
+        for copy in self.copies:
+            manifest = self._trusted(copy)
+            if manifest is None:
+                continue
+            self.trusted[copy.ref] = manifest
+            for damage in self._faults(copy, manifest):
+                self._found(damage)
+            self._check_run_info(copy, manifest.spec)
+            if copy is self.own.get(copy.ref):
+                if manifest.adopted is not None:
+                    self.adopted[copy.ref] = manifest.adopted
+                if change := source_change(self.store.root, manifest.spec):
+                    self.changed.append(change)
+
+    def _found(self, damage: Damage) -> None:
+        self.damage.setdefault(damage.place, damage)
+
+    def _damage(self, copy: ResultCopy, name: str, fault: str, remedy: str = "") -> Damage:
+        folder = copy.folder.relative_to(self.store.root)
+        owner = Ref(*folder.parts[1:3])  # a carried result is fixed with the one that carries it
+        return Damage((folder / name).as_posix(), fault, remedy or self.store.remedy(owner))
+
+    # Manifests
+
+    def _trusted(self, copy: ResultCopy) -> Manifest | None:
+        """Return the manifest to compare the files with; note faults of it and of its copy."""
+        readable = copy.readable
+        if len({each.sha256 for each in readable}) > 1:
+            doubts = [self._doubts(copy, each) for each in readable]
+            if doubts[0] == doubts[1]:
+                fault = f"and {COPY} are not the same, and nothing here tells which is right"
+                self._found(self._damage(copy, MANIFEST, fault))
+                return None if readable[0].fault else readable[0]
+            if doubts[1] < doubts[0]:
+                readable.reverse()
+        sound = readable[0] if readable and not readable[0].fault else None
+        for name, manifest in copy.manifests.items():
+            fault = manifest if isinstance(manifest, str) else manifest.fault
+            if sound and isinstance(manifest, Manifest) and manifest.sha256 != sound.sha256:
+                fault = fault or f"is not the same as {sound.name}"
+            if fault:
+                place = (copy.folder / name).relative_to(self.store.root).as_posix()
+                remedy = f"copy {sound.name} of the same folder to {place}" if sound else ""
+                self._found(self._damage(copy, name, fault, remedy))
+        return sound
+
+    def _doubts(self, copy: ResultCopy, manifest: Manifest) -> tuple[bool, int, bool]:
+        """Return what speaks against a manifest, where the two are not the same."""
+        return (
+            bool(manifest.fault),
+            len(list(self._faults(copy, manifest))),
+            not any((copy.ref, digest) in self.vouched for digest in manifest.noted_as),
+        )
+
+    def _faults(self, copy: ResultCopy, manifest: Manifest) -> Iterator[Damage]:
+        """Yield where a manifest is wrong: its own files, and what it was made from."""
+        for name, fault in copy.faults(manifest):
+            remedy = "move it out of the result" if fault == NOT_LISTED else ""
+            yield self._damage(copy, name, fault, remedy)
+        for entry in manifest.inputs.values():
+            upstream = self.by_ref.get(entry.ref)
+            if upstream is None:
+                self.absent[entry.ref] = None
+            elif (noted := upstream.noted(entry.manifest_sha256)) is None:
+                digest = entry.manifest_sha256[:DIGITS]
+                fault = f"is not the one that {copy.ref} was made from (SHA-256 {digest}…)"
+                yield self._damage(upstream, MANIFEST, fault)
+            elif noted.files != entry.files:
+                fault = f"notes other files of {entry.ref} than that has"
+                yield self._damage(copy, manifest.name, fault)
+        adopted = manifest.adopted
+        origin = self.by_ref.get(Ref.parse(adopted["from"])) if adopted else None
+        if adopted and origin:
+            noted = origin.noted(adopted["manifest_sha256"])
+            if noted is None or noted.files != manifest.files:
+                fault = f"is of other files than {origin.ref}, which it was adopted from"
+                yield self._damage(copy, manifest.name, fault)
+
+    def _check_run_info(self, copy: ResultCopy, spec: Spec) -> None:
+        is_own = copy is self.own.get(copy.ref)
+        info = run_info(copy, spec.code)
+        if info.run is not None and is_own:
+            self.runs.append((spec, info.run))
+        self.unsealed += not info.is_sealed
+        if is_own and info.faults and has_record(self.store, copy.ref):
+            then = "a record of them is put back by the next `snakemake`"
+        else:
+            then = "no number needs them, and nothing here brings back what they said"
+        for name, fault in info.faults.items():
+            self._found(self._damage(copy, name, fault, f"delete {RUN} and {CODE}: {then}"))
+
+    # Pages
+
+    def check_pages(self, pages: Iterable[tuple[str, Ref]]) -> None:
+        """Compare pages with the files that they are copies of, where those are here."""
+        for page, ref in pages:
+            name, path = Path(page).name, self.store.root / page
+            expected = self._expected(ref, name)
+            if expected is None:
+                continue
+            again = f"`snakemake --cores 4 {page}` puts it in place"
+            if not path.is_file():
+                self.out_of_place.append(page)
+            elif (found := sha256_of(path)) != expected:
+                if other := self._page_of(found, ref, name):
+                    self.changed.append(f"{page} is that of {other}, not of {ref}; {again}")
+                else:
+                    self._found(Damage(page, f"is not {name} of {ref}", again))
+
+    def _expected(self, ref: Ref, name: str) -> str | None:
+        """Return the hash of a result's file by its manifest; None if that is not here."""
+        if ref in self.trusted:
+            file = self.trusted[ref].files.get(name)
+            return file.sha256 if file else None
+        with suppress(StoreError, KeyError):  # a table, when the experiment is verified
+            return str(self.store.glance(ref).manifest["files"][name]["sha256"])
+        return None
+
+    def _page_of(self, found: str, ref: Ref, name: str) -> Ref | None:
+        """Return another result that a page is of."""
+        for other in self.store.refs(ref.stage):
+            path = self.store.folder(other) / name
+            if other != ref and path.is_file() and sha256_of(path) == found:
+                return other
+        return None
+
+    def trace_pages(self) -> None:
+        """Trace what reports' pages say to the files that they name, if all files are sound.
+
+        Pages without marks are from before there were any, unless their report lists numbers. An
+        adopted report is passed over: it names results of other keys.
+        """
+        for ref in self.own:
+            if ref.stage != "report" or self.damage or ref in self.adopted:
+                continue
+            traces = page_trace.check(self.store, ref)
+            if not (traces.followed or page_trace.lists_numbers(self.store.glance(ref))):
+                continue
+            self.traced += traces.followed - sum(bool(fault.source) for fault in traces.faults)
+            if traces.faults:
+                more = f", and {len(traces.faults) - 1} more" if len(traces.faults) > 1 else ""
+                fault = f"says {traces.faults[0]}{more}"
+                self._found(self._damage(self.own[ref], page_trace.PAGE, fault))
+
+    # What is no damage
+
+    def notes(self) -> Iterator[str]:
+        """Yield what is worth knowing, in lines."""
+        if self.absent:
+            yield f"not here: {several(self.absent)}; `dvc pull` fetches what DVC has"
+        for ref, adopted in self.adopted.items():
+            word = f", on a person's word: {adopted['because']}" if "because" in adopted else ""
+            yield f"{ref} was adopted from {adopted.get('from')}, not made{word}"
+        yield from self.changed
+        if self.out_of_place:
+            pages = " ".join(dict.fromkeys(map(_target, self.out_of_place)))
+            yield f"pages are not in place; `snakemake --cores 4 {pages}` puts them there"
+        if self.unsealed:
+            yield f"{RUN} of {self.unsealed} results has no seal: damage to it could go unseen"
+
+    def warnings(self) -> Iterator[str]:
+        """Yield how the platforms of the results differ from this one, a line a fact."""
+        here = machine.description()
+        specs = {spec.code: spec for spec, _ in self.runs}
+        used = {code: _libraries(spec) for code, spec in specs.items()}
+        found = Counter(
+            (name, *values)
+            for spec, run in self.runs
+            for name, values in platform_differences(run, here, used[spec.code]).items()
+        )
+        for (name, old, new), count in sorted(found.items()):
+            yield (
+                f"{name}: {new} here, {old} where {count} of {len(self.runs)} results were made; "
+                "made again here, their bits may differ"
+            )
+
+
+def _libraries(spec: Spec) -> frozenset[str]:
+    """Return the libraries that would make a result again; all if its stage is gone."""
+    code = runner.current_code(spec)
+    return code.libraries if code else frozenset(machine.LIBRARIES)
+
+
+def _hashed(folders: Sequence[Path], progress: Progress) -> dict[Path, dict[str, StoredFile]]:
+    """Hash every file below some folders."""
+    paths = [(folder, path) for folder in folders for path in sorted(folder.rglob("*"))]
+    paths = [(folder, path) for folder, path in paths if not path.is_dir()]
+    total = sum(path.stat().st_size for _, path in paths if path.is_file())
+    found: dict[Path, dict[str, StoredFile]] = {folder: {} for folder in folders}
+    with progress.counting(total, "bytes"):
+        for folder, path in paths:
+            try:
+                file = StoredFile(sha256_of(path), path.stat().st_size)
+            except OSError as error:
+                file = StoredFile("", 0, f"cannot be read: {error.strerror}")
+            found[folder][path.relative_to(folder).as_posix()] = file
+            progress.step(count=file.n_bytes)
+    return found
+
+
+def _target(page: str) -> str:
+    """Return Snakemake's target for a page; for a table, whose files vary, one of them."""
+    path = Path(page)
+    return str(path.with_name("table.md")) if path.parts[0] == "reports" else page

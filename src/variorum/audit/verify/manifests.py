@@ -1,0 +1,171 @@
+"""Read a result where it lies: its files by their hashes, and its two manifests.
+
+A manifest cannot hash itself. It is checked by its key, which is the hash of its spec; its copy
+`.manifest.json`; the one way in which manifests are written; and the manifests of what was made
+from the result, which note its hash (`store.manifest_digest`).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from variorum.engines.tracking import BUNDLE, BUNDLING
+from variorum.store import (
+    COPY,
+    KEY_LENGTH,
+    MANIFEST,
+    VARYING,
+    Ref,
+    Spec,
+    canonical_json,
+    manifest_digest,
+    readable_json,
+)
+
+DIGITS = 12
+"""How many digits of a SHA-256 messages show."""
+
+NOT_LISTED = "is listed by no manifest"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file's bytes by their hash and number; `fault` says why they could not be read."""
+
+    sha256: str
+    n_bytes: int
+    fault: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a manifest notes of one result that went in."""
+
+    ref: Ref
+    manifest_sha256: str
+    files: Mapping[str, StoredFile]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A readable manifest; `fault` says what is wrong with it by itself.
+
+    sha256: of the file. noted_as: hashes by which other results may note it; the earliest noted
+    that of the file also where it tells of an adoption.
+    """
+
+    name: str
+    sha256: str
+    noted_as: frozenset[str]
+    spec: Spec
+    files: Mapping[str, StoredFile]
+    inputs: Mapping[str, Input]
+    adopted: Mapping[str, Any] | None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class ResultCopy:
+    """One result, in its own place or inside the report or table that carries it.
+
+    files: everything that lies there, by its path from `folder`.
+    """
+
+    ref: Ref
+    folder: Path
+    files: Mapping[str, StoredFile]
+
+    def inner(self) -> Iterator["ResultCopy"]:
+        """Yield the results that a report or table carries."""
+        if self.ref.stage not in BUNDLING:
+            return
+        found: dict[Ref, dict[str, StoredFile]] = {}
+        for name, file in self.files.items():
+            parts = name.split("/", 3)
+            if parts[0] == BUNDLE and len(parts) == 4:
+                found.setdefault(Ref(parts[1], parts[2]), {})[parts[3]] = file
+        for ref, files in found.items():
+            yield ResultCopy(ref, self.folder / BUNDLE / str(ref), files)
+
+    @cached_property
+    def manifests(self) -> dict[str, Manifest | str]:
+        """The manifest and its copy by name; a text says why one is unreadable."""
+        return {name: self._manifest(name) for name in (MANIFEST, COPY)}
+
+    def _manifest(self, name: str) -> Manifest | str:
+        if name not in self.files:
+            return "is missing"
+        fault = self.files[name].fault
+        return fault or read(self.ref, name, (self.folder / name).read_bytes())
+
+    @property
+    def readable(self) -> list[Manifest]:
+        """Those of its two manifests that can be read."""
+        return [each for each in self.manifests.values() if isinstance(each, Manifest)]
+
+    def noted(self, digest: str) -> Manifest | None:
+        """Return the manifest that others note by this hash."""
+        return next((each for each in self.readable if digest in each.noted_as), None)
+
+    def faults(self, manifest: Manifest) -> Iterator[tuple[str, str]]:
+        """Yield the files that are not what a manifest says, each with what is wrong."""
+        for name, expected in manifest.files.items():
+            found = self.files.get(name)
+            if found is None:
+                yield name, f"is missing; its manifest says {expected.n_bytes:,} bytes"
+            elif found.fault:
+                yield name, found.fault
+            elif found.n_bytes != expected.n_bytes:
+                said = f"{found.n_bytes:,} bytes, its manifest says {expected.n_bytes:,}"
+                yield name, f"has {said}"
+            elif found.sha256 != expected.sha256:
+                hashes = [each.sha256[:DIGITS] for each in (found, expected)]
+                yield name, f"has SHA-256 {hashes[0]}…, its manifest says {hashes[1]}…"
+        for name in self.files:
+            if name not in manifest.files and self._is_listed(name):
+                yield name, NOT_LISTED
+
+    def _is_listed(self, name: str) -> bool:
+        """Tell whether a manifest has to list a file of this name."""
+        own = name.split("/")
+        if self.ref.stage in BUNDLING and own[0] == BUNDLE and len(own) == 4:
+            return own[3] not in (COPY, *VARYING)
+        return name not in (MANIFEST, COPY, *VARYING)
+
+
+def read(ref: Ref, name: str, content: bytes) -> Manifest | str:
+    """Read a manifest of the result `ref`; a text says why it is none."""
+    try:
+        data = json.loads(content)
+        spec = Spec.from_data(data["spec"])
+        inputs = {
+            role: Input(Ref.parse(e["result"]), str(e["manifest_sha256"]), _files(e["files"]))
+            for role, e in data["inputs"].items()
+        }
+        adopted = data.get("adopted")
+        if adopted is not None:
+            Ref.parse(adopted["from"]), str(adopted["manifest_sha256"])
+        files = _files(data["files"])
+        digest = hashlib.sha256(canonical_json(data["spec"]).encode()).hexdigest()
+        found = Ref(spec.stage, digest[:KEY_LENGTH])
+        written = readable_json(data).encode()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "is cut off or not a manifest"
+    fault = ""
+    if found != ref or data.get("key") != ref.key:
+        fault = f"holds the spec of {found}, not of {ref}"
+    elif {role: entry.ref for role, entry in inputs.items()} != spec.upstream:
+        fault = "notes other inputs than its spec"
+    elif written != content:
+        fault = "is not written as manifests are"
+    digest = hashlib.sha256(content).hexdigest()
+    noted_as = frozenset({manifest_digest(data), digest})
+    return Manifest(name, digest, noted_as, spec, files, inputs, adopted, fault)
+
+
+def _files(entries: Mapping[str, Any]) -> dict[str, StoredFile]:
+    return {name: StoredFile(str(e["sha256"]), int(e["bytes"])) for name, e in entries.items()}

@@ -1,0 +1,177 @@
+"""Trace all that a report's page says to the files that it is from.
+
+Every number of the page, and every text with a digit in it, is marked with its files
+(`report.traced`). This reads the finished page (`report.page_marks`) and computes each of them
+again: the file must be listed by its manifest with the bytes that it has, the manifest noted by the
+report's, and what stands at the address, combined and rounded as the mark says, must give the text
+to the letter, or the length of a bar. A figure is compared with its whole file. What no mark covers
+must say nothing, and `numbers.csv` must hold the numbers of the page.
+"""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from variorum.engines.tracking import BUNDLE
+from variorum.report import traced
+from variorum.report.page_marks import Mark, PageMarks, spaced
+from variorum.report.rendering import inline_svg
+from variorum.report.traced import OPERATIONS, SAME, TEXT, as_text, exactly, looked_up
+from variorum.store import MANIFEST, Ref, Result, Store, StoreError, manifest_digest, sha256_of
+
+PAGE = "report.html"
+NUMBERS = "numbers.csv"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A text of the page that is not what stands where it is from, and what is wrong."""
+
+    source: str
+    text: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.text!r} (from {self.source or 'nowhere'}): {self.problem}"
+
+
+@dataclass(frozen=True)
+class Traces:
+    """How many marks were followed, how many of them on numbers, and what is wrong.
+
+    absent: marks that lead to results which are not here, so that nothing can be said of them.
+    """
+
+    followed: int
+    numbers: int
+    faults: tuple[Fault, ...]
+    absent: int = 0
+
+
+class AbsentError(StoreError):
+    """A result that the page was made from is not here."""
+
+
+def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
+    """Follow every mark of a report's page; another `page` may be given in its place.
+
+    Raises `StoreError` if the report is not here or damaged.
+    """
+    report = store.open(ref)
+    listed = None
+    if page is None:
+        page = report.file(PAGE).read_text(encoding="utf-8")
+        if lists_numbers(report):
+            listed = report.file(NUMBERS).read_text(encoding="utf-8")
+    try:
+        reader = PageMarks(page)
+    except (ValueError, IndexError) as error:
+        return Traces(0, 0, (Fault("", PAGE, f"not a page as reports have them: {error}"),))
+    sources = _Sources(store, report)
+    faults = [Fault("", text, "stands there without a source") for text in reader.unmarked]
+    followed = []
+    for mark in reader.marks:
+        try:
+            problem = _problem(mark, sources)
+        except AbsentError:
+            continue
+        followed.append(mark)
+        if problem:
+            faults.append(Fault(mark.attributes["data-from"], mark.text, problem))
+    if listed is not None and listed != traced.numbers_csv(page):
+        faults.append(Fault("", NUMBERS, "not the numbers of the page"))
+    numbers = sum("value" in mark.attributes for mark in followed)
+    absent = len(reader.marks) - len(followed)
+    return Traces(len(followed), numbers, tuple(faults), absent)
+
+
+def lists_numbers(report: Result) -> bool:
+    """Whether a report is of those whose numbers are marked and listed beside the page."""
+    return NUMBERS in report.manifest["files"]
+
+
+def _problem(mark: Mark, sources: "_Sources") -> str | None:
+    origin = mark.attributes["data-from"]
+    try:
+        if mark.drawing:
+            name, label = Path(origin).stem, mark.attributes["label"]
+            drawn = inline_svg(sources.text(origin), name, label)
+            return None if drawn.rstrip() == mark.drawing else "the file holds another figure"
+        values = [sources.value(address) for address in origin.split(" ")]
+        value = OPERATIONS[mark.attributes.get("data-how", SAME)](*values)
+        way = mark.attributes.get("data-as", TEXT)
+        expected = spaced(as_text(value, way))
+    except AbsentError:
+        raise
+    except (StoreError, OSError, LookupError, ValueError, TypeError) as error:
+        return str(error)
+    if way in traced.DRAWN:
+        style = mark.attributes.get("style")
+        return None if (style, mark.text) == (expected, "") else f"{style} should be {expected}"
+    if expected != mark.text:
+        return f"there stands {expected!r}"
+    exact = mark.attributes.get("value")
+    if exact is None and mark.tag == "data":
+        return "it has no value"
+    if exact is not None and exact != exactly(value):
+        return f"its value is {exact}, and there stands {exactly(value)}"
+    return None
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """The files that a page is from: its report's own, and those of the results that went in."""
+
+    store: Store
+    report: Result
+    opened: dict[str, Path] = field(default_factory=dict)
+    parsed: dict[str, Any] = field(default_factory=dict)
+
+    def text(self, place: str) -> str:
+        """The content of `stage/key/file`."""
+        if place not in self.opened:
+            stage, key, name = place.split("/", 2)
+            self.opened[place] = self._file(Ref(stage, key), name)
+        return self.opened[place].read_text(encoding="utf-8")
+
+    def value(self, address: str) -> Any:
+        """What stands at an address."""
+        place, _, pointer = address.partition("#")
+        if place not in self.parsed:
+            self.parsed[place] = json.loads(self.text(place))
+        return looked_up(self.parsed[place], pointer)
+
+    @cached_property
+    def _noted(self) -> dict[str, str]:
+        """The digests of the manifests of what went into the report."""
+        return {
+            entry["result"]: entry["manifest_sha256"]
+            for entry in self.report.manifest["inputs"].values()
+        }
+
+    def _file(self, ref: Ref, name: str) -> Path:
+        """A file that is as its manifest says, of a result that the report was made from."""
+        result = self.report if ref == self.report.ref else self._input(ref)
+        if name == MANIFEST:
+            return result.folder / name
+        path = result.file(name)
+        if sha256_of(path) != result.manifest["files"][name]["sha256"]:
+            raise StoreError(f"{ref}/{name} is not what its manifest says")
+        return path
+
+    def _input(self, ref: Ref) -> Result:
+        if str(ref) not in self._noted:
+            raise StoreError(f"{ref} is none of the results that {self.report.ref} was made from")
+        carried = self.report.folder / BUNDLE / str(ref)
+        if (carried / MANIFEST).is_file():
+            manifest = json.loads((carried / MANIFEST).read_text(encoding="utf-8"))
+            result = Result(ref, carried, manifest)
+        elif not (self.store.folder(ref) / MANIFEST).is_file():
+            raise AbsentError(f"{ref} is not here")
+        else:
+            result = self.store.glance(ref)
+        if manifest_digest(result.manifest) != self._noted[str(ref)]:
+            raise StoreError(f"{ref} is not the one that {self.report.ref} was made from")
+        return result

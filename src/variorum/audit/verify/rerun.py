@@ -1,0 +1,238 @@
+"""Run a stage again from the stored upstream, and compare the outcome with the stored result.
+
+On the platform that made a result the bytes must be the same; on another one each stage has a rule
+of its own (`tolerances`), which is said with the outcome.
+"""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from variorum import runner
+from variorum.ablation_plan import plan_ablation
+from variorum.ablations import ablation_names, load_ablation
+from variorum.audit.scratch import RERUNNING, RERUNS, project_beside
+from variorum.audit.verify.file_diff import ResultDiff, compare
+from variorum.audit.verify.platforms import platform_differences
+from variorum.audit.verify.selection import Selection, holds_anything, none_of
+from variorum.audit.verify.tolerances import judged
+from variorum.errors import Stopped, VariorumError, clear_about_storage
+from variorum.machine import Machine
+from variorum.other_code.git import running
+from variorum.other_code.trees import Tree
+from variorum.plan import Node
+from variorum.progress import Progress
+from variorum.store import Ref, Result, Store, StoreError, sha256_of
+from variorum.task import Task
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """How a result came out when its stage ran again.
+
+    notes: what was different from the first time. rule: by which it was judged.
+    """
+
+    ref: Ref
+    label: str
+    seconds: float
+    comparison: ResultDiff
+    notes: tuple[str, ...]
+    rule: str
+    passed: bool
+
+    @property
+    def verdict(self) -> str:
+        """In a word: identical, within the rules of another platform, or different."""
+        if self.comparison.is_identical:
+            return "identical"
+        return "within tolerance" if self.passed else "different"
+
+    def lines(self) -> Iterator[str]:
+        """Yield the outcome for people, the verdict first."""
+        found = self.comparison
+        files = f"{found.identical + len(found.differing) + len(found.missing)} files"
+        if not found.is_identical:
+            files = f"{found.identical} of {files} identical"
+        yield f"{self.ref}  {self.label}  {self.verdict} ({files}), {self.seconds:.1f} s"
+        yield from (f"  {note}" for note in self.notes)
+        if found.is_identical:
+            return
+        yield f"  {self.rule}"
+        yield from (f"  {name}: was not made again" for name in found.missing)
+        yield from (f"  {name}: the stored result has no such file" for name in found.extra)
+        for difference in found.differing:
+            yield from (f"  {difference.name}: {detail}" for detail in difference.details)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A result that was not made again, and why.
+
+    passed: whether nobody asked for just this one.
+    """
+
+    ref: Ref
+    reason: str
+    passed: bool = False
+    verdict = "not made again"
+
+    def lines(self) -> Iterator[str]:
+        """Yield the reason for people."""
+        yield f"{self.ref}  was not made again: {self.reason}"
+
+
+def summary(outcomes: Sequence[Rerun | Refused]) -> str:
+    """Return how many results came out how, in a line."""
+    verdicts = Counter(outcome.verdict for outcome in outcomes)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    return f"{len(outcomes)} results: {counts}"
+
+
+def rerun_all(selection: Selection, here: Machine) -> Iterator[Rerun | Refused]:
+    """Run the selected results again, one after the other, showing the time remaining.
+
+    Results that are not here are passed over; raises `VariorumError` if none is.
+    """
+    store = selection.store
+    available = {ref for ref in selection.refs if holds_anything(store.folder(ref))}
+    if not available:
+        raise VariorumError(f"nothing to run again: {none_of(selection.refs)}")
+    took = {ref: _seconds(store, ref) for ref in selection.refs}
+    by_others = made_by_others(store.root, selection.refs)
+    progress = Progress("rerun")
+    with progress.counting(sum(took.values()), "seconds, as it took to make them,"):
+        for ref in selection.refs:
+            if ref not in available:
+                yield Refused(ref, "it is not here", passed=not selection.named)
+                continue
+            try:
+                yield rerun(store, ref, here, Progress(f"rerun {ref}"), by_others.get(ref))
+            except Stopped:
+                raise
+            except VariorumError as error:
+                yield Refused(ref, str(error))
+            progress.step(count=took[ref])
+
+
+def _seconds(store: Store, ref: Ref) -> int:
+    """Return how long a result took to make, at least one second; 0 if it is not here."""
+    with suppress(StoreError):
+        return max(1, round(float(store.glance(ref).run.get("seconds", 1))))
+    return 0
+
+
+def rerun(
+    store: Store, ref: Ref, here: Machine, progress: Progress, planned: Node | None = None
+) -> Rerun:
+    """Compute a result again, beside the store, and compare.
+
+    The present code does it, or the tree that the result is `planned` with. Raises `VariorumError`
+    if the result or one that it is made from is not here, or if its stage no longer takes its
+    settings.
+    """
+    stored = store.open(ref)
+    code = planned.code if planned else runner.current_code(stored.spec)
+    if code is None:
+        raise VariorumError(
+            f"{ref}: {ref.stage} no longer takes its settings, so it cannot be run again by "
+            "the code that is here; check out the code that made it"
+        )
+    tree = planned.tree if planned else None
+    notes = [*_not_as_before(stored, code.digest, tree)]
+    inputs = {name: _upstream(store, ref, needed) for name, needed in stored.spec.upstream.items()}
+    folder = store.root / RERUNS
+    waiting = "waits for another one to end"
+    with clear_about_storage(), store.locked(RERUNNING, lambda: progress.say(waiting)):
+        begun = time.monotonic()
+        shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+        try:
+            if tree:
+                made = _made_by(tree, store, stored, folder, here)
+                output, run = made.folder, made.run
+            else:
+                output = folder / "output"
+                output.mkdir(parents=True)
+                task = Task(stored.spec, inputs, store.root, output, folder, here, progress)
+                run = runner.compute(store, task)
+            diff = compare(stored.folder, output)
+            elsewhere = platform_differences(stored.run, run, code.libraries)
+            rule, passed = judged(stored, output, diff, elsewhere)
+            damaged = list(_damaged(stored, output, diff))
+        except Stopped:
+            raise Stopped(f"stopped while {ref} ran again; nothing of it is kept") from None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    seconds, label = time.monotonic() - begun, stored.run.get("label", "")
+    return Rerun(ref, label, seconds, diff, (*notes, *damaged), rule, passed and not damaged)
+
+
+def _made_by(tree: Tree, store: Store, stored: Result, folder: Path, here: Machine) -> Result:
+    """Make a result's spec by another tree's package, in a project of its own."""
+    beside = project_beside(store.root, folder)
+    for upstream in set(stored.spec.upstream.values()):
+        beside.folder(upstream).parent.mkdir(parents=True, exist_ok=True)
+        beside.folder(upstream).symlink_to(store.folder(upstream))
+    runner.hand_over(beside, stored.spec, str(stored.run.get("label", "")))
+    options = ["--processes", str(here.processes)]
+    options += ["--device", here.device] if here.device != "cpu" else []  # older code knows none
+    program = "from variorum.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run", str(stored.ref), *options],
+        cwd=folder,
+        env=running(tree.package.parent),
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise VariorumError(f"{tree.name} made it, and cannot now: {said}")
+    return beside.open(stored.ref)
+
+
+def made_by_others(root: Path, refs: Iterable[Ref]) -> dict[Ref, Node]:
+    """Return those of these results that an ablation has another tree's code make."""
+    wanted = set(refs)
+    found: dict[Ref, Node] = {}
+    for name in ablation_names(root):
+        with suppress(VariorumError):  # what cannot be planned names no code
+            loaded = load_ablation(root, name)
+            if any(variant.code for variant in loaded.variants.values()):
+                plan = plan_ablation(loaded, root, offline=True)
+                found |= {node.ref: node for node in plan if node.tree and node.ref in wanted}
+    return found
+
+
+def _not_as_before(stored: Result, code: str, tree: Tree | None) -> Iterator[str]:
+    """Say what else the rerun tests: that a result was rightly adopted, or the present code."""
+    if tree is not None:
+        yield f"made by the code {tree.name}, and by it again"
+    if stored.adopted is not None:
+        yield f"it was adopted from {stored.adopted['from']}: this is the first time it is made"
+    if code != stored.spec.code:
+        yield "the code is another than the one that made it: this tests the code that is here"
+
+
+def _upstream(store: Store, ref: Ref, upstream: Ref) -> Result:
+    if not store.folder(upstream).exists():
+        raise VariorumError(
+            f"{ref} is made from {upstream}, which is not here; fetch it with `dvc pull` "
+            "(`snakemake -n` puts in place what came inside a report or table)"
+        )
+    return store.open(upstream)
+
+
+def _damaged(stored: Result, output: Path, diff: ResultDiff) -> Iterator[str]:
+    """Name files that came out as the manifest says, and differ from it in the store."""
+    for each in diff.differing:
+        entry = stored.manifest["files"].get(each.name)
+        if entry and sha256_of(output / each.name) == entry["sha256"]:
+            yield f"{each.name}: the stored file is damaged: the manifest has what came out"

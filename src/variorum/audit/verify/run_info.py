@@ -1,0 +1,76 @@
+"""Check `run.json` and `code.json`, which no manifest lists.
+
+`run.json` carries a seal over both, and the definitions in `code.json` must have the fingerprint
+that the key stands on.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from variorum.audit.verify.manifests import ResultCopy
+from variorum.identity.recorded import recorded_digest
+from variorum.store import CODE, RUN, SEAL, readable_json, sealed
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """How a result was made, as far as that is sound.
+
+    run: content of `run.json`, or None. faults: what is wrong, by file. is_sealed: False for a
+    `run.json` from before there were seals.
+    """
+
+    run: Mapping[str, Any] | None
+    faults: Mapping[str, str]
+    is_sealed: bool
+
+
+def run_info(copy: ResultCopy, code: str) -> RunInfo:
+    """Check both files of a result whose key stands on the fingerprint `code`."""
+    faults: dict[str, str] = {}
+    run, sources = (_data(copy, name, faults) for name in (RUN, CODE))
+    is_sealed = True
+    if run is not None:
+        seal = run.get(SEAL)
+        if seal is None and not any(isinstance(v, dict) and RUN in v for v in run.values()):
+            is_sealed = False
+        elif not isinstance(seal, dict) or run != sealed(run, seal.get(CODE, "")):
+            faults[RUN], run = "is not what its seal says", None
+        elif CODE not in copy.files:
+            faults[CODE] = "is missing"
+        elif copy.files[CODE].sha256 != seal[CODE]:
+            faults.setdefault(CODE, f"is not what the seal in {RUN} says")
+    if sources is not None and _fingerprint((copy.folder / CODE).read_bytes()) not in (None, code):
+        faults.setdefault(CODE, "holds other code than its key stands on")
+    return RunInfo(run, faults, is_sealed)
+
+
+def _data(copy: ResultCopy, name: str, faults: dict[str, str]) -> dict[str, Any] | None:
+    """Read one of the files; None, with a fault noted, if it is damaged."""
+    if name not in copy.files:
+        return None
+    fault = copy.files[name].fault
+    if not fault:
+        content = (copy.folder / name).read_bytes()
+        try:
+            data = json.loads(content)
+            if isinstance(data, dict) and readable_json(data).encode() == content:
+                return data
+            fault = "is not written as results write it"
+        except ValueError:
+            fault = "is cut off or not JSON"
+    faults[name] = fault
+    return None
+
+
+@cache
+def _fingerprint(code: bytes) -> str | None:
+    """Return the fingerprint of a `code.json`; None for older ones, which keep too little."""
+    sources = json.loads(code)
+    try:
+        return recorded_digest(sources)
+    except (SyntaxError, ValueError, TypeError, AttributeError):
+        return ""

@@ -1,0 +1,147 @@
+"""Decide whether a result that was made again passes, and say by which rule.
+
+On the platform that made a result the bytes must be the same. On another one (processor, Python or
+libraries) sums of floats come out differently, and training multiplies that; `RULES` tells what
+each stage may differ in there.
+"""
+
+import csv
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from variorum.audit.verify.file_diff import ResultDiff, relative
+from variorum.config import TRAININGS
+from variorum.engines.tracking import BUNDLE
+from variorum.store import Result
+
+EXACT = ("download", "normalize", "tokenizer", "encode")
+"""Stages that give the same bytes on every platform: they sum no floats."""
+
+LOSS_TOLERANCE = 0.02
+"""On another platform: the relative difference of the chosen and the last validation loss."""
+
+NUMBER_TOLERANCE = 0.001
+"""On another platform: the relative difference of numbers about the same weights."""
+
+FRACTION = re.compile(r"(?<![\w.])\d+\.\d+(?:[eE][-+]?\d+)?(?!\w|\.\d)")
+"""A number that was computed, without its sign. Whole numbers are counts and names."""
+
+Judged = tuple[str, bool]
+"""The rule with what breaks it, and whether the outcome passes."""
+
+
+def judged(
+    stored: Result, output: Path, diff: ResultDiff, elsewhere: Mapping[str, tuple[str, str]]
+) -> Judged:
+    """Return the rule that an outcome falls under, and whether it passes.
+
+    `elsewhere` are the differences of the platforms, as `platform_differences` gives them.
+    """
+    if not elsewhere:
+        where = "made on this platform" if stored.run else "where it was made is not known"
+        return f"{where}: every byte must be the same", diff.is_identical
+    platform = "; ".join(f"{name} {old} → {new}" for name, (old, new) in elsewhere.items())
+    stage = stored.ref.stage
+    if stage in EXACT:
+        rule, passed = f"{stage} gives the same bytes on all of them", diff.is_identical
+    elif diff.missing or diff.extra:
+        rule, passed = "it must have the same files", False
+    else:
+        try:
+            rule, passed = RULES.get(stage, _pages)(stored.folder, output, diff)
+        except (KeyError, ValueError, IndexError, TypeError):  # other code may write other files
+            rule, passed = "its numbers cannot be compared", False
+    return f"made on another platform ({platform}): {rule}", passed
+
+
+def _losses(old: Path, new: Path, _: ResultDiff) -> Judged:
+    """Compare the validation losses of the chosen and the last weights."""
+
+    def losses(folder: Path) -> dict[str, float]:
+        with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+            last = list(csv.DictReader(file))[-1]
+        chosen = _json(folder / "metrics.json")["chosen_val_loss"]
+        return {"chosen loss": float(chosen), "last loss": float(last["val_loss"])}
+
+    return _within(LOSS_TOLERANCE, losses(old), losses(new))
+
+
+def _bits_per_byte(old: Path, new: Path, _: ResultDiff) -> Judged:
+    bits = [float(_json(folder / "metrics.json")["bits_per_byte"]) for folder in (old, new)]
+    return _within(NUMBER_TOLERANCE, {"bits per byte": bits[0]}, {"bits per byte": bits[1]})
+
+
+def _within(tolerance: float, old: Mapping[str, float], new: Mapping[str, float]) -> Judged:
+    shares = {name: relative(value, new[name]) for name, value in old.items()}
+    numbers = ", ".join(
+        f"{name} {value:.6g} → {new[name]:.6g} (relative {shares[name]:.2g})"
+        for name, value in old.items()
+    )
+    return f"must agree to {tolerance:.1%}: {numbers}", max(shares.values()) <= tolerance
+
+
+def _cases(old: Path, new: Path, _: ResultDiff) -> Judged:
+    """Compare stress tests; once a token is drawn otherwise, what is measured behind it is free."""
+    rule = (
+        "it must have the same prompts and cases, each with the same verdict, and what is measured "
+        f"of the same text must agree to {NUMBER_TOLERANCE:.1%}"
+    )
+    prompts = [[each["prompt"] for each in _json(folder / "samples.json")] for folder in (old, new)]
+    cases = [{each["name"]: each for each in _json(at / "cases.json")} for at in (old, new)]
+    faults = ["prompts"] if prompts[0] != prompts[1] else []
+    return _with_faults(rule, [*faults, *_other_cases(*cases)])
+
+
+def _other_cases(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> Iterator[str]:
+    yield from sorted(old.keys() ^ new.keys())
+    for name in sorted(old.keys() & new.keys()):
+        a, b = old[name], new[name]
+        same = all(a[part] == b[part] for part in ("passed", "threshold", "comparison"))
+        if not (same and (a["excerpt"] != b["excerpt"] or _agree(a["measured"], b["measured"]))):
+            yield name
+
+
+def _agree(old: float | None, new: float | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return math.isfinite(old) and relative(old, new) <= NUMBER_TOLERANCE
+
+
+def _pages(old: Path, new: Path, diff: ResultDiff) -> Judged:
+    rule = (
+        "pictures may differ; texts and tables may too, but in fractions alone, which must agree "
+        f"to {NUMBER_TOLERANCE:.1%}; results that it carries may not"
+    )
+    names = [each.name for each in diff.differing]
+    carried = [name for name in names if name.startswith(f"{BUNDLE}/")]
+    texts = [name for name in names if name not in carried and not name.endswith(".svg")]
+    return _with_faults(rule, [*carried, *(n for n in texts if not _is_like(old / n, new / n))])
+
+
+def _is_like(old: Path, new: Path) -> bool:
+    """Tell whether two texts are the same but for fractions that agree."""
+    texts = [path.read_text(encoding="utf-8") for path in (old, new)]
+    words = [FRACTION.split(text) for text in texts]
+    numbers = [list(map(float, FRACTION.findall(text))) for text in texts]
+    return words[0] == words[1] and all(map(_agree, *numbers))
+
+
+def _with_faults(rule: str, faults: Iterable[str]) -> Judged:
+    names = ", ".join(faults)
+    return (f"{rule}; not so: {names}" if names else rule), not names
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+RULES: Mapping[str, Callable[[Path, Path, ResultDiff], Judged]] = {
+    **dict.fromkeys(TRAININGS, _losses),
+    "evaluate": _bits_per_byte,
+    "stress": _cases,
+}
+"""What a stage may differ in on another platform; what is not listed makes pages and tables."""

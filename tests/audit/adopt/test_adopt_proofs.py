@@ -1,0 +1,291 @@
+"""An edit that changed nothing is proved to have changed nothing; any other is refused."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adoptable import (
+    BETWEEN,
+    NORMALIZE,
+    RENAMED,
+    SPLIT,
+    command,
+    edit,
+    finished_project,
+    missing,
+    nothing_changes,
+    pairs,
+    planned,
+    told,
+)
+
+import flow
+import variorum
+from conftest import Project
+from variorum import cli
+from variorum.audit.adopt.adopting import SAME, adopt
+from variorum.experiments import named_experiment
+from variorum.plan import plan_experiment
+from variorum.store import COPY, MANIFEST, Result, Store, readable_json, sha256_of
+from variorum.training.loop import Training
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The micro experiment to its report, and as the tiny experiment one without a domain."""
+    return finished_project(tmp_path_factory.mktemp("adopt") / "project")
+
+
+@pytest.fixture
+def here(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, to change, as the working directory."""
+    shutil.copytree(finished.root, tmp_path / "here", symlinks=True)
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def test_a_refactoring_is_proved_and_all_but_the_page_is_adopted(here: Path) -> None:
+    before = flow.current(here)
+    tiny = plan_experiment(named_experiment(here, "tiny"), here)
+    shutil.rmtree(Store(here).folder(tiny.of_stage("figures")[0].ref))  # so git has the old code
+    commit = Project(here).run("git", "rev-parse", "HEAD").stdout[:12]
+    edit(here, SPLIT, RENAMED)
+    assert missing(here, planned(here)) == {
+        *("pretrain", "finetune", "evaluate", "stress", "figures", "report")
+    }
+    said = command(here, "adopt", "--prove")
+    assert f"the old code is that of commit {commit}" in said
+    assert missing(here, planned(here)) == {"report"}
+    for old, new in pairs(here, before):
+        assert new.manifest["files"] == old.manifest["files"]
+        assert (new.ref == old.ref) == (new.adopted is None)
+        if new.ref != old.ref:
+            assert told(new)["from"] == str(old.ref)
+            assert told(new)["how"] == "proved"
+            assert told(new)["manifest_sha256"] == sha256_of(old.folder / MANIFEST)
+            assert new.run["seconds"] == old.run["seconds"]
+            assert "adopt --prove" in new.run["adopted"]["command"]
+            for file in new.manifest["files"]:
+                assert (new.folder / file).stat().st_nlink == 1
+                assert not (new.folder / file).is_symlink()
+
+    trained = Store(here).open(planned(here).of_stage("pretrain")[0].ref)
+    assert "position.step = step" in trained.code["variorum.training.loop:Training"]
+    rows = [line.split(",") for line in trained.file("metrics.csv").read_text().splitlines()]
+    first, last, whole = told(trained)["evidence"]
+    assert first.startswith("steps 0 to 10 computed again: the same losses and samples, and the ")
+    assert rows[2][-1] in first
+    assert last.startswith("steps 20 to 30 computed again from last_interval.safetensors: 8 files")
+    assert sha256_of(trained.file("model.safetensors")) in last
+    assert re.match(r"the tiny experiment by the old code and by this one: 8 results with", whole)
+    scored = Store(here).open(planned(here).of_stage("evaluate")[0].ref)
+    (line,) = told(scored)["evidence"]
+    assert line == "computed again as a whole: 1 files are the same, byte for byte"
+
+
+def act_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the code do something else from a step on."""
+    update = Training._update
+
+    def other(self: Training, index: int, now: int, rate: float, norm: float) -> None:
+        update(self, index, now, rate, norm)
+        if now >= step:
+            self._shared.weights[self._shared.layout.slices(self.settings.shards)[index]] += 1e-3
+
+    monkeypatch.setattr(Training, "_update", other)
+
+
+@pytest.mark.parametrize(("step", "seen_at"), [(1, 10), (10, 10), (21, 30), (30, 30)])
+def test_an_edit_that_changes_behaviour_is_refused_naming_the_step(
+    here: Path, monkeypatch: pytest.MonkeyPatch, step: int, seen_at: int
+) -> None:
+    package = edit(here, SPLIT)
+    act_from(step, monkeypatch)
+    line = nothing_changes(
+        here,
+        lambda: adopt(here, package=package),
+        rf"pretrain micro \w+: this code does not make what pretrain/\w+ holds: "
+        rf"\w+ at step {seen_at} was .*, is .*. Nothing was adopted; a normal run makes new",
+    )
+    assert "another platform" not in line
+
+
+def test_a_change_between_the_two_ends_is_found_by_the_tiny_experiment(here: Path) -> None:
+    package = edit(here, BETWEEN)
+    nothing_changes(
+        here,
+        lambda: adopt(here, package=package),
+        "the tiny experiment differs between the old code and the new, first in pretrain tiny: "
+        r"metrics.csv: column train_loss: row 3: '5.3",
+    )
+
+
+def test_a_change_in_what_is_computed_again_as_a_whole_names_the_file(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = edit(here, ("evaluation/bits.py", "\n\n\n", "\n\n\nprint(end='')\n\n\n"))
+    score = variorum.evaluation.bits.summary  # type: ignore[attr-defined]
+
+    def other(*args: Any, **options: Any) -> dict[str, Any]:
+        return {**score(*args, **options), "perplexity": 2.0}
+
+    monkeypatch.setattr("variorum.stages.evaluate.summary", other)
+    nothing_changes(
+        here,
+        lambda: adopt(here, package=package),
+        r"evaluate pretrained on base \w+: .* metrics.json: perplexity: [\d.]+ → 2.0",
+    )
+
+
+def test_where_only_what_was_made_before_was_edited_the_rest_is_adopted_as_it_is(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = flow.current(here)
+    adopted = adopt(here, package=edit(here, NORMALIZE))
+    assert not adopted.left
+    for old, new in pairs(here, before):
+        if new.ref.stage == "download":
+            assert new.ref == old.ref
+            continue
+        (line,) = told(new)["evidence"]
+        whole = "computed again as a whole: 5 files are the same, byte for byte"
+        assert line == (whole if new.ref.stage == "normalize" else SAME)
+    said = capfd.readouterr().err
+    assert "the tiny experiment" not in said, "nothing was left out of the proofs"
+    assert "steps" not in said
+
+
+def test_a_training_of_one_interval_is_run_again_as_a_whole(here: Path) -> None:
+    (here / "config/config.yaml").write_text("experiment: tiny\npretrain: {val_interval: 30}\n")
+    flow.before(here, flow.current(here), "evaluate")
+    adopted = adopt(here, ["pretrain"], package=edit(here, SPLIT))
+    (trained,) = (result for result, _ in adopted.results if result.ref.stage == "pretrain")
+    assert told(trained)["evidence"] == [
+        "computed again as a whole: 8 files are the same, byte for byte"
+    ]
+
+
+def test_a_model_chosen_before_the_last_interval_is_held_against_the_log(here: Path) -> None:
+    file = here / "config/config.yaml"
+    fast = "{learning_rate: 1.0, warmup_steps: 1, max_steps: 7, val_interval: 2}"
+    file.write_text(f"experiment: tiny\npretrain: {fast}\n")
+    flow.before(here, flow.current(here), "evaluate")
+    old = Store(here).open(flow.current(here).of_stage("pretrain")[0].ref)
+    rows = list(csv.DictReader(old.file("metrics.csv").open()))
+    (row,) = [row for row in rows if row["step"] == str(old.json("metrics.json")["chosen_step"])]
+    assert int(row["step"]) <= 6, "the planted rate must make the last interval worse"
+    package = edit(here, SPLIT)
+    shutil.copytree(old.folder, here / "untouched")
+    plant_another_model(old)
+    nothing_changes(
+        here,
+        lambda: adopt(here, ["pretrain"], package=package),
+        r"the weights in model.safetensors are not those that metrics.csv notes at step "
+        rf"{row['step']}, where they were chosen. Nothing was adopted",
+    )
+
+    shutil.copytree(here / "untouched", old.folder, dirs_exist_ok=True)
+    adopted = adopt(here, ["pretrain"], package=package)
+    (trained,) = (result for result, _ in adopted.results if result.ref.stage == "pretrain")
+    line = told(trained)["evidence"][1]
+    assert f"which was chosen before, at step {row['step']}, and carried over: its weights" in line
+    assert line.endswith(f"have the sha256 that metrics.csv notes there, {row['weights_sha256']})")
+
+
+def plant_another_model(result: Result) -> None:
+    """Change one weight, and what the manifest says of the file with it."""
+    path = result.file("model.safetensors")
+    path.write_bytes(path.read_bytes()[:-4] + struct.pack("<f", 0.5))
+    for name in (MANIFEST, COPY):
+        manifest = json.loads((result.folder / name).read_text())
+        manifest["files"][path.name]["sha256"] = sha256_of(path)
+        (result.folder / name).write_text(readable_json(manifest))
+
+
+def test_a_training_that_kept_no_state_cannot_be_replayed(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("variorum.audit.adopt.replay.LAST_INTERVAL", "none.safetensors")
+    package = edit(here, SPLIT)
+    message = (
+        r"pretrain/\w+ cannot be replayed: its none.safetensors is missing, or this code cannot"
+    )
+    nothing_changes(here, lambda: adopt(here, ["pretrain"], package=package), message)
+
+
+def test_without_the_old_code_there_is_no_proof_and_two_remedies(here: Path) -> None:
+    package = edit(here, SPLIT)
+    tiny = plan_experiment(named_experiment(here, "tiny"), here)
+    shutil.rmtree(Store(here).folder(tiny.of_stage("figures")[0].ref))
+    Project(here).run("git", "commit", "--quiet", "--all", "--amend", "--no-edit")
+    message = "cannot be compared: commit the code before you edit it, or adopt on your word"
+    said = nothing_changes(here, lambda: adopt(here, package=package), message)
+    assert said.startswith("none of the 1 commits of the code has what made the old results")
+    shutil.rmtree(here / ".git")
+    said = nothing_changes(here, lambda: adopt(here, package=package), "adopt on your word")
+    assert said.startswith("the old code is not at hand, as no git keeps it")
+
+
+def test_an_old_result_that_is_damaged_serves_nothing(here: Path) -> None:
+    model = Store(here).open(flow.current(here).of_stage("pretrain")[0].ref)
+    content = bytearray(model.file("model.safetensors").read_bytes())
+    content[-1] ^= 1
+    model.file("model.safetensors").write_bytes(content)
+    package = edit(here, SPLIT)
+    for because in (None, "names alone changed"):
+        nothing_changes(
+            here,
+            lambda because=because: adopt(here, package=package, because=because),  # type: ignore[misc]
+            "cannot be adopted: its model.safetensors is missing or not what its manifest says",
+        )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_proof_that_is_asked_to_stop_leaves_no_process_and_no_folder(
+    here: Path, number: int
+) -> None:
+    edit(here, SPLIT)
+    environment = {"PYTHONPATH": str(here / "src"), "PYTHONSAFEPATH": "1"}
+    before = flow.files_of(here / "results")
+    with subprocess.Popen(
+        ["variorum", "adopt", "--prove"],
+        cwd=here,
+        env=Project(here).environment(environment),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any("tiny by the new code" in line for line in process.stderr)
+        process.send_signal(number)
+        last = process.stderr.read().splitlines()[-1]
+        assert process.wait(20) == cli.INTERRUPTED
+    assert last == "variorum: stopped; nothing was adopted"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert not (here / "scratch/adopt").exists()
+    assert flow.files_of(here / "results") == before
+
+
+def test_an_edit_during_the_proof_is_noticed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = edit(here, NORMALIZE)
+
+    def evidence(*arguments: Any) -> Any:
+        edit(here, ("corpus/normalize.py", "print(end='')", "print(end=str())"))
+        monkeypatch.undo()
+        return variorum.audit.adopt.replay.evidence(*arguments)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("variorum.audit.adopt.adopting.evidence", evidence)
+    nothing_changes(
+        here,
+        lambda: adopt(here, package=package),
+        "the code of normalize was edited meanwhile; nothing was adopted. Run the same command",
+    )
