@@ -20,7 +20,7 @@ import typer
 from bookkeeping import REPORT, copy_of_the_project
 
 from variorum.audit.holdings.inventory import size_of
-from variorum.experiments import read_value
+from variorum.config.yaml_text import read_value
 from variorum.forecasts.forecast import Forecast, forecast
 
 RUNS: tuple[dict[str, str], ...] = (

@@ -14,22 +14,21 @@ from apis import ARTISTS, TOKEN, arxiv_answer, arxiv_page, genius_answer
 from conftest import ROOT, Project
 from loopback import Request, Server, served
 from variorum import cli, sources
-from variorum.config import (
+from variorum.config.canonical import canonical, restored
+from variorum.config.source_settings import (
     SOURCE_KINDS,
     ArxivSource,
     CsvSource,
-    DownloadStage,
     GeniusSource,
     RowFilter,
     Source,
     SyntheticSource,
-    canonical,
-    restored,
 )
 from variorum.corpus.sources import arxiv, genius
 from variorum.errors import VariorumError
 from variorum.experiments import load_experiment
 from variorum.plan import plan_experiment
+from variorum.stages.stage_settings import DownloadStage
 from variorum.store import Store, sha256_of
 
 

@@ -11,25 +11,15 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from conftest import ROOT, Project
-from variorum import schemas
-from variorum.config import (
-    Experiment,
-    ModelSettings,
-    Settings,
-    canonical,
-    chosen_components,
-    restored,
-    setting,
-)
-from variorum.experiments import (
-    PEER_NAMES,
-    ConfigError,
-    _all_settings,
-    load_experiment,
-    named_experiment,
-    provenance,
-    read_value,
-)
+from variorum.config.canonical import canonical, chosen_components, restored
+from variorum.config.model_settings import ModelSettings
+from variorum.config.schema import texts
+from variorum.config.setting_errors import PEER_NAMES, ConfigError
+from variorum.config.types import Settings, setting
+from variorum.config.validation import _all_settings
+from variorum.config.yaml_text import read_value
+from variorum.experiment_settings import CONFIGURATIONS, Experiment
+from variorum.experiments import load_experiment, named_experiment, provenance
 from variorum.plan import plan_experiment
 
 NAMES = [path.stem for path in sorted((ROOT / "config/experiments").glob("*.yaml"))]
@@ -283,7 +273,7 @@ def test_what_default_yaml_says_of_defaults_is_so() -> None:
 
 
 def test_the_committed_schemas_are_those_of_the_settings() -> None:
-    for name, text in schemas.texts().items():
+    for name, text in texts(CONFIGURATIONS).items():
         assert (ROOT / name).read_text() == text, "run `variorum schema`"
 
 
@@ -296,7 +286,7 @@ def test_every_field_has_an_explanation() -> None:
 
 
 def _inner(model: Any, section: str, name: str) -> Any:
-    from variorum.config import models_of
+    from variorum.config.canonical import models_of
 
     found = models_of(model.model_fields[section].annotation)
     return next((m for m in found if name in m.model_fields), found[0])

@@ -16,8 +16,9 @@ from conftest import Edit, Project
 from variorum import cli, kept
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
+from variorum.config.layers import KEPT
+from variorum.config.setting_errors import ConfigError
 from variorum.errors import VariorumError
-from variorum.experiments import KEPT, ConfigError
 from variorum.kept import Kept
 from variorum.plan import Plan
 from variorum.references import References

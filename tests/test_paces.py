@@ -15,10 +15,11 @@ from conftest import Command, add_micro_experiment, copy_project
 from variorum import paces
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import PaceError, load_ablation, steps_to_pace
-from variorum.config import FinetuneSettings, ModelSettings, TrainingSettings
+from variorum.config.model_settings import ModelSettings
+from variorum.config.setting_errors import ConfigError
+from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError
 from variorum.forecasts import pace, pace_lock
 from variorum.forecasts.pace import Pace
 from variorum.machine import processor

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import flow
 from conftest import ROOT, Command, Project
 from variorum import sources
-from variorum.config import FilesSource, UrlSource
+from variorum.config.source_settings import FilesSource, UrlSource
 from variorum.corpus.fetching import context_of
 from variorum.corpus.sources import url
 from variorum.engines.workflow import Flow
@@ -568,7 +568,7 @@ PLANNER = """
 import sys
 from pathlib import Path
 from variorum import sources
-from variorum.config import UrlSource
+from variorum.config.source_settings import UrlSource
 print(sources.pinned(UrlSource(url=sys.argv[2]), Path(sys.argv[1])).sha256)
 """
 

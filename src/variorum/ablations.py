@@ -12,24 +12,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from variorum import model_config, paces
-from variorum.config import CODE_AS, KEPT_AS, LAST_STAGE, STAGES, TRAININGS, Ablation
-from variorum.experiments import (
-    NOWHERE,
-    ConfigError,
-    Layered,
-    LoadedExperiment,
-    Place,
-    experiment_names,
-    file_of,
-    in_yaml,
-    merged,
-    named_experiment,
-    read_layers,
-    validated,
-    written_at,
-)
+from variorum import paces
+from variorum.config.ablation_settings import CODE_AS, KEPT_AS, LAST_STAGE, Ablation
+from variorum.config.layers import NOWHERE, Layered, Place, file_of, merged, read_layers, written_at
+from variorum.config.setting_errors import ConfigError
+from variorum.config.validation import validated
+from variorum.config.yaml_text import in_yaml
+from variorum.experiments import LoadedExperiment, experiment_names, named_experiment
+from variorum.model import config_file
 from variorum.paces import Steps
+from variorum.stages.stage_settings import STAGES, TRAININGS
 
 LastStage = Literal["pretrain", "finetune"]
 
@@ -379,7 +371,7 @@ class _Reading:
         vocab_size = chosen.tokenizer.vocab_size
         if chosen.imported is not None:
             folder = self.root / Path(chosen.imported.path).expanduser()
-            vocab_size = model_config.read(folder / "config.json")[1]
+            vocab_size = config_file.read(folder / "config.json")[1]
         return Steps(chosen.model, vocab_size, getattr(chosen, section))
 
 

@@ -50,11 +50,11 @@ OUTSIDE = frozenset(
         "variorum.atomic",
         "variorum.cli",
         "variorum.components",
-        "variorum.config",
         "variorum.conversation",
         "variorum.described",
         "variorum.edits",
         "variorum.errors",
+        "variorum.experiment_settings",
         "variorum.experiments",
         "variorum.fingerprint",
         "variorum.kept",
@@ -68,7 +68,6 @@ OUTSIDE = frozenset(
         "variorum.references",
         "variorum.runner",
         "variorum.sources",
-        "variorum.schemas",
         "variorum.store",
         "variorum.syntax",
         "variorum.task",
@@ -84,9 +83,11 @@ changes what they write raises `store.SCHEMA`.
 
 OUTSIDE_FOLDERS = (
     "variorum.audit.",
+    "variorum.config.",
     "variorum.engines.",
     "variorum.forecasts.",
     "variorum.other_code.",
+    "variorum.stages.stage_settings",
 )
 """Below them lies what plans, moves or looks at results, and computes none."""
 

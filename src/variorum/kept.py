@@ -13,8 +13,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from variorum.atomic import write_atomically
+from variorum.config.layers import KEPT, Layered, read_kept
+from variorum.config.setting_errors import ConfigError, did_you_mean
 from variorum.errors import VariorumError
-from variorum.experiments import KEPT, ConfigError, Layered, did_you_mean, read_kept
 from variorum.store import Ref, Result, Store, StoreError
 
 HEADER = (

@@ -16,9 +16,11 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from variorum.config import ModelSettings, TrainingSettings, canonical
+from variorum.config.canonical import canonical
+from variorum.config.model_settings import ModelSettings
+from variorum.config.training_settings import TrainingSettings
+from variorum.config.yaml_text import quoted
 from variorum.errors import VariorumError
-from variorum.experiments import quoted
 
 LOCK = "config/paces.lock"
 HEADER = (

@@ -23,13 +23,14 @@ from pydantic import ValidationError
 from variorum import machine, sources
 from variorum.atomic import write_atomically
 from variorum.components import PACKAGE
-from variorum.config import STAGES, canonical, chosen_components, restored
+from variorum.config.canonical import canonical, chosen_components, restored
 from variorum.engines.tracking import BUNDLING, OWN_FILE, bundle
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.fingerprint import Fingerprint, fingerprint
 from variorum.machine import Machine
 from variorum.other_code.git import running
 from variorum.progress import Progress
+from variorum.stages.stage_settings import STAGES
 from variorum.store import Ref, Result, Spec, Store, StoreError, readable_json
 from variorum.task import Task
 

@@ -26,14 +26,9 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from variorum import components
 from variorum.ablations import ablation_names, load_ablation
 from variorum.atomic import write_atomically
-from variorum.config import (
-    SOURCES,
-    ChangingSource,
-    ImportedSettings,
-    LocalSource,
-    Source,
-    UrlSource,
-)
+from variorum.config.model_settings import ImportedSettings
+from variorum.config.source_settings import SOURCES, ChangingSource, LocalSource, Source, UrlSource
+from variorum.config.yaml_text import quoted
 from variorum.corpus.fetching import ChecksumError, context_of, sha256_of_files
 from variorum.corpus.sources import files
 from variorum.errors import Stopped, VariorumError
@@ -42,7 +37,6 @@ from variorum.experiments import (
     experiment_names,
     load_experiment,
     named_experiment,
-    quoted,
 )
 from variorum.model.imported import files_of
 from variorum.store import Ref, Store

@@ -307,7 +307,7 @@ def test_a_broken_branch_needs_what_its_dvc_files_name_and_what_goes_with_it(
 
 def test_of_a_broken_branch_without_dvc_files_nothing_is_known(project: Project) -> None:
     project.run("git", "switch", "--quiet", "--create", "broken")
-    config = project.root / "src/variorum/config.py"
+    config = project.root / "src/variorum/config/types.py"
     config.write_text("raise RuntimeError('half done')\n")
     made_up.commit(project)
     project.run("git", "switch", "--quiet", "main")

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
-sys.modules["variorum.config"] = SimpleNamespace(
-    PythonPackageSource=None, NormalizeSettings=None, SyntheticSource=None
+sys.modules["variorum.config.corpus_settings"] = SimpleNamespace(NormalizeSettings=None)
+sys.modules["variorum.config.source_settings"] = SimpleNamespace(
+    PythonPackageSource=None, SyntheticSource=None
 )
 sys.modules["variorum.corpus.entropy"] = SimpleNamespace(entropy_rate=None)
 sys.modules["variorum.corpus.near_duplicates"] = SimpleNamespace(NearDuplicates=None)

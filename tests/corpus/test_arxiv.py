@@ -9,7 +9,7 @@ import pytest
 
 from apis import ENTRY, TOTAL, arxiv_answer, arxiv_page
 from loopback import Answer, Request, Server, served
-from variorum.config import ArxivSource
+from variorum.config.source_settings import ArxivSource
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import ChecksumError, FetchContext

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from variorum.config import CsvSource
+from variorum.config.source_settings import CsvSource
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import csv
@@ -366,7 +366,7 @@ def test_another_checksum_is_refused(tmp_path):
 LARGE = """
 import resource, sys
 from pathlib import Path
-from variorum.config import CsvSource
+from variorum.config.source_settings import CsvSource
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import csv
 root = Path(sys.argv[1])

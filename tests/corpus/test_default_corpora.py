@@ -10,7 +10,8 @@ import pytest
 from networkx import __version__ as networkx_version
 from sympy import __version__ as sympy_version
 
-from variorum.config import NormalizeSettings, PythonPackageSource, SplitSettings
+from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
+from variorum.config.source_settings import PythonPackageSource
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.leakage import share_of_spans
 from variorum.corpus.normalize import Normalizer

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from variorum.config import FilesSource
+from variorum.config.source_settings import FilesSource
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError

@@ -7,7 +7,7 @@ import pytest
 
 from apis import ARTISTS, TOKEN, genius_answer
 from loopback import Answer, Request, Server, served
-from variorum.config import GeniusSource
+from variorum.config.source_settings import GeniusSource
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import ChecksumError, FetchContext
 from variorum.corpus.sources import genius

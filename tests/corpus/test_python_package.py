@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, other_python
-from variorum.config import PythonPackageSource
+from variorum.config.source_settings import PythonPackageSource
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import python_package
 from variorum.corpus.sources.python_package import paragraphs

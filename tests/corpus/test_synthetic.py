@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from variorum.config import SyntheticSource
+from variorum.config.source_settings import SyntheticSource
 from variorum.corpus import entropy
 from variorum.corpus.entropy import entropy_rate
 from variorum.corpus.fetching import FetchContext

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from variorum.config import UrlSource
+from variorum.config.source_settings import UrlSource
 from variorum.corpus.fetching import FetchContext, mirrors_from_environment
 from variorum.corpus.sources import url
 from variorum.corpus.sources.url import ChecksumError, download

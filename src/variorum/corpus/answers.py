@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from variorum.config import ChangingSource
+from variorum.config.source_settings import ChangingSource
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import ChecksumError, FetchContext

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from variorum.atomic import write_atomically
-from variorum.config import MODELS
 from variorum.engines.dvc_cache import DvcCache, md5_of, pinned_by
 from variorum.plan import Node
+from variorum.stages.stage_settings import MODELS
 from variorum.store import CODE, KEY_LENGTH, MANIFEST, RUN, Ref, Store, StoreError, readable_json
 
 OWN_FILE = ("download", "normalize", "tokenizer", "encode", *MODELS)

@@ -14,24 +14,19 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
-from variorum import components, model_config, sources
-from variorum.config import (
-    TRAININGS,
-    ChangingSource,
-    DownloadStage,
-    FinetuneStage,
-    LocalSource,
-    ModelSettings,
-    PretrainStage,
-    TrainingSettings,
-    restored,
-)
+from variorum import components, sources
+from variorum.config.canonical import restored
+from variorum.config.model_settings import ModelSettings
+from variorum.config.source_settings import ChangingSource, LocalSource
+from variorum.config.training_settings import TrainingSettings
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
 from variorum.forecasts import pace
 from variorum.machine import Device, processor
+from variorum.model import config_file
 from variorum.paces import CHARACTERS, Steps
 from variorum.plan import Node
+from variorum.stages.stage_settings import TRAININGS, DownloadStage, FinetuneStage, PretrainStage
 from variorum.store import Ref, Result, Spec, Store, StoreError, size_of
 
 TIMING_SECONDS = 6.0
@@ -166,7 +161,7 @@ class Past:
     def training(self) -> Training | None:
         """What it did, of a training; None if its files do not tell, or not to this version."""
         with suppress(VariorumError, OSError, ValueError, KeyError):
-            model, vocab_size = model_config.read(self.result.file("config.json"))
+            model, vocab_size = config_file.read(self.result.file("config.json"))
             count = self.result.json("metrics.json")["steps"]
             return Training(Steps(model, vocab_size, _settings(self.spec).training), count)
         return None
@@ -247,7 +242,7 @@ class Estimates:
         """How many tokens there will be; a guess where the text decides that, and was not seen."""
         if tokenizer.ref.stage == "imported":
             folder = Path(tokenizer.spec.settings["imported"]["path"]).expanduser()
-            return model_config.read(self.store.root / folder / "config.json")[1]
+            return config_file.read(self.store.root / folder / "config.json")[1]
         size: int | None = tokenizer.spec.settings["tokenizer"]["vocab_size"]
         if size is not None:
             return size

@@ -14,7 +14,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from variorum.config import STAGES, TRAININGS
 from variorum.engines.tracking import holds
 from variorum.engines.workflow import training_slots
 from variorum.forecasts.estimates import (
@@ -30,6 +29,7 @@ from variorum.paces import CHARACTERS
 from variorum.plan import REPORT, Node
 from variorum.references import Named, References
 from variorum.report.numbers import size
+from variorum.stages.stage_settings import STAGES, TRAININGS
 from variorum.store import MANIFEST, Ref
 
 AROUND_SECONDS = 6.0

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from variorum import runner
-from variorum.config import STAGES, restored
+from variorum.config.canonical import restored
+from variorum.stages.stage_settings import STAGES
 from variorum.store import Spec
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from variorum.audit.adoption import whole
 from variorum.audit.checks.compare import compare
-from variorum.config import STAGES, LocalSource, chosen_components, restored
+from variorum.config.canonical import chosen_components, restored
+from variorum.config.source_settings import LocalSource
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment
 from variorum.fingerprint import fingerprint
@@ -26,6 +27,7 @@ from variorum.other_code.git import git, put_into, running
 from variorum.plan import SIDES, Node, plan_experiment
 from variorum.progress import Progress
 from variorum.sources import LOCK
+from variorum.stages.stage_settings import STAGES
 from variorum.store import Ref, Result, Spec, Store
 
 EXPERIMENT = "tiny"

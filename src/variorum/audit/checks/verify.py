@@ -28,23 +28,22 @@ from variorum.audit.checks import traced
 from variorum.audit.checks.choice import Choice, holds_anything, with_upstream
 from variorum.audit.checks.manifests import DIGITS, NOT_LISTED, Copy, File, Manifest
 from variorum.audit.checks.platforms import platform_differences
-from variorum.config import (
+from variorum.config.canonical import restored
+from variorum.config.model_settings import ImportedSettings
+from variorum.config.source_settings import (
     ChangingSource,
-    DownloadStage,
-    ImportedSettings,
-    ImportedStage,
     LocalSource,
     PythonPackageSource,
     Source,
     SyntheticSource,
     UrlSource,
-    restored,
 )
 from variorum.corpus.sources import files, python_package
 from variorum.engines.tracking import has_record
 from variorum.errors import VariorumError
 from variorum.fingerprint import MEANINGS, kept_digest
 from variorum.progress import Progress
+from variorum.stages.stage_settings import DownloadStage, ImportedStage
 from variorum.store import (
     CODE,
     COPY,

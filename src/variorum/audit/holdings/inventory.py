@@ -10,8 +10,8 @@ from typing import Any
 from variorum.audit.holdings.needs import needs
 from variorum.audit.holdings.stored import Vault
 from variorum.audit.holdings.trees import has_git, trees
-from variorum.config import STAGES
 from variorum.errors import VariorumError
+from variorum.stages.stage_settings import STAGES
 from variorum.store import KEY_LENGTH, MANIFEST, Ref, Result, Store, StoreError, size_of
 
 NOBODY = "nobody"

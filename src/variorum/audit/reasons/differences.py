@@ -17,19 +17,14 @@ from pydantic import ValidationError
 
 from variorum import components
 from variorum.audit.reasons.sides import Side
-from variorum.config import (
-    SOURCES,
-    STAGES,
-    DownloadStage,
-    LocalSource,
-    field_metadata,
-    models_of,
-    restored,
-)
+from variorum.config.canonical import models_of, restored
+from variorum.config.layers import DEFAULT, NOWHERE, Place
+from variorum.config.source_settings import SOURCES, LocalSource
+from variorum.config.types import field_metadata
 from variorum.errors import VariorumError
-from variorum.experiments import DEFAULT, NOWHERE, Place
 from variorum.fingerprint import ORDER, Part, kept_meanings, kept_parts
 from variorum.plan import SIDES, Node
+from variorum.stages.stage_settings import STAGES, DownloadStage
 from variorum.store import Ref
 from variorum.syntax import WHOLE
 

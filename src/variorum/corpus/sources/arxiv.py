@@ -15,7 +15,7 @@ import arxiv
 import requests
 from arxiv import _feed as feeds
 
-from variorum.config import ArxivSource
+from variorum.config.source_settings import ArxivSource
 from variorum.corpus import answers
 from variorum.corpus.answers import Answers
 from variorum.corpus.documents import Document

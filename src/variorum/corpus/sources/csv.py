@@ -25,7 +25,7 @@ from typing import Any, TextIO
 
 from charset_normalizer import from_bytes
 
-from variorum.config import CsvSource, RowFilter
+from variorum.config.source_settings import CsvSource, RowFilter
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.funnel import Step, size

@@ -8,7 +8,7 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-from variorum.config import FilesSource, LocalSource
+from variorum.config.source_settings import FilesSource, LocalSource
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext, sha256_of_files
 from variorum.corpus.plaintext import decode

@@ -27,7 +27,7 @@ from lyricsgenius.utils import clean_str
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from variorum.config import GeniusSource
+from variorum.config.source_settings import GeniusSource
 from variorum.corpus import answers
 from variorum.corpus.answers import Answers
 from variorum.corpus.documents import Document

@@ -22,7 +22,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from variorum.config import PythonPackageSource
+from variorum.config.source_settings import PythonPackageSource
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext, sha256_of_files
 from variorum.errors import VariorumError

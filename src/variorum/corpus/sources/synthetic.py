@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from random import Random
 
-from variorum.config import SyntheticSource
+from variorum.config.source_settings import SyntheticSource
 from variorum.corpus.documents import Document
 from variorum.corpus.entropy import entropy_rate
 from variorum.corpus.fetching import FetchContext

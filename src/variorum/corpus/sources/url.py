@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
-from variorum.config import UrlSource
+from variorum.config.source_settings import UrlSource
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import MIRRORS, ChecksumError, FetchContext, sha256_of_file
 from variorum.corpus.plaintext import decode

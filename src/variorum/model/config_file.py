@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from variorum.config import ModelSettings, restored
+from variorum.config.canonical import restored
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 
 GPT2_PARTS = {
