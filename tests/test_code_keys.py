@@ -35,11 +35,14 @@ from variorum.ablations import load_ablation
 from variorum.components import PACKAGE, module_name, options
 from variorum.config.canonical import chosen_components, restored
 from variorum.config.model_settings import ModelSettings
-from variorum.config.source_settings import SOURCES, ArxivSource, GeniusSource
 from variorum.config.training_settings import TrainingSettings
 from variorum.config.types import Settings, field_metadata
+from variorum.corpus import genius_client
 from variorum.corpus.fetching import FetchContext
-from variorum.corpus.sources import arxiv, genius, python_package
+from variorum.corpus.source import SOURCES
+from variorum.corpus.sources import python_package
+from variorum.corpus.sources.arxiv import ArxivSource
+from variorum.corpus.sources.genius import GeniusSource
 from variorum.errors import VariorumError
 from variorum.experiments import LoadedExperiment, load_experiment, named_experiment
 from variorum.fingerprint import MEANINGS, OUTSIDE, OUTSIDE_FOLDERS, Code, fingerprint
@@ -175,8 +178,8 @@ def apis() -> Iterator[tuple[str, str]]:
         served(arxiv_answer) as papers,
         served(genius_answer) as songs,
     ):
-        patch.setattr(genius, "_PAUSE", 0.0)
-        patch.setenv(genius.TOKEN, TOKEN)
+        patch.setattr(genius_client, "_PAUSE", 0.0)
+        patch.setenv(genius_client.TOKEN, TOKEN)
         patch.setenv("NO_PROXY", "127.0.0.1")
         yield papers.address, songs.address
 
@@ -215,8 +218,8 @@ def project_root(tmp_path_factory: pytest.TempPathFactory, apis: tuple[str, str]
     of_apis = OF_APIS.format(
         papers=apis[0],
         songs=apis[1],
-        papers_sha256=arxiv.held(corpus.base.source, context)[0],
-        songs_sha256=genius.held(corpus.domain.source, context)[0],
+        papers_sha256=corpus.base.source.held(context)[0],
+        songs_sha256=corpus.domain.source.held(context)[0],
     )
     (project.root / "config/experiments/of_apis.yaml").write_text(of_apis)
     for file in (project.root / "config/ablations").iterdir():
@@ -678,7 +681,7 @@ CALLED_OUTSIDE = {
     "variorum.atomic:replacing",
     "variorum.components:load",
     # made of settings; a cache's folder, and messages
-    "variorum.config.source_settings:ChangingSource.lock_name",
+    "variorum.corpus.source:ChangingSource.lock_name",
     "variorum.config.canonical:canonical",
     "variorum.config.canonical:restored",
     "variorum.progress:Progress.say",

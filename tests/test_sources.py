@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 import flow
 from conftest import ROOT, Command, Project
 from variorum import sources
-from variorum.config.source_settings import FilesSource, UrlSource
+from variorum.corpus import http_download
 from variorum.corpus.fetching import context_of
-from variorum.corpus.sources import url
+from variorum.corpus.sources.files import FilesSource
+from variorum.corpus.sources.url import UrlSource
 from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
 from variorum.experiments import load_experiment
@@ -60,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(url, "_PAUSE", 0.0)
+    monkeypatch.setattr(http_download, "_PAUSE", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("VARIORUM_MIRRORS", raising=False)
     monkeypatch.delenv("VARIORUM_LOCKED", raising=False)
@@ -558,7 +559,7 @@ def test_the_sockets_of_these_tests_do_refuse(
     no_network: list[str], server: Server, tmp_path: Path
 ) -> None:
     with pytest.raises(VariorumError, match="cannot be reached"):
-        url.download(server.address, None, context_of(tmp_path, print))
+        http_download.download(server.address, None, context_of(tmp_path, print))
     assert no_network
 
 
@@ -568,7 +569,7 @@ PLANNER = """
 import sys
 from pathlib import Path
 from variorum import sources
-from variorum.config.source_settings import UrlSource
+from variorum.corpus.sources.url import UrlSource
 print(sources.pinned(UrlSource(url=sys.argv[2]), Path(sys.argv[1])).sha256)
 """
 

@@ -9,8 +9,11 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 PACKAGE = Path(__file__).parent
+
+Base = TypeVar("Base")
 
 
 @cache
@@ -33,3 +36,24 @@ def module_name(folder: str, option: str) -> str:
 def load(folder: str, option: str) -> ModuleType:
     """Import the module that implements `option` of `folder`."""
     return import_module(module_name(folder, option))
+
+
+def classes(folder: str, base: type[Base]) -> dict[str, type[Base]]:
+    """Return the class derived from `base` that each file of `folder` defines, by option."""
+    found = {}
+    for option in options(folder):
+        module = load(folder, option)
+        defined = [
+            each
+            for each in vars(module).values()
+            if isinstance(each, type)
+            and issubclass(each, base)
+            and each.__module__ == module.__name__
+        ]
+        if len(defined) != 1:
+            raise TypeError(
+                f"{module.__name__} defines {len(defined)} classes derived from {base.__name__}; "
+                "an option has one"
+            )
+        found[option] = defined[0]
+    return found

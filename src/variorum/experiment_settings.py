@@ -10,10 +10,10 @@ from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
 from variorum.config.evaluation_settings import EvaluateSettings, StressSettings
 from variorum.config.model_settings import ImportedSettings, ModelSettings
 from variorum.config.report_settings import ReportSettings
-from variorum.config.source_settings import Source
 from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.config.types import MOST_SEED, Settings, Text, Truth, Whole, setting
+from variorum.corpus.source_kinds import Source
 
 
 class CorpusSettings(Settings):

@@ -17,9 +17,9 @@ from variorum.config.canonical import canonical, chosen_components
 from variorum.config.layers import NOWHERE, Layered, Place
 from variorum.config.model_settings import ImportedSettings
 from variorum.config.setting_errors import ConfigError
-from variorum.config.source_settings import Source
 from variorum.config.types import Settings
 from variorum.config.yaml_text import in_yaml
+from variorum.corpus.source_kinds import Source
 from variorum.errors import VariorumError
 from variorum.experiment_settings import CorpusSettings
 from variorum.experiments import LoadedExperiment

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from variorum.config.types import Real, Settings, Text, Whole, setting
+from variorum.config.types import Real, Settings, Text, Truth, Whole, setting
 
 
 class TrainingSettings(Settings):
@@ -54,7 +54,7 @@ class TrainingSettings(Settings):
     precision: Literal["fp32", "bf16"] = setting(
         "fp32", "Numbers of matrix products; weights and sums stay fp32.", neutral="fp32"
     )
-    compile: bool = setting(
+    compile: Truth = setting(
         False,
         "Have PyTorch compile the model's loss: half a minute first, then faster steps.",
         neutral=False,

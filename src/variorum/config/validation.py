@@ -9,7 +9,6 @@ from pydantic_core.core_schema import ErrorType
 from variorum.config.canonical import models_of
 from variorum.config.layers import DEFAULT, Layered, Place
 from variorum.config.setting_errors import PEER_NAMES, ConfigError, did_you_mean
-from variorum.config.source_settings import SOURCE_KINDS
 from variorum.config.types import AnySettings, Settings
 
 
@@ -47,12 +46,13 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
     if kind == "missing":
         return f"{where}: {name}: missing; add it"
     if kind == "union_tag_invalid":
-        tag, known = fault["ctx"]["tag"], SOURCE_KINDS
+        tag, known = fault["ctx"]["tag"], _kinds_at(model, place)
         inner = layers.origin((*place, "kind"))
         listed = ", ".join(known)
-        return f"{inner}: {name}.kind: '{tag}' is none of {listed};{did_you_mean(tag, known)}"
+        near = did_you_mean(tag, known) or " choose one of them"
+        return f"{inner}: {name}.kind: '{tag}' is none of {listed};{near}"
     if kind == "union_tag_not_found":
-        return f"{where}: {name}.kind: missing; choose one of {', '.join(SOURCE_KINDS)}"
+        return f"{where}: {name}.kind: missing; choose one of {', '.join(_kinds_at(model, place))}"
     if kind not in _PYDANTICS_OWN and not message.startswith("should "):
         # the message already names the setting and the remedy
         prefix = ".".join(place[:-1] if place and place[-1] == kind else place)
@@ -117,8 +117,18 @@ def _all_settings(model: type[BaseModel], path: Place) -> Iterator[tuple[str, st
 
 
 def _known_settings(model: type[Settings], sections: Place) -> list[str]:
+    return sorted({name for m in _models_at(model, sections) for name in m.model_fields})
+
+
+def _kinds_at(model: type[Settings], sections: Place) -> list[str]:
+    """The kinds that a section may be of."""
+    return [str(m.model_fields["kind"].default) for m in _models_at(model, sections)]
+
+
+def _models_at(model: type[Settings], sections: Place) -> list[type[Settings]]:
+    """The settings that a section may have."""
     models = [model]
     for section in sections:
         infos = [m.model_fields[section] for m in models if section in m.model_fields]
         models = [inner for info in infos for inner in models_of(info.annotation)]
-    return sorted({name for m in models for name in m.model_fields})
+    return models

@@ -17,9 +17,8 @@ from typing import Protocol
 from variorum import components, sources
 from variorum.config.canonical import restored
 from variorum.config.model_settings import ModelSettings
-from variorum.config.source_settings import ChangingSource, LocalSource
 from variorum.config.training_settings import TrainingSettings
-from variorum.corpus.sources import files
+from variorum.corpus.source import ChangingSource
 from variorum.errors import VariorumError
 from variorum.forecasts import pace
 from variorum.machine import Device, processor
@@ -324,13 +323,10 @@ class Estimates:
         if self.store.exists(node.ref):
             return self.store.glance(node.ref).n_bytes
         source = restored(DownloadStage, dict(node.spec.settings)).source
-        if isinstance(source, LocalSource):
-            found = files.find(source.path, source.suffixes, self.store.root)
-            return sum(file.stat().st_size for file in found)
         if isinstance(source, ChangingSource):
             entry = sources.entries(self.store.root).get(source.lock_name)
             return entry.n_bytes if entry else None
-        return None
+        return source.n_bytes_here(self.store.root)
 
 
 def _made(store: Store, stage: str, device: Device) -> Iterator[Past]:

@@ -4,10 +4,10 @@ from variorum.config.ablation_settings import Metric
 from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
 from variorum.config.evaluation_settings import EvaluateSettings, StressSettings
 from variorum.config.model_settings import ImportedSettings, ModelSettings
-from variorum.config.source_settings import Source
 from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.config.types import Number, Settings, Text, Truth, Whole, setting
+from variorum.corpus.source_kinds import Source
 
 
 class DownloadStage(Settings):

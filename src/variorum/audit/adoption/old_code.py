@@ -19,7 +19,7 @@ from pathlib import Path
 from variorum.audit.adoption import whole
 from variorum.audit.checks.compare import compare
 from variorum.config.canonical import chosen_components, restored
-from variorum.config.source_settings import LocalSource
+from variorum.corpus.source import LocalSource
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment
 from variorum.fingerprint import fingerprint

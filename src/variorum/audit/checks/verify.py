@@ -10,7 +10,6 @@ Damage is what was not so when a result was published. That an upstream is not h
 has changed since, or that this is another platform is said, and is no damage.
 """
 
-import hashlib
 import json
 import time
 from collections import Counter
@@ -30,15 +29,8 @@ from variorum.audit.checks.manifests import DIGITS, NOT_LISTED, Copy, File, Mani
 from variorum.audit.checks.platforms import platform_differences
 from variorum.config.canonical import restored
 from variorum.config.model_settings import ImportedSettings
-from variorum.config.source_settings import (
-    ChangingSource,
-    LocalSource,
-    PythonPackageSource,
-    Source,
-    SyntheticSource,
-    UrlSource,
-)
-from variorum.corpus.sources import files, python_package
+from variorum.corpus.source import ChangingSource
+from variorum.corpus.source_kinds import Source
 from variorum.engines.tracking import has_record
 from variorum.errors import VariorumError
 from variorum.fingerprint import MEANINGS, kept_digest
@@ -316,18 +308,17 @@ class _Audit:
     def _check_source(self, ref: Ref, spec: Spec) -> None:
         try:
             source = _source_of(ref, spec)
-            if isinstance(source, SyntheticSource):
-                return  # its settings are all that it is made of
             found = _sha256_now(source, self.store.root)
         except ValidationError:
             return
         except VariorumError as error:
             self.changed.append(f"the source of {ref} is not here any more: {error}")
             return
-        if found is not None and found != source.sha256:
+        expected = getattr(source, "sha256", None)
+        if found is not None and found != expected:
             self.changed.append(
                 f"the source of {ref} has changed since (SHA-256 {found[:DIGITS]}…, it was "
-                f"{str(source.sha256)[:DIGITS]}…): a new run would use the new bytes and get "
+                f"{str(expected)[:DIGITS]}…): a new run would use the new bytes and get "
                 "another key"
             )
 
@@ -487,19 +478,11 @@ def _sha256_now(source: Source | ImportedSettings, root: Path) -> str | None:
     """
     if isinstance(source, ImportedSettings):
         return sources.digest_of_import(source.path, root)
-    if isinstance(source, PythonPackageSource):
-        return python_package.digest(source.package)
-    if isinstance(source, LocalSource):
-        return files.digest(source.path, source.suffixes, root)
     if isinstance(source, ChangingSource):
         entry = sources.entries(root).get(source.lock_name)
         if entry is not None:
             return entry.sha256
-    if not isinstance(source, UrlSource):
-        return None
-    folder = hashlib.sha256(source.url.encode()).hexdigest()[:16]
-    cached = sorted(root.glob(f"scratch/downloads/{folder}/[!.]*"))
-    return sha256_of(cached[0]) if cached else None
+    return source.sha256_here(root)
 
 
 def _target(page: str) -> str:

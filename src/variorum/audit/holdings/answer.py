@@ -15,7 +15,7 @@ from typing import Any
 from variorum import kept
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import ablation_names, load_ablation
-from variorum.config.source_settings import LocalSource
+from variorum.corpus.source import LocalSource
 from variorum.errors import VariorumError
 from variorum.experiments import (
     LoadedExperiment,

@@ -28,7 +28,7 @@ from variorum import machine
 from variorum.atomic import write_atomically
 from variorum.audit.holdings.answer import Answer, Text
 from variorum.audit.holdings.trees import WITHOUT_RESULTS, Tree, untracked
-from variorum.corpus.sources import files
+from variorum.corpus import local_files
 from variorum.errors import VariorumError
 from variorum.other_code.git import put_into, running
 from variorum.other_code.trees import PATCHES, digest
@@ -265,7 +265,7 @@ class _Texts:
 def _digest(text: Text, root: Path) -> str | None:
     path, suffixes = text
     try:
-        return files.digest(path, tuple(suffixes), root)
+        return local_files.digest(path, tuple(suffixes), root)
     except VariorumError:
         return None
 
@@ -273,7 +273,7 @@ def _digest(text: Text, root: Path) -> str | None:
 def _is_inside(text: Text, target: Path) -> bool:
     """Whether all files of a text are the branch's own."""
     try:
-        found = files.find(*text, target)
+        found = local_files.find(*text, target)
     except VariorumError:
         return False
     return all(file.resolve().is_relative_to(target.resolve()) for file in found)

@@ -19,8 +19,8 @@ from variorum import components
 from variorum.audit.reasons.sides import Side
 from variorum.config.canonical import models_of, restored
 from variorum.config.layers import DEFAULT, NOWHERE, Place
-from variorum.config.source_settings import SOURCES, LocalSource
 from variorum.config.types import field_metadata
+from variorum.corpus.source import SOURCES, LocalSource
 from variorum.errors import VariorumError
 from variorum.fingerprint import ORDER, Part, kept_meanings, kept_parts
 from variorum.plan import SIDES, Node
