@@ -30,8 +30,8 @@ def source_of(settings: Mapping[str, Any]) -> SourceSettings:
     Raises `VariorumError` if its kind is unknown.
     """
     kind = settings.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise VariorumError(
             f"source.kind: '{kind}' is none of {', '.join(KINDS)}; use the code that knows it"
         )
-    return restored(KINDS[str(kind)], dict(settings))
+    return restored(KINDS[kind], dict(settings))
