@@ -83,7 +83,7 @@ changes what they write raises `store.SCHEMA`.
 
 OUTSIDE_FOLDERS = (
     "variorum.audit.",
-    "variorum.config.",
+    "variorum.config",
     "variorum.engines.",
     "variorum.forecasts.",
     "variorum.other_code.",
