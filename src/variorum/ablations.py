@@ -64,7 +64,7 @@ class Variant:
 
     @property
     def runs(self) -> Iterator[tuple[str, float | None, LoadedExperiment]]:
-        """What people call each run of it, seed aside; the tuned value; and the settings."""
+        """Give the name of each run, seed aside, its tuned value and its settings."""
         yield self.name, None, self.experiment
         for value, experiment in self.tuned.items():
             yield f"{self.name}@{in_yaml(value)}", value, experiment
@@ -81,13 +81,13 @@ class LoadedAblation:
 
     @property
     def experiments(self) -> Iterator[LoadedExperiment]:
-        """The settings of every run, seeds aside."""
+        """Give the settings of every run, seeds aside."""
         for variant in self.variants.values():
             yield from (experiment for _, _, experiment in variant.runs)
 
 
 def ablation_names(root: Path) -> list[str]:
-    """Names of all ablations of the project, sorted."""
+    """Return the names of all ablations of the project, sorted."""
     return sorted(file.stem for file in (root / "config/ablations").glob("*.yaml"))
 
 
@@ -104,7 +104,7 @@ def refuse_name(root: Path, name: str) -> None:
 
 
 def load_ablation(root: Path, name: str) -> LoadedAblation:
-    """The ablation `config/ablations/<name>.yaml`; it never reads `config/config.yaml`.
+    """Read `config/ablations/<name>.yaml`, never `config/config.yaml`.
 
     Raises `ConfigError`, and of its kinds `PaceError` where a pace has yet to be measured.
     """
@@ -114,7 +114,7 @@ def load_ablation(root: Path, name: str) -> LoadedAblation:
 
 
 def steps_to_pace(root: Path, name: str) -> dict[str, Steps]:
-    """The steps whose pace an ablation with a budget of time needs, each kind once.
+    """Return the steps whose pace a budget of time needs, each kind once.
 
     By variant, or by `variant@value` where a tuned value makes another kind; the baseline's come
     first. Empty for any other ablation. Raises `ConfigError`.

@@ -45,7 +45,7 @@ class LoadedExperiment:
 
 
 def load_experiment(root: Path, overrides: Mapping[str, Any] | None = None) -> LoadedExperiment:
-    """The current experiment of the project at `root`.
+    """Read the current experiment of the project at `root`.
 
     `overrides` are nested settings from a command line; `experiment` among them chooses another
     file. Raises `ConfigError`.
@@ -58,7 +58,7 @@ def load_experiment(root: Path, overrides: Mapping[str, Any] | None = None) -> L
 
 
 def named_experiment(root: Path, name: str, changes: Layered | None = None) -> LoadedExperiment:
-    """The experiment `config/experiments/<name>.yaml` with `changes` on top.
+    """Read `config/experiments/<name>.yaml` with `changes` on top.
 
     Raises `ConfigError`.
     """
@@ -135,12 +135,12 @@ def _refuse_what_is_imported(settings: Experiment, imported: Layered, given: Lay
 
 
 def experiment_names(root: Path) -> list[str]:
-    """Names of all experiments of the project, sorted."""
+    """Return the names of all experiments of the project, sorted."""
     return sorted(file.stem for file in (root / "config/experiments").glob("*.yaml"))
 
 
 def provenance(experiment: LoadedExperiment) -> Iterator[tuple[str, Any, str]]:
-    """Every setting of the experiment as (dotted name, value, where it was written)."""
+    """Give every setting of the experiment as (dotted name, value, where it was written)."""
     yield from _leaves(experiment.settings, (), experiment.layers)
 
 

@@ -7,7 +7,7 @@ from variorum.config.types import AnySettings, Settings, field_metadata
 
 
 def canonical(settings: Settings) -> dict[str, Any]:
-    """The settings as plain data, without those at their neutral value."""
+    """Return the settings as plain data, without those at their neutral value."""
     result: dict[str, Any] = {}
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
@@ -29,7 +29,7 @@ def _plain(value: Any) -> Any:
 
 
 def chosen_components(settings: Settings) -> list[tuple[str, str]]:
-    """Every (folder, option) that these settings choose, sorted."""
+    """Return every (folder, option) that these settings choose, sorted."""
     found: set[tuple[str, str]] = set()
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
@@ -49,12 +49,12 @@ def _settings_in(value: Any) -> Iterator[Settings]:
 
 
 def restored(model: type[AnySettings], data: dict[str, Any]) -> AnySettings:
-    """The settings that `canonical` wrote: what it left out was at its neutral value."""
+    """Read settings that `canonical` wrote: what it left out was neutral."""
     return model.model_validate(with_neutrals(model, data))
 
 
 def with_neutrals(model: type[Settings], data: dict[str, Any]) -> dict[str, Any]:
-    """Canonical settings with what was left out because it was at its neutral value."""
+    """Return canonical settings with the neutral values that were left out."""
     filled = dict(data)
     for name, field in model.model_fields.items():
         extra = field_metadata(field)
@@ -73,7 +73,7 @@ def _default_kind(model: type[Settings]) -> Any:
 
 
 def models_of(annotation: Any) -> list[type[Settings]]:
-    """The settings models inside a type such as `A | B | None`."""
+    """Return the settings models inside a type such as `A | B | None`."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return [annotation]
     return [found for part in getattr(annotation, "__args__", ()) for found in models_of(part)]

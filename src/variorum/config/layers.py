@@ -26,7 +26,7 @@ class Layered:
     origins: dict[Place, str]
 
     def origin(self, place: Place) -> str:
-        """Where the setting at `place`, or what encloses it, was written."""
+        """Return where the setting at `place`, or its section, was written."""
         for length in range(len(place), 0, -1):
             if place[:length] in self.origins:
                 return self.origins[place[:length]]
@@ -37,7 +37,10 @@ NOWHERE = Layered({}, {})
 
 
 def file_of(root: Path, folder: str, name: str) -> str:
-    """The file of that name in a folder of `config/`; raises `ConfigError` if there is none."""
+    """Return the file of that name in a folder of `config/`.
+
+    Raises `ConfigError` if there is none.
+    """
     file = f"config/{folder}/{name}.yaml"
     if not (root / file).is_file():
         known = sorted(path.stem for path in (root / "config" / folder).glob("*.yaml"))
@@ -49,7 +52,7 @@ def file_of(root: Path, folder: str, name: str) -> str:
 
 
 def read_layers(root: Path, file: str) -> Layered:
-    """What a file of settings says, with the line of each; raises `ConfigError`."""
+    """Read a file of settings, with the line of each; raises `ConfigError`."""
     try:
         values = YAML(typ="rt").load((root / file).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -77,7 +80,7 @@ def read_layers(root: Path, file: str) -> Layered:
 
 
 def read_kept(root: Path) -> Layered:
-    """What `config/kept.yaml` says, with the place of each line; nothing if there is none."""
+    """Read `config/kept.yaml`, with the place of each line; empty without it."""
     return read_layers(root, KEPT) if (root / KEPT).is_file() else NOWHERE
 
 
@@ -105,7 +108,7 @@ def _plain(value: Any) -> Any:
 
 
 def written_at(values: dict[str, Any], origin: Callable[[Place], str]) -> Layered:
-    """Raw settings that somebody gave; `origin` tells of each place where that was."""
+    """Return given raw settings as a layer; `origin` says where each was given."""
     origins: dict[Place, str] = {}
 
     def note(node: Mapping[str, Any], place: Place) -> None:
@@ -125,7 +128,7 @@ def without(layer: Layered, name: str) -> Layered:
 
 
 def merged(below: Layered, above: Layered) -> Layered:
-    """`above` wins; a section whose `kind` changes is replaced whole."""
+    """Merge two layers: `above` wins, and replaces a section whose `kind` changes."""
     origins = dict(below.origins)
 
     def joined(low: Any, high: Any, place: Place) -> Any:

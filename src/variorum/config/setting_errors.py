@@ -45,7 +45,7 @@ class ConfigError(VariorumError):
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """A question that names the known word most like `word`; nothing if none is."""
+    """Return a question that names the known word most like `word`, if one is."""
     word = PEER_NAMES.get(word, word)
     close = get_close_matches(word, known, n=1)
     return f" did you mean `{close[0]}`?" if close else ""

@@ -30,7 +30,7 @@ def setting(
     neutral: Any = ...,
     **bounds: Any,
 ) -> Any:
-    """A field of a settings model, with its one-line explanation, unit and range."""
+    """Build a field of a settings model: explanation, unit and range."""
     extra: dict[str, Any] = {}
     if unit:
         extra["unit"] = unit
@@ -103,6 +103,6 @@ class Settings(BaseModel):
 
 
 def field_metadata(field: Any) -> dict[str, Any]:
-    """What `setting()` attached to a field beside its type."""
+    """Return what `setting()` attached to a field beside its type."""
     extra = field.json_schema_extra
     return extra if isinstance(extra, dict) else {}

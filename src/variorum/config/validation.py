@@ -13,12 +13,12 @@ from variorum.config.types import AnySettings, Settings
 
 
 def check(model: type[AnySettings], values: Mapping[str, Any], section: str) -> AnySettings:
-    """Settings that were given by hand, checked as those of a file. Raises `ConfigError`."""
+    """Check settings that were given by hand; raises `ConfigError`."""
     return validated(model, Layered(dict(values), {}), section)
 
 
 def validated(model: type[AnySettings], layers: Layered, file: str) -> AnySettings:
-    """The settings of `file`, checked; raises `ConfigError` with one line for each fault."""
+    """Check the settings of `file`; raises `ConfigError`, one line a fault."""
     try:
         return model.model_validate(layers.values)
     except ValidationError as error:

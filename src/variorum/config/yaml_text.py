@@ -18,7 +18,7 @@ NO_VALUES = (ValueError, LookupError, RecursionError)
 
 
 def read_value(value: str, said: str) -> Any:
-    """The value that somebody typed, in YAML; `said` is the whole of it, for the message.
+    """Read a value that somebody typed in YAML; `said` is for the message.
 
     Raises `ConfigError`.
     """
@@ -29,13 +29,13 @@ def read_value(value: str, said: str) -> Any:
 
 
 def quoted(text: str) -> str:
-    """Any text as YAML reads it, which takes JSON's escapes of surrogates for two characters."""
+    """Return text as YAML reads it, which takes JSON's escapes of surrogates for two characters."""
     quoted = json.dumps(text, ensure_ascii=False)
     return re.sub("[^ -~]", lambda found: f"\\U{ord(found[0]):08x}", quoted)
 
 
 def in_yaml(value: Any) -> str:
-    """A value as YAML's flow style writes it."""
+    """Return a value in YAML's flow style."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}: {in_yaml(item)}" for name, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):

@@ -57,7 +57,7 @@ _IN_BRACKETS = re.compile(r"\s*[(\[][^()\[\]]*[)\]]")
 
 
 def cleaned(lyrics: str) -> str:
-    """Lyrics without section names and what the page leaves in them; empty lines part stanzas."""
+    """Return lyrics without section names and remnants of the page."""
     for remnant in _REMNANTS:
         lyrics = remnant.sub("", lyrics)
     lines = _HEADER.sub("", lyrics).split("\n")
@@ -152,7 +152,7 @@ class Client(Genius):  # type: ignore[misc]  # the package comes without types
         self._session.hooks["response"].append(self._note_status)
 
     def artist_of(self, name: str) -> Artist | None:
-        """The artist whom Genius takes for that name, who may be another one."""
+        """Return the artist whom Genius takes for that name; it may be another."""
         with self._understood():
             artist = self.search_artist(name, max_songs=0)
         if artist is None or not _is_called(artist, name):
@@ -160,7 +160,7 @@ class Client(Genius):  # type: ignore[misc]  # the package comes without types
         return artist
 
     def songs(self, artist: Artist, most: int) -> list[Document]:
-        """The artist's songs, the most popular first; the text of some may be empty."""
+        """Return the artist's songs, the most popular first; some texts may be empty."""
         with self._understood():
             full = self.search_artist(
                 artist.name,
@@ -173,7 +173,7 @@ class Client(Genius):  # type: ignore[misc]  # the package comes without types
             return [_document(song._body, full.name, song.lyrics) for song in full.songs]
 
     def lyrics(self, *arguments: Any, **named: Any) -> str | None:
-        """The lyrics of a song's page; one without any may have come by mistake."""
+        """Return the lyrics of a song's page; none may have come by mistake."""
         found: str | None = super().lyrics(*arguments, **named)
         if not found:
             self.kept.doubt(self._questions[-1])

@@ -53,7 +53,7 @@ class _Partial:
 
 
 def download(url: str, sha256: str | None, context: FetchContext) -> Path:
-    """The file behind `url`, in `context.cache`, with checksum `sha256` unless that is None.
+    """Return the file behind `url`, with checksum `sha256` unless that is None.
 
     Without a checksum nothing that an earlier call completed is trusted: the address is asked
     again. Raises `ChecksumError` for other bytes than expected, and `VariorumError` when there is

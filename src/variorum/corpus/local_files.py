@@ -12,7 +12,7 @@ from variorum.errors import VariorumError
 
 
 def find(path: str, suffixes: tuple[str, ...], root: Path) -> list[Path]:
-    """The files that `path`, relative to `root`, names, in the order of their relative paths.
+    """Return the files that `path` names, in the order of their relative paths.
 
     In a folder those with one of the `suffixes` (all if there are none), without hidden ones; a
     pattern is followed as it is. Raises `VariorumError` when there is none.
@@ -21,7 +21,7 @@ def find(path: str, suffixes: tuple[str, ...], root: Path) -> list[Path]:
 
 
 def digest(path: str, suffixes: tuple[str, ...], root: Path) -> str:
-    """SHA-256 over the files that `find` gives: their relative paths and bytes."""
+    """Return the SHA-256 over relative paths and bytes of the files `find` gives."""
     base, files = _found(path, suffixes, root)
     return sha256_of_files(files, base)
 

@@ -76,7 +76,7 @@ class ChangingSource(SourceSettings):
 
     @property
     def lock_name(self) -> str:
-        """Its name in the lock: its kind and all that decides what is asked, as a query says it."""
+        """Return its name in the lock: kind and whatever decides what is asked."""
         asked = {name: value for name, value in canonical(self).items() if name != "sha256"}
         return f"{asked.pop('kind')}?{urlencode(sorted(asked.items()), doseq=True)}"
 

@@ -50,7 +50,7 @@ class Row:
     fault: str = ""
 
     def wrong(self) -> str:
-        """Why it cannot be read; nothing if it can."""
+        """Return why it cannot be read; nothing if it can."""
         stray = not self.raw.isascii() and _STRAY.search(self.raw)
         return self.fault or ("bytes that are no UTF-8" if stray else "")
 
@@ -82,7 +82,7 @@ class _Lines:
 def table_rows(
     stream: TextIO, file: Path, delimiter: str, quote: str, columns: list[str]
 ) -> Iterator[Row]:
-    """The rows below the header. A row without any value is no row."""
+    """Give the rows below the header; one without any value is no row."""
     csv.field_size_limit(_LARGEST_FIELD)
     lines = _Lines(stream)
     reader = csv.reader(lines, delimiter=delimiter, strict=True, **_quoting(quote))
@@ -134,7 +134,7 @@ def _check_header(header: list[str], file: Path, delimiter: str, columns: list[s
 
 
 def json_rows(stream: TextIO, columns: list[str]) -> Iterator[Row]:
-    """A row per line that is not blank. Numbers are taken as they are spelled, null as nothing."""
+    """Give a row per JSON line; numbers stay as spelled, null is empty."""
     for line, content in enumerate(stream, start=1):
         if not content.strip():
             continue
@@ -167,7 +167,7 @@ def _text(value: object) -> str:
 
 
 def opened(file: Path, encoding: str) -> TextIO:
-    """A file as text. What is no UTF-8 there becomes surrogates, so that other rows can be read."""
+    """Open a file as text; bytes that are no UTF-8 become surrogates."""
     if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
         return file.open(encoding=encoding, newline="")
     # The second is the first with a byte-order mark, or without one.
@@ -175,7 +175,7 @@ def opened(file: Path, encoding: str) -> TextIO:
 
 
 def encoding_of(file: Path) -> tuple[str, bool]:
-    """The encoding of a file, and whether that is a guess.
+    """Return the encoding of a file, and whether that is a guess.
 
     By its mark; UTF-8 if it is that, or if nine tenths of its bytes beyond ASCII are: no other
     encoding looks so. Else the likeliest. Raises `VariorumError` if there is none.
@@ -230,7 +230,7 @@ def _sample(file: Path, middle: int) -> bytes:
 
 
 def delimiter_of(stream: TextIO, quote: str, columns: list[str]) -> str:
-    """What stands between the columns, by the header; the stream is rewound.
+    """Find the delimiter by the header; rewind the stream.
 
     Among the delimiters with which the header has all `columns`, the one that parts it most often.
     """

@@ -45,7 +45,7 @@ class ArxivSource(ChangingSource):
 
 
 def fetch(settings: ArxivSource, context: FetchContext) -> Iterator[Document]:
-    """A document for each paper, in the API's order.
+    """Give a document for each paper, in the API's order.
 
     Raises `VariorumError` if nothing is found or the API does not answer, and `ChecksumError` for
     other papers than were locked.

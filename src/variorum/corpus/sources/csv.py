@@ -118,7 +118,7 @@ class CsvSource(LocalSource):
 
 
 def fetch(settings: CsvSource, context: FetchContext) -> Iterator[Document]:
-    """A document per row that can be read and meets the conditions, in the order of the files.
+    """Give a document per readable row that meets the conditions.
 
     Raises `VariorumError` when there is no such file or column, the checksum is another, a file
     cannot be decoded, or no row is left.

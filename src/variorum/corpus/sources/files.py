@@ -22,7 +22,7 @@ class FilesSource(LocalSource):
 
 
 def fetch(settings: FilesSource, context: FetchContext) -> Iterator[Document]:
-    """A document per file, in the order of their paths.
+    """Give a document per file, in the order of their paths.
 
     Raises `VariorumError` when nothing is found, the checksum is another, a file is no UTF-8 text,
     or there is no text in any.

@@ -46,7 +46,7 @@ class GeniusSource(ChangingSource):
 
 
 def fetch(settings: GeniusSource, context: FetchContext) -> Iterator[Document]:
-    """A document for each song, artist by artist, the most popular first.
+    """Give a document for each song, artist by artist, the most popular first.
 
     Raises `VariorumError` if an artist is unknown, the token is missing or wrong, or Genius does
     not answer, and `ChecksumError` for other lyrics than were locked.

@@ -94,7 +94,7 @@ class _Docstring:
 
 
 def fetch(settings: PythonPackageSource, context: FetchContext) -> Iterator[Document]:
-    """The documents of an installed package, in the order of its files and lines.
+    """Give the documents of an installed package, in the order of its files and lines.
 
     Raises `VariorumError` when the package is absent, is not the version or has not the files that
     the settings name, or has no such text.
@@ -118,12 +118,12 @@ def fetch(settings: PythonPackageSource, context: FetchContext) -> Iterator[Docu
 
 
 def digest(package: str) -> str:
-    """SHA-256 over the Python files of the installed `package`: their relative paths and bytes."""
+    """Return the SHA-256 over the Python files of the installed `package`."""
     return _locate(package).digest()
 
 
 def paragraphs(docstring: str) -> Iterator[str]:
-    """The prose paragraphs of a docstring, each on one line with single spaces.
+    """Give the prose paragraphs of a docstring, each on one line with single spaces.
 
     A paragraph is a run of lines that are indented alike, so a term and its explanation, which
     stands further in, are two.

@@ -78,7 +78,7 @@ class SyntheticSource(SourceSettings):
 
 
 def fetch(settings: SyntheticSource, context: FetchContext) -> Iterator[Document]:
-    """The documents, each a group of its own; tells their entropy as a fact."""
+    """Give the documents, each its own group; tell their entropy as a fact."""
     from variorum.corpus.entropy import entropy_rate
 
     context.facts.entropy = round(entropy_rate(odds(settings), settings.order), _DIGITS)
@@ -90,7 +90,7 @@ def fetch(settings: SyntheticSource, context: FetchContext) -> Iterator[Document
 
 
 def odds(settings: SyntheticSource) -> list[list[int]]:
-    """For each context, in alphabetical order, the odds of each letter to follow."""
+    """Return the odds of each next letter, for each context in alphabetical order."""
     random = Random(2 * settings.seed)
     letters = settings.alphabet_size
     return [

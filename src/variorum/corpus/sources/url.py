@@ -41,7 +41,7 @@ class UrlSource(ChangingSource):
 
     @property
     def lock_name(self) -> str:
-        """The address itself."""
+        """Return the address itself."""
         return self.url
 
     @classmethod
@@ -68,7 +68,7 @@ class UrlSource(ChangingSource):
 
 
 def fetch(settings: UrlSource, context: FetchContext) -> Iterator[Document]:
-    """The one document behind an address: its name is the file's, its text is UTF-8.
+    """Give the one document behind an address, named as the file.
 
     Raises `VariorumError` as `download` does, and for bytes that are no UTF-8 text.
     """
