@@ -16,7 +16,7 @@ from loopback import Request, Server, served
 from variorum import cli, sources
 from variorum.config.canonical import canonical, restored
 from variorum.corpus import arxiv_client, genius_client
-from variorum.corpus.source_kinds import KINDS, Source
+from variorum.corpus.source_kinds import KINDS
 from variorum.corpus.sources.arxiv import ArxivSource
 from variorum.corpus.sources.csv import CsvSource, RowFilter
 from variorum.corpus.sources.genius import GeniusSource
@@ -24,7 +24,7 @@ from variorum.corpus.sources.synthetic import SyntheticSource
 from variorum.errors import VariorumError
 from variorum.experiments import load_experiment
 from variorum.plan import plan_experiment
-from variorum.stages.stage_settings import DownloadStage
+from variorum.stages.stage_settings import DownloadStage, Source
 from variorum.store import Store, sha256_of
 
 

@@ -458,8 +458,9 @@ class Bounds:
 @pytest.fixture(scope="module")
 def bounds(ways: list[Way]) -> Bounds:
     compiled = reach.Compiled(PACKAGE)
+    outside = frozenset(filter(is_outside, compiled.modules))
     least, most = (
-        {way: compiled.reached(way.roots, OUTSIDE, annotations=each) for way in ways}
+        {way: compiled.reached(way.roots, outside, annotations=each) for way in ways}
         for each in (False, True)
     )
     return Bounds(least, most)
@@ -671,6 +672,7 @@ NAMED_OUTSIDE = {
     "TableStage": "settings",
     "TokenizerStage": "settings",
     "VariorumError": "raised",
+    **dict.fromkeys(("MOST_SEED", "Settings", "Sha256", "Text", "Whole", "setting"), "settings"),
     "canonical": "writes the model's settings as they stand in the spec",
     "restored": "reads them again; the inverse of `canonical`, held by a property test",
     "replacing": "gives a place for the state that is written, and puts it in place",
@@ -679,11 +681,13 @@ NAMED_OUTSIDE = {
 
 CALLED_OUTSIDE = {
     "variorum.atomic:replacing",
+    "variorum.components:classes",  # settings of each kind of source
     "variorum.components:load",
     # made of settings; a cache's folder, and messages
     "variorum.corpus.source:ChangingSource.lock_name",
     "variorum.config.canonical:canonical",
     "variorum.config.canonical:restored",
+    "variorum.config.types:setting",  # in the settings of sources
     "variorum.progress:Progress.say",
     "variorum.progress:Progress.step",
     "variorum.store:Ref.__str__",  # a key, which is in the spec

@@ -19,7 +19,6 @@ from variorum.config.model_settings import ImportedSettings
 from variorum.config.setting_errors import ConfigError
 from variorum.config.types import Settings
 from variorum.config.yaml_text import in_yaml
-from variorum.corpus.source_kinds import Source
 from variorum.errors import VariorumError
 from variorum.experiment_settings import CorpusSettings
 from variorum.experiments import LoadedExperiment
@@ -35,6 +34,7 @@ from variorum.stages.stage_settings import (
     NormalizeStage,
     PretrainStage,
     ReportStage,
+    Source,
     StressStage,
     TokenizerStage,
 )

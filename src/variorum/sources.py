@@ -29,7 +29,7 @@ from variorum.config.model_settings import ImportedSettings
 from variorum.config.yaml_text import quoted
 from variorum.corpus.fetching import ChecksumError, context_of, sha256_of_files
 from variorum.corpus.source import ChangingSource, LocalSource
-from variorum.corpus.source_kinds import KINDS, Source
+from variorum.corpus.source_kinds import KINDS
 from variorum.errors import Stopped, VariorumError
 from variorum.experiments import (
     LoadedExperiment,
@@ -38,6 +38,7 @@ from variorum.experiments import (
     named_experiment,
 )
 from variorum.model.imported import files_of
+from variorum.stages.stage_settings import Source
 from variorum.store import Ref, Store
 
 LOCK = "config/sources.lock"

@@ -1,11 +1,7 @@
-"""The kinds of sources: the files of `corpus/sources/`, and the union of their settings."""
+"""The kinds of sources: the files of `corpus/sources/`."""
 
 from collections.abc import Mapping
-from functools import reduce
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from variorum import components
 from variorum.config.canonical import restored
@@ -17,11 +13,6 @@ KINDS: dict[str, type[SourceSettings]] = {
     for option, defined in components.classes(SOURCES, SourceSettings).items()
 }
 """The settings of each kind, by its name."""
-
-if TYPE_CHECKING:
-    Source = SourceSettings
-else:
-    Source = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
 
 
 def source_of(settings: Mapping[str, Any]) -> SourceSettings:

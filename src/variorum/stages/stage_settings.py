@@ -1,5 +1,11 @@
 """Settings that each stage is given: the part of an experiment that its key stands on."""
 
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
 from variorum.config.ablation_settings import Metric
 from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
 from variorum.config.evaluation_settings import EvaluateSettings, StressSettings
@@ -7,7 +13,14 @@ from variorum.config.model_settings import ImportedSettings, ModelSettings
 from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.config.types import Number, Settings, Text, Truth, Whole, setting
-from variorum.corpus.source_kinds import Source
+from variorum.corpus.source import SourceSettings
+from variorum.corpus.source_kinds import KINDS
+
+if TYPE_CHECKING:
+    Source = SourceSettings
+else:
+    Source = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
+"""A source of any kind, told apart by `kind`."""
 
 
 class DownloadStage(Settings):

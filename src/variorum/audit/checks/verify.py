@@ -30,12 +30,11 @@ from variorum.audit.checks.platforms import platform_differences
 from variorum.config.canonical import restored
 from variorum.config.model_settings import ImportedSettings
 from variorum.corpus.source import ChangingSource
-from variorum.corpus.source_kinds import Source
 from variorum.engines.tracking import has_record
 from variorum.errors import VariorumError
 from variorum.fingerprint import MEANINGS, kept_digest
 from variorum.progress import Progress
-from variorum.stages.stage_settings import DownloadStage, ImportedStage
+from variorum.stages.stage_settings import DownloadStage, ImportedStage, Source
 from variorum.store import (
     CODE,
     COPY,

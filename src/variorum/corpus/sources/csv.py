@@ -47,7 +47,8 @@ class RowFilter(Settings):
 
     @model_validator(mode="after")
     def _one_condition(self) -> Self:
-        given = [n for n in ("equals", "any_of", "matches") if getattr(self, n) is not None]
+        ways = {"equals": self.equals, "any_of": self.any_of, "matches": self.matches}
+        given = [name for name, way in ways.items() if way is not None]
         if len(given) != 1:
             raise PydanticCustomError(
                 "where",
