@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 import torch
 
 from variorum import components
-from variorum.config import ModelSettings, SamplingSettings
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.generation.sampler import Draft, generate, write
 from variorum.generation.utf8_guard import Utf8Guard
 from variorum.model.gpt import GPT

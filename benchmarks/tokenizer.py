@@ -20,7 +20,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from variorum.config import TokenizerSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.tokenizer.kinds import bpe
 
 PACKAGE = "sympy"

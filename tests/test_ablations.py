@@ -15,9 +15,12 @@ import flow
 from conftest import ROOT, Project, add_micro_experiment, copy_project
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import LoadedAblation, _equal_steps, ablation_names, load_ablation
-from variorum.config import Experiment, ModelSettings, TrainingSettings
+from variorum.config.model_settings import ModelSettings
+from variorum.config.setting_errors import ConfigError
+from variorum.config.training_settings import TrainingSettings
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError, LoadedExperiment
+from variorum.experiment_settings import Experiment
+from variorum.experiments import LoadedExperiment
 from variorum.placing import place
 from variorum.plan import Plan
 from variorum.references import References

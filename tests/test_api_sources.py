@@ -14,29 +14,24 @@ from apis import ARTISTS, TOKEN, arxiv_answer, arxiv_page, genius_answer
 from conftest import ROOT, Project
 from loopback import Request, Server, served
 from variorum import cli, sources
-from variorum.config import (
-    SOURCE_KINDS,
-    ArxivSource,
-    CsvSource,
-    DownloadStage,
-    GeniusSource,
-    RowFilter,
-    Source,
-    SyntheticSource,
-    canonical,
-    restored,
-)
-from variorum.corpus.sources import arxiv, genius
+from variorum.config.canonical import canonical, restored
+from variorum.corpus import arxiv_client, genius_client
+from variorum.corpus.source_kinds import KINDS
+from variorum.corpus.sources.arxiv import ArxivSource
+from variorum.corpus.sources.csv import CsvSource, RowFilter
+from variorum.corpus.sources.genius import GeniusSource
+from variorum.corpus.sources.synthetic import SyntheticSource
 from variorum.errors import VariorumError
 from variorum.experiments import load_experiment
 from variorum.plan import plan_experiment
+from variorum.stages.stage_settings import DownloadStage, Source
 from variorum.store import Store, sha256_of
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arxiv, "_DELAY", 0.0)
-    monkeypatch.setattr(genius, "_PAUSE", 0.0)
+    monkeypatch.setattr(arxiv_client, "_DELAY", 0.0)
+    monkeypatch.setattr(genius_client, "_PAUSE", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("GENIUS_ACCESS_TOKEN", TOKEN)
     monkeypatch.delenv("VARIORUM_LOCKED", raising=False)
@@ -236,7 +231,7 @@ def test_the_examples_of_the_documentation_are_settings() -> None:
         DownloadStage.model_validate(YAML(typ="safe").load(example)).source.kind
         for example in written
     }
-    assert kinds == set(SOURCE_KINDS)
+    assert kinds == set(KINDS)
 
 
 def test_a_known_entropy_gets_to_the_report_beside_the_models(micro: Project) -> None:

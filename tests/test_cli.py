@@ -20,8 +20,10 @@ import pytest
 
 import flow
 from conftest import ROOT, Command, Project, Said, add_micro_experiment, copy_project
-from variorum import cli, conversation, schemas
-from variorum.config import SamplingSettings
+from variorum import cli, conversation
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.config.schema import texts
+from variorum.experiment_settings import CONFIGURATIONS
 from variorum.library import Opened
 from variorum.store import Store
 
@@ -243,7 +245,9 @@ def test_schema_writes_what_editors_read(
     shutil.rmtree(project.root / "config/schemas")
     said = variorum("schema")
     assert said.code == 0
-    assert {name: (project.root / name).read_text() for name in said.out.split()} == schemas.texts()
+    assert {name: (project.root / name).read_text() for name in said.out.split()} == texts(
+        CONFIGURATIONS
+    )
 
 
 # run

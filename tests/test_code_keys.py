@@ -29,13 +29,20 @@ from apis import TOKEN, arxiv_answer, genius_answer
 from conftest import Record, add_micro_experiment, copy_project
 from loopback import served
 from oracles import edits, reach
-from variorum import config, machine, runner
+from variorum import machine, runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
 from variorum.components import CONTRACTS, PACKAGE, module_name, options
-from variorum.config import STAGES, chosen_components, restored
+from variorum.config.canonical import chosen_components, restored
+from variorum.config.model_settings import ModelSettings
+from variorum.config.training_settings import TrainingSettings
+from variorum.config.types import Settings, field_metadata
+from variorum.corpus import genius_client
 from variorum.corpus.fetching import FetchContext
-from variorum.corpus.sources import arxiv, genius, python_package
+from variorum.corpus.source import SOURCES
+from variorum.corpus.sources import python_package
+from variorum.corpus.sources.arxiv import ArxivSource
+from variorum.corpus.sources.genius import GeniusSource
 from variorum.errors import VariorumError
 from variorum.experiments import LoadedExperiment, load_experiment, named_experiment
 from variorum.identity.code import OUTSIDE_NAME, Code, is_outside
@@ -44,6 +51,7 @@ from variorum.identity.modules import LOOSE
 from variorum.identity.recorded import is_definition
 from variorum.machine import Machine
 from variorum.plan import Node, Plan, plan_experiment
+from variorum.stages.stage_settings import STAGES
 from variorum.store import Ref, Store, sha256_of
 
 TEXT = "".join(f"Line {i} tells of the sun, the moon and {i * i} stars.\n" for i in range(900))
@@ -99,11 +107,11 @@ BESIDES: tuple[dict[str, dict[str, Any]], ...] = (
 
 def kinds() -> dict[str, Any]:
     """An ablation whose variants take every component of models and trainings."""
-    sections = {"model": config.ModelSettings, "pretrain": config.TrainingSettings}
+    sections = {"model": ModelSettings, "pretrain": TrainingSettings}
     variants: dict[str, dict[str, dict[str, Any]]] = {}
     for section, settings in sections.items():
         for name, field in settings.model_fields.items():
-            if folder := config.field_metadata(field).get("component"):
+            if folder := field_metadata(field).get("component"):
                 for number, option in enumerate(options(folder)):
                     variant = variants.setdefault(f"kind {number}", {})
                     variant.setdefault(section, {})[name] = option
@@ -176,8 +184,8 @@ def apis() -> Iterator[tuple[str, str]]:
         served(arxiv_answer) as papers,
         served(genius_answer) as songs,
     ):
-        patch.setattr(genius, "_PAUSE", 0.0)
-        patch.setenv(genius.TOKEN, TOKEN)
+        patch.setattr(genius_client, "_PAUSE", 0.0)
+        patch.setenv(genius_client.TOKEN, TOKEN)
         patch.setenv("NO_PROXY", "127.0.0.1")
         yield papers.address, songs.address
 
@@ -210,14 +218,14 @@ def project_root(tmp_path_factory: pytest.TempPathFactory, apis: tuple[str, str]
     (project.root / "config/experiments/of_apis.yaml").write_text(of_apis)
     context = FetchContext(project.root, tmp_path_factory.mktemp("answers"), (), str)
     corpus = named_experiment(project.root, "of_apis").settings.corpus
-    assert isinstance(corpus.base.source, config.ArxivSource)
+    assert isinstance(corpus.base.source, ArxivSource)
     assert corpus.domain is not None
-    assert isinstance(corpus.domain.source, config.GeniusSource)
+    assert isinstance(corpus.domain.source, GeniusSource)
     of_apis = OF_APIS.format(
         papers=apis[0],
         songs=apis[1],
-        papers_sha256=arxiv.held(corpus.base.source, context)[0],
-        songs_sha256=genius.held(corpus.domain.source, context)[0],
+        papers_sha256=corpus.base.source.held(context)[0],
+        songs_sha256=corpus.domain.source.held(context)[0],
     )
     (project.root / "config/experiments/of_apis.yaml").write_text(of_apis)
     for file in (project.root / "config/ablations").iterdir():
@@ -284,21 +292,19 @@ def test_the_plans_here_take_every_stage_and_every_component(ways: list[Way]) ->
     assert {way.stage for way in ways} == set(STAGES)
     folders = {folder for way in ways for folder, _ in way.parts}
     assert {part for way in ways for part in way.parts} == {
-        (folder, file.stem.replace("_", "-") if folder == config.SOURCES else file.stem)
+        (folder, file.stem.replace("_", "-") if folder == SOURCES else file.stem)
         for folder in folders
         for file in (PACKAGE / folder).glob("[!_]*.py")
     }
 
 
 def test_components_are_found_wherever_in_the_settings_they_are_chosen() -> None:
-    class Many(config.Settings):
-        models: tuple[config.ModelSettings, ...]
-        trainings: dict[str, config.TrainingSettings]
+    class Many(Settings):
+        models: tuple[ModelSettings, ...]
+        trainings: dict[str, TrainingSettings]
 
-    rotary = config.ModelSettings(positions="rotary")
-    assert chosen_components(
-        Many(models=(rotary,), trainings={"one": config.TrainingSettings()})
-    ) == [
+    rotary = ModelSettings(positions="rotary")
+    assert chosen_components(Many(models=(rotary,), trainings={"one": TrainingSettings()})) == [
         ("model/attentions", "fused"),
         ("model/feed_forwards", "gelu"),
         ("model/norms", "layer"),
@@ -671,6 +677,7 @@ NAMED_OUTSIDE = {
     "TableStage": "settings",
     "TokenizerStage": "settings",
     "VariorumError": "raised",
+    **dict.fromkeys(("MOST_SEED", "Settings", "Sha256", "Text", "Whole", "setting"), "settings"),
     "canonical": "writes the model's settings as they stand in the spec",
     "load": "`components`: gives what the contract of a folder lists, of the file that is chosen",
     "options": "`components`: names for a message",
@@ -681,10 +688,13 @@ NAMED_OUTSIDE = {
 
 CALLED_OUTSIDE = {
     "variorum.atomic:replacing",
+    "variorum.components:classes",  # settings of each kind of source
     "variorum.components:load",
-    "variorum.config:ChangingSource.lock_name",  # made of settings; a cache's folder, and messages
-    "variorum.config:canonical",
-    "variorum.config:restored",
+    # made of settings; a cache's folder, and messages
+    "variorum.corpus.source:ChangingSource.lock_name",
+    "variorum.config.canonical:canonical",
+    "variorum.config.canonical:restored",
+    "variorum.config.types:setting",  # in the settings of sources
     "variorum.progress:Progress.say",
     "variorum.progress:Progress.step",
     "variorum.store:Ref.__str__",  # a key, which is in the spec
@@ -729,9 +739,9 @@ def is_ours(code: CodeType) -> bool:
     return file.is_relative_to(PACKAGE) and file.suffix == ".py"
 
 
-def settings_models(model: type[config.Settings] = config.Settings) -> Iterator[type[BaseModel]]:
+def settings_models(model: type[Settings] = Settings) -> Iterator[type[BaseModel]]:
     for inner in model.__subclasses__():
-        if inner.__module__ == config.__name__:
+        if inner.__module__.startswith("variorum."):
             yield inner
             yield from settings_models(inner)
 
@@ -805,7 +815,7 @@ def test_neutral_values_stay_what_they_are() -> None:
         f"{model.__name__}.{name}": extra["neutral"]
         for model in settings_models()
         for name, info in model.model_fields.items()
-        if "neutral" in (extra := config.field_metadata(info))
+        if "neutral" in (extra := field_metadata(info))
     }
     assert found == NEUTRAL_FOR_EVER, "a new one is added here; none is ever changed or removed"
 
@@ -830,7 +840,7 @@ def test_settings_that_code_makes_by_itself_take_no_default_from_outside() -> No
 
 def neutral_by_default(field: FieldInfo) -> bool:
     """Whether leaving the setting out means what it meant before it existed, for ever."""
-    extra = config.field_metadata(field)
+    extra = field_metadata(field)
     return "neutral" in extra and bool(field.default == extra["neutral"])
 
 

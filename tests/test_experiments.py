@@ -11,25 +11,16 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from conftest import ROOT, Project
-from variorum import schemas
-from variorum.config import (
-    Experiment,
-    ModelSettings,
-    Settings,
-    canonical,
-    chosen_components,
-    restored,
-    setting,
-)
-from variorum.experiments import (
-    PEER_NAMES,
-    ConfigError,
-    _all_settings,
-    load_experiment,
-    named_experiment,
-    provenance,
-    read_value,
-)
+from variorum.config.ablation_settings import Ablation
+from variorum.config.canonical import canonical, chosen_components, models_of, restored
+from variorum.config.model_settings import ModelSettings
+from variorum.config.schema import texts
+from variorum.config.setting_errors import PEER_NAMES, ConfigError
+from variorum.config.types import Settings, setting
+from variorum.config.validation import _all_settings
+from variorum.config.yaml_text import read_value
+from variorum.experiment_settings import CONFIGURATIONS, Experiment
+from variorum.experiments import load_experiment, named_experiment, provenance
 from variorum.plan import plan_experiment
 
 NAMES = [path.stem for path in sorted((ROOT / "config/experiments").glob("*.yaml"))]
@@ -49,6 +40,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"model": {"n_layer": True}}, "model.n_layer: True should be a number"),
     ({"model": {"n_layer": 0}}, "model.n_layer: 0 should be greater than or equal to 1"),
     ({"model": {"bias": "yes"}}, "model.bias: 'yes' should be true or false"),
+    ({"pretrain": {"compile": "yes"}}, "pretrain.compile: 'yes' should be true or false"),
+    ({"finetune": {"compile": 1}}, "finetune.compile: 1 should be true or false"),
     ({"model": {"dropout": 1.0}}, "model.dropout: 1.0 should be less than 1"),
     ({"pretrain": {"learning_rate": math.nan}}, "should be a finite number"),
     ({"model": {"n_head": 3}}, "3 heads do not divide the width n_embd = 128; try 4"),
@@ -73,9 +66,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pretrain": 3}, "pretrain: 3 should be a section of settings"),
     (
         {"corpus": {"base": {"source": {"kind": "ur"}}}},
-        "'ur' is none of python-package, url, files, csv, arxiv, genius, synthetic; "
+        "'ur' is none of arxiv, csv, files, genius, python-package, synthetic, url; "
         "did you mean `url`?",
     ),
+    ({"corpus": {"base": {"source": {"kind": "gopher"}}}}, "synthetic, url; choose one of them"),
+    (
+        {"corpus": {"base": {"source": {"kind": ["url"]}}}},
+        "source.kind: '['url']' is none of arxiv",
+    ),
+    ({"corpus": {"base": {"source": {"kind": None}}}}, "source.kind: 'None' is none of arxiv"),
     ({"corpus": {"base": {"source": {"verion": "1"}}}}, "did you mean `version`?"),
     ({"corpus": {"base": {"source": {"sha256": "abc"}}}}, "64 hexadecimal digits"),
     (
@@ -110,6 +109,10 @@ def test_file_and_line_of_a_wrong_setting_are_named(project: Project) -> None:
     experiment.write_text(experiment.read_text().replace("dropout: 0.2", "dropout: 2"))
     config.write_text("experiment: default\n")
     with pytest.raises(ConfigError, match=r"config/experiments/default.yaml:\d+: model.dropout"):
+        load_experiment(project.root)
+    source = "\ncorpus:\n  domain:\n    source:\n      kind: gopher\n"
+    config.write_text("experiment: tiny" + source)
+    with pytest.raises(ConfigError, match=r"config/config.yaml:5: corpus.domain.source.kind: "):
         load_experiment(project.root)
 
 
@@ -283,8 +286,21 @@ def test_what_default_yaml_says_of_defaults_is_so() -> None:
 
 
 def test_the_committed_schemas_are_those_of_the_settings() -> None:
-    for name, text in schemas.texts().items():
+    for name, text in texts(CONFIGURATIONS).items():
         assert (ROOT / name).read_text() == text, "run `variorum schema`"
+
+
+def test_every_truth_value_is_strict() -> None:
+    """Else `yes` in quotes, or 1, would be taken for true here and be refused there."""
+    models: list[type[Settings]] = [Experiment, Ablation]
+    found = 0
+    for model in models:
+        for name, field in model.model_fields.items():
+            models += [inner for inner in models_of(field.annotation) if inner not in models]
+            if field.annotation is bool:
+                found += 1
+                assert any(getattr(each, "strict", False) for each in field.metadata), name
+    assert found > 10
 
 
 def test_every_field_has_an_explanation() -> None:
@@ -296,8 +312,6 @@ def test_every_field_has_an_explanation() -> None:
 
 
 def _inner(model: Any, section: str, name: str) -> Any:
-    from variorum.config import models_of
-
     found = models_of(model.model_fields[section].annotation)
     return next((m for m in found if name in m.model_fields), found[0])
 

@@ -20,14 +20,16 @@ from variorum.ablations import load_ablation
 from variorum.audit.explain import why as explanation
 from variorum.audit.gc.needs import needs
 from variorum.audit.verify import integrity, rerun, selection
-from variorum.config import ImportedStage, restored
+from variorum.config.canonical import restored
+from variorum.config.setting_errors import ConfigError
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError, load_experiment, provenance
+from variorum.experiments import load_experiment, provenance
 from variorum.kept import keep
 from variorum.machine import Machine
 from variorum.model.export import export
 from variorum.progress import Progress
 from variorum.references import References
+from variorum.stages.stage_settings import ImportedStage
 from variorum.store import Store
 
 NO_DROPOUT = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0}

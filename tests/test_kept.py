@@ -16,8 +16,8 @@ from conftest import Edit, Project
 from variorum import cli, kept
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
+from variorum.config.setting_errors import ConfigError
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError
 from variorum.kept import FILE, KEPT, Kept
 from variorum.locks import LockFile
 from variorum.plan import Plan

@@ -81,7 +81,7 @@ def test_an_unused_component_and_its_setting_change_no_key(
     rotary = package_copy / "model/positions/rotary.py"
     shutil.copy(rotary, rotary.with_name("spiral.py"))
     edit(
-        "config.py",
+        "config/model_settings.py",
         "    dropout: Real = setting(",
         '    spiral_turns: Real = setting(3.0, "Turns.", gt=0, neutral=3.0)\n'
         "    dropout: Real = setting(",

@@ -180,7 +180,7 @@ def test_adams_first_steps_go_furthest_and_warmup_makes_up_for_it() -> None:
 def test_all_ways_of_reading_give_the_same_logits() -> None:
     import torch
 
-    from variorum.config import ModelSettings
+    from variorum.config.model_settings import ModelSettings
     from variorum.model.gpt import GPT
 
     prefill = module("prefill")
@@ -208,7 +208,7 @@ def test_larger_vocabularies_carry_more_bytes_a_token_and_miss_no_word() -> None
 def test_before_training_scores_are_small_and_grow_with_the_width() -> None:
     import torch
 
-    from variorum.config import ModelSettings
+    from variorum.config.model_settings import ModelSettings
     from variorum.model.gpt import GPT
 
     spread = module("spread")

@@ -14,10 +14,11 @@ import flow
 import variorum
 from conftest import Project
 from variorum import library
-from variorum.config import TRAININGS, SamplingSettings
+from variorum.config.evaluation_settings import SamplingSettings
 from variorum.errors import VariorumError
 from variorum.identity.fingerprint import Fingerprint
 from variorum.references import References
+from variorum.stages.stage_settings import TRAININGS
 from variorum.store import Ref, Spec, Store
 
 ATTEND = "variorum.model.attentions.fused:attend"

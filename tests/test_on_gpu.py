@@ -14,7 +14,8 @@ from conftest import add_micro_experiment, copy_project
 from flow import current, files_of, make
 from model.test_devices import PARTS
 from training.test_loop import MODEL, SETTINGS, train
-from variorum.config import ModelSettings, SamplingSettings
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import Stopped
 from variorum.generation.sampler import generate
 from variorum.machine import Machine, use_deterministic_kernels

@@ -10,8 +10,8 @@ import pytest
 import flow
 from conftest import Project
 from variorum import runner
+from variorum.config.setting_errors import ConfigError
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError
 from variorum.machine import Machine
 from variorum.plan import Node
 from variorum.stages import tokenizer

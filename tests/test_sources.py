@@ -16,7 +16,8 @@ import flow
 from conftest import ROOT, Project
 from one_server import ENTRY, TEXT, Handler, Server, lock, pinned_by, serving, take_base_from
 from variorum import sources
-from variorum.config import FilesSource, UrlSource
+from variorum.corpus.sources.files import FilesSource
+from variorum.corpus.sources.url import UrlSource
 from variorum.errors import VariorumError
 from variorum.experiments import load_experiment
 from variorum.plan import plan_experiment
@@ -197,7 +198,7 @@ PLANNER = """
 import sys
 from pathlib import Path
 from variorum import sources
-from variorum.config import UrlSource
+from variorum.corpus.sources.url import UrlSource
 print(sources.pinned(UrlSource(url=sys.argv[2]), Path(sys.argv[1])).sha256)
 """
 

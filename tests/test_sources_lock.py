@@ -12,9 +12,9 @@ import flow
 from conftest import Command, Project
 from one_server import ENTRY, TEXT, Handler, Server, lock, pinned_by, serving, take_base_from
 from variorum import sources
-from variorum.config import UrlSource
 from variorum.corpus.fetching import context_of
 from variorum.corpus.sources import url
+from variorum.corpus.sources.url import UrlSource
 from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
 from variorum.experiments import load_experiment

@@ -10,10 +10,10 @@ import flow
 from conftest import Project
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.config import STAGES
 from variorum.engines import tracking
 from variorum.errors import VariorumError
 from variorum.plan import Node, Plan
+from variorum.stages.stage_settings import STAGES
 from variorum.store import MANIFEST, RUN, VARYING, Store, StoreError
 
 SMALL = {"evaluate", "stress", "figures"}

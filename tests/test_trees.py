@@ -15,9 +15,9 @@ from conftest import Project, add_micro_experiment, copy_project
 from variorum import runner
 from variorum.ablation_plan import CODES, DIFFS, plan_ablation
 from variorum.ablations import load_ablation
+from variorum.config.setting_errors import ConfigError
 from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError
 from variorum.identity import code_diff
 from variorum.other_code import trees
 from variorum.other_code.comparing import comparison
@@ -430,9 +430,9 @@ def unfit(project: Project) -> str:
 
 
 def test_a_setting_that_a_commit_does_not_know_is_named(edited: Project) -> None:
-    config = (edited.root / trees.INSIDE / "config.py").read_text()
+    config = (edited.root / trees.INSIDE / "config/model_settings.py").read_text()
     line = next(line for line in config.splitlines(keepends=True) if "qk_norm: Truth" in line)
-    on_branch(edited, "config.py", line, line.replace("qk_norm", "queries_norm"))
+    on_branch(edited, "config/model_settings.py", line, line.replace("qk_norm", "queries_norm"))
     edited.run("git", "checkout", "--quiet", "edited")
     edit(edited, FUSED, *EDIT)
     commit(edited)

@@ -4,18 +4,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from variorum import config, kept
+from variorum import kept
 from variorum.ablations import LoadedAblation, Variant
 from variorum.components import PACKAGE
-from variorum.config import CODE_AS, KEPT_AS, OF_TOKENS, STAGES, chosen_components, restored
+from variorum.config.ablation_settings import CODE_AS, KEPT_AS, OF_TOKENS
+from variorum.config.canonical import chosen_components, restored
+from variorum.config.setting_errors import ConfigError
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError, LoadedExperiment
+from variorum.experiments import LoadedExperiment
 from variorum.forecasts.step_times import with_equal_time
 from variorum.identity.code import Code
 from variorum.identity.code_diff import diff, first_difference
 from variorum.other_code import trees
 from variorum.other_code.trees import Tree
 from variorum.plan import Components, Node, Plan, Planner, Stages
+from variorum.stages.stage_settings import STAGES, TableRun, TableStage
 from variorum.store import Result, Store
 
 DIFFS = "diffs"
@@ -24,7 +27,7 @@ DIFFS = "diffs"
 CODES = "codes"
 """In `run.json` of a table: by variant that names a code, that code and the commit that it was."""
 
-MODEL_CODE = ("variorum.model", "variorum.model_config")
+MODEL_CODE = ("variorum.model",)
 """The modules that decide how many operations a model takes, with those below them."""
 
 MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
@@ -122,9 +125,7 @@ class _Planning:
                     run = self._run(stages, variant, f"{name}/{seed}", stored.get(seed))
                     upstream |= run.inputs(variant.name, f"{name}/{seed}")
                     planned.setdefault(variant.name, _Planned(variant, tree, run))
-                    runs.append(
-                        config.TableRun(run=name, variant=variant.name, seed=seed, value=value)
-                    )
+                    runs.append(TableRun(run=name, variant=variant.name, seed=seed, value=value))
         self._refuse_other_tokens(upstream)
         self._refuse_other_measures(planned)
         return self.planner.plan(self._table(runs, upstream, planned))
@@ -262,7 +263,7 @@ class _Planning:
 
     def _table(
         self,
-        runs: Iterable[config.TableRun],
+        runs: Iterable[TableRun],
         upstream: dict[str, Node],
         planned: Mapping[str, "_Planned"],
     ) -> Node:
@@ -270,7 +271,7 @@ class _Planning:
         kept_as = {name: v.kept for name, v in self.loaded.variants.items() if v.kept is not None}
         asked = self.loaded.settings
         baseline = self.loaded.variants[asked.baseline].experiment
-        settings = config.TableStage(
+        settings = TableStage(
             title=asked.title,
             question=asked.question,
             baseline=asked.baseline,

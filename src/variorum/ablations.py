@@ -12,22 +12,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from variorum.config import CODE_AS, KEPT_AS, LAST_STAGE, STAGES, TRAININGS, Ablation
-from variorum.experiments import (
-    NOWHERE,
-    ConfigError,
-    Layered,
-    LoadedExperiment,
-    Place,
-    experiment_names,
-    file_of,
-    in_yaml,
-    merged,
-    named_experiment,
-    read_layers,
-    validated,
-    written_at,
-)
+from variorum.config.ablation_settings import CODE_AS, KEPT_AS, LAST_STAGE, Ablation
+from variorum.config.layers import NOWHERE, Layered, Place, file_of, merged, read_layers, written_at
+from variorum.config.setting_errors import ConfigError
+from variorum.config.validation import validated
+from variorum.config.yaml_text import in_yaml
+from variorum.experiments import LoadedExperiment, experiment_names, named_experiment
+from variorum.stages.stage_settings import STAGES, TRAININGS
 
 LastStage = Literal["pretrain", "finetune"]
 
@@ -66,7 +57,7 @@ class Variant:
 
     @property
     def runs(self) -> Iterator[tuple[str, float | None, LoadedExperiment]]:
-        """What people call each run of it, seed aside; the tuned value; and the settings."""
+        """Give the name of each run, seed aside, its tuned value and its settings."""
         yield self.name, None, self.experiment
         for value, experiment in self.tuned.items():
             yield f"{self.name}@{in_yaml(value)}", value, experiment
@@ -83,13 +74,13 @@ class LoadedAblation:
 
     @property
     def experiments(self) -> Iterator[LoadedExperiment]:
-        """The settings of every run, seeds aside."""
+        """Give the settings of every run, seeds aside."""
         for variant in self.variants.values():
             yield from (experiment for _, _, experiment in variant.runs)
 
 
 def ablation_names(root: Path) -> list[str]:
-    """Names of all ablations of the project, sorted."""
+    """Return the names of all ablations of the project, sorted."""
     return sorted(file.stem for file in (root / "config/ablations").glob("*.yaml"))
 
 
@@ -106,7 +97,7 @@ def refuse_name(root: Path, name: str) -> None:
 
 
 def load_ablation(root: Path, name: str) -> LoadedAblation:
-    """The ablation `config/ablations/<name>.yaml`; it never reads `config/config.yaml`.
+    """Read `config/ablations/<name>.yaml`, never `config/config.yaml`.
 
     With `budget: time` its variants have the baseline's steps: their own are planned. Raises
     `ConfigError`.

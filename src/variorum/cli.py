@@ -148,7 +148,8 @@ def config(
     ] = None,
 ) -> None:
     """Print the settings that count, where each was written, and the keys they lead to."""
-    from variorum.experiments import in_yaml, load_experiment, provenance
+    from variorum.config.yaml_text import in_yaml
+    from variorum.experiments import load_experiment, provenance
     from variorum.plan import plan_experiment
     from variorum.store import Store
 
@@ -197,7 +198,7 @@ def ls(
 ) -> None:
     """List the results that are here: reference, size, age, time it took, label, who needs it."""
     from variorum.audit.gc import inventory
-    from variorum.config import STAGES
+    from variorum.stages.stage_settings import STAGES
 
     if stage is not None and stage not in STAGES:
         raise VariorumError(f"{stage}: no such stage; known are {', '.join(STAGES)}")
@@ -352,8 +353,8 @@ def sample(
     """Let a model write; the text appears as it is drawn."""
     machine.use_one_thread()
     from variorum import library
-    from variorum.config import SamplingSettings
-    from variorum.experiments import check
+    from variorum.config.evaluation_settings import SamplingSettings
+    from variorum.config.validation import check
 
     chosen = {
         "temperature": 0.0 if greedy else temperature,
@@ -650,15 +651,16 @@ def digest(
 @app.command()
 def schema() -> None:
     """Write the schemas that editors complete and check the configuration with."""
-    from variorum import schemas
+    from variorum.config import schema as schemas
+    from variorum.experiment_settings import CONFIGURATIONS
 
-    for path in schemas.write(find_project()):
+    for path in schemas.write(find_project(), CONFIGURATIONS):
         print(path)
 
 
 def _overrides(changes: list[str]) -> dict[str, Any]:
     """`name=value` pairs, values in YAML, as snakemake's --config takes them."""
-    from variorum.experiments import read_value
+    from variorum.config.yaml_text import read_value
 
     overrides: dict[str, Any] = {}
     for change in changes:

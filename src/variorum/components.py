@@ -9,6 +9,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import TypeVar
 
 PACKAGE = Path(__file__).parent
 
@@ -24,6 +25,8 @@ CONTRACTS = {
     "training/schedules": ("rate",),
 }
 """What code of stages asks of a component, by its folder; a component may lack some of it."""
+
+Base = TypeVar("Base")
 
 
 @cache
@@ -56,3 +59,24 @@ def load(folder: str, option: str) -> SimpleNamespace:
     found = module(folder, option)
     names = (name for name in CONTRACTS[folder] if hasattr(found, name))
     return SimpleNamespace(**{name: getattr(found, name) for name in names})
+
+
+def classes(folder: str, base: type[Base]) -> dict[str, type[Base]]:
+    """Return the class derived from `base` that each file of `folder` defines, by option."""
+    found = {}
+    for option in options(folder):
+        here = module(folder, option)
+        defined = [
+            each
+            for each in vars(here).values()
+            if isinstance(each, type)
+            and issubclass(each, base)
+            and each.__module__ == here.__name__
+        ]
+        if len(defined) != 1:
+            raise TypeError(
+                f"{here.__name__} defines {len(defined)} classes derived from {base.__name__}; "
+                "an option has one"
+            )
+        found[option] = defined[0]
+    return found

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-from variorum.config import SamplingSettings
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.config.validation import check
+from variorum.config.yaml_text import read_value
 from variorum.errors import VariorumError
 from variorum.evaluation.legible import for_terminal
-from variorum.experiments import check, read_value
 from variorum.generation.text import Account
 from variorum.library import SAMPLING, Opened
 

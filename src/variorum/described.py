@@ -10,21 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from variorum import components, model_config
-from variorum.config import (
-    MODELS,
-    STAGES,
-    FinetuneStage,
-    PretrainStage,
-    TrainingSettings,
-    restored,
-)
+from variorum import components
+from variorum.config.canonical import restored
+from variorum.config.training_settings import TrainingSettings
 from variorum.errors import VariorumError
 from variorum.experiments import LoadedExperiment, load_experiment
+from variorum.model import config_file
 from variorum.model.description import Description, Row, describe_settings
 from variorum.model.files import CONFIG
 from variorum.plan import plan_experiment
 from variorum.references import find
+from variorum.stages.stage_settings import MODELS, STAGES, FinetuneStage, PretrainStage
 from variorum.store import Store
 
 UNITS = ("", "k", "M", "G", "T", "P", "E")
@@ -46,7 +42,7 @@ def of_result(reference: str | None, root: Path) -> Iterator[str]:
         raise VariorumError(
             f"{result.ref} is no model; name a result of {' or '.join(MODELS)} (`variorum ls`)"
         )
-    settings, vocab_size = model_config.read(result.file(CONFIG))
+    settings, vocab_size = config_file.read(result.file(CONFIG))
     stage = restored(STAGES[result.ref.stage], dict(result.spec.settings))
     trainings = []
     if isinstance(stage, (PretrainStage, FinetuneStage)):
@@ -74,7 +70,7 @@ def of_plan(overrides: Mapping[str, Any], root: Path) -> Iterator[str]:
 def _vocab_size(loaded: LoadedExperiment, root: Path) -> int:
     """How many tokens the experiment's model will know."""
     if (imported := loaded.settings.imported) is not None:
-        return model_config.read(root / Path(imported.path).expanduser() / CONFIG)[1]
+        return config_file.read(root / Path(imported.path).expanduser() / CONFIG)[1]
     size = loaded.settings.tokenizer.vocab_size
     if size is not None:
         return size

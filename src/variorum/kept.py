@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from variorum.config.setting_errors import ConfigError, did_you_mean
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError, did_you_mean
 from variorum.locks import LockFile
 from variorum.store import Ref, Result, Store, StoreError
 

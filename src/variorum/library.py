@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from variorum.ablation_plan import MODEL_CODE, plan_ablation
 from variorum.ablations import ablation_names, load_ablation
-from variorum.config import MODELS, MOST_SEED, STAGES, SamplingSettings, with_neutrals
+from variorum.config.canonical import with_neutrals
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.config.types import MOST_SEED
+from variorum.config.validation import check
 from variorum.errors import VariorumError
-from variorum.experiments import check, load_experiment
+from variorum.experiments import load_experiment
 from variorum.identity.code_diff import first_difference
 from variorum.machine import Device, computing_on
 from variorum.other_code.current import current_code
@@ -25,6 +28,7 @@ from variorum.plan import Node, plan_experiment
 from variorum.project import find_project
 from variorum.references import find as find
 from variorum.report.adoption import Adoption
+from variorum.stages.stage_settings import MODELS, STAGES
 from variorum.store import Ref, Result, Store
 
 if TYPE_CHECKING:

@@ -11,21 +11,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from variorum import config, machine, sources
+from variorum import machine, sources
 from variorum.components import PACKAGE, module_name
-from variorum.config import (
-    CorpusSettings,
-    ImportedSettings,
-    Settings,
-    Source,
-    canonical,
-    chosen_components,
-)
+from variorum.config.canonical import canonical, chosen_components
+from variorum.config.layers import NOWHERE, Layered, Place
+from variorum.config.model_settings import ImportedSettings
+from variorum.config.setting_errors import ConfigError
+from variorum.config.types import Settings
+from variorum.config.yaml_text import in_yaml
 from variorum.errors import VariorumError
-from variorum.experiments import NOWHERE, ConfigError, Layered, LoadedExperiment, Place, in_yaml
+from variorum.experiment_settings import CorpusSettings
+from variorum.experiments import LoadedExperiment
 from variorum.identity.code import Code
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.other_code.trees import Tree
+from variorum.stages.stage_settings import (
+    DownloadStage,
+    EncodeStage,
+    EvaluateStage,
+    FiguresStage,
+    FinetuneStage,
+    ImportedStage,
+    NormalizeStage,
+    PretrainStage,
+    ReportStage,
+    Source,
+    StressStage,
+    TokenizerStage,
+)
 from variorum.store import Ref, Result, Spec
 
 REPORT = "results/finetune/report.html"
@@ -222,9 +235,9 @@ class Stages:
         except VariorumError as error:
             where = self.loaded.layers.origin((*place, "source"))
             raise ConfigError(f"{where}: corpus.{side}.source: {error}") from None
-        fetched = config.DownloadStage(source=source)
+        fetched = DownloadStage(source=source)
         download = self.node("download", side, fetched, {"source": (*place, "source")})
-        settings = config.NormalizeStage(normalize=corpus.normalize, split=corpus.split)
+        settings = NormalizeStage(normalize=corpus.normalize, split=corpus.split)
         places = {name: (*place, name) for name in ("normalize", "split")}
         return self.node("normalize", side, settings, places, documents=download)
 
@@ -235,7 +248,7 @@ class Stages:
         except VariorumError as error:
             where = self.loaded.layers.origin(("imported", "path"))
             raise ConfigError(f"{where}: imported.path: {error}") from None
-        settings = config.ImportedStage(imported=pinned, model=self.experiment.model)
+        settings = ImportedStage(imported=pinned, model=self.experiment.model)
         places = {"imported": ("imported",), "model": ("model",)}
         return self.node("imported", imported.path, settings, places)
 
@@ -244,23 +257,21 @@ class Stages:
         if self.experiment.imported is not None:
             return self.imported(self.experiment.imported)
         chosen = self.experiment.tokenizer
-        settings = config.TokenizerStage(tokenizer=chosen)
+        settings = TokenizerStage(tokenizer=chosen)
         used = texts if chosen.train_on == "both" else {"base": texts["base"]}
         places = {"tokenizer": ("tokenizer",)}
         return self.node("tokenizer", chosen.kind, settings, places, **used)
 
     def encode(self, side: str, text: Node, tokenizer: Node) -> Node:
         """The token files of one side."""
-        return self.node("encode", side, config.EncodeStage(), {}, text=text, tokenizer=tokenizer)
+        return self.node("encode", side, EncodeStage(), {}, text=text, tokenizer=tokenizer)
 
     def pretrain(self, label: str, base: Node, tokenizer: Node) -> Node:
         """The model that is trained on the tokens of `base`, or imported."""
         if self.experiment.imported is not None:
             return self.imported(self.experiment.imported)
         chosen = self.experiment
-        settings = config.PretrainStage(
-            seed=chosen.seed, model=chosen.model, training=chosen.pretrain
-        )
+        settings = PretrainStage(seed=chosen.seed, model=chosen.model, training=chosen.pretrain)
         places = {"seed": ("seed",), "model": ("model",), "training": ("pretrain",)}
         return self.node("pretrain", label, settings, places, tokens=base, tokenizer=tokenizer)
 
@@ -269,7 +280,7 @@ class Stages:
     ) -> Node:
         """The model trained on, on the domain's tokens, with those of the base where it replays."""
         chosen = self.experiment
-        settings = config.FinetuneStage(seed=chosen.seed, training=chosen.finetune)
+        settings = FinetuneStage(seed=chosen.seed, training=chosen.finetune)
         places = {"seed": ("seed",), "training": ("finetune",)}
         inputs = {"model": model, "tokens": tokens["domain"], "tokenizer": tokenizer}
         if chosen.finetune.replay:
@@ -278,19 +289,19 @@ class Stages:
 
     def evaluate(self, label: str, model: Node, **corpus: Node) -> Node:
         """A model's scores; `corpus` are the cleaned `text` and its `tokens`."""
-        settings = config.EvaluateStage(evaluate=self.experiment.evaluate)
+        settings = EvaluateStage(evaluate=self.experiment.evaluate)
         places = {"evaluate": ("evaluate",)}
         return self.node("evaluate", label, settings, places, model=model, **corpus)
 
     def stress(self, label: str, model: Node, **corpus: Node) -> Node:
         """A model's stress cases; `corpus` are the `tokens` that it is held against."""
-        settings = config.StressStage(stress=self.experiment.stress)
+        settings = StressStage(stress=self.experiment.stress)
         return self.node("stress", label, settings, {"stress": ("stress",)}, model=model, **corpus)
 
     def report(self, label: str, **upstream: Node) -> Node:
         """The page that stands on these."""
         chosen = self.experiment
-        settings = config.ReportStage(
+        settings = ReportStage(
             title=chosen.title,
             experiment=self.loaded.name,
             command=experiment_command(self.loaded),
@@ -333,7 +344,7 @@ def plan_experiment(
     figures = stages.node(
         "figures",
         label,
-        config.FiguresStage(),
+        FiguresStage(),
         {},
         **downloads,
         **models,

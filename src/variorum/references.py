@@ -15,12 +15,13 @@ from variorum import kept
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import ablation_names, load_ablation, refuse_name
 from variorum.components import PACKAGE
-from variorum.config import MODELS, STAGES
+from variorum.config.setting_errors import did_you_mean
 from variorum.errors import VariorumError
-from variorum.experiments import did_you_mean, experiment_names, load_experiment, named_experiment
+from variorum.experiments import experiment_names, load_experiment, named_experiment
 from variorum.identity.code import Code
 from variorum.plan import Node, Plan, plan_experiment
 from variorum.project import find_project
+from variorum.stages.stage_settings import MODELS, STAGES
 from variorum.store import MANIFEST, Ref, Result, Store, StoreError
 
 SHOWN = 5

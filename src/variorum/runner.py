@@ -21,7 +21,6 @@ from typing import Any
 from variorum import machine, sources
 from variorum.atomic import write_atomically
 from variorum.components import PACKAGE
-from variorum.config import STAGES
 from variorum.engines.tracking import BUNDLING, OWN_FILE, bundle
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.identity.fingerprint import Fingerprint
@@ -29,6 +28,7 @@ from variorum.machine import Machine
 from variorum.other_code.current import current_code as current_code
 from variorum.other_code.git import running
 from variorum.progress import Progress
+from variorum.stages.stage_settings import STAGES
 from variorum.store import Ref, Result, Spec, Store, StoreError, readable_json
 from variorum.task import Task
 

@@ -7,7 +7,7 @@ the environment variable VARIORUM_LOCKED forbids it. From then on another answer
 two remedies: the locked bytes, or the new ones by `variorum lock --accept`.
 
 What the lock says is, for an address, the SHA-256 and size of its bytes; for an API, those of the
-documents made of its answers. Each kind of source tells it by its function `held`.
+documents made of its answers. Each kind of source tells it by `ChangingSource.held`.
 """
 
 import os
@@ -20,18 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from variorum import components
 from variorum.ablations import ablation_names, load_ablation
-from variorum.config import (
-    SOURCES,
-    ChangingSource,
-    ImportedSettings,
-    LocalSource,
-    Source,
-    UrlSource,
-)
+from variorum.config.model_settings import ImportedSettings
 from variorum.corpus.fetching import ChecksumError, context_of, sha256_of_files
-from variorum.corpus.sources import files
+from variorum.corpus.source import ChangingSource, LocalSource
+from variorum.corpus.source_kinds import KINDS
 from variorum.errors import Stopped, VariorumError
 from variorum.experiments import (
     LoadedExperiment,
@@ -41,6 +34,7 @@ from variorum.experiments import (
 )
 from variorum.locks import LockFile
 from variorum.model.imported import files_of
+from variorum.stages.stage_settings import Source
 from variorum.store import Ref, Store
 
 LOCK = "config/sources.lock"
@@ -106,9 +100,7 @@ def pinned(source: Source, root: Path, *, offline: bool = False) -> Source:
     `offline` or where VARIORUM_LOCKED is set, if it has yet to be locked.
     """
     if isinstance(source, LocalSource) and source.sha256 is None:
-        return source.model_copy(
-            update={"sha256": files.digest(source.path, source.suffixes, root)}
-        )
+        return source.model_copy(update={"sha256": source.sha256_here(root)})
     if isinstance(source, ChangingSource) and source.sha256 is None:
         return source.model_copy(update={"sha256": _locked(source, root, offline).sha256})
     return source
@@ -128,14 +120,11 @@ def digest_of_import(path: str, root: Path) -> str:
 
 
 def check_length(source: Source, root: Path, context_length: int) -> None:
-    """Raise `VariorumError` if the files hold fewer bytes than a context has tokens."""
-    if not isinstance(source, LocalSource):
-        return
-    found = files.find(source.path, source.suffixes, root)
-    size = sum(file.stat().st_size for file in found)
-    if size <= context_length:
+    """Raise `VariorumError` if the text has fewer bytes here than a context has tokens."""
+    size = source.n_bytes_here(root)
+    if size is not None and size <= context_length:
         raise VariorumError(
-            f"{source.path} holds {size:,} bytes, which is shorter than model.context_length = "
+            f"{source.title} holds {size:,} bytes, which is shorter than model.context_length = "
             f"{context_length:,}; shorten that or bring more text"
         )
 
@@ -167,8 +156,7 @@ def _add(source: ChangingSource, root: Path) -> Entry:
 
 def _held(source: ChangingSource, root: Path) -> Entry:
     """What a source holds now."""
-    kind = components.module(SOURCES, source.kind)  # now, as few plans need its client
-    return Entry(*kind.held(source, context_of(root, say)))
+    return Entry(*source.held(context_of(root, say)))
 
 
 def say(text: str) -> None:
@@ -222,9 +210,10 @@ def accept(name: str, root: Path) -> tuple[Entry, Entry]:
 
 
 def _named(name: str, root: Path) -> ChangingSource:
-    """The source that the lock calls so. An address says all that is needed to ask it."""
-    if name.startswith(("http://", "https://")):
-        return UrlSource(url=name)
+    """The source that the lock calls so; a name may say all that is needed to ask it."""
+    for kind in KINDS.values():
+        if issubclass(kind, ChangingSource) and (source := kind.called(name)):
+            return source
     for _, source in _changing(root):
         if source.lock_name == name:
             return source

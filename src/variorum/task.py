@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from variorum.config import AnySettings, canonical, restored
+from variorum.config.canonical import canonical, restored
+from variorum.config.types import AnySettings
 from variorum.machine import Device, Machine, computing_on, use_deterministic_kernels
 from variorum.progress import Progress
 from variorum.store import Result, Spec

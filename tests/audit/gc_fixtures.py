@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
-import made_up
 import pytest
 
 import flow
+import made_up
 from conftest import Project
 from variorum.engines import tracking
 from variorum.plan import Plan

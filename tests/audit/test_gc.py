@@ -7,11 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import made_up
 import pytest
 from gc_shelf import going, left, note, only, there
 
 import flow
+import made_up
 from conftest import Project
 from variorum import kept
 from variorum.audit.gc import inventory, removal

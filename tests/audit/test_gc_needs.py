@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import made_up
 import pytest
 
 import flow
+import made_up
 from conftest import Project
 from variorum.audit.gc.commits import committed_pins, pinned_by_others
 from variorum.audit.gc.needs import Needs, closure, needs

@@ -7,11 +7,11 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-import made_up
 import pytest
 from gc_shelf import going, held, left, lock_of, only, there
 
 import flow
+import made_up
 from variorum import runner
 from variorum.audit.gc import removal
 from variorum.audit.gc.needs import Needs

@@ -7,11 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import made_up
 import pytest
 from gc_shelf import going, leftovers, only, there
 
 import flow
+import made_up
 from conftest import Project
 from variorum import cli, runner
 from variorum.audit.adoption import adopt

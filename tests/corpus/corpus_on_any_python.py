@@ -9,11 +9,21 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
-sys.modules["variorum.config"] = SimpleNamespace(
-    PythonPackageSource=None, NormalizeSettings=None, SyntheticSource=None
-)
+
+class Anything(ModuleType):
+    """A module of which every name is a class that does nothing."""
+
+    def __getattr__(self, name):
+        return type(
+            name, (), {"__init__": lambda self, *_, **__: None, "__call__": lambda self, x: x}
+        )
+
+
+for absent in ("pydantic", "pydantic_core", "variorum.config.types", "variorum.config.canonical"):
+    sys.modules[absent] = Anything(absent)
+sys.modules["variorum.config.corpus_settings"] = Anything("variorum.config.corpus_settings")
 sys.modules["variorum.corpus.entropy"] = SimpleNamespace(entropy_rate=None)
 sys.modules["variorum.corpus.near_duplicates"] = SimpleNamespace(NearDuplicates=None)
 

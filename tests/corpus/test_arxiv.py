@@ -9,11 +9,11 @@ import pytest
 
 from apis import ENTRY, TOTAL, arxiv_answer, arxiv_page
 from loopback import Answer, Request, Server, served
-from variorum.config import ArxivSource
-from variorum.corpus import documents
+from variorum.corpus import arxiv_client, documents
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import ChecksumError, FetchContext
 from variorum.corpus.sources import arxiv
+from variorum.corpus.sources.arxiv import ArxivSource
 from variorum.errors import VariorumError
 
 
@@ -33,7 +33,7 @@ def of_total(total: int) -> Callable[[Request], Answer]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arxiv, "_DELAY", 0.0)
+    monkeypatch.setattr(arxiv_client, "_DELAY", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
@@ -214,7 +214,7 @@ def digest(found: list[Document]) -> str:
 
 def test_the_checksum_is_that_of_the_documents_file_and_no_page_is_asked_twice(api, context):
     source = asking(api)
-    sha256, size = arxiv.held(source, context)
+    sha256, size = source.held(context)
     pinned = source.model_copy(update={"sha256": sha256})
     found = fetched(pinned, context)
     assert digest(found) == sha256
@@ -229,7 +229,7 @@ def test_times_and_counts_of_the_feed_do_not_matter(context):
         return status, content.replace(b"2202.12139v1", b"2202.12139v7")
 
     with served(arxiv_answer) as one, served(later) as other:
-        assert arxiv.held(asking(one), context) == arxiv.held(asking(other), context)
+        assert asking(one).held(context) == asking(other).held(context)
 
 
 def test_another_answer_is_refused_with_both_checksums_and_kept(api, context):
@@ -241,25 +241,25 @@ def test_another_answer_is_refused_with_both_checksums_and_kept(api, context):
 
 
 def test_held_asks_anew_after_a_complete_fetch(api, context):
-    before = arxiv.held(asking(api, max_results=10), context)
+    before = asking(api, max_results=10).held(context)
     api.answer = lambda request: (200, arxiv_page(10))
-    assert arxiv.held(asking(api, max_results=10), context) != before
+    assert asking(api, max_results=10).held(context) != before
 
 
 @pytest.mark.parametrize(("age", "asked"), [(0, [10]), (3500, [10]), (3700, [0, 10])])
 def test_held_goes_on_with_a_fetch_of_this_hour_alone(api, context, age, asked):
     api.failures = [(200, arxiv_page(0)), *[(500, b"")] * 5]
     with pytest.raises(VariorumError):
-        arxiv.held(asking(api, max_results=20), context)
+        asking(api, max_results=20).held(context)
     (unfinished,) = context.cache.glob("*/unfinished")
     os.utime(unfinished, (time.time() - age,) * 2)
     api.asked.clear()
-    arxiv.held(asking(api, max_results=20), context)
+    asking(api, max_results=20).held(context)
     assert starts(api) == asked
 
 
 def test_pages_kept_of_an_older_answer_do_not_spoil_a_locked_fetch(api, context, lines):
-    sha256 = arxiv.held(asking(api), FetchContext(context.root, context.root / "x", (), str))[0]
+    sha256 = asking(api).held(FetchContext(context.root, context.root / "x", (), str))[0]
     older = arxiv_page(0).replace(b"software testing", b"testing of software")
     api.failures = [(200, older), *[(500, b"")] * 5]
     with pytest.raises(VariorumError):

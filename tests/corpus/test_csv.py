@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from variorum.config import CsvSource
+from variorum.corpus import table_rows
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import csv
+from variorum.corpus.sources.csv import CsvSource
 from variorum.errors import VariorumError
 
 TABLE = 'title,body,kind\nOne,"First, of\nall",a\nTwo,Second,b\nThree,Third,a\n'
@@ -136,7 +137,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path, end):
 def test_a_quote_that_is_never_closed_in_a_long_file_ends_at_the_largest_field(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(csv, "_LARGEST_FIELD", 1000)
+    monkeypatch.setattr(table_rows, "_LARGEST_FIELD", 1000)
     write(tmp_path, 'title,body\n8,"never\n' + "a,b\n" * 5000)
     context = context_of(tmp_path)
     assert len(fetched(tmp_path, context)) == 5000
@@ -260,8 +261,8 @@ PROSE = {
 def test_an_encoding_is_guessed_from_whole_lines_where_ascii_ends(
     tmp_path, monkeypatch, encoding, ascii_first
 ):
-    monkeypatch.setattr(csv, "_SAMPLE", 1 << 14)
-    monkeypatch.setattr(csv, "_BLOCK", 1 << 15)
+    monkeypatch.setattr(table_rows, "_SAMPLE", 1 << 14)
+    monkeypatch.setattr(table_rows, "_BLOCK", 1 << 15)
     before = ["plain letters and nothing else"] * (2000 * ascii_first)
     for shift in range(4):  # so that a cut at any byte would fall into a character
         rows = [*before, "x" * shift, *(f"{n} {PROSE[encoding]}" for n in range(500))]
@@ -366,8 +367,9 @@ def test_another_checksum_is_refused(tmp_path):
 LARGE = """
 import resource, sys
 from pathlib import Path
-from variorum.config import CsvSource
+from variorum.corpus.sources.csv import CsvSource
 from variorum.corpus.fetching import FetchContext
+from variorum.corpus import table_rows
 from variorum.corpus.sources import csv
 root = Path(sys.argv[1])
 source = CsvSource(path="table.csv", text="body", where=[{"column": "n", "matches": "00000$"}])

@@ -10,11 +10,12 @@ import pytest
 from networkx import __version__ as networkx_version
 from sympy import __version__ as sympy_version
 
-from variorum.config import NormalizeSettings, PythonPackageSource, SplitSettings
+from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.leakage import share_of_spans
 from variorum.corpus.normalize import Normalizer
 from variorum.corpus.sources import python_package
+from variorum.corpus.sources.python_package import PythonPackageSource
 from variorum.corpus.splits import SIDES, assign
 
 VERSIONS = {"sympy": sympy_version, "networkx": networkx_version}

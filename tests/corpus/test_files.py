@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from variorum.config import FilesSource
+from variorum.corpus import local_files
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import files
+from variorum.corpus.sources.files import FilesSource
 from variorum.errors import VariorumError
 
 NAMES = ("b.txt", "a/c.TXT", "a/b.md", "a-b.txt", "a/notes.rst", ".hidden/d.txt", "Z.txt")
@@ -20,9 +21,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def names(path: str, root: Path, suffixes: tuple[str, ...] = (".txt", ".md")) -> list[str]:
-    return [
-        file.relative_to(root / "texts").as_posix() for file in files.find(path, suffixes, root)
-    ]
+    found = local_files.find(path, suffixes, root)
+    return [file.relative_to(root / "texts").as_posix() for file in found]
 
 
 def fetched(root: Path, path: str, **settings):
@@ -59,17 +59,17 @@ def test_a_name_with_wildcards_in_it_is_a_name_first(root):
 @pytest.mark.parametrize("path", ["absent", "texts/*.csv", "texts/absent/*.txt"])
 def test_nothing_found_names_the_setting(root, path):
     with pytest.raises(VariorumError, match=r"source\.path: .*correct source\.path"):
-        files.find(path, (".txt",), root)
+        local_files.find(path, (".txt",), root)
 
 
 def test_a_home_folder_of_nobody_is_one_clear_error(root):
     with pytest.raises(VariorumError, match=r"source\.path: ~no-such-user/x: no home folder"):
-        files.find("~no-such-user/x", (".txt",), root)
+        local_files.find("~no-such-user/x", (".txt",), root)
 
 
 def test_no_file_of_these_endings_names_both_settings(root):
     with pytest.raises(VariorumError, match=r"ends in \.csv or \.tsv.*source\.suffixes"):
-        files.find("texts", (".csv", ".tsv"), root)
+        local_files.find("texts", (".csv", ".tsv"), root)
 
 
 def test_a_document_is_grouped_by_its_path_from_the_folder_named(root):
@@ -81,18 +81,18 @@ def test_a_document_is_grouped_by_its_path_from_the_folder_named(root):
 
 
 def test_the_digest_is_of_names_and_bytes_wherever_they_lie(root):
-    before = files.digest("texts", (".txt",), root)
+    before = local_files.digest("texts", (".txt",), root)
     (root / "texts" / "notes.rst").write_text("not among them")
     (root / "texts").rename(root / "moved")
-    assert files.digest(str(root / "moved"), (".txt",), root / "elsewhere") == before
+    assert local_files.digest(str(root / "moved"), (".txt",), root / "elsewhere") == before
     (root / "moved" / "b.txt").rename(root / "moved" / "bb.txt")
-    renamed = files.digest("moved", (".txt",), root)
+    renamed = local_files.digest("moved", (".txt",), root)
     (root / "moved" / "bb.txt").write_text("other")
-    assert len({before, renamed, files.digest("moved", (".txt",), root)}) == 3
+    assert len({before, renamed, local_files.digest("moved", (".txt",), root)}) == 3
 
 
 def test_another_checksum_is_refused(root):
-    right = files.digest("texts", (".txt",), root)
+    right = local_files.digest("texts", (".txt",), root)
     assert fetched(root, "texts", suffixes=[".txt"], sha256=right)
     with pytest.raises(VariorumError, match=rf"{right}, expected {'0' * 64}"):
         fetched(root, "texts", suffixes=[".txt"], sha256="0" * 64)

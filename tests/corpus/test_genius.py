@@ -7,18 +7,19 @@ import pytest
 
 from apis import ARTISTS, TOKEN, genius_answer
 from loopback import Answer, Request, Server, served
-from variorum.config import GeniusSource
+from variorum.corpus import genius_client
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import ChecksumError, FetchContext
+from variorum.corpus.genius_client import cleaned
 from variorum.corpus.sources import genius
-from variorum.corpus.sources.genius import cleaned
+from variorum.corpus.sources.genius import GeniusSource
 from variorum.errors import VariorumError
 
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(genius, "_PAUSE", 0.0)
-    monkeypatch.setattr(genius, "_BACKOFF", 0.0)
+    monkeypatch.setattr(genius_client, "_PAUSE", 0.0)
+    monkeypatch.setattr(genius_client, "_BACKOFF", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("GENIUS_ACCESS_TOKEN", TOKEN)
 
@@ -215,7 +216,7 @@ def test_no_lyrics_at_all_are_an_error(api, context):
 
 def test_what_was_locked_is_given_without_asking_or_a_token(api, context, monkeypatch):
     source = asking(api)
-    sha256, _ = genius.held(source, context)
+    sha256, _ = source.held(context)
     asked = len(api.asked)
     monkeypatch.delenv("GENIUS_ACCESS_TOKEN")
     assert len(fetched(source.model_copy(update={"sha256": sha256}), context)) == 4

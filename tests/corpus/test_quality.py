@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from variorum.config import NormalizeSettings
+from variorum.config.corpus_settings import NormalizeSettings
 from variorum.corpus import quality
 from variorum.corpus.documents import Document
 from variorum.corpus.normalize import Normalizer

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import tiny_shakespeare
-from variorum.config import SplitSettings
+from variorum.config.corpus_settings import SplitSettings
 from variorum.corpus.documents import Document
 from variorum.corpus.splits import assign, by_position, side
 from variorum.errors import VariorumError

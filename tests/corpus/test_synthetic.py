@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from variorum.config import SyntheticSource
 from variorum.corpus import entropy
 from variorum.corpus.entropy import entropy_rate
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import synthetic
+from variorum.corpus.sources.synthetic import SyntheticSource
 from variorum.errors import VariorumError
 
 GOLDEN = ("68f82a09e5fc3c18", 1.43486945)

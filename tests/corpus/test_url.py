@@ -7,10 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from variorum.config import UrlSource
+from variorum.corpus import http_download
 from variorum.corpus.fetching import FetchContext, mirrors_from_environment
+from variorum.corpus.http_download import ChecksumError, download
 from variorum.corpus.sources import url
-from variorum.corpus.sources.url import ChecksumError, download
+from variorum.corpus.sources.url import UrlSource
 from variorum.errors import VariorumError
 
 DATA = bytes(range(97, 123)) * 10_000
@@ -74,7 +75,7 @@ def behaviour() -> Behaviour:
 
 @pytest.fixture
 def address(behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(url, "_PAUSE", 0.0)
+    monkeypatch.setattr(http_download, "_PAUSE", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, behaviour)) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -244,7 +245,7 @@ def test_the_longest_end_of_the_path_wins(context):
 
 
 def test_a_bare_name_counts_only_at_the_top_of_a_mirror(context, monkeypatch):
-    monkeypatch.setattr(url, "_transfer", lambda *_: pytest.fail("asked the network"))
+    monkeypatch.setattr(http_download, "_transfer", lambda *_: pytest.fail("asked the network"))
     with pytest.raises(pytest.fail.Exception):
         download(FAR, None, mirrored(context, {"milton/input.txt": b"Of Mans First Disobedience"}))
     assert download(FAR, None, mirrored(context, {"input.txt": b"top"})).read_bytes() == b"top"

@@ -2,7 +2,8 @@
 
 import torch
 
-from variorum.config import ModelSettings, TokenizerSettings
+from variorum.config.model_settings import ModelSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.evaluation.memorization import memorization
 from variorum.model.gpt import GPT
 from variorum.tokenizer.kinds import characters

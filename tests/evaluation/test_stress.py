@@ -10,7 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from variorum.config import ModelSettings, SamplingSettings, StressSettings, TokenizerSettings
+from variorum.config.evaluation_settings import SamplingSettings, StressSettings
+from variorum.config.model_settings import ModelSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.evaluation.stress.catalogue import CASES, catalogue, samples
 from variorum.evaluation.stress.extremes import EXTREMES
 from variorum.evaluation.stress.noise import noised, read_again

@@ -13,9 +13,9 @@ from ruamel.yaml import YAML
 from conftest import Command, add_micro_experiment, copy_project
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import LoadedAblation, load_ablation
+from variorum.config.setting_errors import ConfigError
 from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError
 from variorum.forecasts import step_times, timing
 from variorum.forecasts.step_times import FILE, LOCK, StepTime, steps_to_time, with_equal_time
 from variorum.forecasts.timing import Steps, Timing

@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from variorum.config import FinetuneSettings, ModelSettings, TrainingSettings
+from variorum.config.model_settings import ModelSettings
+from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.forecasts import timing
 from variorum.forecasts.timing import MATTER, Steps
 

@@ -9,7 +9,9 @@ from random import Random
 import pytest
 import torch
 
-from variorum.config import ModelSettings, SamplingSettings, TokenizerSettings
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.config.model_settings import ModelSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.generation.sampler import Draft, write
 from variorum.generation.text import continue_texts
 from variorum.model.gpt import GPT
@@ -105,7 +107,8 @@ def test_without_the_guard_most_of_those_texts_are_invalid() -> None:
 CONTEXT = 128
 MEMORY = f"""
 import json, resource, sys, torch
-from variorum.config import ModelSettings, SamplingSettings
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.generation.sampler import generate
 from variorum.model.gpt import GPT
 

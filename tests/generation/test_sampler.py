@@ -11,13 +11,9 @@ from torch import Tensor
 
 from oracles import sampling as oracle
 from variorum.components import options
-from variorum.config import (
-    ModelSettings,
-    SamplingSettings,
-    StressSettings,
-    canonical,
-    restored,
-)
+from variorum.config.canonical import canonical, restored
+from variorum.config.evaluation_settings import SamplingSettings, StressSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 from variorum.generation import sampler
 from variorum.generation.sampler import Draft, generate, next_token, penalized, share_of, write

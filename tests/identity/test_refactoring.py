@@ -15,9 +15,9 @@ import pytest
 from conftest import Record
 from oracles.refactor import Package
 from variorum.components import CONTRACTS, PACKAGE, options
-from variorum.config import STAGES
 from variorum.identity.code import Code, is_outside
 from variorum.identity.fingerprint import fingerprint
+from variorum.stages.stage_settings import STAGES
 
 PARTS = [(folder, option) for folder in CONTRACTS for option in options(folder)]
 ASKED = {"run", *(name for names in CONTRACTS.values() for name in names)}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from variorum import components
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.model.attention_maps import attention_maps
 from variorum.model.gpt import GPT
 

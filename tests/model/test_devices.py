@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 from variorum.generation.sampler import _cache, _next_logits
 from variorum.machine import computing_on, gpu

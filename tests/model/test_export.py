@@ -16,7 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from variorum.config import ModelSettings, TokenizerSettings
+from variorum.config.model_settings import ModelSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.errors import VariorumError
 from variorum.model import files
 from variorum.model.export import export

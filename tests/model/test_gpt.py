@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from variorum import components
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 from variorum.model import positions as positions_folder
 from variorum.model.gelu import gelu

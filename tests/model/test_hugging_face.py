@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 from variorum.model import files
 from variorum.model.gpt import GPT

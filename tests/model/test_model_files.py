@@ -7,7 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 from variorum.model import files
 from variorum.model.gpt import GPT

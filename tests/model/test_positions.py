@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from variorum import components
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.model.position_encoding import PositionEncoding
 
 SIZE = {"n_layer": 1, "n_head": 2, "n_embd": 16, "context_length": 64}

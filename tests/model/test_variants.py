@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from variorum import components
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.generation.cache import Cache
 from variorum.model.attention import causal_mask
 from variorum.model.attentions import fused, written_out

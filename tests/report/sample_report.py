@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.evaluation.verdicts import judge
 from variorum.model.gpt import GPT
 from variorum.report import page

@@ -28,7 +28,7 @@ from sample_report import (
     provenance,
 )
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.model.gpt import GPT
 from variorum.report.figures import ablation
 from variorum.report.figures.architecture import model_diagram, steps

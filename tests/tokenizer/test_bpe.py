@@ -20,7 +20,7 @@ from tokenizers import models, pre_tokenizers, trainers
 import variorum
 from conftest import tiny_shakespeare
 from oracles import bpe as oracle
-from variorum.config import TokenizerSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.errors import VariorumError
 from variorum.tokenizer.base import END_OF_TEXT
 from variorum.tokenizer.kinds import bpe
@@ -142,7 +142,8 @@ def test_the_bytes_come_first_in_gpt2s_order_and_end_of_text_last(
 
 def test_the_file_is_the_same_bytes_under_any_hash_seed(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from variorum.config import TokenizerSettings\n"
+        "import sys; from pathlib import Path\n"
+        "from variorum.config.tokenizer_settings import TokenizerSettings\n"
         "from variorum.tokenizer.kinds import bpe\n"
         "text = Path(sys.argv[1]).read_text('utf-8')\n"
         "settings = TokenizerSettings(kind='bpe', vocab_size=900)\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from variorum.config import TokenizerSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.errors import VariorumError
 from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.files import load

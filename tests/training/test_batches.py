@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from variorum import components
-from variorum.config import FinetuneSettings, TrainingSettings
+from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.errors import VariorumError
 from variorum.training import batches
 from variorum.training.batch_orders import permutation, replacement, sliding

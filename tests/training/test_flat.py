@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 from variorum.model.gpt import GPT
 from variorum.training import flat

@@ -13,12 +13,9 @@ import pytest
 import torch
 
 from variorum import components
-from variorum.config import (
-    FinetuneSettings,
-    ModelSettings,
-    TokenizerSettings,
-    TrainingSettings,
-)
+from variorum.config.model_settings import ModelSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
+from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.errors import Stopped, VariorumError
 from variorum.model.description import describe
 from variorum.model.gpt import GPT

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.training.optimizers import adam, adamw, muon, sgd
 
 RATE = 1e-3

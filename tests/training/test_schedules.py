@@ -3,7 +3,7 @@
 import pytest
 
 from variorum import components
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 
 HIGH, LOW = 1e-2, 1e-3
 SETTINGS = TrainingSettings(

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.model.gpt import GPT
 from variorum.report.figures.style import PALETTE, WIDTH, style, svg_of
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.generation.cache import Cache
 from variorum.model.gpt import GPT
 

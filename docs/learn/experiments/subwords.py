@@ -10,7 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from variorum.config import TokenizerSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.corpus import documents
 from variorum.library import find
 from variorum.project import find_project

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.report.figures.style import PALETTE, WIDTH, style, svg_of
 from variorum.training.optimizers import adamw
 from variorum.training.warmup import risen

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from variorum.config import ChangingSource
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import ChecksumError, FetchContext
+from variorum.corpus.fetching import ChecksumError, FetchContext, folder_of
+from variorum.corpus.source import ChangingSource
 
 _SAME_FETCH = 3600  # seconds after the last answer within which a killed fetch is gone on with
 _DOUBTFUL = ".doubtful"
@@ -99,7 +99,7 @@ class _Folder:
     """Where one source's answers lie: complete ones, and those of a fetch that was killed."""
 
     def __init__(self, source: ChangingSource, context: FetchContext) -> None:
-        place = context.cache / hashlib.sha256(source.lock_name.encode()).hexdigest()[:16]
+        place = context.cache / folder_of(source.lock_name)
         self.complete, self.unfinished = place / "complete", place / "unfinished"
         self._report = context.report
 

@@ -16,6 +16,9 @@ from variorum.errors import VariorumError
 
 MIRRORS = "VARIORUM_MIRRORS"
 
+DOWNLOADS = "scratch/downloads"
+"""Where below the project's folder partial and complete downloads lie."""
+
 
 @dataclass
 class Facts:
@@ -91,7 +94,12 @@ def secret(name: str) -> str:
 
 def context_of(root: Path, report: Callable[[str], None]) -> FetchContext:
     """The surroundings of fetches for the project at `root`."""
-    return FetchContext(root, root / "scratch/downloads", mirrors_from_environment(), report)
+    return FetchContext(root, root / DOWNLOADS, mirrors_from_environment(), report)
+
+
+def folder_of(name: str) -> str:
+    """Return the folder of a source below `FetchContext.cache`, by its name in the lock."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 def sha256_of_file(path: Path) -> str:

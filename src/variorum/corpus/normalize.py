@@ -19,7 +19,7 @@ from typing import Any
 
 from ftfy import fix_encoding
 
-from variorum.config import NormalizeSettings
+from variorum.config.corpus_settings import NormalizeSettings
 from variorum.corpus import quality
 from variorum.corpus.documents import Document
 from variorum.corpus.funnel import Funnel, Step, size

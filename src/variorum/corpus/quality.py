@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from variorum.config import NormalizeSettings
+from variorum.config.corpus_settings import NormalizeSettings
 from variorum.unicode14 import LETTERS
 
 _LETTER = re.compile(f"[{LETTERS}]")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Literal
 
-from variorum.config import SplitSettings
+from variorum.config.corpus_settings import SplitSettings
 from variorum.corpus.documents import Document
 from variorum.errors import VariorumError
 

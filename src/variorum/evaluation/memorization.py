@@ -7,7 +7,7 @@ for the test text, which people wrote: what a model that only wrote alike would 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from variorum.config import SamplingSettings
+from variorum.config.evaluation_settings import SamplingSettings
 from variorum.corpus.leakage import share_of_spans
 from variorum.generation.text import Written, continue_texts
 from variorum.model.gpt import GPT

@@ -12,10 +12,10 @@ from functools import cached_property
 from statistics import median
 from typing import Any
 
-from variorum.config import TRAININGS
 from variorum.forecasts.timing import MATTER
 from variorum.machine import Device, processor
 from variorum.plan import Node
+from variorum.stages.stage_settings import TRAININGS
 from variorum.store import Ref, Result, Spec, Store, StoreError, canonical_json, size_of
 
 

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from variorum import model_config
 from variorum.ablations import (
     LastStage,
     LoadedAblation,
@@ -21,13 +20,17 @@ from variorum.ablations import (
     ablation_names,
     load_ablation,
 )
-from variorum.config import Experiment
+from variorum.config.layers import merged, written_at
+from variorum.config.setting_errors import ConfigError
+from variorum.config.validation import validated
 from variorum.errors import VariorumError
-from variorum.experiments import ConfigError, LoadedExperiment, merged, validated, written_at
+from variorum.experiment_settings import Experiment
+from variorum.experiments import LoadedExperiment
 from variorum.forecasts import timing
 from variorum.forecasts.timing import Steps
 from variorum.locks import LockFile
 from variorum.machine import TRAINING_PROCESSES, processor
+from variorum.model import config_file
 from variorum.sources import LOCKED, is_locked, refuse_if_locked, say
 
 LOCK = "config/step_times.lock"
@@ -142,7 +145,7 @@ def _steps(loaded: LoadedExperiment, section: LastStage, root: Path) -> Steps:
     vocab_size = chosen.tokenizer.vocab_size
     if chosen.imported is not None:
         folder = root / Path(chosen.imported.path).expanduser()
-        vocab_size = model_config.read(folder / "config.json")[1]
+        vocab_size = config_file.read(folder / "config.json")[1]
     return Steps(chosen.model, vocab_size, getattr(chosen, section))
 
 

@@ -20,7 +20,9 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from variorum import machine
-from variorum.config import ModelSettings, TrainingSettings, canonical
+from variorum.config.canonical import canonical
+from variorum.config.model_settings import ModelSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.progress import Progress
 
 MATTER = (

@@ -14,12 +14,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from variorum.config import STAGES, TRAININGS
 from variorum.engines.tracking import holds
 from variorum.forecasts.estimate import Estimate, Estimates
 from variorum.machine import TRAINING_PROCESSES, Device, training_slots
 from variorum.plan import REPORT, Node
 from variorum.references import Named, References
+from variorum.stages.stage_settings import STAGES, TRAININGS
 from variorum.store import MANIFEST, Ref
 from variorum.text_tables import table_lines
 from variorum.units import duration, size

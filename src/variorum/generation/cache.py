@@ -6,7 +6,7 @@ The keys and values of every layer stand in memory that is taken once, with room
 import torch
 from torch import Tensor
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 
 

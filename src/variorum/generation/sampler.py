@@ -32,7 +32,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from variorum.config import SamplingSettings
+from variorum.config.evaluation_settings import SamplingSettings
 from variorum.errors import VariorumError
 from variorum.generation.cache import Cache
 from variorum.generation.utf8_guard import Utf8Guard, guard_of

@@ -47,7 +47,7 @@ and compute nothing, so an edit of them shall not make a training run again; one
 they write raises `SCHEMA`.
 """
 
-INSIDE = frozenset({"variorum.model_config", "variorum.unicode14", "variorum.units"})
+INSIDE = frozenset({"variorum.unicode14", "variorum.units"})
 """Modules in other folders that compute what results hold."""
 
 OUTSIDE = frozenset[str]()
@@ -292,11 +292,16 @@ class Code:
         for base in bases:
             if not isinstance(base, ast.Name):
                 continue
+            if source.defines(base.id) and self._declares_settings(module, source.of(base.id)):
+                return True
             for origin in source.imports.bound.get(base.id, ()):
                 if f"{origin.module}.".startswith(f"{CONFIG}."):
                     return True
-            if source.defines(base.id) and self._declares_settings(module, source.of(base.id)):
-                return True
+                known = origin.name and self.path(origin.module)
+                if known and self._declares_settings(
+                    origin.module, self.source(origin.module).of(str(origin.name))
+                ):
+                    return True
         return False
 
     # Data and libraries

@@ -12,8 +12,8 @@ from typing import Any
 
 from variorum.errors import VariorumError
 from variorum.model import files
-from variorum.model_config import GPT2_PARTS, beyond_gpt2
-from variorum.model_config import read as read_config
+from variorum.model.config_file import GPT2_PARTS, beyond_gpt2
+from variorum.model.config_file import read as read_config
 from variorum.tokenizer.base import END_OF_TEXT
 
 TOKENIZER = "tokenizer.json"

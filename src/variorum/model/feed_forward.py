@@ -8,7 +8,7 @@ from abc import abstractmethod
 
 from torch import Tensor, nn
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 
 WIDENING = 4  # GPT-2's
 

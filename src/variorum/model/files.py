@@ -15,11 +15,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from variorum.config import ModelSettings, canonical
+from variorum.config.canonical import canonical
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
+from variorum.model.config_file import beyond_gpt2
+from variorum.model.config_file import read as read_config
 from variorum.model.gpt import GPT, INIT_STD
-from variorum.model_config import beyond_gpt2
-from variorum.model_config import read as read_config
 
 PREFIX = "transformer."
 WEIGHTS = "model.safetensors"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from variorum import components
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 from variorum.model.attention import Attention, KeyValueCache, causal_mask
 from variorum.model.feed_forward import TwoLayers

@@ -10,7 +10,7 @@ the attention scores. Each file in `model/positions/` defines one class `Positio
 import torch
 from torch import Tensor, nn
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 
 
 class PositionEncoding(nn.Module):

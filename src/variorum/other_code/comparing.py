@@ -10,8 +10,9 @@ from pathlib import Path
 
 from variorum.ablations import LastStage, load_ablation
 from variorum.atomic import write_atomically
+from variorum.config.yaml_text import in_yaml
 from variorum.errors import VariorumError
-from variorum.experiments import in_yaml, load_experiment
+from variorum.experiments import load_experiment
 from variorum.other_code import trees
 from variorum.report.ablation import written
 from variorum.stages.table import placed

@@ -2,9 +2,10 @@
 
 from pydantic import ValidationError
 
-from variorum.config import STAGES, canonical, chosen_components, restored
+from variorum.config.canonical import canonical, chosen_components, restored
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.spec import Spec
+from variorum.stages.stage_settings import STAGES
 
 
 def current_code(spec: Spec) -> Fingerprint | None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from variorum.config import STAGES, restored
+from variorum.config.canonical import restored
 from variorum.other_code.current import current_code
+from variorum.stages.stage_settings import STAGES
 from variorum.store import Spec
 
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from variorum.components import PACKAGE
+from variorum.config.setting_errors import did_you_mean
 from variorum.errors import VariorumError, clear_about_storage
-from variorum.experiments import did_you_mean
 from variorum.other_code.git import GitError, git, put_into, running
 from variorum.store import Spec
 

@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote
 
 from markupsafe import Markup, escape
 
+from variorum.corpus.source_kinds import source_of
 from variorum.report import numbers
 from variorum.report.adoption import Adoption
 from variorum.report.naming import corpus_of, model_of
@@ -115,23 +116,11 @@ def _passed(cases: Sequence[Mapping[str, Any]]) -> int:
 
 
 def source_title(source: Mapping[str, Any]) -> str:
-    """What a source is called in a sentence."""
-    match source["kind"]:
-        case "python-package":
-            return f"{source['part']} of {source['package']} {source['version']}"
-        case "url":
-            return str(source["url"])
-        case "arxiv":
-            return f"abstracts that arXiv finds for “{source['query']}”"
-        case "genius":
-            return f"lyrics of {', '.join(source['artists'])}"
-        case "synthetic":
-            return (
-                f"a made-up language of {source['alphabet_size']} letters, "
-                f"{source['order']} of which decide the next"
-            )
-        case _:
-            return str(source["path"])
+    """Return what a sentence calls a source, by its settings in a spec.
+
+    Raises `VariorumError` if its kind is unknown.
+    """
+    return source_of(source).title
 
 
 def _of_evaluations(command: str) -> str:

@@ -3,9 +3,9 @@
 import json
 
 from variorum import components
-from variorum.config import DownloadStage
 from variorum.corpus import documents
 from variorum.corpus.fetching import context_of
+from variorum.stages.stage_settings import DownloadStage
 from variorum.task import Task
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from variorum.config import EvaluateStage
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
 from variorum.corpus.tokenfile import TokenFile
@@ -17,6 +16,7 @@ from variorum.evaluation.bits import score, summary
 from variorum.evaluation.memorization import memorization
 from variorum.evaluation.quality import accuracy, by_position, calibration_error, reliability
 from variorum.model import files
+from variorum.stages.stage_settings import EvaluateStage
 from variorum.task import Task
 from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.files import load as load_tokenizer

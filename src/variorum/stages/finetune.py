@@ -1,7 +1,7 @@
 """finetune: a pretrained model trained on, at a lower rate, on the domain corpus."""
 
-from variorum.config import FinetuneStage
 from variorum.model import files
+from variorum.stages.stage_settings import FinetuneStage
 from variorum.task import Task
 from variorum.training.loop import Host
 from variorum.training.outputs import train

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from variorum.config import ImportedStage
 from variorum.corpus.fetching import sha256_of_files
 from variorum.errors import VariorumError
 from variorum.model import files
 from variorum.model.imported import files_of
+from variorum.stages.stage_settings import ImportedStage
 from variorum.task import Task
 from variorum.tokenizer import imported
 

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from variorum.config import NormalizeStage
 from variorum.corpus import documents, splits
 from variorum.corpus.documents import Document
 from variorum.corpus.leakage import share_of_spans
 from variorum.corpus.normalize import Normalizer
+from variorum.stages.stage_settings import NormalizeStage
 from variorum.task import Task
 
 

@@ -1,7 +1,7 @@
 """pretrain: a Transformer trained from nothing on the base corpus."""
 
-from variorum.config import PretrainStage
 from variorum.model.gpt import GPT
+from variorum.stages.stage_settings import PretrainStage
 from variorum.task import Task
 from variorum.tokenizer.files import load as load_tokenizer
 from variorum.training.loop import Host

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from variorum.config import STAGES
 from variorum.corpus import documents
 from variorum.report import page
 from variorum.report.adoption import MARK
@@ -23,6 +22,7 @@ from variorum.report.traced import (
     of_manifest,
 )
 from variorum.report.words import words
+from variorum.stages.stage_settings import STAGES
 from variorum.store import Result
 from variorum.task import Task
 from variorum.tokenizer.derivation import count_words

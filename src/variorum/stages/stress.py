@@ -3,11 +3,11 @@
 import json
 from dataclasses import asdict
 
-from variorum.config import StressStage
 from variorum.corpus.tokenfile import TokenFile
 from variorum.evaluation.frequencies import token_counts
 from variorum.evaluation.stress.catalogue import catalogue, samples
 from variorum.model import files
+from variorum.stages.stage_settings import StressStage
 from variorum.task import Task
 from variorum.tokenizer.files import load as load_tokenizer
 

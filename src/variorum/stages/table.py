@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from variorum.config import METRICS, TableRun, TableStage, restored
+from variorum.config.ablation_settings import METRICS
+from variorum.config.canonical import restored
 from variorum.corpus.tokenfile import TokenFile
 from variorum.errors import VariorumError
+from variorum.model.config_file import read as read_model_config
 from variorum.model.description import describe_settings
-from variorum.model_config import read as read_model_config
 from variorum.report.ablation import runs as run_files
 from variorum.report.ablation import written
 from variorum.report.ablation.html import html
@@ -20,6 +21,7 @@ from variorum.report.ablation.table import AblationTable, Question, ablation_tab
 from variorum.report.adoption import Adoption
 from variorum.report.costs import cost
 from variorum.report.figures import ablation as figures
+from variorum.stages.stage_settings import TableRun, TableStage
 from variorum.store import MANIFEST, Result
 from variorum.task import Task
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from variorum import components
-from variorum.config import TokenizerStage
 from variorum.corpus import documents
+from variorum.stages.stage_settings import TokenizerStage
 from variorum.task import Task
 
 

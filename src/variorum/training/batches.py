@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from variorum import components
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.errors import VariorumError
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from variorum import components
-from variorum.config import SamplingSettings, TrainingSettings
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.errors import Stopped, VariorumError
 from variorum.generation.text import continue_text
 from variorum.model.gpt import GPT

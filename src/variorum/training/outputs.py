@@ -5,7 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.corpus.tokenfile import TokenFile
 from variorum.model import files
 from variorum.model.gpt import GPT

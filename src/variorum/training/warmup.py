@@ -1,6 +1,6 @@
 """What schedules have in common: the rise of the rate, and a straight fall."""
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 
 
 def risen(step: int, settings: TrainingSettings) -> float:

@@ -21,7 +21,6 @@ from variorum.audit.adopt.whole_experiment import PAGES
 from variorum.audit.scratch import ADOPTING, ADOPTIONS
 from variorum.audit.verify.platforms import platform_differences
 from variorum.components import PACKAGE
-from variorum.config import TRAININGS
 from variorum.engines.tracking import bring_back
 from variorum.errors import Stopped, VariorumError, clear_about_storage
 from variorum.identity.fingerprint import fingerprint
@@ -29,6 +28,7 @@ from variorum.machine import Machine
 from variorum.plan import Node, Plan
 from variorum.progress import Progress
 from variorum.references import References
+from variorum.stages.stage_settings import TRAININGS
 from variorum.store import Ref, Result, Store, StoreError, manifest_digest
 
 SAME = "the code is the same, and so is every byte that it was made from"

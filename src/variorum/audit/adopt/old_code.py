@@ -19,13 +19,14 @@ from variorum.audit.adopt import whole_experiment
 from variorum.audit.adopt.whole_experiment import PAGES
 from variorum.audit.scratch import project_beside
 from variorum.audit.verify.file_diff import compare
-from variorum.config import STAGES, chosen_components, restored
+from variorum.config.canonical import chosen_components, restored
 from variorum.errors import VariorumError
 from variorum.experiments import named_experiment
 from variorum.identity.fingerprint import fingerprint
 from variorum.other_code.git import git, put_into, running
 from variorum.plan import Node, plan_experiment
 from variorum.progress import Progress
+from variorum.stages.stage_settings import STAGES
 from variorum.store import Ref, Result, Spec, Store
 
 EXPERIMENT = "tiny"

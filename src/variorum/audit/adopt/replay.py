@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from variorum.audit.verify.file_diff import LOG, compare
-from variorum.config import TRAININGS
 from variorum.errors import Stopped, VariorumError
 from variorum.machine import Machine
 from variorum.progress import Progress
 from variorum.runner import compute
+from variorum.stages.stage_settings import TRAININGS
 from variorum.store import Result, Spec, Store
 from variorum.task import Task
 

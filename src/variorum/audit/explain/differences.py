@@ -18,19 +18,14 @@ from pydantic import ValidationError
 from variorum import components
 from variorum.audit.explain.operands import Operand
 from variorum.audit.explain.wording import NOT_SET, change, value_text
-from variorum.config import (
-    SOURCES,
-    STAGES,
-    DownloadStage,
-    LocalSource,
-    field_metadata,
-    models_of,
-    restored,
-)
+from variorum.config.canonical import models_of, restored
+from variorum.config.layers import DEFAULT, NOWHERE, Place
+from variorum.config.types import field_metadata
+from variorum.corpus.source import SOURCES, LocalSource
 from variorum.errors import VariorumError, several
-from variorum.experiments import DEFAULT, NOWHERE, Place
 from variorum.identity.code_changes import Difference, code_differences
 from variorum.plan import SIDES, Node
+from variorum.stages.stage_settings import STAGES, DownloadStage
 from variorum.store import KEY_LENGTH, Ref
 
 DOCUMENTS = "documents.jsonl"

@@ -13,9 +13,10 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from variorum.config import STAGES, with_neutrals
-from variorum.experiments import Place
+from variorum.config.canonical import with_neutrals
+from variorum.config.layers import Place
 from variorum.plan import SIDES, Node
+from variorum.stages.stage_settings import STAGES
 from variorum.store import Ref, Result, Spec, Store, StoreError
 
 

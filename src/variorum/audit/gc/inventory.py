@@ -9,7 +9,7 @@ from typing import Any
 
 from variorum.audit.gc.needs import needs
 from variorum.audit.gc.stored import Vault
-from variorum.config import STAGES
+from variorum.stages.stage_settings import STAGES
 from variorum.store import KEY_LENGTH, MANIFEST, Ref, Result, Store, StoreError, size_of
 from variorum.text_tables import table_lines
 from variorum.units import duration, size

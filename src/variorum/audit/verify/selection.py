@@ -9,12 +9,12 @@ from pathlib import Path
 
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import ablation_names, load_ablation
-from variorum.config import STAGES
 from variorum.errors import VariorumError, several
 from variorum.experiments import load_experiment
 from variorum.placing import REPORT_FILES, TABLE_FILES, pages_of
 from variorum.plan import REPORT, Plan, plan_experiment
 from variorum.references import References
+from variorum.stages.stage_settings import STAGES
 from variorum.store import COPY, KEY_LENGTH, MANIFEST, Ref, Spec, Store
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from variorum.audit.verify.file_diff import ResultDiff, relative
-from variorum.config import TRAININGS
 from variorum.engines.tracking import BUNDLE
+from variorum.stages.stage_settings import TRAININGS
 from variorum.store import Result
 
 EXACT = ("download", "normalize", "tokenizer", "encode")

@@ -1,175 +1,64 @@
-"""Abstracts of the papers that a query to arXiv finds; by the `arxiv` package's client.
+"""Abstracts of the papers that a query to arXiv finds; by the `arxiv` package's client."""
 
-The client pages, waits as arXiv's terms of use ask, and tries again when a page fails or is empty
-(which happens). Here each page is kept, papers that come twice are dropped, and paging ends at the
-number of papers asked for. A paper is a document: its abstract on one line, with title, date and
-categories beside it; its id and group are arXiv's identifier without the version.
-"""
-
-import re
 from collections.abc import Iterator
-from itertools import islice
-from typing import Any
+from typing import ClassVar, Literal
 
-import arxiv
-import requests
-from arxiv import _feed as feeds
-
-from variorum.config import ArxivSource
+from variorum.config.types import Sha256, Text, Whole, setting
 from variorum.corpus import answers
-from variorum.corpus.answers import Answers
+from variorum.corpus.answers import Answers, Reader
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext
-from variorum.errors import VariorumError
+from variorum.corpus.source import SOURCES, ChangingSource
 
-_DELAY = 3.0  # seconds between requests, as https://info.arxiv.org/help/api/tou.html asks
-_RETRIES = 4  # of a page
-_TIMEOUTS = (10.0, 60.0)  # seconds to connect, and without a byte
-_ERRORS = "/api/errors"  # in the id of an entry that is a complaint
-# Told by a feed; to the package an answer that is no feed at all finds nothing, too.
-_NOTHING_FOUND = re.compile(rb"totalResults[^<>]*>\s*0\s*<")
-_ORDERS = {
-    "relevance": (arxiv.SortCriterion.Relevance, arxiv.SortOrder.Descending),
-    "oldest": (arxiv.SortCriterion.SubmittedDate, arxiv.SortOrder.Ascending),
-    "newest": (arxiv.SortCriterion.SubmittedDate, arxiv.SortOrder.Descending),
-}
+ARXIV_API = "https://export.arxiv.org/api/query"
+
+
+class ArxivSource(ChangingSource):
+    """Abstracts of the papers that a query to arXiv finds."""
+
+    asked_by: ClassVar[str] = "query"
+
+    kind: Literal["arxiv"] = setting("arxiv", "The kind of source.", component=SOURCES)
+    query: Text = setting(
+        ...,
+        "What is searched, as arXiv's API spells it (`cat:cs.CL AND abs:parsing`).",
+        min_length=1,
+    )
+    max_results: Whole = setting(1000, "Most papers to take.", unit="papers", ge=1, le=300_000)
+    order: Literal["relevance", "oldest", "newest"] = setting(
+        "relevance", "Which come first. The answer changes least with `oldest`."
+    )
+    page_size: Whole = setting(100, "Papers a request.", unit="papers", ge=1, le=2000, neutral=100)
+    api: Text = setting(ARXIV_API, "Address of the API.", pattern=r"^https?://", neutral=ARXIV_API)
+    sha256: Sha256 | None = setting(
+        None, "SHA-256 of the documents. Left out, it is locked in config/sources.lock."
+    )
+
+    @property
+    def title(self) -> str:
+        """Return what is asked for."""
+        return f"abstracts that arXiv finds for “{self.query}”"
+
+    def held(self, context: FetchContext) -> tuple[str, int]:
+        """Return SHA-256 and size of the documents that the API gives now."""
+        return answers.held(self, context, _reader(self))
 
 
 def fetch(settings: ArxivSource, context: FetchContext) -> Iterator[Document]:
-    """A document for each paper, in the API's order.
+    """Give a document for each paper, in the API's order.
 
     Raises `VariorumError` if nothing is found or the API does not answer, and `ChecksumError` for
     other papers than were locked.
     """
-    return answers.fetch(settings, context, lambda kept: _read(settings, kept))
+    return answers.fetch(settings, context, _reader(settings))
 
 
-def held(settings: ArxivSource, context: FetchContext) -> tuple[str, int]:
-    """SHA-256 and size of the documents that the query finds now."""
-    return answers.held(settings, context, lambda kept: _read(settings, kept))
+def _reader(settings: ArxivSource) -> Reader:
+    """Return what reads the papers from answers."""
+    from variorum.corpus.arxiv_client import Client, read
 
+    def papers(kept: Answers) -> Iterator[Document]:
+        client = Client(settings.api, min(settings.page_size, settings.max_results), kept)
+        return read(client, settings.query, settings.order, settings.max_results)
 
-def _read(settings: ArxivSource, kept: Answers) -> Iterator[Document]:
-    count = 0
-    for document in islice(_unique(_papers(settings, kept), kept), settings.max_results):
-        count += 1
-        yield document
-    if count == 0:
-        raise VariorumError(
-            f"source.query: arXiv finds nothing for '{settings.query}'; correct the query."
-        )
-    missing = settings.max_results - count
-    kept.say(
-        f"arXiv, '{settings.query}': {count:,} papers"
-        + (f"; that is all there are, {missing:,} fewer than max_results asks for" * bool(missing))
-    )
-
-
-def _unique(papers: Iterator[arxiv.Result], kept: Answers) -> Iterator[Document]:
-    """Each paper once: pages overlap when the index changes between two requests."""
-    seen: set[str] = set()
-    for paper in papers:
-        document = _document(paper)
-        if document.id in seen:
-            kept.say(f"{document.id} came twice")
-        else:
-            seen.add(document.id)
-            yield document
-
-
-def _document(paper: arxiv.Result) -> Document:
-    name = re.sub(r"v\d+$", "", paper.get_short_id())
-    meta = {
-        "title": _on_one_line(paper.title),
-        "date": paper.published.date().isoformat(),
-        "categories": paper.categories,
-    }
-    return Document(id=name, group=name, text=_on_one_line(paper.summary), meta=meta)
-
-
-def _on_one_line(text: str) -> str:
-    """Some answers wrap lines at a width, some do not; so a line end says nothing."""
-    return " ".join(text.split())
-
-
-def _papers(settings: ArxivSource, kept: Answers) -> Iterator[arxiv.Result]:
-    """What the API gives; pages are asked for as they are needed."""
-    criterion, order = _ORDERS[settings.order]
-    search = arxiv.Search(settings.query, max_results=None, sort_by=criterion, sort_order=order)
-    try:
-        for paper in _Client(settings, kept).results(search):
-            if _is_complaint(paper):
-                raise VariorumError(
-                    f"source.query: arXiv refuses '{settings.query}': {_on_one_line(paper.summary)}"
-                )
-            yield paper
-    except arxiv.HTTPError as problem:
-        advice = "correct source.query" if problem.status == 400 else "try again later"
-        raise VariorumError(
-            f"arXiv answered {problem.status} to {problem.url}, {_RETRIES + 1} times in a row; "
-            f"{advice}. The pages that came are kept."
-        ) from None
-    except arxiv.UnexpectedEmptyPageError as problem:
-        raise VariorumError(
-            f"arXiv sent an empty page or none for {problem.url}, {_RETRIES + 1} times in a row; "
-            "try again later. The pages that came are kept."
-        ) from None
-    except requests.RequestException as problem:
-        raise VariorumError(
-            f"{settings.api} cannot be reached ({type(problem).__name__}); check source.api and "
-            "the network, and run again: the pages that came are kept."
-        ) from None
-
-
-def _is_complaint(paper: arxiv.Result) -> bool:
-    return _ERRORS in paper.entry_id
-
-
-class _Client(arxiv.Client):  # type: ignore[misc]  # the package comes without types
-    """The package's client, at the address that the settings name, with its pages kept."""
-
-    def __init__(self, settings: ArxivSource, kept: Answers) -> None:
-        super().__init__(min(settings.page_size, settings.max_results), _DELAY, _RETRIES)
-        self.query_url_format = f"{settings.api}?{{}}"
-        self._session = _Session()
-        self._kept = kept
-
-    def _parse_feed(
-        self, url: str, first_page: bool = True, _try_index: int = 0
-    ) -> feeds.ParsedFeed:
-        content = self._kept.kept(url)
-        if content is not None:
-            return feeds.parse(content)
-        try:
-            # No page is the first one here: that may be empty by mistake like any other.
-            feed = super()._parse_feed(url, first_page=False, _try_index=_try_index)
-        except arxiv.UnexpectedEmptyPageError as problem:
-            if first_page and _NOTHING_FOUND.search(self._session.content):
-                return problem.raw_feed
-            raise
-        if any(_is_complaint(paper) for paper in feed.results):
-            return feed
-        self._kept.keep(url, self._session.content)
-        header = feed.header
-        last = header.start_index + len(feed.results)
-        self._kept.say(f"arXiv: {last:,} of {header.total_results:,} papers that it finds")
-        return feed
-
-
-class _Session(requests.Session):
-    """Remembers the last answer, and waits for none for ever.
-
-    An answer that breaks off or does not come is told as a lost connection, which the client takes
-    for a reason to try again.
-    """
-
-    content = b""
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send a request; the package's client sets no limit of time."""
-        try:
-            response = super().send(request, **{**options, "timeout": _TIMEOUTS})
-        except (requests.Timeout, requests.exceptions.ChunkedEncodingError) as problem:
-            raise requests.ConnectionError(str(problem)) from None
-        self.content = response.content
-        return response
+    return papers

@@ -1,80 +1,132 @@
-r"""Tables on this machine: comma- or tab-separated values (.csv, .tsv), or JSON lines (.jsonl).
+"""Tables on this machine: comma- or tab-separated values (.csv, .tsv), or JSON lines (.jsonl).
 
 Each row is a document: the text of one column, or a template that is filled from several. Rows are
 read one at a time, so a file may be larger than memory. How a file is encoded and what stands
-between its columns is found out where the settings don't say it, and told. It is UTF-8 if all of it
-is that but for stray bytes (of a UTF-16 file the byte-order mark tells), else what
-charset-normalizer takes it for. The delimiter is the one with which the header has the columns that
-the settings name. (`csv.Sniffer` looks for what is regular in the rows, which in prose is often a
-comma or a space.) Rows that cannot be read are left out, counted and shown; a quote that is never
-closed costs the line where it opens.
+between its columns is found out where the settings don't say it, and told. Rows that cannot be read
+are left out, counted and shown.
 """
 
-import codecs
-import csv
-import io
-import json
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from string import Formatter
-from typing import Any, TextIO
+from typing import Literal, Self, TextIO
 
-from charset_normalizer import from_bytes
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
 
-from variorum.config import CsvSource, RowFilter
+from variorum.config.types import Settings, Text, setting
+from variorum.corpus import local_files
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.funnel import Step, size
-from variorum.corpus.sources import files
+from variorum.corpus.source import SOURCES, LocalSource
+from variorum.corpus.table_rows import (
+    NAMES,
+    Row,
+    delimiter_of,
+    encoding_of,
+    json_rows,
+    opened,
+    table_rows,
+)
 from variorum.errors import VariorumError
 
-_SAMPLE = 1 << 20  # bytes that an encoding is guessed from
-_STRAYS = 10  # one in so many bytes beyond ASCII may be no UTF-8, and it is UTF-8 all the same
-_HEADER = 1 << 16  # characters that hold a header, quoted line ends and all
-_DELIMITERS = ",;\t|"
-_LARGEST_FIELD = 1 << 24  # characters; a quote that is never closed stops there
-_BLOCK = 1 << 20
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like UTF-16's, so it comes first
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_ASCII = bytes(range(128))
-_STRAY = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, by surrogateescape
-_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+class RowFilter(Settings):
+    """A condition on one column; a table's rows that fail it are left out."""
+
+    column: Text = setting(..., "The column that is looked at.")
+    equals: Text | None = setting(None, "It must be this.")
+    any_of: tuple[Text, ...] | None = setting(None, "It must be one of these.", min_length=1)
+    matches: Text | None = setting(
+        None, "This regular expression must be found in it; \\w, \\d, \\s and \\b mean ASCII."
+    )
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> Self:
+        ways = {"equals": self.equals, "any_of": self.any_of, "matches": self.matches}
+        given = [name for name, way in ways.items() if way is not None]
+        if len(given) != 1:
+            raise PydanticCustomError(
+                "where",
+                "where: give one of equals, any_of, matches for column '{column}', not {found}",
+                {"column": self.column, "found": " and ".join(given) or "none"},
+            )
+        try:
+            re.compile(self.matches or "", re.ASCII)
+        except re.error as error:
+            raise PydanticCustomError(
+                "where",
+                "where: matches '{found}' is no regular expression ({problem}); correct it",
+                {"found": str(self.matches), "problem": str(error)},
+            ) from None
+        return self
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One row: its columns by name, or what is wrong with it.
+class CsvSource(LocalSource):
+    """Tables on this machine: files of comma- or tab-separated values, or of JSON lines."""
 
-    `line` is where it begins, `raw` what stands there.
-    """
+    kind: Literal["csv"] = setting("csv", "The kind of source.", component=SOURCES)
+    suffixes: tuple[str, ...] = setting(
+        (".csv", ".tsv", ".jsonl"), "In a folder, the endings of the files that are read."
+    )
+    text: Text = setting(
+        ...,
+        "The column that holds the text, or a template such as `{title}: {body}`.",
+        min_length=1,
+    )
+    group: Text | None = setting(
+        None, "The column whose rows must stand on one side of a split; null: each row for itself."
+    )
+    id: Text | None = setting(None, "The column that names a row; null: its file and number.")
+    where: tuple[RowFilter, ...] = setting((), "Conditions that a row must meet, all of them.")
+    delimiter: Text | None = setting(
+        None, "What stands between columns; null: found out.", min_length=1, max_length=1
+    )
+    quote: Text | None = setting(
+        None,
+        "What encloses values that hold a delimiter or a line end; '' for nothing; null: '\"', but "
+        "nothing in .tsv files.",
+        max_length=1,
+        neutral=None,
+    )
+    encoding: Text | None = setting(None, "The files' encoding; null: found out.")
 
-    line: int
-    raw: str
-    values: dict[str, str]
-    fault: str = ""
-
-    def wrong(self) -> str:
-        """Why it cannot be read; nothing if it can."""
-        stray = not self.raw.isascii() and _STRAY.search(self.raw)
-        return self.fault or ("bytes that are no UTF-8" if stray else "")
+    @model_validator(mode="after")
+    def _template_and_encoding_exist(self) -> Self:
+        try:
+            parts = list(Formatter().parse(self.text))
+            if any(name == "" or spec or how for _, name, spec, how in parts if name is not None):
+                raise ValueError("only {column} may stand in braces")
+        except ValueError as error:
+            raise PydanticCustomError(
+                "text",
+                "text: '{found}' is no template ({problem}); write the names of columns in braces",
+                {"found": self.text, "problem": str(error)},
+            ) from None
+        try:
+            "".encode(self.encoding or "utf-8")
+        except (LookupError, ValueError):  # base64 is a codec, but no encoding of text
+            raise PydanticCustomError(
+                "encoding",
+                "encoding: Python knows none that is called '{found}'; give one such as cp1252",
+                {"found": str(self.encoding)},
+            ) from None
+        return self
 
 
 def fetch(settings: CsvSource, context: FetchContext) -> Iterator[Document]:
-    """A document per row that can be read and meets the conditions, in the order of the files.
+    """Give a document per readable row that meets the conditions.
 
     Raises `VariorumError` when there is no such file or column, the checksum is another, a file
     cannot be decoded, or no row is left.
     """
-    base, found = files.checked(settings, context.root)
+    base, found = local_files.checked(
+        settings.path, settings.suffixes, context.root, settings.sha256
+    )
     return _Tables(settings, context).documents(base, found)
 
 
@@ -127,11 +179,11 @@ class _Tables:
     def _of_file(self, file: Path, name: str) -> Iterator[Document]:
         encoding, is_guess = self.settings.encoding, False
         if encoding is None:
-            encoding, is_guess = _encoding(file)
+            encoding, is_guess = encoding_of(file)
         told = f"{encoding} (a guess: if letters are wrong, set source.encoding)"
         try:
             # Line ends inside quotes stay as they are: the parsers find the ends of rows.
-            with _opened(file, encoding) as stream:
+            with opened(file, encoding) as stream:
                 rows = self._rows(stream, file, told if is_guess else encoding)
                 for number, row in enumerate(rows, start=1):
                     document = self._document(row, name, number)
@@ -143,18 +195,18 @@ class _Tables:
                 "is, or convert it to UTF-8."
             ) from None
 
-    def _rows(self, stream: TextIO, file: Path, encoding: str) -> Iterator[_Row]:
+    def _rows(self, stream: TextIO, file: Path, encoding: str) -> Iterator[Row]:
         if file.suffix.lower() == ".jsonl":
             self.formats[f"{encoding}, JSON lines"] += 1
-            return _json_rows(stream, self.columns)
+            return json_rows(stream, self.columns)
         quote = self.settings.quote
         if quote is None:
             quote = "" if file.suffix.lower() == ".tsv" else '"'
-        delimiter = self.settings.delimiter or _delimiter(stream, quote, self.columns)
-        self.formats[f"{encoding}, {_NAMES.get(delimiter, delimiter)} between columns"] += 1
-        return _table_rows(stream, file, delimiter, quote, self.columns)
+        delimiter = self.settings.delimiter or delimiter_of(stream, quote, self.columns)
+        self.formats[f"{encoding}, {NAMES.get(delimiter, delimiter)} between columns"] += 1
+        return table_rows(stream, file, delimiter, quote, self.columns)
 
-    def _document(self, row: _Row, name: str, number: int) -> Document | None:
+    def _document(self, row: Row, name: str, number: int) -> Document | None:
         """The document that a row is, or None if it is left out."""
         place = f"{name}, line {row.line}"
         if wrong := row.wrong():
@@ -210,198 +262,3 @@ def _test(condition: RowFilter) -> Callable[[dict[str, str]], bool]:
         return lambda values: pattern.search(values[column]) is not None
     wanted = condition.any_of or (condition.equals,)
     return lambda values: values[column] in wanted
-
-
-# --- rows -----------------------------------------------------------------------------------
-
-
-class _Lines:
-    """The lines of a table, of which those of the row at hand can be had again."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.number = 0  # of the line that was given last
-        self.row: list[str] = []
-        self._stream, self._again = stream, deque[str]()
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        self.row.append(self._again.popleft() if self._again else next(self._stream))
-        self.number += 1
-        return self.row[-1]
-
-    def go_back(self) -> None:
-        """Give all lines of this row but the first once more."""
-        first, *others = self.row
-        self.row = [first]
-        self._again.extendleft(reversed(others))
-        self.number -= len(others)
-
-
-def _table_rows(
-    stream: TextIO, file: Path, delimiter: str, quote: str, columns: list[str]
-) -> Iterator[_Row]:
-    """The rows below the header. A row without any value is no row."""
-    csv.field_size_limit(_LARGEST_FIELD)
-    lines = _Lines(stream)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True, **_quoting(quote))
-    try:
-        header = next(reader, [])
-    except csv.Error as problem:
-        raise VariorumError(f"{file}, line 1: the header cannot be read ({problem}).") from None
-    _check_header(header, file, delimiter, columns)
-    while True:
-        line = lines.number + 1
-        lines.row.clear()
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as problem:
-            fault = str(problem)
-            if lines.number > line:
-                fault = f"a quote opens that is not closed up to line {lines.number} ({problem})"
-                lines.go_back()
-            yield _Row(line, "".join(lines.row), {}, fault)
-            continue
-        raw = "".join(lines.row)
-        if len(cells) == len(header):
-            yield _Row(line, raw, dict(zip(header, cells, strict=True)))
-        elif cells:
-            fault = f"{len(cells)} columns where the header has {len(header)}"
-            yield _Row(line, raw, {}, fault)
-
-
-def _quoting(quote: str) -> dict[str, Any]:
-    """How the parser is told of the quote; to it, none is not the same as an empty one."""
-    return {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-
-
-def _check_header(header: list[str], file: Path, delimiter: str, columns: list[str]) -> None:
-    """Raise `VariorumError` unless it has each of these columns once."""
-    if missing := [name for name in columns if name not in header]:
-        raise VariorumError(
-            f"{file} has no column {' and no '.join(map(repr, missing))}; with "
-            f"{_NAMES.get(delimiter, delimiter)} between them it has {', '.join(header)}. Correct "
-            "the names, or source.delimiter."
-        )
-    if twice := [name for name in columns if header.count(name) > 1]:
-        raise VariorumError(
-            f"{file} has more than one column {' and '.join(map(repr, twice))}, so it cannot be "
-            "told which is meant; give each a name of its own."
-        )
-
-
-def _json_rows(stream: TextIO, columns: list[str]) -> Iterator[_Row]:
-    """A row per line that is not blank. Numbers are taken as they are spelled, null as nothing."""
-    for line, content in enumerate(stream, start=1):
-        if not content.strip():
-            continue
-        try:
-            data = json.loads(content, parse_int=str, parse_float=str, parse_constant=str)
-        except (ValueError, RecursionError) as problem:
-            yield _Row(line, content, {}, f"no JSON ({str(problem).split(':')[0]})")
-            continue
-        if fault := _fault_of_object(data, columns):
-            yield _Row(line, content, {}, fault)
-        else:
-            yield _Row(line, content, {name: _text(data[name]) for name in columns})
-
-
-def _fault_of_object(data: Any, columns: list[str]) -> str:
-    """Why a JSON value is no row with these columns."""
-    if not isinstance(data, dict):
-        return "no JSON object"
-    if missing := [name for name in columns if name not in data]:
-        return f"no {', no '.join(missing)}"
-    nested = [name for name in columns if isinstance(data[name], (dict, list))]
-    return f"{', '.join(nested)} is no single value" if nested else ""
-
-
-def _text(value: object) -> str:
-    """A single JSON value as text."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
-
-
-# --- what a file does not say ---------------------------------------------------------------
-
-
-def _opened(file: Path, encoding: str) -> TextIO:
-    """A file as text. What is no UTF-8 there becomes surrogates, so that other rows can be read."""
-    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
-        return file.open(encoding=encoding, newline="")
-    # The second is the first with a byte-order mark, or without one.
-    return file.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _encoding(file: Path) -> tuple[str, bool]:
-    """The encoding of a file, and whether that is a guess.
-
-    By its mark; UTF-8 if it is that, or if nine tenths of its bytes beyond ASCII are: no other
-    encoding looks so. Else the likeliest. Raises `VariorumError` if there is none.
-    """
-    with file.open("rb") as stream:
-        start = stream.read(len(codecs.BOM_UTF32_LE))
-    for mark, name in _MARKS:
-        if start.startswith(mark):
-            return name, False
-    beyond, strays, first = _beyond_ascii(file)
-    if _STRAYS * strays <= beyond:
-        return "utf-8", False
-    guess = from_bytes(_sample(file, first)).best()
-    if guess is None:
-        raise VariorumError(
-            f"{file} is no UTF-8, and what else it is cannot be told; set source.encoding."
-        )
-    return guess.encoding, True
-
-
-def _beyond_ascii(file: Path) -> tuple[int, int, int]:
-    """Bytes beyond ASCII, those of them that are no UTF-8, and about where the first such is."""
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    beyond = strays = first = place = 0
-    with file.open("rb") as stream:
-        at_end = False
-        while not at_end:
-            block = stream.read(_BLOCK)
-            at_end = not block
-            text = decoder.decode(block, final=at_end)
-            if (found := _STRAY.search(text)) and not strays:
-                first = place + len(text[: found.start()].encode())
-            beyond += len(block.translate(None, _ASCII))
-            strays += _STRAY.subn("", text)[1]
-            place += len(block)
-    return beyond, strays, first
-
-
-def _sample(file: Path, middle: int) -> bytes:
-    """Whole lines around a place: a character that is cut in two would look like another encoding.
-
-    A line that is longer than a sample is cut all the same.
-    """
-    start = max(0, middle - _SAMPLE // 2)
-    with file.open("rb") as stream:
-        stream.seek(start)
-        sample = stream.read(_SAMPLE)
-    begin = sample.find(b"\n", 0, middle - start) + 1 if start else 0
-    return sample[begin : sample.rfind(b"\n", middle - start) + 1 or len(sample)]
-
-
-def _delimiter(stream: TextIO, quote: str, columns: list[str]) -> str:
-    """What stands between the columns, by the header; the stream is rewound.
-
-    Among the delimiters with which the header has all `columns`, the one that parts it most often.
-    """
-    sample = stream.read(_HEADER)
-    stream.seek(0)
-    best, most = _DELIMITERS[0], (False, 0)
-    for delimiter in _DELIMITERS:
-        lines = io.StringIO(sample, newline="")
-        header = next(csv.reader(lines, delimiter=delimiter, **_quoting(quote)), [])
-        fits = (set(columns) <= set(header), len(header))
-        if fits > most:
-            best, most = delimiter, fits
-    return best

@@ -1,27 +1,35 @@
-"""Text files on this machine: a file, a folder or a pattern. Each file is a document.
+"""Text files on this machine: a file, a folder or a pattern. Each file is a document."""
 
-Files are named, ordered and checksummed by their paths relative to what the setting names, so that
-the same files in another place are the same corpus.
-"""
-
-import glob
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Literal
 
-from variorum.config import FilesSource, LocalSource
+from variorum.config.types import setting
+from variorum.corpus import local_files
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import FetchContext, sha256_of_files
+from variorum.corpus.fetching import FetchContext
 from variorum.corpus.plaintext import decode
+from variorum.corpus.source import SOURCES, LocalSource
 from variorum.errors import VariorumError
 
 
+class FilesSource(LocalSource):
+    """Text files on this machine: a file, a folder, or a pattern."""
+
+    kind: Literal["files"] = setting("files", "The kind of source.", component=SOURCES)
+    suffixes: tuple[str, ...] = setting(
+        (".txt", ".md"), "In a folder, the endings of the files that are read."
+    )
+
+
 def fetch(settings: FilesSource, context: FetchContext) -> Iterator[Document]:
-    """A document per file, in the order of their paths.
+    """Give a document per file, in the order of their paths.
 
     Raises `VariorumError` when nothing is found, the checksum is another, a file is no UTF-8 text,
     or there is no text in any.
     """
-    base, files = checked(settings, context.root)
+    base, files = local_files.checked(
+        settings.path, settings.suffixes, context.root, settings.sha256
+    )
     context.report(f"{settings.path}: {len(files)} files")
     empty = True
     for file in files:
@@ -33,75 +41,3 @@ def fetch(settings: FilesSource, context: FetchContext) -> Iterator[Document]:
         raise VariorumError(
             f"source.path: the {len(files)} files of {settings.path} hold no text; name others."
         )
-
-
-def find(path: str, suffixes: tuple[str, ...], root: Path) -> list[Path]:
-    """The files that `path`, relative to `root`, names, in the order of their relative paths.
-
-    In a folder those with one of the `suffixes` (all if there are none), without hidden ones; a
-    pattern is followed as it is. Raises `VariorumError` when there is none.
-    """
-    return _found(path, suffixes, root)[1]
-
-
-def digest(path: str, suffixes: tuple[str, ...], root: Path) -> str:
-    """SHA-256 over the files that `find` gives: their relative paths and bytes."""
-    base, files = _found(path, suffixes, root)
-    return sha256_of_files(files, base)
-
-
-def checked(settings: LocalSource, root: Path) -> tuple[Path, list[Path]]:
-    """The folder that names start from, and the files that the settings name.
-
-    Raises `VariorumError` when there is none, or their checksum is another than the settings'.
-    """
-    base, files = _found(settings.path, settings.suffixes, root)
-    if settings.sha256 and (found := sha256_of_files(files, base)) != settings.sha256:
-        raise VariorumError(
-            f"source.sha256: the {len(files)} files of {settings.path} have SHA-256 {found}, "
-            f"expected {settings.sha256}; put the expected files back, or set sha256 to the one "
-            "found."
-        )
-    return base, files
-
-
-def _found(path: str, suffixes: tuple[str, ...], root: Path) -> tuple[Path, list[Path]]:
-    """The folder that names start from, and the files."""
-    try:
-        place = root / Path(path).expanduser()
-    except RuntimeError:
-        raise VariorumError(
-            f"source.path: {path}: no home folder of that user is known; write the path out."
-        ) from None
-    if place.is_file():
-        return place.parent, [place]
-    if place.is_dir():
-        base = place
-        endings = tuple(suffix.lower() for suffix in suffixes) or ("",)
-        names = [name for name in _matches("**", base) if name.lower().endswith(endings)]
-        what = f"no file that ends in {' or '.join(suffixes)}" if suffixes else "no file"
-    else:
-        base, pattern = _taken_apart(place)
-        names = _matches(pattern, base)
-        what = "no such file or folder, and no file that fits it as a pattern"
-    # As POSIX text, so that the order is the same everywhere.
-    names.sort(key=lambda name: Path(name).as_posix())
-    if not names:
-        raise VariorumError(
-            f"source.path: {path} ({place}): {what}; correct source.path"
-            f"{' or source.suffixes' if place.is_dir() else ''}."
-        )
-    return base, [base / name for name in names]
-
-
-def _matches(pattern: str, base: Path) -> list[str]:
-    # Not Path.glob: whether its ** takes in files is a matter of the Python version.
-    names = set(glob.glob(pattern, root_dir=base, recursive=True))  # noqa: PTH207
-    return [name for name in names if (base / name).is_file()]
-
-
-def _taken_apart(pattern: Path) -> tuple[Path, str]:
-    """A pattern's leading folders without wildcards, and the rest."""
-    parts = pattern.parts
-    first = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return Path(*parts[:first]), str(Path(*parts[first:]))

@@ -21,10 +21,12 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
-from variorum.config import PythonPackageSource
+from variorum.config.types import Sha256, Text, setting
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext, sha256_of_files
+from variorum.corpus.source import SOURCES, SourceSettings
 from variorum.errors import VariorumError
 
 _BLANK = " \t\r\f\v"
@@ -39,6 +41,31 @@ _MARKUP = re.compile(
     r" *(?:[-*+•] |\(?(?:[0-9]+|[A-Za-z])[.)] |:|\.\. |\.\.\.|#|\||@|[^A-Za-z0-9 ]{3,}$)"
 )
 _DEFINITIONS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class PythonPackageSource(SourceSettings):
+    """Text from a pure-Python package that the lock pins: the same bytes on every machine."""
+
+    kind: Literal["python-package"] = setting(
+        "python-package", "The kind of source.", component=SOURCES
+    )
+    package: Text = setting(..., "Name of the installed package that is read, as it is imported.")
+    version: Text = setting(..., "The exact version that the lock pins.")
+    part: Literal["prose", "docstrings", "source"] = setting(
+        "prose", "What is read: prose paragraphs of docstrings, whole docstrings, or source code."
+    )
+    sha256: Sha256 = setting(
+        ..., "SHA-256 over the package's Python files (`variorum digest PACKAGE` prints it)."
+    )
+
+    @property
+    def title(self) -> str:
+        """Return the package, its version and the part that is read."""
+        return f"{self.part} of {self.package} {self.version}"
+
+    def sha256_here(self, root: Path) -> str:
+        """Return the SHA-256 over the Python files of the package that is installed."""
+        return digest(self.package)
 
 
 @dataclass(frozen=True)
@@ -67,7 +94,7 @@ class _Docstring:
 
 
 def fetch(settings: PythonPackageSource, context: FetchContext) -> Iterator[Document]:
-    """The documents of an installed package, in the order of its files and lines.
+    """Give the documents of an installed package, in the order of its files and lines.
 
     Raises `VariorumError` when the package is absent, is not the version or has not the files that
     the settings name, or has no such text.
@@ -91,12 +118,12 @@ def fetch(settings: PythonPackageSource, context: FetchContext) -> Iterator[Docu
 
 
 def digest(package: str) -> str:
-    """SHA-256 over the Python files of the installed `package`: their relative paths and bytes."""
+    """Return the SHA-256 over the Python files of the installed `package`."""
     return _locate(package).digest()
 
 
 def paragraphs(docstring: str) -> Iterator[str]:
-    """The prose paragraphs of a docstring, each on one line with single spaces.
+    """Give the prose paragraphs of a docstring, each on one line with single spaces.
 
     A paragraph is a run of lines that are indented alike, so a term and its explanation, which
     stands further in, are two.

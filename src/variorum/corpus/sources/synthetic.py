@@ -15,11 +15,15 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 from random import Random
+from typing import Literal, Self
 
-from variorum.config import SyntheticSource
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from variorum.config.types import MOST_SEED, Whole, setting
 from variorum.corpus.documents import Document
-from variorum.corpus.entropy import entropy_rate
 from variorum.corpus.fetching import FetchContext
+from variorum.corpus.source import SOURCES, SourceSettings
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _MOST = 1 << 20  # the largest odds
@@ -27,8 +31,56 @@ _BURN_IN = 10_000  # letters before the first document, so that no beginning is 
 _DIGITS = 10  # of the entropy: machines differ in the last bits of a sum
 
 
+MOST_ODDS = 2**20
+
+
+class SyntheticSource(SourceSettings):
+    """A made-up language whose entropy is known: a random Markov chain over letters."""
+
+    kind: Literal["synthetic"] = setting("synthetic", "The kind of source.", component=SOURCES)
+    alphabet_size: Whole = setting(
+        16, "Letters of the language, from a on.", unit="letters", ge=2, le=26
+    )
+    order: Whole = setting(
+        2, "How many letters back decide what comes next.", unit="letters", ge=0, le=6
+    )
+    sharpness: Whole = setting(
+        4, "How uneven the odds of the next letter are; 0 makes all alike.", ge=0, le=32
+    )
+    documents: Whole = setting(1000, "How many documents.", unit="documents", ge=1)
+    length: Whole = setting(1000, "Length of each document.", unit="letters", ge=1)
+    seed: Whole = setting(1, "Seed of the odds and of the text.", ge=0, le=MOST_SEED)
+
+    @model_validator(mode="after")
+    def _table_fits(self) -> Self:
+        size = self.alphabet_size ** (self.order + 1)
+        if size > MOST_ODDS:
+            raise PydanticCustomError(
+                "order",
+                "order: {order} with an alphabet of {letters} needs {size} odds, and {most} are "
+                "the most; give less of either",
+                {
+                    "order": self.order,
+                    "letters": self.alphabet_size,
+                    "size": size,
+                    "most": MOST_ODDS,
+                },
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        """Return the size of the language."""
+        return (
+            f"a made-up language of {self.alphabet_size} letters, {self.order} of which decide the "
+            "next"
+        )
+
+
 def fetch(settings: SyntheticSource, context: FetchContext) -> Iterator[Document]:
-    """The documents, each a group of its own; tells their entropy as a fact."""
+    """Give the documents, each its own group; tell their entropy as a fact."""
+    from variorum.corpus.entropy import entropy_rate
+
     context.facts.entropy = round(entropy_rate(odds(settings), settings.order), _DIGITS)
     context.facts.notes.append(
         f"Its entropy rate is {context.facts.entropy:.4f} bits per byte: no model can need less on "
@@ -38,7 +90,7 @@ def fetch(settings: SyntheticSource, context: FetchContext) -> Iterator[Document
 
 
 def odds(settings: SyntheticSource) -> list[list[int]]:
-    """For each context, in alphabetical order, the odds of each letter to follow."""
+    """Return the odds of each next letter, for each context in alphabetical order."""
     random = Random(2 * settings.seed)
     letters = settings.alphabet_size
     return [

@@ -20,7 +20,7 @@ Takes model, tokenizer, settings, held-out tokens, and how often each token stan
 from collections.abc import Callable
 from functools import partial
 
-from variorum.config import StressSettings
+from variorum.config.evaluation_settings import StressSettings
 from variorum.evaluation.legible import legible
 from variorum.evaluation.stress.extremes import extreme_settings, high_temperature
 from variorum.evaluation.stress.noise import noise

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from variorum.config import SamplingSettings, StressSettings
+from variorum.config.evaluation_settings import SamplingSettings, StressSettings
 from variorum.evaluation.stress.writing import Writing, write_all
 from variorum.model.gpt import GPT
 from variorum.tokenizer.base import END_OF_TEXT, Tokenizer

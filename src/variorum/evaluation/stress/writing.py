@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from variorum.config import SamplingSettings
+from variorum.config.evaluation_settings import SamplingSettings
 from variorum.evaluation.bits import score
 from variorum.evaluation.legible import legible
 from variorum.generation import sampler

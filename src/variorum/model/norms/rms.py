@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 
 EPSILON = 1e-5
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.model.position_encoding import PositionEncoding
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.model.position_encoding import PositionEncoding
 
 

@@ -8,7 +8,7 @@ pair is a multiplication of complex numbers, the fastest of the usual forms on a
 import torch
 from torch import Tensor
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.model.position_encoding import PositionEncoding
 
 

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from variorum.config import ModelSettings
+from variorum.config.model_settings import ModelSettings
 from variorum.model.position_encoding import PositionEncoding
 
 LONGEST = 10000.0  # slowest wavelength, over 2π

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-from variorum.config import SPECIAL_TOKENS, TokenizerSettings
+from variorum.config.tokenizer_settings import SPECIAL_TOKENS, TokenizerSettings
 from variorum.errors import VariorumError
 from variorum.tokenizer.base import Tokenizer, hugging_face_document, text_bytes
 from variorum.tokenizer.merges import BYTES, Pair, apply, learn, spellings

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-from variorum.config import TokenizerSettings
+from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.errors import VariorumError
 from variorum.tokenizer.base import Tokenizer, hugging_face_document, text_bytes
 

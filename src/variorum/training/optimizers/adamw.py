@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 
 STATES = ("mean", "mean_square")
 """Names of the tensors that it keeps for each weight; all begin at zero."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.training.optimizers import adamw
 
 STATES = adamw.STATES

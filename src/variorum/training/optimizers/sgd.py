@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 
 STATES = ("velocity",)
 """Names of the tensors that it keeps for each weight; all begin at zero."""

@@ -1,6 +1,6 @@
 """Linear warmup, then the highest rate to the end."""
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.training.warmup import risen
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.training.warmup import risen
 
 

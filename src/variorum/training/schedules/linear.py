@@ -1,6 +1,6 @@
 """Linear warmup, then a straight line down to the lowest rate (as BERT, Devlin et al. 2019)."""
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.training.warmup import fallen, risen
 
 

@@ -4,7 +4,7 @@ Hu et al. 2024 (MiniCPM, section 4) call it WSD. The plateau can be gone on with
 training serves several lengths.
 """
 
-from variorum.config import TrainingSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.training.warmup import fallen, risen
 
 

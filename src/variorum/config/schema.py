@@ -1,17 +1,18 @@
-"""JSON schemas of experiments and ablations, for completion and checks in editors."""
+"""JSON schemas of configuration files, for completion and checks in editors."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from variorum import components
-from variorum.config import Ablation, Experiment, Settings
+from variorum.config.types import Settings
 
 FOLDER = "config/schemas"
 
 
 def schema(model: type[Settings]) -> dict[str, Any]:
-    """The schema of one kind of configuration file."""
+    """Return the schema of one kind of configuration file."""
     generated = model.model_json_schema()
     for section in (generated, *generated.get("$defs", {}).values()):
         for entry in section.get("properties", {}).values():
@@ -20,19 +21,19 @@ def schema(model: type[Settings]) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated}
 
 
-def texts() -> dict[str, str]:
-    """Every schema file by its path in the project."""
-    models: dict[str, type[Settings]] = {"experiment": Experiment, "ablation": Ablation}
+def texts(models: Mapping[str, type[Settings]]) -> dict[str, str]:
+    """Return the text of every schema file by its path in the project."""
     return {
         f"{FOLDER}/{name}.schema.json": json.dumps(schema(model), indent=2) + "\n"
         for name, model in models.items()
     }
 
 
-def write(root: Path) -> list[str]:
-    """Write the schema files; returns their paths."""
-    for name, text in texts().items():
+def write(root: Path, models: Mapping[str, type[Settings]]) -> list[str]:
+    """Write the schema files; return their paths."""
+    found = texts(models)
+    for name, text in found.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return list(texts())
+    return list(found)

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from variorum.config import ModelSettings, restored
+from variorum.config.canonical import restored
+from variorum.config.model_settings import ModelSettings
 from variorum.errors import VariorumError
 
 GPT2_PARTS = {
@@ -40,7 +41,7 @@ GPT2_FIELDS = {
 
 
 def beyond_gpt2(settings: ModelSettings) -> dict[str, Any]:
-    """The settings that make a model no GPT-2, with their values; none if it is one."""
+    """Return the settings, with values, that make a model no GPT-2."""
     return {
         name: value
         for name, value in settings.model_dump().items()
@@ -49,7 +50,7 @@ def beyond_gpt2(settings: ModelSettings) -> dict[str, Any]:
 
 
 def read(path: Path) -> tuple[ModelSettings, int]:
-    """The settings and the vocabulary's size that a `config.json` tells.
+    """Read the settings and the vocabulary's size from a `config.json`.
 
     Raises:
         VariorumError: if there is no such file, or it is of a model that this one cannot be.

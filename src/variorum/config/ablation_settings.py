@@ -1,0 +1,125 @@
+"""Settings of an ablation: what varies, over which seeds, judged by which metric."""
+
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from variorum.config.types import Number, Seed, Settings, Text, setting
+
+KEPT_AS = "kept"
+"""In a variant of an ablation: the name of kept results that it consists of."""
+
+LAST_STAGE = "last_stage"
+"""In a variant of an ablation: the stage that it ends with, where that is another."""
+
+CODE_AS = "code"
+"""In a variant of an ablation: the code that it is run by, where that is another."""
+
+METRICS = {
+    "bits_per_byte": "lower",
+    "nats_per_token": "lower",
+    "perplexity": "lower",
+    "top_1": "higher",
+    "top_5": "higher",
+    "calibration_error": "lower",
+}
+"""What an ablation may judge by, as evaluations measure it, and which way is better."""
+
+OF_TOKENS = ("nats_per_token", "perplexity", "top_1", "top_5", "calibration_error")
+"""Those that count by token, so that they mean something else with another tokenizer."""
+
+Metric = Literal[
+    "bits_per_byte", "nats_per_token", "perplexity", "top_1", "top_5", "calibration_error"
+]
+
+
+class Ablation(Settings):
+    """A question: one experiment, what varies, over which seeds, against which baseline."""
+
+    title: Text = setting(..., "One line above the table.")
+    question: Text = setting(..., "What the table is to answer.")
+    experiment: Text = setting(..., "The experiment whose settings are varied.")
+    last_stage: Literal["pretrain", "finetune"] = setting(
+        "pretrain", "The model that is judged; nothing beyond it runs."
+    )
+    corpora: tuple[Literal["base", "domain"], ...] = setting(
+        ("base",), "The corpora whose test parts are scored.", min_length=1
+    )
+    metric: Metric = setting("bits_per_byte", "What the variants are compared by.")
+    variants: dict[str, dict[str, Any]] = setting(
+        {},
+        "Name of each variant and the settings it changes. It may also say `last_stage`, and "
+        "`code`, a branch, tag, commit or patch file that it is run by; or `kept: NAME` alone, for "
+        "models that `variorum keep NAME` pinned.",
+    )
+    grid: dict[str, tuple[Any, ...]] = setting(
+        {},
+        "Settings, such as `model.positions`, and the values of each: every combination is a "
+        "variant, beside those of `variants`.",
+    )
+    baseline: Text = setting(..., "The variant that the others are compared with.")
+    seeds: tuple[Seed, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
+    budget: Literal["steps", "tokens", "time"] | None = setting(
+        None,
+        "What every variant's last training gets as much of as the baseline's: steps, tokens, or "
+        "time, by the paces in config/paces.lock. null: each trains as long as it says.",
+    )
+    tune: dict[str, tuple[Number, ...]] = setting(
+        {},
+        "A setting, such as `pretrain.learning_rate`, and the values that are tried for every "
+        "variant alike, in rising order; the best by loss on val is taken for each.",
+        max_length=1,
+    )
+
+    @model_validator(mode="after")
+    def _kept_ones_stand_alone(self) -> Self:
+        for variant, changes in self.variants.items():
+            if KEPT_AS in changes and not (len(changes) == 1 and type(changes[KEPT_AS]) is str):
+                raise PydanticCustomError(
+                    "kept",
+                    "variants.{variant}.kept: should be the name of kept results, and all that the "
+                    "variant says: their settings are what they were",
+                    {"variant": variant},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _code_is_named(self) -> Self:
+        for variant, changes in self.variants.items():
+            if CODE_AS in changes and not (changes[CODE_AS] and type(changes[CODE_AS]) is str):
+                raise PydanticCustomError(
+                    "code",
+                    "variants.{variant}.code: {found} should be a branch, a tag, a commit or a "
+                    "patch file, as text: put it in quotes",
+                    {"variant": variant, "found": changes[CODE_AS]},
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _lists_hold_something(self) -> Self:
+        for name, values in self.grid.items():
+            if not values:
+                raise PydanticCustomError(
+                    "grid", "grid.{name}: no values; give at least one", {"name": name}
+                )
+        for name, values in self.tune.items():
+            if len(values) < 3 or list(values) != sorted(set(values)):
+                raise PydanticCustomError(
+                    "tune",
+                    "tune.{name}: {found} should be three values or more, in rising order",
+                    {"name": name, "found": list(values)},
+                )
+        for name in ("corpora", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise PydanticCustomError(name, "{name}: each may stand here once", {"name": name})
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_are_shared(self) -> Self:
+        if "seed" in self.grid or any("seed" in changes for changes in self.variants.values()):
+            raise PydanticCustomError(
+                "seeds", "seeds: a variant sets seed, which every variant takes from here; drop it"
+            )
+        return self

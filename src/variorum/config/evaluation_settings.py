@@ -1,0 +1,103 @@
+"""Settings of evaluation: scoring, sampling and stress tests."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from variorum.config.types import MOST_SEED, Real, Settings, Text, Truth, Whole, setting
+
+StopString = Annotated[Text, Field(min_length=1)]
+
+
+class EvaluateSettings(Settings):
+    """How the test text is scored."""
+
+    stride: Whole | None = setting(
+        None,
+        "Tokens scored per window. null: half the context, so that every token sees at least "
+        "half of it; the context length: separate blocks, as nanoGPT does.",
+        unit="tokens",
+        ge=1,
+    )
+    ngram_order: Whole = setting(
+        6, "Symbols of the longest n-grams of the baseline.", ge=1, le=7, neutral=6
+    )
+    memorization_tokens: Whole = setting(
+        2048,
+        "Tokens that the model writes to see how much of them stands in train.",
+        unit="tokens",
+        ge=64,
+        neutral=2048,
+    )
+
+
+class SamplingSettings(Settings):
+    """How tokens are drawn from the model's probabilities."""
+
+    temperature: Real = setting(0.8, "Divides the logits; 0 takes the likeliest token.", ge=0)
+    top_k: Whole | None = setting(None, "Keep only so many of the likeliest tokens.", ge=1)
+    top_p: Real = setting(
+        0.95, "Keep the likeliest tokens that have this probability together.", gt=0, le=1
+    )
+    min_p: Real = setting(
+        0.0,
+        "Keep tokens with at least this share of the likeliest one's probability; 0 keeps all.",
+        ge=0,
+        le=1,
+        neutral=0.0,
+    )
+    repetition_penalty: Real = setting(
+        1.0,
+        "Divides positive logits of tokens that stood there lately, and multiplies negative ones; "
+        "1 does nothing.",
+        ge=1,
+        neutral=1.0,
+    )
+    repetition_window: Whole = setting(
+        64,
+        "How far back repetition_penalty looks, into the prompt too.",
+        unit="tokens",
+        ge=1,
+        neutral=64,
+    )
+    stop: tuple[StopString, ...] = setting(
+        (), "The text ends before the first of these texts in it.", neutral=()
+    )
+    valid_utf8: Truth = setting(
+        True, "Draw only tokens that keep the text valid UTF-8, its end too.", neutral=False
+    )
+    max_tokens: Whole = setting(200, "Most tokens to write.", unit="tokens", ge=1)
+    seed: Whole = setting(1, "Seed of the draws.", ge=0, le=MOST_SEED)
+
+
+class StressSettings(Settings):
+    """What a model must bear: thresholds of the verdicts, and the prompts of the samples."""
+
+    prompts: tuple[str, ...] = setting(
+        ("The", "This function"), "Prompts that every model of the report continues.", min_length=1
+    )
+    sampling: SamplingSettings = setting(SamplingSettings(), "How those are continued.")
+    case_tokens: Whole = setting(256, "Tokens written in each case.", unit="tokens", ge=16)
+    overflow_loss_ratio: Real = setting(
+        1.25, "Context overflow: most that loss may grow beyond the context's end.", gt=1
+    )
+    repetition_share: Real = setting(
+        0.7, "Repetition: most of a sampled text that may repeat itself.", gt=0, le=1
+    )
+    high_temperature: Real = setting(1.5, "High temperature: the temperature.", gt=1)
+    high_temperature_valid_share: Real = setting(
+        0.95, "High temperature: least share of characters that are valid text.", gt=0, le=1
+    )
+    noise_share: Real = setting(
+        0.1,
+        "Noise: share of the characters that are replaced, left out, or swapped with the next.",
+        gt=0,
+        le=1,
+        neutral=0.1,
+    )
+    noise_loss_ratio: Real = setting(
+        1.5,
+        "Noise: most that the loss of clean text may grow when noisy text stands before it.",
+        gt=1,
+        neutral=1.5,
+    )

@@ -1,0 +1,138 @@
+"""Layers of raw settings: read from files, merged, with the line that each was written on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from variorum.config.setting_errors import ConfigError, did_you_mean
+from variorum.config.yaml_text import NO_VALUES
+
+Place = tuple[str, ...]
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Layered:
+    """Merged raw settings, with the place each was written at."""
+
+    values: dict[str, Any]
+    origins: dict[Place, str]
+
+    def origin(self, place: Place) -> str:
+        """Return where the setting at `place`, or its section, was written."""
+        for length in range(len(place), 0, -1):
+            if place[:length] in self.origins:
+                return self.origins[place[:length]]
+        return DEFAULT
+
+
+NOWHERE = Layered({}, {})
+
+
+def file_of(root: Path, folder: str, name: str) -> str:
+    """Return the file of that name in a folder of `config/`.
+
+    Raises `ConfigError` if there is none.
+    """
+    file = f"config/{folder}/{name}.yaml"
+    if not (root / file).is_file():
+        known = sorted(path.stem for path in (root / "config" / folder).glob("*.yaml"))
+        raise ConfigError(
+            f"{file}: there is no such file;{did_you_mean(name, known)} "
+            f"known are {', '.join(known) or 'none'}"
+        )
+    return file
+
+
+def read_layers(root: Path, file: str) -> Layered:
+    """Read a file of settings, with the line of each; raises `ConfigError`."""
+    try:
+        values = YAML(typ="rt").load((root / file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{file}: there is no such file; run this inside a clone of the project"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = " ".join(str(error.problem).split())
+        raise ConfigError(f"{file}:{line}: not valid YAML: {problem}; mend that line") from None
+    except YAMLError as error:
+        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
+    except NO_VALUES as error:
+        problem = str(error) or type(error).__name__
+        raise ConfigError(f"{file}: not valid YAML: {problem}; put text in quotes") from None
+    if values is None:
+        values = CommentedMap()
+    if not isinstance(values, CommentedMap):
+        raise ConfigError(f"{file}: holds {values!r}; write `setting: value` lines")
+    origins: dict[Place, str] = {}
+    _note_lines(values, (), file, origins)
+    return Layered(_plain(values), origins)
+
+
+def _note_lines(node: CommentedMap, place: Place, file: str, origins: dict[Place, str]) -> None:
+    for name, value in node.items():
+        here = (*place, str(name))
+        line = node.lc.data[name][0] + 1 if name in (node.lc.data or {}) else node.lc.line + 1
+        origins[here] = f"{file}:{line}"
+        if isinstance(value, CommentedMap):
+            _note_lines(value, here, file, origins)
+
+
+def _plain(value: Any) -> Any:
+    """Round-trip nodes as plain Python data."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def written_at(values: dict[str, Any], origin: Callable[[Place], str]) -> Layered:
+    """Return given raw settings as a layer; `origin` says where each was given."""
+    origins: dict[Place, str] = {}
+
+    def note(node: Mapping[str, Any], place: Place) -> None:
+        for name, value in node.items():
+            origins[*place, str(name)] = origin((*place, str(name)))
+            if isinstance(value, Mapping):
+                note(value, (*place, str(name)))
+
+    note(values, ())
+    return Layered(_plain(values), origins)
+
+
+def without(layer: Layered, name: str) -> Layered:
+    """Return the layer without one of its sections."""
+    values = {key: value for key, value in layer.values.items() if key != name}
+    return Layered(values, {place: at for place, at in layer.origins.items() if place[0] != name})
+
+
+def merged(below: Layered, above: Layered) -> Layered:
+    """Merge two layers: `above` wins, and replaces a section whose `kind` changes."""
+    origins = dict(below.origins)
+
+    def joined(low: Any, high: Any, place: Place) -> Any:
+        sections = isinstance(low, dict) and isinstance(high, dict)
+        if not sections or ("kind" in high and high["kind"] != low.get("kind", high["kind"])):
+            for inner in [other for other in origins if other[: len(place)] == place]:
+                del origins[inner]
+            return high
+        return low | {
+            name: joined(low.get(name), value, (*place, name)) for name, value in high.items()
+        }
+
+    return Layered(joined(below.values, above.values, ()), origins | above.origins)

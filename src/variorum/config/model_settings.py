@@ -1,0 +1,103 @@
+"""Settings of the model: the one that is trained here, and the one that is imported."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from variorum.config.types import Real, Settings, Sha256, Text, Truth, Whole, setting
+
+
+class ModelSettings(Settings):
+    """A decoder-only Transformer (Radford et al. 2019) and its size."""
+
+    n_layer: Whole = setting(4, "Transformer blocks.", ge=1)
+    n_head: Whole = setting(4, "Attention heads; must divide n_embd.", ge=1)
+    n_embd: Whole = setting(128, "Width of the residual stream.", ge=1)
+    context_length: Whole = setting(128, "Most tokens seen at once.", unit="tokens", ge=2)
+    positions: Text = setting("learned", "Position encoding.", component="model/positions")
+    rotary_base: Real = setting(
+        10000.0, "Slowest wavelength of rotary positions, over 2π.", gt=1, neutral=10000.0
+    )
+    feed_forward: Text = setting(
+        "gelu", "Feed-forward network.", component="model/feed_forwards", neutral="gelu"
+    )
+    norm: Text = setting("layer", "Norm.", component="model/norms", neutral="layer")
+    norm_position: Literal["before", "after"] = setting(
+        "before", "Norms before each part of a block (GPT-2), or after it.", neutral="before"
+    )
+    attention: Text = setting(
+        "fused",
+        "How attention is computed: fused, or written out.",
+        component="model/attentions",
+        neutral="fused",
+    )
+    document_attention: Truth = setting(
+        False, "Tokens look at no document before their own.", neutral=False
+    )
+    qk_norm: Truth = setting(False, "Queries and keys are brought to length √D.", neutral=False)
+    token_shift: Truth = setting(
+        False, "Each token's embedding also holds a share of its predecessor's.", neutral=False
+    )
+    ngrams: tuple[Whole, ...] = setting(
+        (), "Lengths of the n-grams that have hashed embeddings of their own.", neutral=()
+    )
+    ngram_buckets: Whole = setting(
+        16384, "Rows of each table of n-grams.", unit="rows", ge=1, neutral=16384
+    )
+    tied_head: Truth = setting(
+        True, "The embedding is the output layer as well, as in GPT-2.", neutral=True
+    )
+    zero_outputs: Truth = setting(
+        False, "What writes into the residual stream begins at zero.", neutral=False
+    )
+    dropout: Real = setting(0.0, "Share of activations dropped while training.", ge=0, lt=1)
+    attention_dropout: Real | None = setting(
+        None,
+        "Share of attention's weights dropped while training; null: as dropout.",
+        ge=0,
+        lt=1,
+        neutral=None,
+    )
+    bias: Truth = setting(True, "Biases in linear layers and norms, as GPT-2 has them.")
+
+    @model_validator(mode="after")
+    def _ngrams_fit(self) -> Self:
+        orders = self.ngrams
+        if any(order < 2 for order in orders) or len(set(orders)) < len(orders):
+            raise PydanticCustomError(
+                "ngrams",
+                "ngrams: {found} should name lengths of 2 and more, each once, as [2, 3]",
+                {"found": str(list(orders))},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.n_embd % self.n_head:
+            raise PydanticCustomError(
+                "n_head",
+                "n_head: {heads} heads do not divide the width n_embd = {width}; try {near}",
+                {"heads": self.n_head, "width": self.n_embd, "near": self._nearest_divisor()},
+            )
+        if self.positions == "rotary" and (self.n_embd // self.n_head) % 2:
+            raise PydanticCustomError(
+                "n_head",
+                "n_head: rotary positions turn pairs of channels, so n_embd / n_head must be even, "
+                "not {size}",
+                {"size": self.n_embd // self.n_head},
+            )
+        return self
+
+    def _nearest_divisor(self) -> int:
+        divisors = [n for n in range(1, self.n_embd + 1) if self.n_embd % n == 0]
+        return min(divisors, key=lambda n: (abs(n - self.n_head), -n))
+
+
+class ImportedSettings(Settings):
+    """A GPT-2 with its tokenizer, made elsewhere, in Hugging Face's layout."""
+
+    path: Text = setting(..., "Folder of the model, relative to the project.", min_length=1)
+    sha256: Sha256 | None = setting(
+        None, "SHA-256 over its files. Left out, it is computed before anything runs."
+    )

@@ -1,0 +1,13 @@
+"""Settings of the report."""
+
+from typing import Literal
+
+from variorum.config.types import Settings, Text, setting
+
+
+class ReportSettings(Settings):
+    """What the page says beside what was measured."""
+
+    notes: dict[Literal["base", "domain"], Text] = setting(
+        {}, "A published result to compare with, for each corpus that has one."
+    )

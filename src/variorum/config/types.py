@@ -1,0 +1,108 @@
+"""Typed settings: their base class, and the types and metadata of a setting.
+
+The models of settings are the single source of the configuration: the editor's schema, the checks,
+the defaults and the canonical form that keys are computed from all come from them. They decide
+nothing by themselves; a stage receives the values.
+
+Two kinds of metadata travel with a setting, both given to `setting()`:
+
+- `component`: the folder whose files are the setting's possible values (see `components`).
+- `neutral`: for a setting added later, the value that means "as before it existed". The canonical
+  form omits a setting at its neutral value, so adding an option changes no key.
+"""
+
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from variorum import components
+
+MOST_SEED = 2**63 - 1
+
+
+def setting(
+    default: Any = ...,
+    explanation: str = "",
+    *,
+    unit: str | None = None,
+    component: str | None = None,
+    neutral: Any = ...,
+    **bounds: Any,
+) -> Any:
+    """Build a field of a settings model: explanation, unit and range."""
+    extra: dict[str, Any] = {}
+    if unit:
+        extra["unit"] = unit
+    if component:
+        extra["component"] = component
+    if neutral is not ...:
+        extra["neutral"] = neutral
+    return Field(default, description=explanation, json_schema_extra=extra, **bounds)
+
+
+def _number(value: Any) -> Any:
+    """Make a number of its YAML 1.1 spelling: `1e-5` and `1e-05` arrive as text from some tools."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "should be a number")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            raise PydanticCustomError("number", "should be a number") from None
+    return value
+
+
+def _whole_number(value: Any) -> Any:
+    value = _number(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise PydanticCustomError("whole_number", "should be a whole number")
+    return int(value) if isinstance(value, float) else value
+
+
+def _text(value: Any) -> Any:
+    """Keep `version: 1.14` from being read as a number without a word."""
+    if isinstance(value, (bool, int, float)):
+        raise PydanticCustomError("text", "should be text: put it in quotes")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_whole_number)]
+Number = Annotated[int | float, BeforeValidator(_number)]  # 8 stays 8
+Text = Annotated[str, BeforeValidator(_text)]
+Truth = Annotated[bool, Field(strict=True)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Seed = Annotated[Whole, Field(ge=0, le=MOST_SEED)]
+AnySettings = TypeVar("AnySettings", bound="Settings")
+
+
+class Settings(BaseModel):
+    """A section of the configuration: immutable, and strict about what it does not know."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+    )
+
+    @model_validator(mode="after")
+    def _components_exist(self) -> Self:
+        for name, field in type(self).model_fields.items():
+            folder = field_metadata(field).get("component")
+            value = getattr(self, name)
+            if folder and not components.exists(str(folder), value):
+                raise PydanticCustomError(
+                    "component",
+                    "{name}: there is no '{value}'; choose one of {known}",
+                    {
+                        "name": name,
+                        "value": value,
+                        "known": ", ".join(components.options(str(folder))),
+                    },
+                )
+        return self
+
+
+def field_metadata(field: Any) -> dict[str, Any]:
+    """Return what `setting()` attached to a field beside its type."""
+    extra = field.json_schema_extra
+    return extra if isinstance(extra, dict) else {}

@@ -1,0 +1,160 @@
+"""Abstracts of the papers that a query to arXiv finds; by the `arxiv` package's client.
+
+The client pages, waits as arXiv's terms of use ask, and tries again when a page fails or is empty
+(which happens). Here each page is kept, papers that come twice are dropped, and paging ends at the
+number of papers asked for. A paper is a document: its abstract on one line, with title, date and
+categories beside it; its id and group are arXiv's identifier without the version.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import arxiv
+import requests
+from arxiv import _feed as feeds
+
+from variorum.corpus.answers import Answers
+from variorum.corpus.documents import Document
+from variorum.errors import VariorumError
+
+_DELAY = 3.0  # seconds between requests, as https://info.arxiv.org/help/api/tou.html asks
+_RETRIES = 4  # of a page
+_TIMEOUTS = (10.0, 60.0)  # seconds to connect, and without a byte
+_ERRORS = "/api/errors"  # in the id of an entry that is a complaint
+# Told by a feed; to the package an answer that is no feed at all finds nothing, too.
+_NOTHING_FOUND = re.compile(rb"totalResults[^<>]*>\s*0\s*<")
+_ORDERS = {
+    "relevance": (arxiv.SortCriterion.Relevance, arxiv.SortOrder.Descending),
+    "oldest": (arxiv.SortCriterion.SubmittedDate, arxiv.SortOrder.Ascending),
+    "newest": (arxiv.SortCriterion.SubmittedDate, arxiv.SortOrder.Descending),
+}
+
+
+def read(client: "Client", query: str, order: str, most: int) -> Iterator[Document]:
+    """Give a document for each of the first papers that the query finds, `most` at most.
+
+    Raises `VariorumError` if nothing is found or the API does not answer.
+    """
+    count = 0
+    for document in islice(_unique(_papers(client, query, order), client.kept), most):
+        count += 1
+        yield document
+    if count == 0:
+        raise VariorumError(f"source.query: arXiv finds nothing for '{query}'; correct the query.")
+    missing = most - count
+    client.kept.say(
+        f"arXiv, '{query}': {count:,} papers"
+        + (f"; that is all there are, {missing:,} fewer than max_results asks for" * bool(missing))
+    )
+
+
+def _unique(papers: Iterator[arxiv.Result], kept: Answers) -> Iterator[Document]:
+    """Each paper once: pages overlap when the index changes between two requests."""
+    seen: set[str] = set()
+    for paper in papers:
+        document = _document(paper)
+        if document.id in seen:
+            kept.say(f"{document.id} came twice")
+        else:
+            seen.add(document.id)
+            yield document
+
+
+def _document(paper: arxiv.Result) -> Document:
+    name = re.sub(r"v\d+$", "", paper.get_short_id())
+    meta = {
+        "title": _on_one_line(paper.title),
+        "date": paper.published.date().isoformat(),
+        "categories": paper.categories,
+    }
+    return Document(id=name, group=name, text=_on_one_line(paper.summary), meta=meta)
+
+
+def _on_one_line(text: str) -> str:
+    """Some answers wrap lines at a width, some do not; so a line end says nothing."""
+    return " ".join(text.split())
+
+
+def _papers(client: "Client", query: str, order: str) -> Iterator[arxiv.Result]:
+    """What the API gives; pages are asked for as they are needed."""
+    criterion, direction = _ORDERS[order]
+    search = arxiv.Search(query, max_results=None, sort_by=criterion, sort_order=direction)
+    try:
+        for paper in client.results(search):
+            if _is_complaint(paper):
+                raise VariorumError(
+                    f"source.query: arXiv refuses '{query}': {_on_one_line(paper.summary)}"
+                )
+            yield paper
+    except arxiv.HTTPError as problem:
+        advice = "correct source.query" if problem.status == 400 else "try again later"
+        raise VariorumError(
+            f"arXiv answered {problem.status} to {problem.url}, {_RETRIES + 1} times in a row; "
+            f"{advice}. The pages that came are kept."
+        ) from None
+    except arxiv.UnexpectedEmptyPageError as problem:
+        raise VariorumError(
+            f"arXiv sent an empty page or none for {problem.url}, {_RETRIES + 1} times in a row; "
+            "try again later. The pages that came are kept."
+        ) from None
+    except requests.RequestException as problem:
+        raise VariorumError(
+            f"{client.api} cannot be reached ({type(problem).__name__}); check source.api and "
+            "the network, and run again: the pages that came are kept."
+        ) from None
+
+
+def _is_complaint(paper: arxiv.Result) -> bool:
+    return _ERRORS in paper.entry_id
+
+
+class Client(arxiv.Client):  # type: ignore[misc]  # the package comes without types
+    """The package's client, at the address that the settings name, with its pages kept."""
+
+    def __init__(self, api: str, page_size: int, kept: Answers) -> None:
+        super().__init__(page_size, _DELAY, _RETRIES)
+        self.query_url_format = f"{api}?{{}}"
+        self.api, self.kept = api, kept
+        self._session = _Session()
+
+    def _parse_feed(
+        self, url: str, first_page: bool = True, _try_index: int = 0
+    ) -> feeds.ParsedFeed:
+        content = self.kept.kept(url)
+        if content is not None:
+            return feeds.parse(content)
+        try:
+            # No page is the first one here: that may be empty by mistake like any other.
+            feed = super()._parse_feed(url, first_page=False, _try_index=_try_index)
+        except arxiv.UnexpectedEmptyPageError as problem:
+            if first_page and _NOTHING_FOUND.search(self._session.content):
+                return problem.raw_feed
+            raise
+        if any(_is_complaint(paper) for paper in feed.results):
+            return feed
+        self.kept.keep(url, self._session.content)
+        header = feed.header
+        last = header.start_index + len(feed.results)
+        self.kept.say(f"arXiv: {last:,} of {header.total_results:,} papers that it finds")
+        return feed
+
+
+class _Session(requests.Session):
+    """Remembers the last answer, and waits for none for ever.
+
+    An answer that breaks off or does not come is told as a lost connection, which the client takes
+    for a reason to try again.
+    """
+
+    content = b""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a request; the package's client sets no limit of time."""
+        try:
+            response = super().send(request, **{**options, "timeout": _TIMEOUTS})
+        except (requests.Timeout, requests.exceptions.ChunkedEncodingError) as problem:
+            raise requests.ConnectionError(str(problem)) from None
+        self.content = response.content
+        return response

@@ -1,0 +1,28 @@
+"""The kinds of sources: the files of `corpus/sources/`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from variorum import components
+from variorum.config.canonical import restored
+from variorum.corpus.source import SOURCES, SourceSettings
+from variorum.errors import VariorumError
+
+KINDS: dict[str, type[SourceSettings]] = {
+    option.replace("_", "-"): defined
+    for option, defined in components.classes(SOURCES, SourceSettings).items()
+}
+"""The settings of each kind, by its name."""
+
+
+def source_of(settings: Mapping[str, Any]) -> SourceSettings:
+    """Return the source whose canonical settings these are.
+
+    Raises `VariorumError` if its kind is unknown.
+    """
+    kind = settings.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise VariorumError(
+            f"source.kind: '{kind}' is none of {', '.join(KINDS)}; use the code that knows it"
+        )
+    return restored(KINDS[kind], dict(settings))

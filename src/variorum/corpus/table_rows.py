@@ -1,0 +1,246 @@
+"""Reads rows of tables one at a time, and finds a file's encoding and its delimiter.
+
+A file is UTF-8 if all of it is that but for stray bytes (of a UTF-16 file the byte-order mark
+tells), else what charset-normalizer takes it for. The delimiter is the one with which the header
+has the columns that are asked for. (`csv.Sniffer` looks for what is regular in the rows, which in
+prose is often a comma or a space.) A quote that is never closed costs the line where it opens.
+"""
+
+import codecs
+import csv
+import io
+import json
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from variorum.errors import VariorumError
+
+_SAMPLE = 1 << 20  # bytes that an encoding is guessed from
+_STRAYS = 10  # one in so many bytes beyond ASCII may be no UTF-8, and it is UTF-8 all the same
+_HEADER = 1 << 16  # characters that hold a header, quoted line ends and all
+_DELIMITERS = ",;\t|"
+_LARGEST_FIELD = 1 << 24  # characters; a quote that is never closed stops there
+_BLOCK = 1 << 20
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like UTF-16's, so it comes first
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_ASCII = bytes(range(128))
+_STRAY = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, by surrogateescape
+NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its columns by name, or what is wrong with it.
+
+    `line` is where it begins, `raw` what stands there.
+    """
+
+    line: int
+    raw: str
+    values: dict[str, str]
+    fault: str = ""
+
+    def wrong(self) -> str:
+        """Return why it cannot be read; nothing if it can."""
+        stray = not self.raw.isascii() and _STRAY.search(self.raw)
+        return self.fault or ("bytes that are no UTF-8" if stray else "")
+
+
+class _Lines:
+    """The lines of a table, of which those of the row at hand can be had again."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.number = 0  # of the line that was given last
+        self.row: list[str] = []
+        self._stream, self._again = stream, deque[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        self.row.append(self._again.popleft() if self._again else next(self._stream))
+        self.number += 1
+        return self.row[-1]
+
+    def go_back(self) -> None:
+        """Give all lines of this row but the first once more."""
+        first, *others = self.row
+        self.row = [first]
+        self._again.extendleft(reversed(others))
+        self.number -= len(others)
+
+
+def table_rows(
+    stream: TextIO, file: Path, delimiter: str, quote: str, columns: list[str]
+) -> Iterator[Row]:
+    """Give the rows below the header; one without any value is no row."""
+    csv.field_size_limit(_LARGEST_FIELD)
+    lines = _Lines(stream)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, **_quoting(quote))
+    try:
+        header = next(reader, [])
+    except csv.Error as problem:
+        raise VariorumError(f"{file}, line 1: the header cannot be read ({problem}).") from None
+    _check_header(header, file, delimiter, columns)
+    while True:
+        line = lines.number + 1
+        lines.row.clear()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as problem:
+            fault = str(problem)
+            if lines.number > line:
+                fault = f"a quote opens that is not closed up to line {lines.number} ({problem})"
+                lines.go_back()
+            yield Row(line, "".join(lines.row), {}, fault)
+            continue
+        raw = "".join(lines.row)
+        if len(cells) == len(header):
+            yield Row(line, raw, dict(zip(header, cells, strict=True)))
+        elif cells:
+            fault = f"{len(cells)} columns where the header has {len(header)}"
+            yield Row(line, raw, {}, fault)
+
+
+def _quoting(quote: str) -> dict[str, Any]:
+    """How the parser is told of the quote; to it, none is not the same as an empty one."""
+    return {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+
+
+def _check_header(header: list[str], file: Path, delimiter: str, columns: list[str]) -> None:
+    """Raise `VariorumError` unless it has each of these columns once."""
+    if missing := [name for name in columns if name not in header]:
+        raise VariorumError(
+            f"{file} has no column {' and no '.join(map(repr, missing))}; with "
+            f"{NAMES.get(delimiter, delimiter)} between them it has {', '.join(header)}. Correct "
+            "the names, or source.delimiter."
+        )
+    if twice := [name for name in columns if header.count(name) > 1]:
+        raise VariorumError(
+            f"{file} has more than one column {' and '.join(map(repr, twice))}, so it cannot be "
+            "told which is meant; give each a name of its own."
+        )
+
+
+def json_rows(stream: TextIO, columns: list[str]) -> Iterator[Row]:
+    """Give a row per JSON line; numbers stay as spelled, null is empty."""
+    for line, content in enumerate(stream, start=1):
+        if not content.strip():
+            continue
+        try:
+            data = json.loads(content, parse_int=str, parse_float=str, parse_constant=str)
+        except (ValueError, RecursionError) as problem:
+            yield Row(line, content, {}, f"no JSON ({str(problem).split(':')[0]})")
+            continue
+        if fault := _fault_of_object(data, columns):
+            yield Row(line, content, {}, fault)
+        else:
+            yield Row(line, content, {name: _text(data[name]) for name in columns})
+
+
+def _fault_of_object(data: Any, columns: list[str]) -> str:
+    """Why a JSON value is no row with these columns."""
+    if not isinstance(data, dict):
+        return "no JSON object"
+    if missing := [name for name in columns if name not in data]:
+        return f"no {', no '.join(missing)}"
+    nested = [name for name in columns if isinstance(data[name], (dict, list))]
+    return f"{', '.join(nested)} is no single value" if nested else ""
+
+
+def _text(value: object) -> str:
+    """A single JSON value as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def opened(file: Path, encoding: str) -> TextIO:
+    """Open a file as text; bytes that are no UTF-8 become surrogates."""
+    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+        return file.open(encoding=encoding, newline="")
+    # The second is the first with a byte-order mark, or without one.
+    return file.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def encoding_of(file: Path) -> tuple[str, bool]:
+    """Return the encoding of a file, and whether that is a guess.
+
+    By its mark; UTF-8 if it is that, or if nine tenths of its bytes beyond ASCII are: no other
+    encoding looks so. Else the likeliest. Raises `VariorumError` if there is none.
+    """
+    with file.open("rb") as stream:
+        start = stream.read(len(codecs.BOM_UTF32_LE))
+    for mark, name in _MARKS:
+        if start.startswith(mark):
+            return name, False
+    beyond, strays, first = _beyond_ascii(file)
+    if _STRAYS * strays <= beyond:
+        return "utf-8", False
+    from charset_normalizer import from_bytes
+
+    guess = from_bytes(_sample(file, first)).best()
+    if guess is None:
+        raise VariorumError(
+            f"{file} is no UTF-8, and what else it is cannot be told; set source.encoding."
+        )
+    return guess.encoding, True
+
+
+def _beyond_ascii(file: Path) -> tuple[int, int, int]:
+    """Bytes beyond ASCII, those of them that are no UTF-8, and about where the first such is."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    beyond = strays = first = place = 0
+    with file.open("rb") as stream:
+        at_end = False
+        while not at_end:
+            block = stream.read(_BLOCK)
+            at_end = not block
+            text = decoder.decode(block, final=at_end)
+            if (found := _STRAY.search(text)) and not strays:
+                first = place + len(text[: found.start()].encode())
+            beyond += len(block.translate(None, _ASCII))
+            strays += _STRAY.subn("", text)[1]
+            place += len(block)
+    return beyond, strays, first
+
+
+def _sample(file: Path, middle: int) -> bytes:
+    """Whole lines around a place: a character that is cut in two would look like another encoding.
+
+    A line that is longer than a sample is cut all the same.
+    """
+    start = max(0, middle - _SAMPLE // 2)
+    with file.open("rb") as stream:
+        stream.seek(start)
+        sample = stream.read(_SAMPLE)
+    begin = sample.find(b"\n", 0, middle - start) + 1 if start else 0
+    return sample[begin : sample.rfind(b"\n", middle - start) + 1 or len(sample)]
+
+
+def delimiter_of(stream: TextIO, quote: str, columns: list[str]) -> str:
+    """Find the delimiter by the header; rewind the stream.
+
+    Among the delimiters with which the header has all `columns`, the one that parts it most often.
+    """
+    sample = stream.read(_HEADER)
+    stream.seek(0)
+    best, most = _DELIMITERS[0], (False, 0)
+    for delimiter in _DELIMITERS:
+        lines = io.StringIO(sample, newline="")
+        header = next(csv.reader(lines, delimiter=delimiter, **_quoting(quote)), [])
+        fits = (set(columns) <= set(header), len(header))
+        if fits > most:
+            best, most = delimiter, fits
+    return best
