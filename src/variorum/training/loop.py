@@ -243,8 +243,8 @@ class Training:
             "train_tokens": len(self.data.train),
             "chosen_step": position.step if last else position.best_step,
             "chosen_val_loss": position.rows[-1]["val_loss"] if last else position.best_val_loss,
-            "final_weights_sha256": _hash(self._shared.weights),
-            "final_states_sha256": _hash(self._shared.states),
+            "final_weights_sha256": weights_sha256(self._shared.weights),
+            "final_states_sha256": weights_sha256(self._shared.states),
         }
 
     # The steps, as every member of the team takes them
@@ -411,7 +411,7 @@ class Training:
                 "val_loss": val_loss,
                 "learning_rate": rate,
                 "gradient_norm": position.gradient_norm if losses else None,
-                "weights_sha256": _hash(self._shared.weights),
+                "weights_sha256": weights_sha256(self._shared.weights),
             }
         )
         if val_loss < position.best_val_loss:
@@ -550,6 +550,6 @@ def _dropout_seed(seed: int, step: int, shard: int) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def _hash(weights: Tensor) -> str:
+def weights_sha256(weights: Tensor) -> str:
     """SHA-256 of the flat weights."""
     return hashlib.sha256(weights.cpu().numpy().tobytes()).hexdigest()
