@@ -26,7 +26,7 @@ from variorum.errors import Stopped, VariorumError
 from variorum.experiments import load_experiment, named_experiment
 from variorum.plan import Node, Plan, plan_experiment
 from variorum.store import COPY, MANIFEST, Ref, Result, Store, readable_json, sha256_of
-from variorum.training.loop import Training
+from variorum.training.shards import Shards
 
 ABLATION = """
 title: Widths
@@ -51,7 +51,7 @@ NORMALIZE: Edit = ("corpus/normalize.py", "\n\n\n", "\n\n\nprint(end='')\n\n\n")
 BETWEEN: Edit = (
     "training/loop.py",
     "            self._note(step, norm)\n",
-    "            self._note(step, norm)\n            shared.weights += 0.001 * (step == 15)\n",
+    "            self._note(step, norm)\n            shards.weights += 0.001 * (step == 15)\n",
 )
 
 
@@ -188,14 +188,14 @@ def test_a_refactoring_is_proved_and_all_but_the_page_is_adopted(here: Path) -> 
 
 def act_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the code do something else from a step on."""
-    update = Training._update
+    update = Shards.update
 
-    def other(self: Training, index: int, now: int, rate: float, norm: float) -> None:
+    def other(self: Shards, index: int, now: int, rate: float, norm: float) -> None:
         update(self, index, now, rate, norm)
         if now >= step:
-            self._shared.weights[self._shared.layout.slices(self.settings.shards)[index]] += 1e-3
+            self.weights[self.layout.slices(self.settings.shards)[index]] += 1e-3
 
-    monkeypatch.setattr(Training, "_update", other)
+    monkeypatch.setattr(Shards, "update", other)
 
 
 @pytest.mark.parametrize(("step", "seen_at"), [(1, 10), (10, 10), (21, 30), (30, 30)])

@@ -14,7 +14,8 @@ from variorum.model.gpt import GPT
 from variorum.tokenizer.kinds import characters
 from variorum.training import flat, plain
 from variorum.training.batches import Tokens
-from variorum.training.loop import Data, Host, Training, weights_sha256
+from variorum.training.loop import Data, Host, Training
+from variorum.training.shards import sha256_of
 
 STEPS = 50
 TEXT = "".join(f"{i} times {i} is {i * i}. " for i in range(400))
@@ -99,7 +100,7 @@ def plain_steps(
     gpt = GPT(model, TOKENIZER.vocab_size, seed)
     layout = flat.Layout.of(gpt)
     losses = plain.train(gpt, TOKENS[:-200], model.context_length, seed)
-    return [(loss, weights_sha256(flat.gather(layout, gpt))) for loss in losses]
+    return [(loss, sha256_of(flat.gather(layout, gpt))) for loss in losses]
 
 
 @pytest.mark.parametrize("seed", range(6))
