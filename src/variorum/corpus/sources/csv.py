@@ -10,7 +10,6 @@ comma or a space.) Rows that cannot be read are left out, counted and shown; a q
 closed costs the line where it opens.
 """
 
-import codecs
 import csv
 import io
 import json
@@ -23,30 +22,17 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, TextIO
 
-from charset_normalizer import from_bytes
-
 from variorum.config import CsvSource, RowFilter
 from variorum.corpus.documents import Document
+from variorum.corpus.encodings import STRAY, encoding_of, opened
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.funnel import Step, size
 from variorum.corpus.sources import files
 from variorum.errors import VariorumError
 
-_SAMPLE = 1 << 20  # bytes that an encoding is guessed from
-_STRAYS = 10  # one in so many bytes beyond ASCII may be no UTF-8, and it is UTF-8 all the same
 _HEADER = 1 << 16  # characters that hold a header, quoted line ends and all
 _DELIMITERS = ",;\t|"
 _LARGEST_FIELD = 1 << 24  # characters; a quote that is never closed stops there
-_BLOCK = 1 << 20
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like UTF-16's, so it comes first
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_ASCII = bytes(range(128))
-_STRAY = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, by surrogateescape
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -64,7 +50,7 @@ class _Row:
 
     def wrong(self) -> str:
         """Why it cannot be read; nothing if it can."""
-        stray = not self.raw.isascii() and _STRAY.search(self.raw)
+        stray = not self.raw.isascii() and STRAY.search(self.raw)
         return self.fault or ("bytes that are no UTF-8" if stray else "")
 
 
@@ -127,11 +113,11 @@ class _Tables:
     def _of_file(self, file: Path, name: str) -> Iterator[Document]:
         encoding, is_guess = self.settings.encoding, False
         if encoding is None:
-            encoding, is_guess = _encoding(file)
+            encoding, is_guess = encoding_of(file)
         told = f"{encoding} (a guess: if letters are wrong, set source.encoding)"
         try:
             # Line ends inside quotes stay as they are: the parsers find the ends of rows.
-            with _opened(file, encoding) as stream:
+            with opened(file, encoding) as stream:
                 rows = self._rows(stream, file, told if is_guess else encoding)
                 for number, row in enumerate(rows, start=1):
                     document = self._document(row, name, number)
@@ -327,67 +313,6 @@ def _text(value: object) -> str:
 
 
 # --- what a file does not say ---------------------------------------------------------------
-
-
-def _opened(file: Path, encoding: str) -> TextIO:
-    """A file as text. What is no UTF-8 there becomes surrogates, so that other rows can be read."""
-    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
-        return file.open(encoding=encoding, newline="")
-    # The second is the first with a byte-order mark, or without one.
-    return file.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _encoding(file: Path) -> tuple[str, bool]:
-    """The encoding of a file, and whether that is a guess.
-
-    By its mark; UTF-8 if it is that, or if nine tenths of its bytes beyond ASCII are: no other
-    encoding looks so. Else the likeliest. Raises `VariorumError` if there is none.
-    """
-    with file.open("rb") as stream:
-        start = stream.read(len(codecs.BOM_UTF32_LE))
-    for mark, name in _MARKS:
-        if start.startswith(mark):
-            return name, False
-    beyond, strays, first = _beyond_ascii(file)
-    if _STRAYS * strays <= beyond:
-        return "utf-8", False
-    guess = from_bytes(_sample(file, first)).best()
-    if guess is None:
-        raise VariorumError(
-            f"{file} is no UTF-8, and what else it is cannot be told; set source.encoding."
-        )
-    return guess.encoding, True
-
-
-def _beyond_ascii(file: Path) -> tuple[int, int, int]:
-    """Bytes beyond ASCII, those of them that are no UTF-8, and about where the first such is."""
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    beyond = strays = first = place = 0
-    with file.open("rb") as stream:
-        at_end = False
-        while not at_end:
-            block = stream.read(_BLOCK)
-            at_end = not block
-            text = decoder.decode(block, final=at_end)
-            if (found := _STRAY.search(text)) and not strays:
-                first = place + len(text[: found.start()].encode())
-            beyond += len(block.translate(None, _ASCII))
-            strays += _STRAY.subn("", text)[1]
-            place += len(block)
-    return beyond, strays, first
-
-
-def _sample(file: Path, middle: int) -> bytes:
-    """Whole lines around a place: a character that is cut in two would look like another encoding.
-
-    A line that is longer than a sample is cut all the same.
-    """
-    start = max(0, middle - _SAMPLE // 2)
-    with file.open("rb") as stream:
-        stream.seek(start)
-        sample = stream.read(_SAMPLE)
-    begin = sample.find(b"\n", 0, middle - start) + 1 if start else 0
-    return sample[begin : sample.rfind(b"\n", middle - start) + 1 or len(sample)]
 
 
 def _delimiter(stream: TextIO, quote: str, columns: list[str]) -> str:
