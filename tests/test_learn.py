@@ -18,8 +18,9 @@ from nbformat import NotebookNode
 
 import flow
 from conftest import ROOT
+from variorum.report.content import SECTION_OF
 from variorum.report.figures.captions import FIGURES
-from variorum.report.page import SECTION_OF, SECTIONS
+from variorum.report.page import SECTIONS
 
 LEARN = ROOT / "docs/learn"
 NOTEBOOKS = sorted((LEARN / "notebooks").glob("*.ipynb"))
