@@ -651,7 +651,6 @@ NAMED_OUTSIDE = {
     "FinetuneStage": "settings",
     "ImportedStage": "settings",
     "MANIFEST": "a constant, which counts",
-    "METRICS": "a constant, which counts",
     "ModelSettings": "settings",
     "NormalizeStage": "settings",
     "PretrainStage": "settings",

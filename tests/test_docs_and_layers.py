@@ -25,6 +25,7 @@ FLOORS = (
         "schemas",
         "model_config",
         "paces",
+        "metrics",
     ),
     ("store", "syntax", "fingerprint", "edits", "machine", "progress", "task"),
     ("corpus", "tokenizer", "model", "generation", "training", "evaluation"),

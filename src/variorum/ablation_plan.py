@@ -7,11 +7,12 @@ from pathlib import Path
 from variorum import config, kept
 from variorum.ablations import LoadedAblation, Variant
 from variorum.components import PACKAGE
-from variorum.config import CODE_AS, KEPT_AS, OF_TOKENS, STAGES, chosen_components, restored
+from variorum.config import CODE_AS, KEPT_AS, STAGES, chosen_components, restored
 from variorum.edits import diff, first_difference
 from variorum.errors import VariorumError
 from variorum.experiments import ConfigError, LoadedExperiment
 from variorum.fingerprint import Code
+from variorum.metrics import HEADLINE, METRICS
 from variorum.other_code import trees
 from variorum.other_code.trees import Tree
 from variorum.plan import Components, Node, Plan, Planner, Stages
@@ -196,10 +197,11 @@ class _Planning:
         """Raise `ConfigError` if the metric counts by token and tokenizers differ."""
         settings = self.loaded.settings
         tokens = [node for name, node in upstream.items() if name.endswith("/tokens")]
-        if settings.metric in OF_TOKENS and len({n.upstream["tokenizer"].ref for n in tokens}) > 1:
+        by_token = METRICS[settings.metric].per == "token"
+        if by_token and len({n.upstream["tokenizer"].ref for n in tokens}) > 1:
             raise ConfigError(
                 f"{self.loaded.layers.origin(('metric',))}: metric: {settings.metric} counts by "
-                "token, and these variants have different tokenizers; take bits_per_byte"
+                f"token, and these variants have different tokenizers; take {HEADLINE.name}"
             )
 
     def _refuse_other_measures(self, planned: Mapping[str, "_Planned"]) -> None:

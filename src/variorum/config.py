@@ -14,13 +14,14 @@ Two kinds of metadata travel with a setting, both given to `setting()`:
 import re
 from collections.abc import Iterator
 from string import Formatter
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from variorum import components
+from variorum.metrics import HEADLINE, METRICS
 
 BYTES = 256
 SOURCES = "corpus/sources"
@@ -943,22 +944,10 @@ class Experiment(Settings):
         return self
 
 
-METRICS = {
-    "bits_per_byte": "lower",
-    "nats_per_token": "lower",
-    "perplexity": "lower",
-    "top_1": "higher",
-    "top_5": "higher",
-    "calibration_error": "lower",
-}
-"""What an ablation may judge by, as evaluations measure it, and which way is better."""
-
-OF_TOKENS = ("nats_per_token", "perplexity", "top_1", "top_5", "calibration_error")
-"""Those that count by token, so that they mean something else with another tokenizer."""
-
-Metric = Literal[
-    "bits_per_byte", "nats_per_token", "perplexity", "top_1", "top_5", "calibration_error"
-]
+if TYPE_CHECKING:
+    MetricName = str
+else:
+    MetricName = Literal[*METRICS]
 
 
 class Ablation(Settings):
@@ -973,7 +962,7 @@ class Ablation(Settings):
     corpora: tuple[Literal["base", "domain"], ...] = setting(
         ("base",), "The corpora whose test parts are scored.", min_length=1
     )
-    metric: Metric = setting("bits_per_byte", "What the variants are compared by.")
+    metric: MetricName = setting(HEADLINE.name, "What the variants are compared by.")
     variants: dict[str, dict[str, Any]] = setting(
         {},
         "Name of each variant and the settings it changes. It may also say `last_stage`, and "
@@ -1151,7 +1140,7 @@ class TableStage(Settings):
     baseline: Text
     last_stage: Text
     corpora: tuple[Text, ...]
-    metric: Metric
+    metric: MetricName
     tuned: Text | None
     command: Text
     runs: tuple[TableRun, ...]

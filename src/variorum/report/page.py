@@ -10,6 +10,7 @@ from functools import partial
 
 from markupsafe import Markup
 
+from variorum.metrics import HEADLINE, METRICS, SHARE
 from variorum.report.adoption import MARK
 from variorum.report.bars import bars
 from variorum.report.content import ReportData
@@ -53,6 +54,10 @@ def render(report: ReportData) -> str:
         flags=list(flags(report)),
         charts=[(corpus, bars(report, corpus)) for corpus in report.corpora],
         titles=SECTIONS,
+        scored=[m for m in METRICS.values() if m.unit != SHARE and m is not HEADLINE],
+        shares=[m for m in METRICS.values() if m.unit == SHARE],
+        headline=HEADLINE,
+        number=number,
         empty=_empty(report),
         drawn=drawn_of(report),
         commands=commands(report),

@@ -7,6 +7,7 @@ import pandas as pd
 
 from variorum.config import STAGES
 from variorum.corpus import documents
+from variorum.metrics import HEADLINE
 from variorum.report import content, page
 from variorum.report.adoption import MARK
 from variorum.report.content import Corpus, ReportData
@@ -278,10 +279,10 @@ def _settings(task: Task) -> dict[str, Traced]:
 
 
 def _metrics(task: Task) -> dict[str, Any]:
-    """The numbers of `dvc metrics`: bits per byte of each model on each corpus."""
+    """Return the numbers of `dvc metrics`: the headline of each model on each corpus."""
     return {
         name: {
-            side: task.inputs[f"{name}_on_{side}"].json("metrics.json")["bits_per_byte"]
+            side: HEADLINE.of(task.inputs[f"{name}_on_{side}"].json("metrics.json"))
             for side in _sides(task)
         }
         for name in _models(task)

@@ -16,6 +16,7 @@ from typing import Any
 from variorum.audit.checks.compare import Comparison, relative
 from variorum.config import TRAININGS
 from variorum.engines.tracking import BUNDLE
+from variorum.metrics import HEADLINE
 from variorum.store import Result
 
 EXACT = ("download", "normalize", "tokenizer", "encode")
@@ -86,7 +87,7 @@ def _losses(folder: Path) -> dict[str, float]:
 
 
 def _bits(folder: Path) -> dict[str, float]:
-    return {"bits per byte": float(_json(folder / "metrics.json")["bits_per_byte"])}
+    return {HEADLINE.label: float(HEADLINE.of(_json(folder / "metrics.json")))}
 
 
 def _stress(old: Path, new: Path) -> tuple[str, bool]:
