@@ -13,7 +13,7 @@ import pytest
 
 import flow
 from variorum import sources
-from variorum.corpus.sources import url
+from variorum.corpus import http_download
 
 TEXT = "".join(f"Line {i} of a text on a server.\n" for i in range(400)).encode()
 ENTRY = sources.Entry("0" * 64, 1)
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server, as long as the context lasts."""
-    monkeypatch.setattr(url, "_PAUSE", 0.0)
+    monkeypatch.setattr(http_download, "_PAUSE", 0.0)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("VARIORUM_MIRRORS", raising=False)
     monkeypatch.delenv("VARIORUM_LOCKED", raising=False)

@@ -661,7 +661,6 @@ NAMED_OUTSIDE = {
     "FinetuneStage": "settings",
     "ImportedStage": "settings",
     "MANIFEST": "a constant, which counts",
-    "METRICS": "a constant, which counts",
     "ModelSettings": "settings",
     "NormalizeStage": "settings",
     "PretrainStage": "settings",

@@ -138,6 +138,7 @@ def test_editing_attention_changes_pretraining_and_what_follows_and_nothing_befo
         ("report/figures/ablation.py", set()),
         ("report/page.py", {"report"}),
         ("model/gpt2.py", set()),
+        ("training/plain.py", set()),
         ("store.py", set()),
         ("plan.py", set()),
         ("progress.py", set()),

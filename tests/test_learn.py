@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,9 @@ from nbformat import NotebookNode
 
 import flow
 from conftest import ROOT
+from variorum.report.content import SECTION_OF
 from variorum.report.figures.captions import FIGURES
-from variorum.report.page import SECTION_OF, SECTIONS
+from variorum.report.page import SECTIONS
 
 LEARN = ROOT / "docs/learn"
 NOTEBOOKS = sorted((LEARN / "notebooks").glob("*.ipynb"))
@@ -315,7 +317,27 @@ def test_the_code_that_is_explained_is_the_code() -> None:
     quoted = [line.strip() for block in blocks for line in block.splitlines()]
     assert len(quoted) > 10
     assert set(quoted) <= lines
-    assert f"in {len(code.splitlines())} lines" in explained
+
+
+@pytest.mark.parametrize("file", ["model/gpt2.py", "training/plain.py"])
+@pytest.mark.parametrize("page", ["README.md", "2-the-parts.md"])
+def test_the_files_to_read_have_the_lines_that_are_told(file: str, page: str) -> None:
+    lines = (ROOT / "src/variorum" / file).read_text(encoding="utf-8").splitlines()
+    text = " ".join((LEARN / page).read_text(encoding="utf-8").split())
+    assert re.search(rf"{re.escape(file)}\b.{{,160}}?in {len(lines)} lines", text), len(lines)
+
+
+def test_the_path_begins_with_a_model_that_learns() -> None:
+    told = re.search(
+        r'^python -c "\n(.*?)^"$', (LEARN / "README.md").read_text("utf-8"), flags=re.DOTALL | re.M
+    )
+    assert told
+    command = [sys.executable, "-c", told[1]]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    losses = {int(step): float(loss) for step, loss in map(str.split, printed.splitlines())}
+    assert [*losses] == [1, 100, 200, 300]
+    assert losses[1] == pytest.approx(math.log(256), abs=0.1)
+    assert losses[300] < 3
 
 
 def test_notebooks_are_written_as_json_that_diffs_well() -> None:

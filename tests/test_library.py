@@ -17,6 +17,7 @@ from variorum import library
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.errors import VariorumError
 from variorum.identity.fingerprint import Fingerprint
+from variorum.metrics import METRICS
 from variorum.references import References
 from variorum.stages.stage_settings import TRAININGS
 from variorum.store import Ref, Spec, Store
@@ -310,8 +311,9 @@ def test_runs_holds_settings_metrics_and_cost(here: Path) -> None:
     assert row["host"] == result.run["host"]
     evaluation = Store(here).open(ref_of(here, "evaluate"))
     assert evaluation.spec.upstream["model"] == ref
-    column = f"bits_per_byte_{Store(here).open(evaluation.spec.upstream['text']).run['label']}"
-    assert row[column] == evaluation.json("metrics.json")["bits_per_byte"]
+    label = Store(here).open(evaluation.spec.upstream["text"]).run["label"]
+    for name, metric in METRICS.items():
+        assert row[f"{name}_{label}"] == metric.of(evaluation.json("metrics.json"))
     scored = table[[name for name in table if name.startswith("bits_per_byte")]]
     assert scored.shape[1] == 2, "one column a corpus"
     assert scored.notna().any(axis=1).all(), "every model was scored on something"

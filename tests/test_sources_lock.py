@@ -12,8 +12,8 @@ import flow
 from conftest import Command, Project
 from one_server import ENTRY, TEXT, Handler, Server, lock, pinned_by, serving, take_base_from
 from variorum import sources
+from variorum.corpus import http_download
 from variorum.corpus.fetching import context_of
-from variorum.corpus.sources import url
 from variorum.corpus.sources.url import UrlSource
 from variorum.engines.workflow import Flow
 from variorum.errors import VariorumError
@@ -335,5 +335,5 @@ def test_the_sockets_of_these_tests_do_refuse(
     no_network: list[str], server: Server, tmp_path: Path
 ) -> None:
     with pytest.raises(VariorumError, match="cannot be reached"):
-        url.download(server.address, None, context_of(tmp_path, print))
+        http_download.download(server.address, None, context_of(tmp_path, print))
     assert no_network

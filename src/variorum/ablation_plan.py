@@ -7,7 +7,7 @@ from pathlib import Path
 from variorum import kept
 from variorum.ablations import LoadedAblation, Variant
 from variorum.components import PACKAGE
-from variorum.config.ablation_settings import CODE_AS, KEPT_AS, OF_TOKENS
+from variorum.config.ablation_settings import CODE_AS, KEPT_AS
 from variorum.config.canonical import chosen_components, restored
 from variorum.config.setting_errors import ConfigError
 from variorum.errors import VariorumError
@@ -15,6 +15,7 @@ from variorum.experiments import LoadedExperiment
 from variorum.forecasts.step_times import with_equal_time
 from variorum.identity.code import Code
 from variorum.identity.code_diff import diff, first_difference
+from variorum.metrics import HEADLINE, METRICS
 from variorum.other_code import trees
 from variorum.other_code.trees import Tree
 from variorum.plan import Components, Node, Plan, Planner, Stages
@@ -199,10 +200,11 @@ class _Planning:
         """Raise `ConfigError` if the metric counts by token and tokenizers differ."""
         settings = self.loaded.settings
         tokens = [node for name, node in upstream.items() if name.endswith("/tokens")]
-        if settings.metric in OF_TOKENS and len({n.upstream["tokenizer"].ref for n in tokens}) > 1:
+        by_token = METRICS[settings.metric].per == "token"
+        if by_token and len({n.upstream["tokenizer"].ref for n in tokens}) > 1:
             raise ConfigError(
                 f"{self.loaded.layers.origin(('metric',))}: metric: {settings.metric} counts by "
-                "token, and these variants have different tokenizers; take bits_per_byte"
+                f"token, and these variants have different tokenizers; take {HEADLINE.name}"
             )
 
     def _refuse_other_measures(self, planned: Mapping[str, "_Planned"]) -> None:

@@ -23,6 +23,7 @@ from variorum.errors import VariorumError
 from variorum.experiments import load_experiment
 from variorum.identity.code_diff import first_difference
 from variorum.machine import Device, computing_on
+from variorum.metrics import METRICS
 from variorum.other_code.current import current_code
 from variorum.plan import Node, plan_experiment
 from variorum.project import find_project
@@ -198,15 +199,19 @@ def _labels(store: Store) -> dict[Ref, str]:
 
 
 def _scores(store: Store) -> dict[Ref, dict[str, float]]:
-    """Bits per byte of each evaluated model, by what the corpus was called when it was made."""
+    """Every metric of each evaluated model, by what the corpus was called when it was made."""
     found: dict[Ref, dict[str, float]] = {}
     for ref in store.refs("evaluate"):
         result = store.open(ref)
         upstream = result.spec.upstream
-        score = result.json("metrics.json")["bits_per_byte"]
+        metrics = result.json("metrics.json")
         text = upstream["text"]
         side = store.open(text).run.get("label", text.key) if store.exists(text) else text.key
-        found.setdefault(upstream["model"], {})[f"bits_per_byte_{side}"] = score
+        for metric in METRICS.values():
+            with suppress(KeyError):  # an older evaluation may lack what was added since
+                found.setdefault(upstream["model"], {})[f"{metric.name}_{side}"] = metric.of(
+                    metrics
+                )
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from variorum.corpus import table_rows
+from variorum.corpus import encodings, table_rows
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import csv
@@ -261,8 +261,8 @@ PROSE = {
 def test_an_encoding_is_guessed_from_whole_lines_where_ascii_ends(
     tmp_path, monkeypatch, encoding, ascii_first
 ):
-    monkeypatch.setattr(table_rows, "_SAMPLE", 1 << 14)
-    monkeypatch.setattr(table_rows, "_BLOCK", 1 << 15)
+    monkeypatch.setattr(encodings, "_SAMPLE", 1 << 14)
+    monkeypatch.setattr(encodings, "_BLOCK", 1 << 15)
     before = ["plain letters and nothing else"] * (2000 * ascii_first)
     for shift in range(4):  # so that a cut at any byte would fall into a character
         rows = [*before, "x" * shift, *(f"{n} {PROSE[encoding]}" for n in range(500))]

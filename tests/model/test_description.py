@@ -2,6 +2,7 @@
 
 import pytest
 from test_gpt import SIZE, VARIANTS, model_with, some_ids
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from variorum.generation.cache import Cache
@@ -39,3 +40,31 @@ def test_rows_go_by_name_in_the_order_of_the_model() -> None:
     assert names[:4] == ["wte", "positions.wpe", "h.0.ln_1", "h.0.attn"]
     assert names[-2:] == ["ln_f", "head"]
     assert rows[0].shapes == ((31, SIZE["n_embd"]),)
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_names_of_our_classes_show_nowhere(changes: dict[str, object]) -> None:
+    model = model_with(**changes)
+    rows = describe(model).rows
+    kinds = {"Embedding", "Linear", "Norm", "TokenShift", "Attention", "the embedding again"}
+    assert {row.kind for row in rows} <= kinds
+    own = {type(m) for m in model.modules() if type(m).__module__.startswith("variorum.")}
+    names = {each: each.__name__ for each in own}
+    assert len(own) > 3
+    try:
+        for each in own:
+            each.__name__ = "Renamed"
+        assert describe(model).rows == rows
+    finally:
+        for each, name in names.items():
+            each.__name__ = name
+
+
+def test_a_layer_of_another_class_is_called_as_its_class_in_pytorch() -> None:
+    class Mine(nn.Linear):
+        pass
+
+    model = model_with()
+    model.h[0].attn.c_attn = Mine(SIZE["n_embd"], 3 * SIZE["n_embd"])  # type: ignore[union-attr]
+    (row,) = [row for row in describe(model).rows if row.name == "h.0.attn.c_attn"]
+    assert row.kind == "Linear"

@@ -9,7 +9,7 @@ import pandas as pd
 from variorum.config.model_settings import ModelSettings
 from variorum.evaluation.verdicts import judge
 from variorum.model.gpt import GPT
-from variorum.report import page
+from variorum.report import content
 from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import AblationTable, Question, ablation_table
 from variorum.report.figures import ablation as ablation_figures
@@ -21,6 +21,7 @@ from variorum.report.figures.provenance import Edge, Node, provenance_graph
 from variorum.report.figures.scores import calibration, loss_by_context
 from variorum.report.figures.tokens import embedding_pca, token_frequencies
 from variorum.report.figures.training import training_curves, training_dynamics
+from variorum.report.naming import Role
 from variorum.report.traced import Traced, derived
 
 WORDS = ["The", "␣func", "tion", "␣re", "turns", "␣a", "␣list", "␣of", "␣sym", "bols", ".", "↵"]
@@ -185,9 +186,9 @@ def all_figures() -> dict[str, str]:
     }
 
 
-def standing(content: object, place: str) -> Traced:
+def standing(value: object, place: str) -> Traced:
     """What stands in a file: `stage/key/name`."""
-    return Traced(content, (f"{place}#",))
+    return Traced(value, (f"{place}#",))
 
 
 def key(ref: str) -> Traced:
@@ -195,7 +196,7 @@ def key(ref: str) -> Traced:
     return standing({"key": ref.split("/")[1]}, f"{ref}/manifest.json")["key"]
 
 
-def _stress(model: str, share: float) -> page.Stress:
+def _stress(model: str, share: float) -> content.Stress:
     cases = (
         judge(
             "overflow-loss",
@@ -230,7 +231,7 @@ def _stress(model: str, share: float) -> page.Stress:
     )
     ref = "stress/5e55aa00dd11"
     settings = {"stress": {"sampling": {"temperature": 0.8, "top_k": None, "seed": 1}}}
-    return page.Stress(
+    return content.Stress(
         model,
         standing([asdict(case) for case in cases], f"{ref}/cases.json"),
         standing(settings, f"{ref}/manifest.json")["stress"],
@@ -240,8 +241,15 @@ def _stress(model: str, share: float) -> page.Stress:
 
 
 def _score(
-    model: str, corpus: page.Role, bits: float, nats: float, ppl: float, n: int, size: int, ref: str
-) -> page.Score:
+    model: str,
+    corpus: Role,
+    bits: float,
+    nats: float,
+    ppl: float,
+    n: int,
+    size: int,
+    ref: str,
+) -> content.Score:
     metrics = {
         "bits_per_byte": bits,
         "nats_per_token": nats,
@@ -260,7 +268,9 @@ def _score(
     }
     place = f"evaluate/{ref}"
     task = _task(f"{model.replace('-', '')}_on_{corpus}", place)
-    return page.Score(model, corpus, standing(metrics, f"{place}/metrics.json"), key(place), task)
+    return content.Score(
+        model, corpus, standing(metrics, f"{place}/metrics.json"), key(place), task
+    )
 
 
 def _task(name: str, ref: str) -> Traced:
@@ -268,7 +278,7 @@ def _task(name: str, ref: str) -> Traced:
     return standing({name: ref}, "report/3f9a1c0b77de/manifest.json")[name].name
 
 
-def with_metrics(score: page.Score, **changes: object) -> page.Score:
+def with_metrics(score: content.Score, **changes: object) -> content.Score:
     """The score of other metrics."""
     return replace(score, metrics=replace(score.metrics, value={**score.metrics.value, **changes}))
 
@@ -285,8 +295,8 @@ def _step(name: str, kept: int, dropped: int, size: int, *examples: dict[str, st
 
 
 def _corpus(
-    role: page.Role, source: dict[str, str], baselines: dict[str, float], *facts: str
-) -> page.Corpus:
+    role: Role, source: dict[str, str], baselines: dict[str, float], *facts: str
+) -> content.Corpus:
     steps = (
         _step("read", 2764, 0, 1_412_000),
         _step("shorter than min_characters", 2701, 63, 1_409_000),
@@ -314,15 +324,15 @@ def _corpus(
     }
     metrics = standing({"ngram_order": 6, "baselines": baselines}, "evaluate/e0a1/metrics.json")
     found = metrics["baselines"]
-    return page.Corpus(
+    return content.Corpus(
         role,
         derived("title", standing(source, "download/d0d0d0d0d0d0/manifest.json")),
         tuple(standing(list(steps), "normalize/a0a0a0a0a0a0/funnel.json")),
         standing(splits, "normalize/a0a0a0a0a0a0/splits.json"),
         (
-            page.Baseline(found["bz2"].name, found["bz2"]),
-            page.Baseline(found["xz"].name, found["xz"]),
-            page.Baseline(derived("gram", metrics["ngram_order"]), found["ngram"]),
+            content.Baseline(found["bz2"].name, found["bz2"]),
+            content.Baseline(found["xz"].name, found["xz"]),
+            content.Baseline(derived("gram", metrics["ngram_order"]), found["ngram"]),
         ),
         facts=tuple(standing(list(facts), "download/d0d0d0d0d0d0/facts.json")),
     )
@@ -330,7 +340,7 @@ def _corpus(
 
 def _training(
     name: str, steps: int, tokens: int, kept: int, loss: float, ref: str
-) -> page.Training:
+) -> content.Training:
     metrics = {
         "parameters": 843_264,
         "steps": steps,
@@ -338,7 +348,7 @@ def _training(
         "chosen_step": kept,
         "chosen_val_loss": loss,
     }
-    return page.Training(name, standing(metrics, f"{ref}/metrics.json"), key(ref))
+    return content.Training(name, standing(metrics, f"{ref}/metrics.json"), key(ref))
 
 
 def prose(package: str, version: str) -> dict[str, str]:
@@ -348,9 +358,9 @@ def prose(package: str, version: str) -> dict[str, str]:
 
 def _row(
     ref: str, upstream: dict[str, str], adopted: dict[str, object] | None = None
-) -> page.Provenance:
+) -> content.Provenance:
     manifest = standing({"upstream": upstream, "adopted": adopted}, f"{ref}/manifest.json")
-    return page.Provenance(
+    return content.Provenance(
         ref.split("/")[0],
         key(ref),
         manifest["upstream"],
@@ -378,7 +388,7 @@ WORDS_FOUND = {
 }
 
 
-def sample_report() -> page.ReportData:
+def sample_report() -> content.ReportData:
     svg = all_figures()
     titles = {**FIGURES, "provenance": PROVENANCE}
     own = standing(
@@ -396,7 +406,7 @@ def sample_report() -> page.ReportData:
         "tokenizer/70ce1235ab90/tokenizer.json",
     )
     upstream = {"model": "pretrain/ab12cd34ef56", "tokenizer": "tokenizer/70ce1235ab90"}
-    return page.ReportData(
+    return content.ReportData(
         title=own["title"],
         experiment=own["experiment"],
         key=own["key"],
@@ -414,7 +424,7 @@ def sample_report() -> page.ReportData:
             _score("fine-tuned", "base", 1.842, 3.12, 22.6, 46_120, 114_000, "e0a3"),
             _score("fine-tuned", "domain", 1.548, 2.59, 13.3, 38_800, 92_000, "e0a4"),
         ),
-        tokenizer=page.TokenizerFacts(
+        tokenizer=content.TokenizerFacts(
             metrics["variorum_kind"],
             derived("length", metrics["vocab"]),
             {side: derived("ratio", *metrics[side]) for side in ("base", "domain")},
@@ -443,7 +453,7 @@ def sample_report() -> page.ReportData:
         ),
         stress=(_stress("pretrained", 0.21), _stress("fine-tuned", 0.83)),
         figures=tuple(
-            page.PageFigure(
+            content.PageFigure(
                 name,
                 *titles[name],
                 Traced(svg[name], (f"figures/f1f2f3f4f5f6/{name}.svg",)),
@@ -480,13 +490,13 @@ def sample_report() -> page.ReportData:
     )
 
 
-def sample(prompt: str, before: str, after: str | None = None) -> page.Sample:
+def sample(prompt: str, before: str, after: str | None = None) -> content.Sample:
     """One prompt and how it was continued."""
     texts = standing([prompt, before, after], "stress/5e55aa00dd11/samples.json")
-    return page.Sample(texts[0], texts[1], texts[2] if after is not None else None)
+    return content.Sample(texts[0], texts[1], texts[2] if after is not None else None)
 
 
-def without_domain() -> page.ReportData:
+def without_domain() -> content.ReportData:
     report = sample_report()
     return replace(
         report,

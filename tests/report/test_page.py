@@ -15,20 +15,12 @@ from sample_report import (
     without_domain,
 )
 
+from variorum.report.bars import bars
+from variorum.report.content import SECTION_OF, Imported
+from variorum.report.findings import findings, flags, floors, standings, summary
 from variorum.report.naming import FINETUNED, PRETRAINED
 from variorum.report.numbers import fixed
-from variorum.report.page import (
-    SECTION_OF,
-    SECTIONS,
-    Imported,
-    bars,
-    findings,
-    flags,
-    floors,
-    render,
-    standings,
-    summary,
-)
+from variorum.report.page import SECTIONS, render
 from variorum.report.rendering import inline_svg
 
 MODELS = (PRETRAINED, FINETUNED)

@@ -397,13 +397,13 @@ def test_replayed_text_is_learned_as_well(tmp_path: Path) -> None:
     assert losses[1] < losses[0] - 1
 
 
-def test_what_happens_inside_is_noted_at_each_look(whole: tuple[GPT, Outcome]) -> None:
+def test_what_happens_inside_is_noted_at_each_validation(whole: tuple[GPT, Outcome]) -> None:
     noted = whole[1].diagnostics
-    looks = [row["step"] for row in whole[1].rows if row["step"]]
+    steps = [row["step"] for row in whole[1].rows if row["step"]]
     parts = {row["part"] for row in noted}
     assert parts == {"wte", "h.0.attn", "h.0.mlp", "h.0.ln_1", "h.0.ln_2", "ln_f", "h.0"}
-    assert {row["step"] for row in noted} == set(looks)
-    for step, row in zip(looks, whole[1].rows[1:], strict=True):
+    assert {row["step"] for row in noted} == set(steps)
+    for step, row in zip(steps, whole[1].rows[1:], strict=True):
         here = [each for each in noted if each["step"] == step and "gradient_norm" in each]
         total = math.sqrt(sum(each["gradient_norm"] ** 2 for each in here))
         assert total == pytest.approx(row["gradient_norm"], rel=1e-5)
@@ -424,11 +424,11 @@ def test_a_training_holds_as_much_memory_as_its_description_says(
     host = Host(tmp_path / "state.safetensors")
     training = Training(gpt, tokenizer, Data(ids[:-600], ids[-600:]), settings, 3, host)
     training.run()
-    shared, last = training._shared, training._last_interval
+    shards, last = training._shards, training._last_interval
     assert last is not None
-    held = [shared.weights, shared.gradients, shared.states, shared.decayed, training._best]
+    held = [shards.weights, shards.gradients, shards.states, shards.decayed, training._best]
     held += last.tensors.values()
-    n_states = shared.states.shape[0]
+    n_states = shards.states.shape[0]
     said = describe(gpt).training_bytes(settings.shards, n_states)
     assert sum(tensor.nbytes for tensor in held) == pytest.approx(said, rel=0.01)
 

@@ -1,11 +1,12 @@
 """Settings of an ablation: what varies, over which seeds, judged by which metric."""
 
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.config.types import Number, Seed, Settings, Text, setting
+from variorum.metrics import HEADLINE, METRICS
 
 KEPT_AS = "kept"
 """In a variant of an ablation: the name of kept results that it consists of."""
@@ -16,22 +17,10 @@ LAST_STAGE = "last_stage"
 CODE_AS = "code"
 """In a variant of an ablation: the code that it is run by, where that is another."""
 
-METRICS = {
-    "bits_per_byte": "lower",
-    "nats_per_token": "lower",
-    "perplexity": "lower",
-    "top_1": "higher",
-    "top_5": "higher",
-    "calibration_error": "lower",
-}
-"""What an ablation may judge by, as evaluations measure it, and which way is better."""
-
-OF_TOKENS = ("nats_per_token", "perplexity", "top_1", "top_5", "calibration_error")
-"""Those that count by token, so that they mean something else with another tokenizer."""
-
-Metric = Literal[
-    "bits_per_byte", "nats_per_token", "perplexity", "top_1", "top_5", "calibration_error"
-]
+if TYPE_CHECKING:
+    MetricName = str
+else:
+    MetricName = Literal[*METRICS]
 
 
 class Ablation(Settings):
@@ -46,7 +35,7 @@ class Ablation(Settings):
     corpora: tuple[Literal["base", "domain"], ...] = setting(
         ("base",), "The corpora whose test parts are scored.", min_length=1
     )
-    metric: Metric = setting("bits_per_byte", "What the variants are compared by.")
+    metric: MetricName = setting(HEADLINE.name, "What the variants are compared by.")
     variants: dict[str, dict[str, Any]] = setting(
         {},
         "Name of each variant and the settings it changes. It may also say `last_stage`, and "

@@ -1,39 +1,25 @@
-"""Reads rows of tables one at a time, and finds a file's encoding and its delimiter.
+"""Reads rows of tables one at a time, and finds a file's delimiter.
 
-A file is UTF-8 if all of it is that but for stray bytes (of a UTF-16 file the byte-order mark
-tells), else what charset-normalizer takes it for. The delimiter is the one with which the header
-has the columns that are asked for. (`csv.Sniffer` looks for what is regular in the rows, which in
-prose is often a comma or a space.) A quote that is never closed costs the line where it opens.
+The delimiter is the one with which the header has the columns that are asked for. (`csv.Sniffer`
+looks for what is regular in the rows, which in prose is often a comma or a space.) A quote that is
+never closed costs the line where it opens.
 """
 
-import codecs
 import csv
 import io
 import json
-import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from variorum.corpus.encodings import STRAY
 from variorum.errors import VariorumError
 
-_SAMPLE = 1 << 20  # bytes that an encoding is guessed from
-_STRAYS = 10  # one in so many bytes beyond ASCII may be no UTF-8, and it is UTF-8 all the same
 _HEADER = 1 << 16  # characters that hold a header, quoted line ends and all
 _DELIMITERS = ",;\t|"
 _LARGEST_FIELD = 1 << 24  # characters; a quote that is never closed stops there
-_BLOCK = 1 << 20
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # begins like UTF-16's, so it comes first
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_ASCII = bytes(range(128))
-_STRAY = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, by surrogateescape
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -51,7 +37,7 @@ class Row:
 
     def wrong(self) -> str:
         """Return why it cannot be read; nothing if it can."""
-        stray = not self.raw.isascii() and _STRAY.search(self.raw)
+        stray = not self.raw.isascii() and STRAY.search(self.raw)
         return self.fault or ("bytes that are no UTF-8" if stray else "")
 
 
@@ -164,69 +150,6 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
-
-
-def opened(file: Path, encoding: str) -> TextIO:
-    """Open a file as text; bytes that are no UTF-8 become surrogates."""
-    if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
-        return file.open(encoding=encoding, newline="")
-    # The second is the first with a byte-order mark, or without one.
-    return file.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-def encoding_of(file: Path) -> tuple[str, bool]:
-    """Return the encoding of a file, and whether that is a guess.
-
-    By its mark; UTF-8 if it is that, or if nine tenths of its bytes beyond ASCII are: no other
-    encoding looks so. Else the likeliest. Raises `VariorumError` if there is none.
-    """
-    with file.open("rb") as stream:
-        start = stream.read(len(codecs.BOM_UTF32_LE))
-    for mark, name in _MARKS:
-        if start.startswith(mark):
-            return name, False
-    beyond, strays, first = _beyond_ascii(file)
-    if _STRAYS * strays <= beyond:
-        return "utf-8", False
-    from charset_normalizer import from_bytes
-
-    guess = from_bytes(_sample(file, first)).best()
-    if guess is None:
-        raise VariorumError(
-            f"{file} is no UTF-8, and what else it is cannot be told; set source.encoding."
-        )
-    return guess.encoding, True
-
-
-def _beyond_ascii(file: Path) -> tuple[int, int, int]:
-    """Bytes beyond ASCII, those of them that are no UTF-8, and about where the first such is."""
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    beyond = strays = first = place = 0
-    with file.open("rb") as stream:
-        at_end = False
-        while not at_end:
-            block = stream.read(_BLOCK)
-            at_end = not block
-            text = decoder.decode(block, final=at_end)
-            if (found := _STRAY.search(text)) and not strays:
-                first = place + len(text[: found.start()].encode())
-            beyond += len(block.translate(None, _ASCII))
-            strays += _STRAY.subn("", text)[1]
-            place += len(block)
-    return beyond, strays, first
-
-
-def _sample(file: Path, middle: int) -> bytes:
-    """Whole lines around a place: a character that is cut in two would look like another encoding.
-
-    A line that is longer than a sample is cut all the same.
-    """
-    start = max(0, middle - _SAMPLE // 2)
-    with file.open("rb") as stream:
-        stream.seek(start)
-        sample = stream.read(_SAMPLE)
-    begin = sample.find(b"\n", 0, middle - start) + 1 if start else 0
-    return sample[begin : sample.rfind(b"\n", middle - start) + 1 or len(sample)]
 
 
 def delimiter_of(stream: TextIO, quote: str, columns: list[str]) -> str:

@@ -84,6 +84,17 @@ def describe_settings(settings: ModelSettings, vocab_size: int) -> Description:
         return describe(GPT(settings, vocab_size))
 
 
+def _kind(module: nn.Module) -> str:
+    """Return what a layer is called: its class's `kind`, or the name of its class in PyTorch.
+
+    The name of a class of this project decides nothing, so renaming one changes no result.
+    """
+    own: str | None = getattr(module, "kind", None)
+    if own is not None:
+        return own
+    return next(c.__name__ for c in type(module).__mro__ if c.__module__.startswith("torch."))
+
+
 def _rows(model: GPT) -> Iterator[Row]:
     settings = model.settings
     for name, module in model.named_modules():
@@ -92,7 +103,7 @@ def _rows(model: GPT) -> Iterator[Row]:
         flops = 2 * products if isinstance(module, nn.Linear) else 0
         if shapes:
             count = sum(p.numel() for p in module.parameters(recurse=False))
-            yield Row(name, type(module).__name__, shapes, count, flops)
+            yield Row(name, _kind(module), shapes, count, flops)
         elif name.endswith(".attn"):
             mixing = 4 * settings.context_length * settings.n_embd
             yield Row(name, "Attention", (), 0, mixing)

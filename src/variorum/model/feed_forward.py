@@ -16,6 +16,8 @@ WIDENING = 4  # GPT-2's
 class TwoLayers(nn.Module):
     """Two linear layers with an activation between them: (B, T, C) to (B, T, C)."""
 
+    kind = "FeedForward"
+
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         width, bias = settings.n_embd, settings.bias

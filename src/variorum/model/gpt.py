@@ -214,6 +214,8 @@ class TokenShift(nn.Module):
     The share (C,) of each channel begins at 0.
     """
 
+    kind = "TokenShift"
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.share = nn.Parameter(torch.zeros(width))

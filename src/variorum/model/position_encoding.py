@@ -20,6 +20,8 @@ class PositionEncoding(nn.Module):
     when a model writes token by token and the earlier keys are cached.
     """
 
+    kind = "Positions"
+
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
 

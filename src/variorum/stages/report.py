@@ -6,13 +6,14 @@ from typing import Any
 import pandas as pd
 
 from variorum.corpus import documents
-from variorum.report import page
+from variorum.metrics import HEADLINE
+from variorum.report import content, page
 from variorum.report.adoption import MARK
+from variorum.report.content import Corpus, ReportData
 from variorum.report.costs import cost
 from variorum.report.figures.captions import FIGURES, PROVENANCE
 from variorum.report.figures.provenance import Node, provenance_graph
 from variorum.report.naming import MODELS, SIDES, Role
-from variorum.report.page import Corpus, ReportData
 from variorum.report.traced import (
     Traced,
     derived,
@@ -41,8 +42,8 @@ def run(task: Task) -> None:
     Also what the page shows and no other result holds: `words.json` and `provenance.svg`.
     """
     (task.output / PROVENANCE_FILE).write_text(_provenance_graph(task), encoding="utf-8")
-    for name, content in {"words": _words(task), "metrics": _metrics(task)}.items():
-        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    for name, data in {"words": _words(task), "metrics": _metrics(task)}.items():
+        text = json.dumps(data, indent=2, sort_keys=True) + "\n"
         (task.output / f"{name}.json").write_text(text, encoding="utf-8")
     rendered = page.render(_report(task))
     (task.output / "report.html").write_text(rendered, encoding="utf-8")
@@ -96,13 +97,13 @@ def _report(task: Task) -> ReportData:
         architecture=of_file(model, "config.json"),
         parameters=of_file(model, "metrics.json")["parameters"],
         trainings=tuple(
-            page.Training(MODELS[name], of_file(each, "metrics.json"), _key(each))
+            content.Training(MODELS[name], of_file(each, "metrics.json"), _key(each))
             for name, each in _trained(task).items()
         ),
         imported=_imported(task.inputs["pretrained"]),
         samples=_samples(task),
         stress=tuple(
-            page.Stress(
+            content.Stress(
                 MODELS[name],
                 of_file(result, "cases.json"),
                 _spec(result)["stress"],
@@ -117,21 +118,21 @@ def _report(task: Task) -> ReportData:
     )
 
 
-def _figures(task: Task) -> tuple[page.PageFigure, ...]:
+def _figures(task: Task) -> tuple[content.PageFigure, ...]:
     result = task.inputs["figures"]
     return tuple(
-        page.PageFigure(name, title, caption, _svg(result, f"{name}.svg"), _key(result))
+        content.PageFigure(name, title, caption, _svg(result, f"{name}.svg"), _key(result))
         for name, (title, caption) in FIGURES.items()
         if name not in OF_TRAININGS or _trained(task)
     )
 
 
-def _provenance_figure(task: Task) -> page.PageFigure:
+def _provenance_figure(task: Task) -> content.PageFigure:
     """The graph, which is a file of the report itself."""
     ref = task.spec.ref
     svg = (task.output / PROVENANCE_FILE).read_text(encoding="utf-8")
     traced = Traced(svg, (f"{ref}/{PROVENANCE_FILE}",))
-    return page.PageFigure(
+    return content.PageFigure(
         "provenance", *PROVENANCE, traced, in_manifest(ref, {"key": ref.key})["key"]
     )
 
@@ -153,9 +154,9 @@ def _corpus(task: Task, side: Role, settings: Traced) -> Corpus:
         steps=(*facts["steps"], *of_file(text, "funnel.json")["steps"]),
         splits=of_file(text, "splits.json"),
         baselines=(
-            page.Baseline(baselines["bz2"].name, baselines["bz2"]),
-            page.Baseline(baselines["xz"].name, baselines["xz"]),
-            page.Baseline(derived("gram", metrics["ngram_order"]), baselines["ngram"]),
+            content.Baseline(baselines["bz2"].name, baselines["bz2"]),
+            content.Baseline(baselines["xz"].name, baselines["xz"]),
+            content.Baseline(derived("gram", metrics["ngram_order"]), baselines["ngram"]),
         ),
         note=notes[side] if side in notes.value else None,
         facts=tuple(facts["notes"]),
@@ -163,11 +164,11 @@ def _corpus(task: Task, side: Role, settings: Traced) -> Corpus:
     )
 
 
-def _score(task: Task, model: str, side: Role) -> page.Score:
+def _score(task: Task, model: str, side: Role) -> content.Score:
     name = f"{model}_on_{side}"
     evaluation = task.inputs[name]
     metrics = of_file(evaluation, "metrics.json")
-    return page.Score(MODELS[model], side, metrics, _key(evaluation), _name(task, name))
+    return content.Score(MODELS[model], side, metrics, _key(evaluation), _name(task, name))
 
 
 def _name(task: Task, name: str) -> Traced:
@@ -183,14 +184,14 @@ def _words(task: Task) -> dict[str, Any]:
     return words(tokenizer, count_words(document.text for document in train))
 
 
-def _tokenizer(task: Task) -> page.TokenizerFacts:
+def _tokenizer(task: Task) -> content.TokenizerFacts:
     result = task.inputs["tokenizer"]
     model = of_file(result, "tokenizer.json")["model"]
     scores = {
         side: of_file(task.inputs[f"pretrained_on_{side}"], "metrics.json") for side in _sides(task)
     }
     found = json.loads((task.output / "words.json").read_text(encoding="utf-8"))
-    return page.TokenizerFacts(
+    return content.TokenizerFacts(
         kind=model["variorum_kind"],
         vocab_size=derived("length", model["vocab"]),
         bytes_per_token={
@@ -202,28 +203,28 @@ def _tokenizer(task: Task) -> page.TokenizerFacts:
     )
 
 
-def _imported(result: Result) -> page.Imported | None:
+def _imported(result: Result) -> content.Imported | None:
     if result.ref.stage != IMPORTED:
         return None
     chosen = _spec(result)["imported"]
-    return page.Imported(chosen["path"], chosen["sha256"], _key(result))
+    return content.Imported(chosen["path"], chosen["sha256"], _key(result))
 
 
-def _samples(task: Task) -> tuple[page.Sample, ...]:
+def _samples(task: Task) -> tuple[content.Sample, ...]:
     written = [of_file(task.inputs[f"stress_{name}"], "samples.json") for name in _models(task)]
     before, after = written[0], written[1] if len(written) > 1 else None
     return tuple(
-        page.Sample(first["prompt"], first["text"], after[index]["text"] if after else None)
+        content.Sample(first["prompt"], first["text"], after[index]["text"] if after else None)
         for index, first in enumerate(before)
     )
 
 
-def _provenance(task: Task) -> tuple[page.Provenance, ...]:
+def _provenance(task: Task) -> tuple[content.Provenance, ...]:
     """Every result that the page stands on, in the order of the flow."""
     results = {result.ref: result for result in task.inputs.values()}
     order = list(STAGES)
     return tuple(
-        page.Provenance(
+        content.Provenance(
             ref.stage,
             _key(result),
             of_manifest(result, "spec")["upstream"],
@@ -278,10 +279,10 @@ def _settings(task: Task) -> dict[str, Traced]:
 
 
 def _metrics(task: Task) -> dict[str, Any]:
-    """The numbers of `dvc metrics`: bits per byte of each model on each corpus."""
+    """Return the numbers of `dvc metrics`: the headline of each model on each corpus."""
     return {
         name: {
-            side: task.inputs[f"{name}_on_{side}"].json("metrics.json")["bits_per_byte"]
+            side: HEADLINE.of(task.inputs[f"{name}_on_{side}"].json("metrics.json"))
             for side in _sides(task)
         }
         for name in _models(task)

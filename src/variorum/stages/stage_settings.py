@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from variorum.config.ablation_settings import Metric
+from variorum.config.ablation_settings import MetricName
 from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
 from variorum.config.evaluation_settings import EvaluateSettings, StressSettings
 from variorum.config.model_settings import ImportedSettings, ModelSettings
@@ -119,7 +119,7 @@ class TableStage(Settings):
     baseline: Text
     last_stage: Text
     corpora: tuple[Text, ...]
-    metric: Metric
+    metric: MetricName
     tuned: Text | None
     command: Text
     runs: tuple[TableRun, ...]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from variorum.config.ablation_settings import METRICS
 from variorum.config.canonical import restored
 from variorum.corpus.tokenfile import TokenFile
 from variorum.errors import VariorumError
+from variorum.metrics import METRICS
 from variorum.model.config_file import read as read_model_config
 from variorum.model.description import describe_settings
 from variorum.report.ablation import runs as run_files
@@ -24,15 +24,6 @@ from variorum.report.figures import ablation as figures
 from variorum.stages.stage_settings import TableRun, TableStage
 from variorum.store import MANIFEST, Result
 from variorum.task import Task
-
-WORDS = {
-    "bits_per_byte": "bits per byte",
-    "nats_per_token": "nats per token",
-    "perplexity": "perplexity",
-    "top_1": "top-1 accuracy",
-    "top_5": "top-5 accuracy",
-    "calibration_error": "calibration error",
-}
 
 CAPTIONS = {
     "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
@@ -68,14 +59,15 @@ def run(task: Task) -> None:
 
 def question_of(settings: TableStage) -> Question:
     """What the table is to answer."""
+    metric = METRICS[settings.metric]
     return Question(
         title=settings.title,
         question=settings.question,
-        metric=WORDS[settings.metric],
+        metric=metric.label,
         variants=tuple(dict.fromkeys(each.variant for each in settings.runs)),
         baseline=settings.baseline,
         command=settings.command,
-        lower_is_better=METRICS[settings.metric] == "lower",
+        lower_is_better=metric.better == "lower",
         tuned=settings.tuned,
         codes=settings.codes,
         edited=settings.edited,
@@ -128,7 +120,10 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
     return Run(
         variant=each.variant,
         seed=each.seed,
-        scores={corpus: _score(e, settings.metric) for corpus, e in evaluations.items()},
+        scores={
+            corpus: METRICS[settings.metric].of(evaluation.json("metrics.json"))
+            for corpus, evaluation in evaluations.items()
+        },
         key=str(model.ref),
         parameters=metrics["parameters"],
         tokens=tokens,
@@ -147,12 +142,6 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
 def _flops(model: Result, tokens: int) -> int:
     """Operations of a training that saw so many tokens, by the model that is here."""
     return describe_settings(*read_model_config(model.file("config.json"))).training_flops(tokens)
-
-
-def _score(evaluation: Result, metric: str) -> float:
-    metrics = evaluation.json("metrics.json")
-    value: float = metrics["accuracy"][metric] if metric in metrics["accuracy"] else metrics[metric]
-    return value
 
 
 def _figures(task: Task, settings: TableStage, table: AblationTable) -> Iterator[tuple[str, str]]:

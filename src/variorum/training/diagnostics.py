@@ -1,4 +1,4 @@
-"""What happens inside while a model trains, noted at each look at val.
+"""What happens inside while a model trains, noted at each validation.
 
 For each layer and what stands around them: the norm of the gradient before clipping, the norm of
 the weights, and how far the step moved them in proportion (about 1e-3 is usual for Adam). Of the
@@ -55,8 +55,8 @@ class Watch:
 def _norms(layout: Layout, vector: Tensor) -> Iterator[tuple[str, float]]:
     """The norm of each part: a layer's attention and feed-forward network, or what has no layer."""
     views = sorted(layout.views(vector), key=lambda view: part_of(view[0]))
-    for part, members in groupby(views, key=lambda view: part_of(view[0])):
-        squares = [square_sum(view) for _, view in members]
+    for part, own in groupby(views, key=lambda view: part_of(view[0])):
+        squares = [square_sum(view) for _, view in own]
         yield part, float(torch.stack(squares).sum().sqrt())
 
 

@@ -1,7 +1,8 @@
 """A team: one or more processes that run the same steps over shared memory.
 
-The main process is rank 0; the others are forked from it and end with it. They meet at barriers.
-Which rank does what never changes a result, because the work is cut into logical shards first.
+The main process is rank 0; the others are forked from it and end with it. They wait for each other
+at barriers. Which rank does what never changes a result, because the work is cut into logical
+shards first.
 """
 
 import multiprocessing
@@ -17,6 +18,8 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from types import FrameType
 
+from torch import Tensor
+
 from variorum.errors import VariorumError
 
 ORPHAN_CHECK_SECONDS = 1.0
@@ -24,49 +27,69 @@ GUARD_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Member:
-    """One process of a team, as it sees itself."""
+class Team:
+    """A team as one of its processes sees it: its own rank of `size`."""
 
     rank: int
     size: int
-    barrier: Barrier | None
+    _barrier: Barrier | None
 
     def share_of(self, count: int) -> range:
-        """The numbers below `count` that are this member's work."""
+        """Return the numbers below `count` that are this rank's work."""
         return range(self.rank, count, self.size)
 
-    def meet(self) -> None:
-        """Wait until every member is here."""
-        if self.barrier is not None:
-            self.barrier.wait()
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        if self._barrier is not None:
+            self._barrier.wait()
 
     @property
     def leads(self) -> bool:
-        """Whether this is the main process, which alone speaks and writes."""
+        """Whether this is rank 0, the main process, which alone reports and writes."""
         return self.rank == 0
 
 
-@contextmanager
-def assembled(size: int, work: Callable[[Member], None]) -> Iterator[Member]:
-    """Fork `size - 1` members that run `work`; yields the leader, who is to run it as well.
+def shared(tensor: Tensor) -> Tensor:
+    """Move a tensor to memory that forked processes see as well.
 
-    Raises `VariorumError` in the leader, wherever it is, if another member dies.
+    One on a GPU stays where it is: no other process works on it.
+
+    Raises:
+        VariorumError: if there is no such memory.
+    """
+    if not tensor.is_cpu:
+        return tensor
+    try:
+        tensor.share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise VariorumError(
+            f"no shared memory is left for {tensor.nbytes:,} bytes ({error}); free some of "
+            "/dev/shm, or give the container more of it, and run the same command again"
+        ) from None
+    return tensor
+
+
+@contextmanager
+def assembled(size: int, work: Callable[[Team], None]) -> Iterator[Team]:
+    """Fork ranks 1 to `size - 1`, which run `work`; yield rank 0, to run it as well.
+
+    Raises `VariorumError` in rank 0, wherever it is, if another one dies.
     """
     if size == 1:
-        yield Member(0, 1, None)
+        yield Team(0, 1, None)
         return
     forking = multiprocessing.get_context("fork")
     barrier = forking.Barrier(size)
     leader = os.getpid()
     workers: list[BaseProcess] = [
-        forking.Process(target=_work, args=(work, Member(rank, size, barrier), leader), daemon=True)
+        forking.Process(target=_work, args=(work, Team(rank, size, barrier), leader), daemon=True)
         for rank in range(1, size)
     ]
     for worker in workers:
         worker.start()
     try:
         with _alarmed_by(workers):
-            yield Member(0, size, barrier)
+            yield Team(0, size, barrier)
             for worker in workers:
                 worker.join()
     finally:
@@ -104,13 +127,13 @@ def _alarmed_by(workers: list[BaseProcess]) -> Iterator[None]:
         signal.signal(ALARM, before)
 
 
-def _work(work: Callable[[Member], None], member: Member, leader: int) -> None:
-    """Body of a forked member: it leaves signals to the leader, with whom it ends."""
+def _work(work: Callable[[Team], None], team: Team, leader: int) -> None:
+    """Run `work` in a forked process, which leaves signals to its leader and ends with it."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
     with suppress(VariorumError):  # the leader meets the same error, and says it
-        work(member)
+        work(team)
 
 
 def _end_with(leader: int) -> None:

@@ -35,7 +35,7 @@ from variorum.audit.adopt.adopting import SAME, adopt
 from variorum.experiments import named_experiment
 from variorum.plan import plan_experiment
 from variorum.store import COPY, MANIFEST, Result, Store, readable_json, sha256_of
-from variorum.training.loop import Training
+from variorum.training.shards import Shards
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +93,14 @@ def test_a_refactoring_is_proved_and_all_but_the_page_is_adopted(here: Path) -> 
 
 def act_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the code do something else from a step on."""
-    update = Training._update
+    update = Shards.update
 
-    def other(self: Training, index: int, now: int, rate: float, norm: float) -> None:
+    def other(self: Shards, index: int, now: int, rate: float, norm: float) -> None:
         update(self, index, now, rate, norm)
         if now >= step:
-            self._shared.weights[self._shared.layout.slices(self.settings.shards)[index]] += 1e-3
+            self.weights[self.layout.slices(self.settings.shards)[index]] += 1e-3
 
-    monkeypatch.setattr(Training, "_update", other)
+    monkeypatch.setattr(Shards, "update", other)
 
 
 @pytest.mark.parametrize(("step", "seen_at"), [(1, 10), (10, 10), (21, 30), (30, 30)])

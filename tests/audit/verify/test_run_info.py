@@ -87,13 +87,13 @@ def test_a_missing_code_is_named_and_results_may_lack_both(root: Path) -> None:
 
 def test_code_that_the_key_does_not_stand_on_is_named_though_it_was_sealed(root: Path) -> None:
     folder = folder_of(root, "pretrain")
-    name = "variorum.training.loop:MOST_VAL_ROWS"
-    rewrite(folder / CODE, lambda code: code.update({name: "MOST_VAL_ROWS = 17"}))
+    name = "variorum.training.validation:MOST_ROWS"
+    rewrite(folder / CODE, lambda code: code.update({name: "MOST_ROWS = 17"}))
     rewrite_run(folder, lambda run: None)
     assert named(check(root)) == {
         shown(root, folder / CODE): "holds other code than its key stands on"
     }
-    rewrite(folder / CODE, lambda code: code.update({name: "MOST_VAL_ROWS  =  16  # a comment"}))
+    rewrite(folder / CODE, lambda code: code.update({name: "MOST_ROWS  =  16  # a comment"}))
     rewrite_run(folder, lambda run: None)
     assert check(root).damage == (), "comments and formatting do not count"
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from variorum.audit.verify.file_diff import ResultDiff, relative
 from variorum.engines.tracking import BUNDLE
+from variorum.metrics import HEADLINE
 from variorum.stages.stage_settings import TRAININGS
 from variorum.store import Result
 
@@ -71,8 +72,8 @@ def _losses(old: Path, new: Path, _: ResultDiff) -> Judged:
 
 
 def _bits_per_byte(old: Path, new: Path, _: ResultDiff) -> Judged:
-    bits = [float(_json(folder / "metrics.json")["bits_per_byte"]) for folder in (old, new)]
-    return _within(NUMBER_TOLERANCE, {"bits per byte": bits[0]}, {"bits per byte": bits[1]})
+    found = [float(HEADLINE.of(_json(folder / "metrics.json"))) for folder in (old, new)]
+    return _within(NUMBER_TOLERANCE, *({HEADLINE.label: value} for value in found))
 
 
 def _within(tolerance: float, old: Mapping[str, float], new: Mapping[str, float]) -> Judged:

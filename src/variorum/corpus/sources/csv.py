@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from variorum.config.types import Settings, Text, setting
 from variorum.corpus import local_files
 from variorum.corpus.documents import Document
+from variorum.corpus.encodings import encoding_of, opened
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.funnel import Step, size
 from variorum.corpus.source import SOURCES, LocalSource
@@ -27,9 +28,7 @@ from variorum.corpus.table_rows import (
     NAMES,
     Row,
     delimiter_of,
-    encoding_of,
     json_rows,
-    opened,
     table_rows,
 )
 from variorum.errors import VariorumError

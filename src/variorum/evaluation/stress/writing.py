@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from variorum.config.evaluation_settings import SamplingSettings
+from variorum.errors import VariorumError
 from variorum.evaluation.bits import score
 from variorum.evaluation.legible import legible
 from variorum.generation import sampler
@@ -45,7 +46,9 @@ def attempt(measure: Callable[[], Measured]) -> tuple[Measured | None, str]:
     try:
         return measure(), ""
     except Exception as error:  # the very thing that is being looked for
-        return None, f" It ended with {type(error).__name__}: {error}"
+        # a name of this project decides nothing, so renaming the class changes no result
+        kind = "VariorumError" if isinstance(error, VariorumError) else type(error).__name__
+        return None, f" It ended with {kind}: {error}"
 
 
 def write_all(

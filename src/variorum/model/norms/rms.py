@@ -10,5 +10,7 @@ EPSILON = 1e-5
 class Norm(nn.RMSNorm):
     """Over the last dimension, with a trained scale; it has no shift."""
 
+    kind = "Norm"
+
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings.n_embd, eps=EPSILON)

@@ -132,17 +132,7 @@ def embedding_pca(
         panels[0].margins(0.08)
         _draw_legend(figure, panels[0])
         figure.draw_without_rendering()  # places the axes, which the labels are measured in
-        for index, sides in _room_for_labels(panels, places, names, n_labels):
-            for axes, coordinates, side in zip(panels, places, sides, strict=True):
-                axes.annotate(
-                    names[index],
-                    tuple(coordinates[index]),
-                    xytext=(3 * side, 2),
-                    textcoords="offset points",
-                    ha="left" if side > 0 else "right",
-                    fontsize=8,
-                    color=PALETTE[TOKEN_KINDS.index(_kind_of_token(names[index]))],
-                )
+        _write_labels(panels, places, names, n_labels)
         return svg_of(figure)
 
 
@@ -188,6 +178,23 @@ def _kind_of_token(label: str) -> str:
     if OF_NUMBERS.fullmatch(core):
         return "digits"
     return "signs" if core.isascii() and not core.startswith("\\x") else "other"
+
+
+def _write_labels(
+    panels: Sequence[Axes], places: Sequence[Floats], names: Sequence[str], most: int
+) -> None:
+    """Write the names of points in every panel, where there is room for them in all."""
+    for index, sides in _room_for_labels(panels, places, names, most):
+        for axes, coordinates, side in zip(panels, places, sides, strict=True):
+            axes.annotate(
+                names[index],
+                tuple(coordinates[index]),
+                xytext=(3 * side, 2),
+                textcoords="offset points",
+                ha="left" if side > 0 else "right",
+                fontsize=8,
+                color=PALETTE[TOKEN_KINDS.index(_kind_of_token(names[index]))],
+            )
 
 
 def _room_for_labels(

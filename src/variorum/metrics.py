@@ -1,0 +1,75 @@
+"""The metrics of an evaluation: one entry each, which tables, page, settings and `runs()` read.
+
+`stages.evaluate` computes the values. It does not read these entries, so another label moves no
+evaluation's key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SHARE = "share"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its name, which way is better, what it counts and per what, and what it is called.
+
+    unit: of the value; `SHARE` for one from 0 to 1. per: what it is a mean over. label: in tables;
+    heading: over its column on the page, if not the label. way: how the page writes it, one of
+    `report.traced.WAYS`. place: where it stands in `metrics.json`, if not under its name.
+    """
+
+    name: str
+    better: Literal["lower", "higher"]
+    unit: str
+    per: Literal["byte", "character", "token"]
+    label: str
+    heading: str = ""
+    way: str = "fixed"
+    place: tuple[str, ...] = ()
+
+    def of(self, metrics: Any) -> Any:
+        """Return the value in the content of a `metrics.json`, or in a `Traced` of it."""
+        for step in self.place or (self.name,):
+            metrics = metrics[step]
+        return metrics
+
+    @property
+    def column(self) -> str:
+        """What stands over the metric's column on the page."""
+        return self.heading or self.label
+
+
+ENTRIES = (
+    Metric("bits_per_byte", "lower", "bits", "byte", "bits per byte"),
+    Metric("nats_per_token", "lower", "nats", "token", "nats per token"),
+    Metric("perplexity", "lower", "tokens", "token", "perplexity", way="fixed 2"),
+    Metric(
+        "top_1",
+        "higher",
+        SHARE,
+        "token",
+        "top-1 accuracy",
+        heading="top one",
+        way="percent",
+        place=("accuracy", "top_1"),
+    ),
+    Metric(
+        "top_5",
+        "higher",
+        SHARE,
+        "token",
+        "top-5 accuracy",
+        heading="top five",
+        way="percent",
+        place=("accuracy", "top_5"),
+    ),
+    Metric("calibration_error", "lower", SHARE, "token", "calibration error", way="percent"),
+)
+
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in ENTRIES}
+"""By name, in the order of the page."""
+
+HEADLINE = METRICS["bits_per_byte"]
+"""The metric that everything is judged by unless asked otherwise: no tokenizer changes it."""

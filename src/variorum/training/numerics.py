@@ -1,0 +1,56 @@
+"""How PyTorch computes while a model trains: threads, kernels, precision and compilation."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from variorum.errors import VariorumError
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one thread and deterministic kernels while the block runs."""
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+
+
+def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Compute matrix products in bf16 while the block runs, or everything in fp32."""
+    if name == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def compiled(loss: Loss) -> Loss:
+    """Return the function as one program, which PyTorch makes when it is first called.
+
+    It is made in this process: ranks of a team may start no process of their own.
+
+    Raises:
+        VariorumError: if there is no compiler for it.
+    """
+    import torch._inductor.config as inductor
+    from torch._inductor import cpp_builder
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except RuntimeError:
+        raise VariorumError(
+            "compile: true needs a C++ compiler, and there is none that PyTorch finds; install g++ "
+            "(or set CXX to one), or leave compile out"
+        ) from None
+    inductor.compile_threads = 1
+    program: Loss = torch.compile(loss)
+    return program
