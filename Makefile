@@ -57,4 +57,4 @@ lock: $(READY)
 	rm requirements.new
 
 clean:
-	rm -rf logs .snakemake .pytest_cache .mypy_cache .ruff_cache
+	rm -rf logs .snakemake .cache .pytest_cache .mypy_cache .ruff_cache

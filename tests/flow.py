@@ -1,21 +1,23 @@
 """Runs plans in this process, stage by stage, as Snakemake's jobs do in theirs.
 
-A result is a function of its key, so what one test had made whole plans need is copied for the
-others of the same run of tests (`made_once`), whichever process runs them.
+A result is a function of its key, so what one test had made is copied for all others, in this run
+of tests and in later ones (`made_once`).
 """
 
-import os
 import shutil
+from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
-from conftest import MADE, Project, add_micro_experiment, copy_project
+import cached
+from conftest import Project, add_micro_experiment, copy_project
 from variorum import runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
+from variorum.components import PACKAGE
 from variorum.engines.workflow import REPORT_FILES
 from variorum.experiments import load_experiment
+from variorum.fingerprint import Code
 from variorum.machine import Machine
 from variorum.placing import place
 from variorum.plan import Node, Plan, plan_experiment
@@ -35,7 +37,13 @@ seeds: [1, 2]
 
 def current(root: Path, **overrides: Any) -> Plan:
     """The plan of the current experiment of the project at `root`."""
-    return plan_experiment(load_experiment(root, overrides), root)
+    return plan_experiment(load_experiment(root, overrides), root, package=installed())
+
+
+@cache
+def installed() -> Code:
+    """Read the installed package once for all plans: no test edits it."""
+    return Code(PACKAGE)
 
 
 def make(root: Path, node: Node, log: Path | None = None, machine: Machine | None = None) -> Result:
@@ -61,26 +69,16 @@ def before(root: Path, plan: Plan, stage: str) -> Node:
 
 
 def made_once(root: Path, node: Node) -> None:
-    """Run one node, or copy what another test made of it, under the same label."""
+    """Run one node, or copy what any test made of it, under the same label."""
     store = Store(root)
-    folder, home = store.folder(node.ref), Path(os.environ[MADE]) / node.ref.stage / node.ref.key
-    kept = home / node.label.replace("/", " ")
     if store.exists(node.ref):
         return
-    if kept.is_dir():
-        shutil.copytree(kept, folder)
-        return
-    make(root, node)
-    if node.notes or node.tree:  # these belong to the project that asked for it
-        return
-    home.mkdir(parents=True, exist_ok=True)
-    copy = Path(mkdtemp(dir=home))
-    shutil.copytree(folder, copy, dirs_exist_ok=True)
-    try:
-        copy.rename(kept)
-    except OSError:
-        if not kept.is_dir():  # else another process kept it meanwhile
-            raise
+    own = bool(node.notes or node.tree)  # such a result belongs to the project that asked for it
+    name = cached.name_of(cached.writers(), str(node.ref), node.label)
+    if own or not cached.fetch(name, store.folder(node.ref)):
+        make(root, node)
+        if not own:
+            cached.keep(name, store.folder(node.ref))
 
 
 def finished_project(target: Path) -> Project:
@@ -95,7 +93,8 @@ def finished_ablation(target: Path) -> Project:
     """The micro experiment and the ablation `positions` of it, to the end, with pages in place."""
     project = finished_project(target)
     (target / "config/ablations/positions.yaml").write_text(POSITIONS, encoding="utf-8")
-    ablation = plan_ablation(load_ablation(target, "positions"), target)
+    loaded = load_ablation(target, "positions")
+    ablation = plan_ablation(loaded, target, package=installed())
     finish(target, ablation)
     _place(target, current(target).last.ref, target / "results/finetune", REPORT_FILES)
     place(Store(target), ablation.last.ref, target / "reports/positions")
