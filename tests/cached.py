@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -100,9 +100,15 @@ def writers() -> str:
 
 def digest_of(module: Path, package: Path) -> str:
     """Hash a module's file, all modules that it needs, the libraries' versions and Python's."""
+    return digest_of_files([ROOT / "requirements.lock", *sorted(imported(module, package))])
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """Hash the files' bytes, in this order, and the version of Python."""
     digest = hashlib.sha256(f"{sys.version} {sys.platform}".encode())
-    for file in [ROOT / "requirements.lock", *sorted(imported(module, package))]:
-        digest.update(file.read_bytes())
+    for path in paths:
+        if path.is_file():
+            digest.update(bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()
 
 

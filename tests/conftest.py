@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,8 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import cached
-from variorum import cli
+from variorum import cli, plan, runner
+from variorum.components import PACKAGE
 from variorum.corpus.fetching import FetchContext
+from variorum.fingerprint import Code, Fingerprint, fingerprint
 
 ROOT = Path(__file__).parents[1]
 SHAKESPEARE = ROOT.parent / "shared/data/tinyshakespeare/input.txt"
@@ -104,9 +106,30 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ[SESSION] = str(tmp_path_factory.mktemp("session"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def read_installed_code_once() -> Iterator[None]:
+    """Find each fingerprint of the installed package once for all plans: no test edits it."""
+
+    @cache
+    def of_installed(function: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
+        return fingerprint(function, parts)
+
+    def once(
+        function: str, parts: Iterable[tuple[str, str]] = (), package: Path | Code = PACKAGE
+    ) -> Fingerprint:
+        if (package.package if isinstance(package, Code) else package) == PACKAGE:
+            return of_installed(function, tuple(parts))
+        return fingerprint(function, parts, package)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (plan, runner):
+            patch.setattr(module, "fingerprint", once)
+        yield
+
+
 @cache
-def _template() -> Path:
-    """Lay out once what copies of the project begin with: a git repository without commits."""
+def template() -> Path:
+    """Lay out once what copies of the project begin with, a git repository without commits."""
     target = Path(os.environ[SESSION]) / "template"
     target.mkdir()
     for name in PARTS:
@@ -131,7 +154,7 @@ def _template() -> Path:
 
 def copy_project(target: Path) -> Project:
     """Copy everything but the tests and what runs leave, into a new git repository."""
-    shutil.copytree(_template(), target, dirs_exist_ok=True)
+    shutil.copytree(template(), target, dirs_exist_ok=True)
     return Project(target)
 
 
@@ -257,6 +280,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Remove what no run of tests has used for long from their cache."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         cached.prune()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the largest files: no process shall be left alone with one at the end."""
+    items.sort(key=lambda item: -item.path.stat().st_size)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -1,23 +1,22 @@
 """Runs plans in this process, stage by stage, as Snakemake's jobs do in theirs.
 
 A result is a function of its key, so what one test had made is copied for all others, in this run
-of tests and in later ones (`made_once`).
+of tests and in later ones (`made_once`). So are projects that commands make (`made_by_commands`).
 """
 
+import inspect
 import shutil
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cached
-from conftest import Project, add_micro_experiment, copy_project
+from conftest import Project, add_micro_experiment, copy_project, template
 from variorum import runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
-from variorum.components import PACKAGE
 from variorum.engines.workflow import REPORT_FILES
 from variorum.experiments import load_experiment
-from variorum.fingerprint import Code
 from variorum.machine import Machine
 from variorum.placing import place
 from variorum.plan import Node, Plan, plan_experiment
@@ -37,13 +36,7 @@ seeds: [1, 2]
 
 def current(root: Path, **overrides: Any) -> Plan:
     """The plan of the current experiment of the project at `root`."""
-    return plan_experiment(load_experiment(root, overrides), root, package=installed())
-
-
-@cache
-def installed() -> Code:
-    """Read the installed package once for all plans: no test edits it."""
-    return Code(PACKAGE)
+    return plan_experiment(load_experiment(root, overrides), root)
 
 
 def make(root: Path, node: Node, log: Path | None = None, machine: Machine | None = None) -> Result:
@@ -93,8 +86,7 @@ def finished_ablation(target: Path) -> Project:
     """The micro experiment and the ablation `positions` of it, to the end, with pages in place."""
     project = finished_project(target)
     (target / "config/ablations/positions.yaml").write_text(POSITIONS, encoding="utf-8")
-    loaded = load_ablation(target, "positions")
-    ablation = plan_ablation(loaded, target, package=installed())
+    ablation = plan_ablation(load_ablation(target, "positions"), target)
     finish(target, ablation)
     _place(target, current(target).last.ref, target / "results/finetune", REPORT_FILES)
     place(Store(target), ablation.last.ref, target / "reports/positions")
@@ -106,6 +98,21 @@ def _place(root: Path, ref: Ref, folder: Path, names: tuple[str, ...]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(Store(root).folder(ref) / name, folder / name)
+
+
+def made_by_commands(folder: Path, make: Callable[[Path], object]) -> Path:
+    """Have `make` fill a new folder by whole commands, or copy what it filled one with before.
+
+    It is called anew when any file changes that lies in a project, or in the tests that `make` and
+    this function stand in.
+    """
+    tests = [inspect.getfile(make), inspect.getfile(copy_project), __file__]
+    digest = cached.digest_of_files([*sorted(template().rglob("*")), *map(Path, tests)])
+    name = cached.name_of("folder", digest, make.__qualname__)
+    if not cached.fetch(name, folder):
+        make(folder)
+        cached.keep(name, folder)
+    return folder
 
 
 def copied(project: Project, target: Path) -> Path:
