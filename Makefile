@@ -29,12 +29,15 @@ notebooks: $(READY)
 	snakemake --cores 4 --config experiment=tiny -- finetune
 	jupyter execute docs/learn/notebooks/*.ipynb
 
+# Files are handed out in the order of tests/conftest.py. What tests make stays in .cache/tests.
+TESTS := pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: $(READY)
-	pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile --ignore tests/engines
+	$(TESTS) --ignore tests/engines
 
 # Whole flows by the commands of Snakemake and DVC.
 test-engines: $(READY)
-	pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile tests/engines
+	$(TESTS) tests/engines
 
 test-long: $(READY)
 	pytest -m long
@@ -57,4 +60,4 @@ lock: $(READY)
 	rm requirements.new
 
 clean:
-	rm -rf logs .snakemake .pytest_cache .mypy_cache .ruff_cache
+	rm -rf logs .snakemake .cache .pytest_cache .mypy_cache .ruff_cache

@@ -4,20 +4,26 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from variorum import cli
+import cached
+from variorum import cli, plan
+from variorum.components import PACKAGE
 from variorum.corpus.fetching import FetchContext
+from variorum.identity.code import Code
+from variorum.identity.fingerprint import Fingerprint, fingerprint
+from variorum.other_code import current
 
 ROOT = Path(__file__).parents[1]
 SHAKESPEARE = ROOT.parent / "shared/data/tinyshakespeare/input.txt"
-MADE = "VARIORUM_TESTS_MADE"
-"""The variable that names a folder for results that several tests need; see `flow`."""
+SESSION = "VARIORUM_TESTS_SESSION"
+"""The environment variable that names the folder of this process of the run of tests."""
 
 FOLDERS = ("workflow", "profiles", "config", "src")
 PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", ".dvcignore", ".gitignore")
@@ -97,16 +103,37 @@ class Project:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def share_what_is_made(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give all processes of this run of tests one folder for results."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    os.environ[MADE] = str(shared / "made")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give the template of projects a place that is removed with other files of tests."""
+    os.environ[SESSION] = str(tmp_path_factory.mktemp("session"))
 
 
-def copy_project(target: Path) -> Project:
-    """Copy everything but the tests and what runs leave, into a new git repository."""
-    target.mkdir(parents=True, exist_ok=True)
+@pytest.fixture(scope="session", autouse=True)
+def read_installed_code_once() -> Iterator[None]:
+    """Find each fingerprint of the installed package once for all plans: no test edits it."""
+
+    @cache
+    def of_installed(function: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
+        return fingerprint(function, parts)
+
+    def once(
+        function: str, parts: Iterable[tuple[str, str]] = (), package: Path | Code = PACKAGE
+    ) -> Fingerprint:
+        if (package.package if isinstance(package, Code) else package) == PACKAGE:
+            return of_installed(function, tuple(parts))
+        return fingerprint(function, parts, package)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (plan, current):
+            patch.setattr(module, "fingerprint", once)
+        yield
+
+
+@cache
+def template() -> Path:
+    """Lay out once what copies of the project begin with, a git repository without commits."""
+    target = Path(os.environ[SESSION]) / "template"
+    target.mkdir()
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
@@ -121,10 +148,16 @@ def copy_project(target: Path) -> Project:
     shutil.copy(ROOT / ".dvc/config", target / ".dvc/config")
     shutil.copy(ROOT / ".dvc/.gitignore", target / ".dvc/.gitignore")
     project = Project(target)
-    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("git", "init", "--quiet", "--template=", "--initial-branch", "main")
     project.run("git", "config", "user.name", "A Test")
     project.run("git", "config", "user.email", "test@example.org")
-    return project
+    return target
+
+
+def copy_project(target: Path) -> Project:
+    """Copy everything but the tests and what runs leave, into a new git repository."""
+    shutil.copytree(template(), target, dirs_exist_ok=True)
+    return Project(target)
 
 
 def add_micro_experiment(project: Project, *, domain: bool = True) -> None:
@@ -243,6 +276,17 @@ def edit(package_copy: Path) -> Edit:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     return replace
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remove what no run of tests has used for long from their cache."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        cached.prune()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the largest files: no process shall be left alone with one at the end."""
+    items.sort(key=lambda item: -item.path.stat().st_size)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -1,16 +1,17 @@
 """Runs plans in this process, stage by stage, as Snakemake's jobs do in theirs.
 
-A result is a function of its key, so what one test had made whole plans need is copied for the
-others of the same run of tests (`made_once`), whichever process runs them.
+A result is a function of its key, so what one test had made is copied for all others, in this run
+of tests and in later ones (`made_once`). So are projects that commands make (`made_by_commands`).
 """
 
-import os
+import inspect
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
-from conftest import MADE, Project, add_micro_experiment, copy_project
+import cached
+from conftest import Project, add_micro_experiment, copy_project, template
 from variorum import runner
 from variorum.ablation_plan import plan_ablation
 from variorum.ablations import load_ablation
@@ -60,26 +61,16 @@ def before(root: Path, plan: Plan, stage: str) -> Node:
 
 
 def made_once(root: Path, node: Node) -> None:
-    """Run one node, or copy what another test made of it, under the same label."""
+    """Run one node, or copy what any test made of it, under the same label."""
     store = Store(root)
-    folder, home = store.folder(node.ref), Path(os.environ[MADE]) / node.ref.stage / node.ref.key
-    kept = home / node.label.replace("/", " ")
     if store.exists(node.ref):
         return
-    if kept.is_dir():
-        shutil.copytree(kept, folder)
-        return
-    make(root, node)
-    if node.notes or node.tree:  # these belong to the project that asked for it
-        return
-    home.mkdir(parents=True, exist_ok=True)
-    copy = Path(mkdtemp(dir=home))
-    shutil.copytree(folder, copy, dirs_exist_ok=True)
-    try:
-        copy.rename(kept)
-    except OSError:
-        if not kept.is_dir():  # else another process kept it meanwhile
-            raise
+    own = bool(node.notes or node.tree)  # such a result belongs to the project that asked for it
+    name = cached.name_of(cached.writers(), str(node.ref), node.label)
+    if own or not cached.fetch(name, store.folder(node.ref)):
+        make(root, node)
+        if not own:
+            cached.keep(name, store.folder(node.ref))
 
 
 def finished_project(target: Path) -> Project:
@@ -106,6 +97,21 @@ def _place(root: Path, ref: Ref, folder: Path, names: tuple[str, ...]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(Store(root).folder(ref) / name, folder / name)
+
+
+def made_by_commands(folder: Path, make: Callable[[Path], object]) -> Path:
+    """Have `make` fill a new folder by whole commands, or copy what it filled one with before.
+
+    It is called anew when any file changes that lies in a project, or in the tests that `make` and
+    this function stand in.
+    """
+    tests = [inspect.getfile(make), inspect.getfile(copy_project), __file__]
+    digest = cached.digest_of_files([*sorted(template().rglob("*")), *map(Path, tests)])
+    name = cached.name_of("folder", digest, make.__qualname__)
+    if not cached.fetch(name, folder):
+        make(folder)
+        cached.keep(name, folder)
+    return folder
 
 
 def copied(project: Project, target: Path) -> Path:

@@ -50,6 +50,7 @@ from variorum.identity.fingerprint import MEANINGS, fingerprint
 from variorum.identity.modules import LOOSE
 from variorum.identity.recorded import is_definition
 from variorum.machine import Machine
+from variorum.other_code import current
 from variorum.plan import Node, Plan, plan_experiment
 from variorum.stages.stage_settings import STAGES
 from variorum.store import Ref, Store, sha256_of
@@ -640,7 +641,7 @@ def test_what_runs_is_imported_before_its_code_is_held_against_the_plan(
         raise VariorumError("enough")
 
     monkeypatch.setattr(runner, "import_module", did.append)
-    monkeypatch.setattr(runner, "fingerprint", look)
+    monkeypatch.setattr(current, "fingerprint", look)
     runner.hand_over(project, node.spec, node.label)
     with pytest.raises(VariorumError, match="enough"):
         runner.run(project, node.ref, Machine())

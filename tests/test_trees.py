@@ -1,6 +1,7 @@
 """A variant may run another state of the code: a commit's, or the present one with a patch."""
 
 import multiprocessing
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import flow
-from conftest import Project, add_micro_experiment, copy_project
+from conftest import Command, Project, add_micro_experiment, copy_project
 from variorum import runner
 from variorum.ablation_plan import CODES, DIFFS, plan_ablation
 from variorum.ablations import load_ablation
@@ -466,11 +467,11 @@ def test_code_that_does_not_even_start_is_refused_with_its_last_line(edited: Pro
 # Running
 
 
-@pytest.fixture(scope="module")
-def ready(original: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with an edit on a branch, where all that the present code makes is finished."""
-    project = Project(tmp_path_factory.mktemp("ready") / "project")
-    shutil.copytree(original.root, project.root)
+def make_ready(folder: Path) -> Project:
+    """Finish all that the present code makes of an ablation of which one variant is edited."""
+    project = copy_project(folder)
+    add_micro_experiment(project, domain=False)
+    commit(project)
     on_branch(project, FUSED, *EDIT)
     ask_for(project, "edited")
     for node in planned(project):
@@ -479,17 +480,27 @@ def ready(original: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
     return project
 
 
-@pytest.fixture(scope="module")
-def made(ready: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The same, with the table made by Snakemake: nothing that was finished ran again."""
-    project = Project(tmp_path_factory.mktemp("made") / "project")
-    shutil.copytree(ready.root, project.root)
+def make_table(folder: Path) -> None:
+    """Have Snakemake make its table: nothing that was finished runs again."""
+    project = make_ready(folder)
     store = Store(project.root)
     finished = {ref: store.folder(ref).stat().st_mtime_ns for ref in store.refs()}
     assert finished
     project.snakemake("reports/edit/table.md")
     assert {ref: store.folder(ref).stat().st_mtime_ns for ref in finished} == finished
-    return project
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with an edit on a branch, where all that the present code makes is finished."""
+    return make_ready(tmp_path_factory.mktemp("ready") / "project")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same, with the table."""
+    folder = tmp_path_factory.mktemp("made") / "project"
+    return Project(flow.made_by_commands(folder, make_table))
 
 
 def test_snakemake_runs_the_other_code_for_what_is_its_own(made: Project) -> None:
@@ -521,28 +532,37 @@ def test_what_other_code_made_is_verified_and_made_again_by_it(made: Project) ->
     assert not (made.root / "scratch/rerun").exists()
 
 
-def test_why_shows_the_edit(made: Project) -> None:
-    said = made.run("variorum", "why", "edit/other/1").stdout
-    assert "+        scale=0.5," in said
+@pytest.fixture
+def here(made: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That project, as the working directory."""
+    monkeypatch.chdir(made.root)
+    return made.root
 
 
-def test_a_model_that_other_code_trained_says_so_when_it_writes(made: Project) -> None:
+def test_why_shows_the_edit(here: Path, variorum: Command) -> None:
+    assert "+        scale=0.5," in variorum("why", "edit/other/1").out
+
+
+def test_a_model_that_other_code_trained_says_so_when_it_writes(
+    here: Path, variorum: Command
+) -> None:
     other, present = (
-        made.run("variorum", "sample", "the", "-m", f"edit/{variant}/1", "-n", "4").stderr
-        for variant in VARIANTS
+        variorum("sample", "the", "-m", f"edit/{variant}/1", "-n", "4").err for variant in VARIANTS
     )
     assert "variorum.model.attentions.fused:attend was another when it was trained" in other
     assert "was another" not in present
 
 
-def test_what_is_planned_with_other_code_is_adopted_from_that_code_alone(made: Project) -> None:
+def test_what_is_planned_with_other_code_is_adopted_from_that_code_alone(
+    made: Project, here: Path, variorum: Command
+) -> None:
     model = of(planned(made), "other").ref
     shutil.copytree(made.root / "results", made.root / "kept")
     shutil.rmtree(Store(made.root).folder(model))
     try:
-        done = made.run("variorum", "adopt", "edit/other", "--because", "I say so", check=False)
-        assert done.returncode == 1
-        assert "it is to be made by edited, commit" in done.stderr
+        said = variorum("adopt", "edit/other", "--because", "I say so")
+        assert said.code == 1
+        assert "it is to be made by edited, commit" in said.err
     finally:
         shutil.rmtree(made.root / "results")
         (made.root / "kept").rename(made.root / "results")
@@ -557,6 +577,10 @@ def test_gc_keeps_what_a_code_variant_needs_and_the_code_that_it_runs(made: Proj
     removed = [line for line in done.stdout.splitlines() if trees.FOLDER in line]
     assert len(removed) == 1, removed
     assert f"{trees.FOLDER}/0123 " in removed[0]
+
+
+PAST_FIRST = re.compile(r"step [1-9][\d,]*:")
+"""What a training's log says after some steps; one that goes on from a state may be past any."""
 
 
 class Training:
@@ -575,7 +599,7 @@ class Training:
             stderr=subprocess.PIPE,
             text=True,
         )
-        while "step 10:" not in (self.log.read_text() if self.log.is_file() else ""):
+        while not PAST_FIRST.search(self.log.read_text() if self.log.is_file() else ""):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         return process

@@ -33,10 +33,9 @@ def planned(project: Project) -> set[str]:
     return set(re.findall(r"^(make_\w+|place_\w+)\s+\d+$", done.stdout + done.stderr, re.MULTILINE))
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A micro project that Snakemake placed, DVC reproduced, and that is committed and pushed."""
-    project = copy_project(tmp_path_factory.mktemp("stored") / "project")
+def store(home: Path) -> None:
+    """Have Snakemake place a micro project, and DVC reproduce and push it beside itself."""
+    project = copy_project(home / "project")
     add_micro_experiment(project, domain=False)
     commit(project)
     flow.finish(project.root, flow.current(project.root))
@@ -46,7 +45,13 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert manifests(project) == made, "dvc repro after a run recomputes nothing"
     commit(project)
     project.run("dvc", "push")
-    return project
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A micro project that Snakemake placed, DVC reproduced, and that is committed and pushed."""
+    home = flow.made_by_commands(tmp_path_factory.mktemp("stored") / "home", store)
+    return Project(home / "project")
 
 
 @pytest.fixture

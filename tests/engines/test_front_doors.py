@@ -54,10 +54,8 @@ def commit(project: Project, message: str = "State") -> None:
     project.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a project, run and pushed, whose branch `other` has another experiment."""
-    home = tmp_path_factory.mktemp("stored")
+def store(home: Path) -> None:
+    """Make a project, run and pushed, whose branch `other` has another experiment."""
     project = copy_project(home / "here")
     add_micro_experiment(project, domain=False)
     experiments = project.root / "config/experiments"
@@ -79,7 +77,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.run("git", "switch", "--quiet", "main")
     project.run("dvc", "push", "--all-branches")
     shutil.copytree(home / "here", home / "there", symlinks=True)
-    return home
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with that project, an equal clone of it, and what they push to."""
+    return flow.made_by_commands(tmp_path_factory.mktemp("stored") / "home", store)
 
 
 def not_twice(name: str) -> Callable[[Any], Any]:

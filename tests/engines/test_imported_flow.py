@@ -6,22 +6,28 @@ from pathlib import Path
 
 import pytest
 
+import flow
 import peers
 from conftest import Project, add_micro_experiment, copy_project
 
 REPORT = "results/finetune/report.html"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The micro experiment on a GPT-2 of theirs, run to its report."""
-    project = copy_project(tmp_path_factory.mktemp("imported") / "project")
+def run_to_report(folder: Path) -> None:
+    """Run the micro experiment on a GPT-2 of Hugging Face's to its report."""
+    project = copy_project(folder)
     add_micro_experiment(project)
     peers.import_gpt2(project.root)
     dry = project.snakemake("--dry-run", REPORT)
     assert "make_imported" in dry.stdout + dry.stderr
     project.snakemake(REPORT)
-    return project
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """That experiment, run once; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("imported") / "project"
+    return Project(flow.made_by_commands(folder, run_to_report))
 
 
 def test_snakemake_makes_the_report_and_dvc_tracks_the_model(finished: Project) -> None:

@@ -14,6 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 
+import flow
 from conftest import Project, add_micro_experiment, copy_project
 from variorum.report.figures.captions import FIGURES
 from variorum.store import sha256_of
@@ -61,13 +62,18 @@ def every_file(project: Project) -> dict[str, str]:
     }
 
 
+def run_to_report(folder: Path) -> None:
+    """Run the micro experiment to its report."""
+    project = copy_project(folder)
+    add_micro_experiment(project)
+    project.snakemake(REPORT)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment, run to its report once; tests copy it."""
-    project = copy_project(tmp_path_factory.mktemp("finished") / "project")
-    add_micro_experiment(project)
-    project.snakemake(REPORT)
-    return project
+    folder = tmp_path_factory.mktemp("finished") / "project"
+    return Project(flow.made_by_commands(folder, run_to_report))
 
 
 @pytest.fixture
