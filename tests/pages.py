@@ -8,6 +8,8 @@ from pathlib import Path
 from conftest import ROOT
 
 PROGRAMS = ("variorum", "snakemake", "make", "python", "pytest", "dvc")
+MADE = ("results", "reports", "scratch", "bundle", "records", "texts", "models", "finetune")
+"""Folders that runs and readers make."""
 
 
 def pages() -> list[Path]:
@@ -130,3 +132,22 @@ def made_components(page: Path) -> list[tuple[str, str]]:
     targets = [words[-1] for words in commands(page) if words[0] == "cp"]
     paths = [Path(target).relative_to("src/variorum") for target in targets]
     return [(path.parent.as_posix(), path.stem) for path in paths]
+
+
+def named_files(page: Path) -> set[str]:
+    """Return the files and folders of the source that a page names, as it names them."""
+    text = page.read_text(encoding="utf-8")
+    whole = r"(?:src|tests|benchmarks|workflow|profiles|docs)/[\w./-]*[\w/](?![\w<*])"
+    short = r"(?<=`)[\w/]+\.(?:py|smk)(?=`)|(?<=`)[a-z_]+(?:/[a-z_]+)*/(?=`)"
+    found = {*re.findall(rf"(?<![\w./-]){whole}", text), *re.findall(short, text)}
+    return {name for name in found if name.split("/")[0] not in MADE}
+
+
+def exists(name: str, page: Path) -> bool:
+    """Return whether a page's name of a file leads to one in the project, the package or beside."""
+    places = (ROOT, ROOT / "src/variorum", ROOT / "src/variorum/report", page.parent)
+    if "/" not in name and any((ROOT / "src/variorum").rglob(name)):
+        return True
+    copied = {f"src/variorum/{folder}/{stem}.py" for folder, stem in made_components(page)}
+    written = {words[1] for words in commands(page) if words[0] == "python" and len(words) == 2}
+    return any((place / name).exists() for place in places) or name in copied | written

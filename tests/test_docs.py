@@ -21,8 +21,10 @@ from pages import (
     broken,
     commands,
     examples,
+    exists,
     links,
     made_components,
+    named_files,
     pages,
 )
 from variorum import cli, components
@@ -80,6 +82,23 @@ def test_the_readme_leads_to_the_index_and_is_short() -> None:
     readme = ROOT / "README.md"
     assert "docs/README.md" in links(readme)
     assert len(readme.read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_a_file_that_is_not_there_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "`src/variorum/mode` `model/gpt3.py` `gpt2.py` tests/pages.py docs/<name>.md `no/`"
+    )
+    assert {name for name in named_files(page) if not exists(name, page)} == {
+        "src/variorum/mode",
+        "model/gpt3.py",
+        "no/",
+    }
+
+
+@each_page
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    assert [name for name in sorted(named_files(page)) if not exists(name, page)] == []
 
 
 # Commands
