@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 
 import flow
 from conftest import ROOT
+from pages import links
 from variorum.report.content import SECTION_OF
 from variorum.report.figures.captions import FIGURES
 from variorum.report.page import SECTIONS
@@ -250,43 +251,6 @@ def test_what_an_experiment_prints_stands_in_the_text(
 
 
 # Pages
-
-
-def pages() -> list[Path]:
-    return sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-
-
-def anchors(page: Path) -> set[str]:
-    """The names by which headings of a page can be linked to, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
-
-
-def links(page: Path) -> list[str]:
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
-    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
-
-
-def broken(page: Path) -> list[str]:
-    """The links of a page that lead nowhere."""
-    found = []
-    for link in links(page):
-        name, _, anchor = link.partition("#")
-        target = page.parent / name if name else page
-        if not target.exists() or (anchor and anchor not in anchors(target)):
-            found.append(link)
-    return found
-
-
-def test_a_link_that_leads_nowhere_is_seen(tmp_path: Path) -> None:
-    page = tmp_path / "a.md"
-    page.write_text("# One two\n[a](a.md#one-two) [b](b.md) [c](#three) [d](https://x.org/y)\n")
-    assert broken(page) == ["b.md", "#three"]
-
-
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    assert not broken(page)
 
 
 def test_the_path_leads_to_all_that_it_is_made_of() -> None:

@@ -21,6 +21,8 @@ from variorum.store import Spec
 EXPERIMENTS = ROOT / "reports/experiments"
 PAGES = sorted(folder.name for folder in EXPERIMENTS.glob("*"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BESIDE = ("docs/README.md", "docs/experiments.md", "docs/sharing.md", "CONTRIBUTING.md")
+"""Pages that a reader of the README goes on to; they hold no results, which have decimals."""
 COUNTS = re.compile(r"^\d+\. |Python 3\.11|95 %|SHA-256|UTF-8|GPT-2")  # no results of anything
 
 
@@ -123,9 +125,32 @@ def test_every_result_in_the_readme_is_that_of_a_committed_page(default: Page) -
         assert line in text
 
 
+def numbers_of(text: str) -> list[tuple[str, str]]:
+    """Each number of a page's prose, with its line."""
+    prose = re.sub(r"```.*?```|^    .*?$|`[^`]*`|\]\([^)]*\)", "", text, flags=re.S | re.M)
+    found = r"\d+(?:\.\d+)?"
+    lines = prose.splitlines()
+    return [(number, line) for line in lines for number in re.findall(found, COUNTS.sub("", line))]
+
+
 def test_the_readme_holds_no_other_results(default: Page) -> None:
-    prose = re.sub(r"```.*?```|^    .*?$|`[^`]*`|\]\([^)]*\)", "", README, flags=re.S | re.M)
     known = " ".join(expected(default)).replace("`", "")
-    for line in prose.splitlines():
-        for number in re.findall(r"\d+(?:\.\d+)?", COUNTS.sub("", line)):
-            assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.]*\d)", known), line
+    for number, line in numbers_of(README):
+        assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.]*\d)", known), line
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_the_pages_beside_the_readme_hold_no_results(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert [line for number, line in numbers_of(text) if "." in number] == []
+
+
+def test_what_the_readme_says_in_words_is_so(default: Page) -> None:
+    low, high = (default.of("finetuned_on_domain", f"/interval/{end}") for end in ("low", "high"))
+    assert low < default.of("pretrained_on_domain", "/baselines/bz2") < high
+    committed = sorted((ROOT / "reports").glob("*/runs.csv"))
+    assert "Five ablations over five seeds each" in README
+    assert len(committed) == 5
+    for file in committed:
+        with file.open(encoding="utf-8") as rows:
+            assert len({row["seed"] for row in csv.DictReader(rows)} - {""}) == 5

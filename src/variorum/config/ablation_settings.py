@@ -52,7 +52,7 @@ class Ablation(Settings):
     budget: Literal["steps", "tokens", "time"] | None = setting(
         None,
         "What every variant's last training gets as much of as the baseline's: steps, tokens, or "
-        "time, by the paces in config/paces.lock. null: each trains as long as it says.",
+        "time, by the step times in config/step_times.lock. null: each trains as long as it says.",
     )
     tune: dict[str, tuple[Number, ...]] = setting(
         {},
