@@ -33,11 +33,11 @@ notebooks: $(READY)
 TESTS := pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
-	$(TESTS) --ignore tests/engines
+	$(TESTS) --ignore tests/flows
 
 # Whole flows by the commands of Snakemake and DVC.
 test-engines: $(READY)
-	$(TESTS) tests/engines
+	$(TESTS) tests/flows
 
 test-long: $(READY)
 	pytest -m long

@@ -5,7 +5,7 @@
     snakemake --cores 4 --config experiment=tiny -- results/finetune/report.html
 
 The rules say what runs where; which results exist, what they need and how they are keyed is
-decided by `variorum.engines.workflow`, from the configuration and the code.
+decided by `variorum.snakemake`, from the configuration and the code.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from variorum.report.figures.captions import FIGURES
-from variorum.engines.workflow import REPORT, TABLE_FILES, Flow
+from variorum.snakemake import REPORT, TABLE_FILES, Flow
 
 # Jobs run in the project's folder, with the commands of this very environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -24,11 +24,11 @@ from typing import Annotated
 
 import typer
 
-from variorum.ablation_plan import plan_ablation
-from variorum.ablations import load_ablation
-from variorum.experiments import load_experiment
-from variorum.plan import Plan, plan_experiment
-from variorum.store import Store
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import load_ablation
+from variorum.plan.experiment import Plan, plan_experiment
+from variorum.plan.loading import load_experiment
+from variorum.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("workflow", "profiles", "config", "src", "Snakefile", "dvc.yaml", "requirements.lock")

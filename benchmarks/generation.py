@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from variorum import components
+from variorum.base import components
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.model_settings import ModelSettings
 from variorum.generation.sampler import Draft, generate, write

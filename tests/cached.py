@@ -18,9 +18,9 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
-from variorum import runner
-from variorum.components import PACKAGE
-from variorum.store import sha256_of
+from variorum.base.components import PACKAGE
+from variorum.run import runner
+from variorum.store.result import sha256_of
 
 ROOT = Path(__file__).parents[1]
 VARIABLE = "VARIORUM_TESTS_CACHE"

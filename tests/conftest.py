@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import cached
-from variorum import cli, plan
-from variorum.components import PACKAGE
+from variorum import cli
+from variorum.base.components import PACKAGE
 from variorum.corpus.fetching import FetchContext
 from variorum.identity.code import Code
 from variorum.identity.fingerprint import Fingerprint, fingerprint
-from variorum.other_code import current
+from variorum.plan import current_code, experiment
 
 ROOT = Path(__file__).parents[1]
 SHAKESPEARE = ROOT.parent / "shared/data/tinyshakespeare/input.txt"
@@ -124,7 +124,7 @@ def read_installed_code_once() -> Iterator[None]:
         return fingerprint(function, parts, package)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (plan, current):
+        for module in (experiment, current_code):
             patch.setattr(module, "fingerprint", once)
         yield
 

@@ -12,14 +12,16 @@ from typing import Any
 
 import cached
 from conftest import Project, add_micro_experiment, copy_project, template
-from variorum import runner
-from variorum.ablation_plan import plan_ablation
-from variorum.ablations import load_ablation
-from variorum.experiments import load_experiment
-from variorum.machine import Machine
-from variorum.placing import REPORT_FILES, place
-from variorum.plan import Node, Plan, plan_experiment
-from variorum.store import Ref, Result, Store, sha256_of
+from variorum.base.machine import Machine
+from variorum.identity.spec import Ref
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import load_ablation
+from variorum.plan.experiment import Node, Plan, plan_experiment
+from variorum.plan.loading import load_experiment
+from variorum.run import runner
+from variorum.run.publish import REPORT_FILES, publish
+from variorum.store.result import Result, sha256_of
+from variorum.store.store import Store
 
 POSITIONS = """
 title: Position encodings
@@ -41,7 +43,7 @@ def current(root: Path, **overrides: Any) -> Plan:
 def make(root: Path, node: Node, log: Path | None = None, machine: Machine | None = None) -> Result:
     """Hand one node over and run it."""
     store = Store(root)
-    runner.hand_over(store, node.spec, node.label)
+    runner.submit(store, node.spec, node.label)
     return runner.run(store, node.ref, machine or Machine(), log)
 
 
@@ -88,7 +90,7 @@ def finished_ablation(target: Path) -> Project:
     ablation = plan_ablation(load_ablation(target, "positions"), target)
     finish(target, ablation)
     _place(target, current(target).last.ref, target / "results/finetune", REPORT_FILES)
-    place(Store(target), ablation.last.ref, target / "reports/positions")
+    publish(Store(target), ablation.last.ref, target / "reports/positions")
     return project
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
-from variorum.components import PACKAGE
-from variorum.engines import tracking
-from variorum.experiments import load_experiment
-from variorum.plan import Node, Plan, plan_experiment
-from variorum.store import CODE, MANIFEST, RUN, Ref, Spec, Store, sha256_of
+from variorum.base.components import PACKAGE
+from variorum.identity.spec import Ref, Spec
+from variorum.plan.experiment import Node, Plan, plan_experiment
+from variorum.plan.loading import load_experiment
+from variorum.store import restoring
+from variorum.store.result import CODE, MANIFEST, RUN, sha256_of
+from variorum.store.store import Store
 
 BEGUN = "2026-01-02T03:04:05+00:00"
 
@@ -84,9 +86,9 @@ def make(root: Path, nodes: Iterable[Node], *, begun: str = BEGUN) -> None:
         output.mkdir(parents=True)
         (output / "content.txt").write_text(f"{node.label} {node.ref}\n" * 50, encoding="utf-8")
         inputs = {name: store.open(ref) for name, ref in node.spec.upstream.items()}
-        if node.ref.stage in tracking.BUNDLING:
-            small = [r.ref for r in inputs.values() if r.ref.stage not in tracking.OWN_FILE]
-            tracking.bundle(store, small, output)
+        if node.ref.stage in restoring.BUNDLING:
+            small = [r.ref for r in inputs.values() if r.ref.stage not in restoring.OWN_FILE]
+            restoring.bundle(store, small, output)
         run = {"label": node.label, "begun": begun, "seconds": 12.34}
         store.publish(node.spec, output, inputs, {RUN: run, CODE: {}})
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 import flow
-from variorum import sources
 from variorum.corpus import http_download
+from variorum.plan import source_lock
 
 TEXT = "".join(f"Line {i} of a text on a server.\n" for i in range(400)).encode()
-ENTRY = sources.Entry("0" * 64, 1)
+ENTRY = source_lock.LockedSource("0" * 64, 1)
 
 
 @dataclass
@@ -84,4 +84,4 @@ def pinned_by(root: Path) -> str:
 
 def lock(root: Path) -> Path:
     """The lock of sources."""
-    return root / sources.LOCK
+    return root / source_lock.LOCK

@@ -27,9 +27,10 @@ from pages import (
     named_files,
     pages,
 )
-from variorum import cli, components
-from variorum.ablations import load_ablation
-from variorum.experiments import experiment_names, load_experiment
+from variorum.base import components
+from variorum.cli import command as command_module
+from variorum.plan.ablation_loading import load_ablation
+from variorum.plan.loading import experiment_names, load_experiment
 
 PAGES = pages()
 INDEX = ROOT / "docs/README.md"
@@ -144,7 +145,7 @@ def _settings(changes: list[str]) -> dict[str, Any]:
 
 def _variorum(words: list[str], page: Path) -> list[str]:
     """Parse a command of ours without running it; return the settings that it is given."""
-    command: Any = typer.main.get_command(cli.app)
+    command: Any = typer.main.get_command(command_module.app)
     context = typer.Context(command, info_name="variorum")
     while hasattr(command, "resolve_command"):
         if not words:  # a text may name a command alone
@@ -277,7 +278,7 @@ def test_every_command_of_a_page_is_one_that_its_program_takes(
         "snakemake --core-count 4 pretrain",
         "make reports",
         "python benchmarks/forecasts.py",
-        "pytest tests/test_ablations.py -k worser",
+        "pytest tests/plan/test_ablation.py -k worser",
         "dvc exps show",
     ],
 )

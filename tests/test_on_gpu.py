@@ -14,13 +14,14 @@ from conftest import add_micro_experiment, copy_project
 from flow import current, files_of, make
 from model.test_devices import PARTS
 from training.test_loop import MODEL, SETTINGS, train
+from variorum.base.errors import Stopped
+from variorum.base.machine import Machine, use_deterministic_kernels
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import Stopped
 from variorum.generation.sampler import generate
-from variorum.machine import Machine, use_deterministic_kernels
 from variorum.model.gpt import GPT
-from variorum.store import VARYING, Store
+from variorum.store.result import VARYING
+from variorum.store.store import Store
 
 pytestmark = [
     pytest.mark.gpu,

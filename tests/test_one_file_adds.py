@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from conftest import ROOT, Project
+from variorum.base.errors import VariorumError
 from variorum.corpus.source_kinds import KINDS
-from variorum.errors import VariorumError
 from variorum.report.traced import source_title
 
 SOURCE = '''"""Numbers, counted up."""
@@ -58,8 +58,8 @@ print(source_title(node.spec.settings["source"]))
 WRONG = """
 import sys
 from pathlib import Path
-from variorum.errors import VariorumError
-from variorum.experiments import load_experiment
+from variorum.base.errors import VariorumError
+from variorum.plan.loading import load_experiment
 try:
     load_experiment(Path(sys.argv[1]), {"corpus": {"base": {"source": {"kind": "countig-up"}}}})
 except VariorumError as error:
@@ -89,7 +89,7 @@ plan = current(Path(sys.argv[1]), model={"positions": "halved"})
 (node,) = plan.of_stage("pretrain")
 assert "variorum.model.positions.halved:Positions" in node.code.sources
 import torch
-from variorum.experiments import load_experiment
+from variorum.plan.loading import load_experiment
 from variorum.model.gpt import GPT
 settings = load_experiment(Path(sys.argv[1]), {"model": {"positions": "halved"}}).settings.model
 logits = GPT(settings, 300)(torch.zeros(1, 4, dtype=torch.long))

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from variorum.experiments import named_experiment
+from variorum.identity.spec import Spec
+from variorum.plan.loading import named_experiment
 from variorum.report.numbers import fixed
-from variorum.store import Spec
 
 EXPERIMENTS = ROOT / "reports/experiments"
 PAGES = sorted(folder.name for folder in EXPERIMENTS.glob("*"))

@@ -14,6 +14,6 @@ def __getattr__(name: str) -> Any:
     """Import the library when it is used: planning needs no PyTorch."""
     if name not in __all__:
         raise AttributeError(f"module 'variorum' has no attribute {name!r}")
-    from variorum import library
+    from variorum import api
 
-    return getattr(library, name)
+    return getattr(api, name)

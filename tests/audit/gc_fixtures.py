@@ -8,8 +8,8 @@ import pytest
 import flow
 import made_up
 from conftest import Project
-from variorum.engines import tracking
-from variorum.plan import Plan
+from variorum.plan.experiment import Plan
+from variorum.store import tracking
 
 
 @pytest.fixture(scope="session")

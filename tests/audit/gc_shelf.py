@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from variorum.audit.gc import inventory, removal
-from variorum.plan import Plan
-from variorum.store import Ref, Store
+from variorum.identity.spec import Ref
+from variorum.plan.experiment import Plan
+from variorum.store.store import Store
 
 
 def going(plan: removal.Removal) -> set[Ref]:

@@ -13,13 +13,14 @@ from gc_shelf import going, left, note, only, there
 import flow
 import made_up
 from conftest import Project
-from variorum import kept
 from variorum.audit.gc import inventory, removal
-from variorum.engines import tracking
-from variorum.engines.dvc_cache import DvcCache
-from variorum.errors import VariorumError
-from variorum.plan import Plan
-from variorum.store import CODE, COPY, MANIFEST, RUN, Ref, Store
+from variorum.base.errors import VariorumError
+from variorum.identity.spec import Ref
+from variorum.plan.experiment import Plan
+from variorum.store import pins, restoring, tracking
+from variorum.store.dvc_cache import DvcCache
+from variorum.store.result import CODE, COPY, MANIFEST, RUN
+from variorum.store.store import Store
 
 pytest_plugins = ("gc_fixtures",)
 
@@ -56,7 +57,7 @@ def test_removed_results_come_back_from_git_and_dvc(shelf: Project, wide: Plan) 
     shelf.run("git", "checkout", "--", "results")
     shelf.run("dvc", "checkout", "--recursive", "results")
     made_up.change(shelf.root, model="{n_embd: 32}")
-    tracking.bring_back(Store(shelf.root), [wide.last])
+    restoring.restore_results(Store(shelf.root), [wide.last])
     assert files() == before
 
 
@@ -148,13 +149,13 @@ def test_what_is_kept_stays_with_all_that_it_stands_on(
     root: Path, needed: Plan, wide: Plan
 ) -> None:
     (finetune,), (pretrain,) = wide.of_stage("finetune"), wide.of_stage("pretrain")
-    kept.keep(root, "before", [finetune.ref])
+    pins.pin(root, "before", [finetune.ref])
     assert going(removal.plan(root)) == only(wide, needed) - {finetune.ref, pretrain.ref}
     names = {row.ref: row.names for row in inventory.inventory(root)[0]}
-    assert names[pretrain.ref] == ("kept: before",)
+    assert names[pretrain.ref] == ("pinned: before",)
     for file in (f"results/{finetune.ref}", ".dvc/cache", "dvc-remote"):
         shutil.rmtree(root / file, ignore_errors=True)
-    with pytest.raises(VariorumError, match=rf"{finetune.ref} is kept as before/1.*dvc pull"):
+    with pytest.raises(VariorumError, match=rf"{finetune.ref} is pinned as before/1.*dvc pull"):
         removal.plan(root)
 
 
@@ -166,9 +167,11 @@ def test_nothing_goes_while_needs_are_not_known(root: Path) -> None:
 
 
 def test_by_other_code_than_the_projects_nothing_is_judged(root: Path) -> None:
-    file = root / "src/variorum/progress.py"
+    file = root / "src/variorum/base/progress.py"
     file.write_text(file.read_text() + "# Another line\n")
-    with pytest.raises(VariorumError, match=r"src/variorum/progress.py differs from what runs"):
+    with pytest.raises(
+        VariorumError, match=r"src/variorum/base/progress.py differs from what runs"
+    ):
         removal.plan(root)
 
 

@@ -12,7 +12,7 @@ from conftest import Project
 from variorum.audit.gc.commits import committed_pins, pinned_by_others
 from variorum.audit.gc.needs import Needs, closure, needs
 from variorum.audit.gc.stored import Vault
-from variorum.store import Ref
+from variorum.identity.spec import Ref
 
 
 @pytest.fixture(scope="module")

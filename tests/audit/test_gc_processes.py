@@ -12,11 +12,12 @@ from gc_shelf import going, held, left, lock_of, only, there
 
 import flow
 import made_up
-from variorum import runner
 from variorum.audit.gc import removal
 from variorum.audit.gc.needs import Needs
-from variorum.plan import Plan
-from variorum.store import Ref, Store
+from variorum.identity.spec import Ref
+from variorum.plan.experiment import Plan
+from variorum.run import runner
+from variorum.store.store import Store
 
 pytest_plugins = ("gc_fixtures",)
 
@@ -28,7 +29,7 @@ def test_what_a_process_is_making_stays_with_all_below(
     (finetune,) = wide.of_stage("finetune")
     shutil.rmtree(store.folder(finetune.ref))
     (root / f"results/{finetune.ref}.dvc").unlink()
-    runner.hand_over(store, finetune.spec, finetune.label)
+    runner.submit(store, finetune.spec, finetune.label)
     with held(lock_of(root, finetune.ref)):
         plan = removal.plan(root, force=True)
         (pretrain,) = wide.of_stage("pretrain")
@@ -50,7 +51,7 @@ def test_while_a_snakemake_runs_all_that_it_planned_stays(
     made_up.change(root)
     for node in asked:
         if not Store(root).exists(node.ref):
-            runner.hand_over(Store(root), node.spec, node.label)
+            runner.submit(Store(root), node.spec, node.label)
     made_up.make(root, asked.of_stage("pretrain"))
     with held(root / ".snakemake/variorum.lock", "shared"):
         plan = removal.plan(root, force=True)
@@ -80,7 +81,7 @@ def test_what_stands_below_a_result_that_a_process_takes_meanwhile_stays(
         removed = removal.remove(root, plan)
     assert going(removed) == only(wide, needed) - {finetune.ref, pretrain.ref}
     shutil.rmtree(store.folder(finetune.ref))
-    runner.hand_over(store, finetune.spec, finetune.label)
+    runner.submit(store, finetune.spec, finetune.label)
     plan = removal.plan(root)
     assert going(plan) == {finetune.ref, pretrain.ref}
     with held(lock_of(root, finetune.ref)):
@@ -103,7 +104,7 @@ def test_what_a_new_result_is_being_made_from_stays(root: Path, needed: Plan, wi
     store, plan = Store(root), removal.plan(root)
     (pretrain,), (finetune,) = wide.of_stage("pretrain"), wide.of_stage("finetune")
     new = replace(finetune.spec, settings={**finetune.spec.settings, "seed": 77})
-    runner.hand_over(store, new, "planned after the removal was")
+    runner.submit(store, new, "planned after the removal was")
     with held(lock_of(root, new.ref)):
         removed = removal.remove(root, plan)
     assert pretrain.ref in going(plan)

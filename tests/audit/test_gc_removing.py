@@ -13,16 +13,17 @@ from gc_shelf import going, leftovers, only, there
 import flow
 import made_up
 from conftest import Project
-from variorum import cli, runner
 from variorum.audit.adoption import adopt
 from variorum.audit.checks import rerun
 from variorum.audit.gc import removal
-from variorum.errors import Stopped, VariorumError
-from variorum.machine import Machine
-from variorum.plan import Plan
-from variorum.progress import Progress
-from variorum.store import Store
-from variorum.task import Task
+from variorum.base.errors import Stopped, VariorumError
+from variorum.base.machine import Machine
+from variorum.base.progress import Progress
+from variorum.cli import results
+from variorum.plan.experiment import Plan
+from variorum.run import runner
+from variorum.stages.task import Task
+from variorum.store.store import Store
 
 pytest_plugins = ("gc_fixtures",)
 GC = ("variorum", "gc")
@@ -216,7 +217,7 @@ def test_what_begins_to_be_needed_while_it_asks_stays(
     monkeypatch.setattr("typer.confirm", confirm)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    cli.gc()
+    results.gc()
     assert "removed 0 results" in capsys.readouterr().out
     assert there(root) == before
 

@@ -9,11 +9,13 @@ from gc_shelf import only
 import flow
 import made_up
 from conftest import Project
-from variorum import kept, units
 from variorum.audit.gc import inventory
 from variorum.audit.gc.inventory import InventoryRow
-from variorum.plan import Plan
-from variorum.store import MANIFEST, RUN, Store
+from variorum.base import units
+from variorum.plan.experiment import Plan
+from variorum.store import pins
+from variorum.store.result import MANIFEST, RUN
+from variorum.store.store import Store
 
 pytest_plugins = ("gc_fixtures",)
 
@@ -102,9 +104,9 @@ def test_other_references_and_pins_are_named(shelf: Project, needed: Plan, wide:
     (pretrain,) = wide.of_stage("pretrain")
     assert {row.ref: row.names for row in rows(root)}[pretrain.ref] == ()
     shelf.run("git", "branch", "feature")
-    kept.keep(root, "before", [pretrain.ref])
+    pins.pin(root, "before", [pretrain.ref])
     names = {row.ref: row.names for row in rows(root)}
-    assert names[pretrain.ref] == ("kept: before", "@feature")
+    assert names[pretrain.ref] == ("pinned: before", "@feature")
     assert names[wide.last.ref] == ("@feature",)
     assert names[needed.last.ref] == ("micro", "@feature")
     assert {ref for ref, named in names.items() if "micro" not in named} == only(wide, needed)

@@ -9,12 +9,12 @@ import pytest
 
 from apis import ENTRY, TOTAL, arxiv_answer, arxiv_page
 from loopback import Answer, Request, Server, served
+from variorum.base.errors import VariorumError
 from variorum.corpus import arxiv_client, documents
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import ChecksumError, FetchContext
 from variorum.corpus.sources import arxiv
 from variorum.corpus.sources.arxiv import ArxivSource
-from variorum.errors import VariorumError
 
 
 def of_total(total: int) -> Callable[[Request], Answer]:

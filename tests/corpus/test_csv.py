@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from variorum.base.errors import VariorumError
 from variorum.corpus import encodings, table_rows
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import csv
 from variorum.corpus.sources.csv import CsvSource
-from variorum.errors import VariorumError
 
 TABLE = 'title,body,kind\nOne,"First, of\nall",a\nTwo,Second,b\nThree,Third,a\n'
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from variorum.base.errors import VariorumError
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
-from variorum.corpus.funnel import Example, Step
-from variorum.errors import VariorumError
+from variorum.corpus.funnel import Example, FunnelStep
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -63,7 +63,7 @@ def test_documents_are_streamed(tmp_path: Path):
 
 
 def test_examples_of_a_step_can_be_written_whatever_was_dropped():
-    step = Step("x", "y")
+    step = FunnelStep("x", "y")
     step.drop("id \ud800", "text \udcff é", "reason \udbff")
     (example,) = step.examples
     assert example == Example("id \\ud800", "text \\udcff é", "reason \\udbff")

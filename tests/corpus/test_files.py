@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from variorum.base.errors import VariorumError
 from variorum.corpus import local_files
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import files
 from variorum.corpus.sources.files import FilesSource
-from variorum.errors import VariorumError
 
 NAMES = ("b.txt", "a/c.TXT", "a/b.md", "a-b.txt", "a/notes.rst", ".hidden/d.txt", "Z.txt")
 

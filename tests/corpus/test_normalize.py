@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import tiny_shakespeare
+from variorum.base.errors import VariorumError
 from variorum.config.corpus_settings import NormalizeSettings
 from variorum.corpus.documents import Document
 from variorum.corpus.normalize import Normalizer
-from variorum.errors import VariorumError
 
 SETTINGS = st.builds(
     NormalizeSettings,

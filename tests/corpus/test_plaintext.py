@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from variorum.base.errors import VariorumError
 from variorum.corpus.plaintext import decode
-from variorum.errors import VariorumError
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))

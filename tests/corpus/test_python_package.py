@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT, other_python
+from variorum.base.errors import VariorumError
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import python_package
 from variorum.corpus.sources.python_package import PythonPackageSource, paragraphs
-from variorum.errors import VariorumError
 
 SENTENCE = "This sentence is long enough to be a paragraph of prose, is it not."
 LATER = "That one stands at another place, and it is long enough as well."

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from variorum.base.errors import VariorumError
 from variorum.config.corpus_settings import NormalizeSettings
 from variorum.corpus import quality
 from variorum.corpus.documents import Document
 from variorum.corpus.normalize import Normalizer
-from variorum.errors import VariorumError
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)))
 

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import tiny_shakespeare
+from variorum.base.errors import VariorumError
 from variorum.config.corpus_settings import SplitSettings
 from variorum.corpus.documents import Document
 from variorum.corpus.splits import assign, by_position, side
-from variorum.errors import VariorumError
 
 MANY = [Document(f"{n}", f"group {n // 3}", f"text {n}") for n in range(3000)]
 BY_POSITION = SplitSettings(by="position")

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from variorum.base.errors import VariorumError
 from variorum.corpus import entropy
 from variorum.corpus.entropy import entropy_rate
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.sources import synthetic
 from variorum.corpus.sources.synthetic import SyntheticSource
-from variorum.errors import VariorumError
 
 GOLDEN = ("68f82a09e5fc3c18", 1.43486945)
 

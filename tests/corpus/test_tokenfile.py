@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from variorum.base.errors import VariorumError
 from variorum.corpus import tokenfile
 from variorum.corpus.tokenfile import TokenFile, dtype_for
-from variorum.errors import VariorumError
 
 DOCUMENTS = st.lists(
     st.tuples(st.text(), st.lists(st.integers(0, 65_534)), st.integers(0, 1000)), max_size=8

@@ -7,12 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from variorum.base.errors import VariorumError
 from variorum.corpus import http_download
 from variorum.corpus.fetching import FetchContext, mirrors_from_environment
 from variorum.corpus.http_download import ChecksumError, download
 from variorum.corpus.sources import url
 from variorum.corpus.sources.url import UrlSource
-from variorum.errors import VariorumError
 
 DATA = bytes(range(97, 123)) * 10_000
 SHA256 = hashlib.sha256(DATA).hexdigest()

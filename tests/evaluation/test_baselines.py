@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 from variorum.evaluation import baselines
 
 WORDS = ["graph", "node", "edge", "path", "weight", "tree", "cycle", "flow", "cut", "degree"]

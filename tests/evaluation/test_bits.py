@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles.scorer import score_one_by_one
+from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
 from variorum.evaluation.bits import score, summary, windows
 from variorum.model.gpt import GPT
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles.kneser_ney import END, SlowNgramModel
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 from variorum.evaluation.ngrams import NgramModel, bits_per_byte
 
 texts = st.lists(

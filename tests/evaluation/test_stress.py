@@ -18,7 +18,7 @@ from variorum.evaluation.stress.extremes import EXTREMES
 from variorum.evaluation.stress.noise import noised, read_again
 from variorum.evaluation.stress.overflow import overflow_loss
 from variorum.evaluation.stress.repetition import repeated_share
-from variorum.evaluation.stress.subject import AS_SAMPLES, HOSTILE, STRATEGIES, Subject
+from variorum.evaluation.stress.subject import AS_SAMPLES, HOSTILE, STRATEGIES, StressedModel
 from variorum.evaluation.stress.writing import Writing, bad_bytes, equal_tokens
 from variorum.evaluation.verdicts import judge
 from variorum.generation import sampler
@@ -60,7 +60,7 @@ class Letters(GPT):
 
 
 def subject_of(model, tokenizer=TOKENIZER, settings=SETTINGS):
-    return Subject(model, tokenizer, settings, HELD_OUT, COUNTS)
+    return StressedModel(model, tokenizer, settings, HELD_OUT, COUNTS)
 
 
 def cases(model, tokenizer=TOKENIZER, settings=SETTINGS):

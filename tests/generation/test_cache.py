@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from variorum.components import options
+from variorum.base.components import options
+from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
 from variorum.generation.cache import Cache
 from variorum.model.gpt import GPT
 

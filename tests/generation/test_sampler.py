@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from oracles import sampling as oracle
-from variorum.components import options
+from variorum.base.components import options
+from variorum.base.errors import VariorumError
 from variorum.config.canonical import canonical, restored
 from variorum.config.evaluation_settings import SamplingSettings, StressSettings
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
 from variorum.generation import sampler
 from variorum.generation.sampler import Draft, generate, next_token, penalized, share_of, write
 from variorum.model.attention import KeyValueCache

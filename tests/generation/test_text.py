@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles import sampling as oracle
+from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.model_settings import ModelSettings
 from variorum.config.tokenizer_settings import TokenizerSettings
-from variorum.errors import VariorumError
 from variorum.generation.sampler import generate
 from variorum.generation.text import Prompt, continue_text, continue_texts, stream_text
 from variorum.model.gpt import GPT

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles import utf8 as oracle
+from variorum.base.errors import VariorumError
 from variorum.config.tokenizer_settings import TokenizerSettings
-from variorum.errors import VariorumError
 from variorum.generation.utf8_guard import INVALID, NEVER, START, Utf8Guard, guard_of
 from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.kinds import bpe, characters

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from variorum import components
-from variorum.components import PACKAGE
+from variorum.base import components
+from variorum.base.components import PACKAGE
 from variorum.identity import fingerprint as module
 from variorum.identity.code import INSIDE, INSIDE_FOLDERS, OUTSIDE, Code, is_outside
 from variorum.identity.fingerprint import fingerprint

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import Record
 from oracles.refactor import Package
-from variorum.components import CONTRACTS, PACKAGE, options
+from variorum.base.components import CONTRACTS, PACKAGE, options
 from variorum.identity.code import Code, is_outside
 from variorum.identity.fingerprint import fingerprint
 from variorum.stages.stage_settings import STAGES

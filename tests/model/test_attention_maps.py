@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from variorum import components
+from variorum.base import components
 from variorum.config.model_settings import ModelSettings
 from variorum.model.attention_maps import attention_maps
 from variorum.model.gpt import GPT

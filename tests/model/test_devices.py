@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from variorum.base.errors import VariorumError
+from variorum.base.machine import computing_on, gpu
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
 from variorum.generation.sampler import _cache, _next_logits
-from variorum.machine import computing_on, gpu
 from variorum.model.gpt import GPT
 from variorum.training import flat
 

@@ -16,15 +16,15 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
 from variorum.config.tokenizer_settings import TokenizerSettings
-from variorum.errors import VariorumError
-from variorum.model import files
+from variorum.model import checkpoint
 from variorum.model.export import export
 from variorum.model.gpt import GPT
 from variorum.tokenizer.base import END_OF_TEXT, Tokenizer
-from variorum.tokenizer.files import load as load_tokenizer
 from variorum.tokenizer.kinds import bpe, characters
+from variorum.tokenizer.serialization import load as load_tokenizer
 
 TEXT = "The cat sat on the mat, and the dog barked at thé cat: 'I'll sit there!' 漢字 " * 3
 SIZE = {"n_layer": 2, "n_head": 2, "n_embd": 32, "context_length": 32}
@@ -44,7 +44,7 @@ def saved(folder: Path, kind: str = "bpe", **changes: object) -> Path:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape)
-    files.save(model, folder)
+    checkpoint.save(model, folder)
     tokenizer.save(folder / "tokenizer.json")
     return folder
 
@@ -79,7 +79,7 @@ def test_their_model_gives_the_same_logits(exported: Path) -> None:
     assert isinstance(other, GPT2LMHeadModel)
     ids = torch.tensor([load_tokenizer(exported / "tokenizer.json").encode(TEXT)[:32]])
     with torch.no_grad():
-        expected = files.load(exported)(ids)
+        expected = checkpoint.load(exported)(ids)
         torch.testing.assert_close(other(ids).logits, expected, rtol=1e-5, atol=1e-5)
     assert expected.std() > 0.3
 
@@ -114,7 +114,7 @@ def test_their_model_writes_what_ours_finds_likeliest(exported: Path) -> None:
     start = torch.tensor([own.encode("the")])
     written = other.generate(start, do_sample=False)[0].tolist()
     assert len(written) == SIZE["context_length"] or written[-1] == own.eot
-    model, expected = files.load(exported), start[0].tolist()
+    model, expected = checkpoint.load(exported), start[0].tolist()
     while len(expected) < len(written):
         with torch.no_grad():
             expected.append(int(model(torch.tensor([expected]))[0, -1].argmax()))

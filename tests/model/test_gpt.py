@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from variorum import components
+from variorum.base import components
+from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
 from variorum.model import positions as positions_folder
 from variorum.model.gelu import gelu
 from variorum.model.gpt import GPT

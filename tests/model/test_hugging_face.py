@@ -8,9 +8,9 @@ import safetensors.torch
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
+from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
-from variorum.model import files
+from variorum.model import checkpoint
 from variorum.model.gpt import GPT
 
 VOCAB = 61
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_gpt2_of_theirs_gives_their_logits(folder: Path) -> None:
     with torch.no_grad():
         expected = theirs()(IDS).logits
-        torch.testing.assert_close(files.load(folder)(IDS), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(checkpoint.load(folder)(IDS), expected, rtol=1e-5, atol=1e-5)
     assert expected.std() > 0.3
 
 
@@ -50,7 +50,7 @@ def test_a_gpt2_of_ours_gives_our_logits_there(tmp_path: Path, attention: str) -
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape)
-    files.save(model, tmp_path)
+    checkpoint.save(model, tmp_path)
     other = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     assert isinstance(other, GPT2LMHeadModel)
     with torch.no_grad():
@@ -58,7 +58,7 @@ def test_a_gpt2_of_ours_gives_our_logits_there(tmp_path: Path, attention: str) -
 
 
 def test_there_and_back_is_the_same_to_the_bit(folder: Path, tmp_path: Path) -> None:
-    files.save(files.load(folder), tmp_path)
+    checkpoint.save(checkpoint.load(folder), tmp_path)
     AutoModelForCausalLM.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")
     one, other = (safetensors.torch.load_file(f / "model.safetensors") for f in (folder, tmp_path))
     again = safetensors.torch.load_file(tmp_path / "again/model.safetensors")
@@ -75,11 +75,11 @@ def test_files_of_the_first_gpt2_are_read(folder: Path) -> None:
     plain = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
     safetensors.torch.save_file({**plain, **masks}, path)
     with torch.no_grad():
-        torch.testing.assert_close(files.load(folder)(IDS), theirs()(IDS).logits)
+        torch.testing.assert_close(checkpoint.load(folder)(IDS), theirs()(IDS).logits)
 
 
 def test_a_gpt2_of_theirs_can_be_trained(folder: Path) -> None:
-    model = files.load(folder).train()
+    model = checkpoint.load(folder).train()
     before = model.loss(IDS[:, :-1], IDS[:, 1:])
     before.backward()
     with torch.no_grad():
@@ -103,17 +103,17 @@ def test_what_this_model_cannot_be_is_refused_by_name(
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     with pytest.raises(VariorumError, match=name):
-        files.load(folder)
+        checkpoint.load(folder)
 
 
 def test_another_kind_of_model_is_refused(folder: Path) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "llama"}))
     with pytest.raises(VariorumError, match="or of a GPT-2"):
-        files.load(folder)
+        checkpoint.load(folder)
 
 
 def test_half_precision_is_refused_by_name(tmp_path: Path) -> None:
     theirs().half().save_pretrained(tmp_path)
     with pytest.raises(VariorumError, match=r"is \(.*\) of float16, and .* asks for .* of float32"):
-        files.load(tmp_path)
+        checkpoint.load(tmp_path)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from variorum import components
+from variorum.base import components
 from variorum.config.model_settings import ModelSettings
 from variorum.model.position_encoding import PositionEncoding
 

@@ -9,13 +9,13 @@ from test_gpt import SIZE, VARIANTS, VOCAB, model_with, some_ids
 from torch import Tensor
 from torch.nn import functional as F
 
-from variorum import components
+from variorum.base import components
 from variorum.config.model_settings import ModelSettings
 from variorum.generation.cache import Cache
 from variorum.model.attention import causal_mask
 from variorum.model.attentions import fused, written_out
 from variorum.model.gpt import GPT
-from variorum.model.ngrams import SCALE
+from variorum.model.ngram_embedding import SCALE
 from variorum.model.positions import alibi
 
 CONTEXT = SIZE["context_length"]

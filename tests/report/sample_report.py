@@ -12,12 +12,12 @@ from variorum.model.gpt import GPT
 from variorum.report import content
 from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import AblationTable, Question, ablation_table
-from variorum.report.figures import ablation as ablation_figures
+from variorum.report.figures import variants as ablation_figures
 from variorum.report.figures.architecture import model_diagram
-from variorum.report.figures.attention import attention_heatmap
+from variorum.report.figures.attention_weights import attention_heatmap
 from variorum.report.figures.captions import FIGURES, PROVENANCE
 from variorum.report.figures.corpora import Cleaning, corpus_funnel
-from variorum.report.figures.provenance import Edge, Node, provenance_graph
+from variorum.report.figures.provenance import DrawnNode, Edge, provenance_graph
 from variorum.report.figures.scores import calibration, loss_by_context
 from variorum.report.figures.tokens import embedding_pca, token_frequencies
 from variorum.report.figures.training import training_curves, training_dynamics
@@ -108,15 +108,15 @@ def funnel_step(
     }
 
 
-def provenance() -> tuple[list[Node], list[Edge]]:
+def provenance() -> tuple[list[DrawnNode], list[Edge]]:
     """Two corpora, of which one model reads both."""
     nodes = [
-        Node("base text", "download", "base", "d0d0d0d0d0d0"),
-        Node("domain text", "download", "domain", "d1d1d1d1d1d1"),
-        Node("base tokens", "encode", "base", "e0e0e0e0e0e0"),
-        Node("domain tokens", "encode", "domain", "e1e1e1e1e1e1"),
-        Node("model", "pretrain", "", "ab12cd34ef56"),
-        Node("scores", "evaluate", "pretrained on base", "e0a1e0a1e0a1"),
+        DrawnNode("base text", "download", "base", "d0d0d0d0d0d0"),
+        DrawnNode("domain text", "download", "domain", "d1d1d1d1d1d1"),
+        DrawnNode("base tokens", "encode", "base", "e0e0e0e0e0e0"),
+        DrawnNode("domain tokens", "encode", "domain", "e1e1e1e1e1e1"),
+        DrawnNode("model", "pretrain", "", "ab12cd34ef56"),
+        DrawnNode("scores", "evaluate", "pretrained on base", "e0a1e0a1e0a1"),
     ]
     edges = [
         ("base text", "base tokens"),
@@ -340,7 +340,7 @@ def _corpus(
 
 def _training(
     name: str, steps: int, tokens: int, kept: int, loss: float, ref: str
-) -> content.Training:
+) -> content.TrainingRecord:
     metrics = {
         "parameters": 843_264,
         "steps": steps,
@@ -348,7 +348,7 @@ def _training(
         "chosen_step": kept,
         "chosen_val_loss": loss,
     }
-    return content.Training(name, standing(metrics, f"{ref}/metrics.json"), key(ref))
+    return content.TrainingRecord(name, standing(metrics, f"{ref}/metrics.json"), key(ref))
 
 
 def prose(package: str, version: str) -> dict[str, str]:

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_report import positions_table
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 from variorum.report.ablation import runs as run_files
 from variorum.report.ablation.html import html
+from variorum.report.ablation.render import codes, csv_text, findings, grids, markdown, tried
 from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import Question, ablation_table
-from variorum.report.ablation.written import codes, csv_text, findings, grids, markdown, tried
 
 QUESTION = Question(
     title="Sizes",
@@ -99,7 +99,7 @@ OF_CODES = replace(
     baseline="here",
     codes={"main": "main", "same": "v1"},
     edited={"main": True, "same": False},
-    kept={"before": "old"},
+    pinned={"before": "old"},
 )
 
 
@@ -112,7 +112,7 @@ def coded(question):
 
 def test_the_code_of_every_variant_is_told():
     assert codes(coded(OF_CODES)).rows == (
-        ("before", "kept as `old`", ""),
+        ("before", "pinned as `old`", ""),
         ("main", "[`main`](codes.csv)", "[main.diff](main.diff): what its code changes"),
         ("same", "[`v1`](codes.csv)", "the same in all that it reaches"),
         ("here", "working tree", ""),

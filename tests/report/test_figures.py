@@ -30,9 +30,9 @@ from sample_report import (
 
 from variorum.config.model_settings import ModelSettings
 from variorum.model.gpt import GPT
-from variorum.report.figures import ablation
+from variorum.report.figures import variants
 from variorum.report.figures.architecture import model_diagram, steps
-from variorum.report.figures.attention import MOST_PANELS, attention_heatmap
+from variorum.report.figures.attention_weights import MOST_PANELS, attention_heatmap
 from variorum.report.figures.corpora import corpus_funnel
 from variorum.report.figures.provenance import BOX, layout, provenance_graph, without_implied
 from variorum.report.figures.scores import calibration, loss_by_context
@@ -81,7 +81,7 @@ def test_figures_are_the_same_bytes_in_another_process(svgs):
 
 def test_readers_own_style_neither_enters_nor_suffers(svgs):
     with plt.rc_context({"font.size": 30, "axes.linewidth": 9, "svg.fonttype": "path"}):
-        assert ablation.intervals(positions_table()) == svgs["ablation"]
+        assert variants.intervals(positions_table()) == svgs["ablation"]
         assert plt.rcParams["font.size"] == 30
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from variorum.config.tokenizer_settings import TokenizerSettings
-from variorum.report.words import words
+from variorum.report.token_words import words
 from variorum.tokenizer.derivation import count_words
 from variorum.tokenizer.kinds import bpe, characters
 

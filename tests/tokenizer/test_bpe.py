@@ -20,8 +20,8 @@ from tokenizers import models, pre_tokenizers, trainers
 import variorum
 from conftest import tiny_shakespeare
 from oracles import bpe as oracle
+from variorum.base.errors import VariorumError
 from variorum.config.tokenizer_settings import TokenizerSettings
-from variorum.errors import VariorumError
 from variorum.tokenizer.base import END_OF_TEXT
 from variorum.tokenizer.kinds import bpe
 

@@ -7,8 +7,8 @@ import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from variorum.base.errors import VariorumError
 from variorum.config.tokenizer_settings import TokenizerSettings
-from variorum.errors import VariorumError
 from variorum.tokenizer.base import END_OF_TEXT
 from variorum.tokenizer.kinds import characters
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
 from oracles import bpe as oracle
+from variorum.base.unicode14 import LETTERS, NUMBERS, UNASSIGNED
 from variorum.tokenizer.pretokens import split
-from variorum.unicode14 import LETTERS, NUMBERS, UNASSIGNED
 
 SECONDS = 20  # generous for a busy machine; quadratic time would take many minutes
 # Planes 4 to 13 have no characters and 15 and 16 only private ones: a sample of them is enough.

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from variorum.base.errors import VariorumError
 from variorum.config.tokenizer_settings import TokenizerSettings
-from variorum.errors import VariorumError
 from variorum.tokenizer.kinds import characters
 from variorum.tokenizer.streaming import TextStream, unfinished
 

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from variorum import components
+from variorum.base import components
+from variorum.base.errors import VariorumError
 from variorum.config.training_settings import FinetuneSettings, TrainingSettings
-from variorum.errors import VariorumError
 from variorum.training import batches
 from variorum.training.batch_orders import permutation, replacement, sliding
 from variorum.training.batches import Batches

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
 from variorum.model.gpt import GPT
 from variorum.training import flat
 from variorum.training.flat import Layout

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from variorum import components
+from variorum.base import components
+from variorum.base.errors import Stopped, VariorumError
+from variorum.base.progress import Progress
 from variorum.config.model_settings import ModelSettings
 from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.config.training_settings import FinetuneSettings, TrainingSettings
-from variorum.errors import Stopped, VariorumError
 from variorum.model.description import describe
 from variorum.model.gpt import GPT
-from variorum.progress import Progress
 from variorum.tokenizer.kinds import characters
 from variorum.training import state
 from variorum.training.loop import Data, Host, Outcome, Training

@@ -2,7 +2,7 @@
 
 import pytest
 
-from variorum import components
+from variorum.base import components
 from variorum.config.training_settings import TrainingSettings
 
 HIGH, LOW = 1e-2, 1e-3

@@ -1,7 +1,7 @@
 """Ablations: many runs, and the table that compares them."""
 
 
-rule place_table:
+rule publish_table:
     input:
         flow.table,
     output:
@@ -17,7 +17,7 @@ rule place_table:
     message:
         "table reports/{wildcards.ablation} from results/{params.result}"
     shell:
-        "variorum place results/{params.result} reports/{wildcards.ablation}"
+        "variorum publish results/{params.result} reports/{wildcards.ablation}"
 
 
 rule make_table:
@@ -42,4 +42,4 @@ rule make_table:
 
 
 localrules:
-    place_table,
+    publish_table,

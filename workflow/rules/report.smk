@@ -1,7 +1,7 @@
 """The page of the current experiment, with its figures."""
 
 
-rule place_report:
+rule publish_report:
     input:
         flow.report,
         report(
@@ -88,5 +88,5 @@ rule figures:
 
 
 localrules:
-    place_report,
+    publish_report,
     figures,

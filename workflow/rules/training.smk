@@ -1,7 +1,7 @@
 """Models: pretrained on the base corpus or imported, fine-tuned on the domain."""
 
-from variorum.engines.workflow import training_processes
-from variorum.machine import training_slots
+from variorum.snakemake import training_processes
+from variorum.base.machine import training_slots
 
 
 rule make_pretrain:

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from variorum.base.project import find_project
 from variorum.corpus.tokenfile import TokenFile
-from variorum.library import find
-from variorum.model import files
+from variorum.model import checkpoint
 from variorum.model.gpt import GPT
-from variorum.project import find_project
-from variorum.store import Store
+from variorum.plan.references import find
+from variorum.store.store import Store
 
 WINDOWS = 64
 
@@ -28,7 +28,7 @@ def pretrained(experiment: str = "tiny") -> tuple[GPT, Tensor]:
     result = find(experiment, root=here)
     while "model" in result.spec.upstream:  # a fine-tuned model began as another
         result = store.open(result.spec.upstream["model"])
-    model = files.load(result.folder)
+    model = checkpoint.load(result.folder)
     tokens = TokenFile.open(store.open(result.spec.upstream["tokens"]).folder, "val").tokens
     length = model.settings.context_length
     ids = torch.tensor(tokens[: WINDOWS * length].astype(int))

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from variorum.base.project import find_project
 from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.corpus import documents
-from variorum.library import find
-from variorum.project import find_project
+from variorum.plan.references import find
 from variorum.report.figures.style import PALETTE, WIDTH, style, svg_of
-from variorum.store import Store
+from variorum.store.store import Store
 from variorum.tokenizer.derivation import count_words
 from variorum.tokenizer.kinds import bpe
 

@@ -5,7 +5,8 @@
 
 from pathlib import Path
 
-from variorum.store import Ref, Store
+from variorum.identity.spec import Ref
+from variorum.store.store import Store
 
 ADOPTIONS = "scratch/adopt"
 """Where proofs are computed."""

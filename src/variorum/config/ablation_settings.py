@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
+from variorum.config.metrics import HEADLINE, METRICS
 from variorum.config.types import Number, Seed, Settings, Text, setting
-from variorum.metrics import HEADLINE, METRICS
 
-KEPT_AS = "kept"
-"""In a variant of an ablation: the name of kept results that it consists of."""
+PINNED_AS = "pinned"
+"""In a variant of an ablation: the name of pinned results that it consists of."""
 
 LAST_STAGE = "last_stage"
 """In a variant of an ablation: the stage that it ends with, where that is another."""
@@ -39,8 +39,8 @@ class Ablation(Settings):
     variants: dict[str, dict[str, Any]] = setting(
         {},
         "Name of each variant and the settings it changes. It may also say `last_stage`, and "
-        "`code`, a branch, tag, commit or patch file that it is run by; or `kept: NAME` alone, for "
-        "models that `variorum keep NAME` pinned.",
+        "`code`, a branch, tag, commit or patch file that it is run by; or `pinned: NAME` alone, "
+        "for models that `variorum pin NAME` pinned.",
     )
     grid: dict[str, tuple[Any, ...]] = setting(
         {},
@@ -64,11 +64,11 @@ class Ablation(Settings):
     @model_validator(mode="after")
     def _kept_ones_stand_alone(self) -> Self:
         for variant, changes in self.variants.items():
-            if KEPT_AS in changes and not (len(changes) == 1 and type(changes[KEPT_AS]) is str):
+            if PINNED_AS in changes and not (len(changes) == 1 and type(changes[PINNED_AS]) is str):
                 raise PydanticCustomError(
-                    "kept",
-                    "variants.{variant}.kept: should be the name of kept results, and all that the "
-                    "variant says: their settings are what they were",
+                    "pinned",
+                    "variants.{variant}.pinned: should be the name of pinned results, and all that "
+                    "the variant says: their settings are what they were",
                     {"variant": variant},
                 )
         return self

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from variorum import components
+from variorum.base import components
 from variorum.config.types import Settings
 
 FOLDER = "config/schemas"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 # What other code bases call our settings, for "did you mean".
 PEER_NAMES = {

@@ -15,9 +15,9 @@ import arxiv
 import requests
 from arxiv import _feed as feeds
 
-from variorum.corpus.answers import Answers
+from variorum.base.errors import VariorumError
 from variorum.corpus.documents import Document
-from variorum.errors import VariorumError
+from variorum.corpus.response_cache import Answers
 
 _DELAY = 3.0  # seconds between requests, as https://info.arxiv.org/help/api/tou.html asks
 _RETRIES = 4  # of a page
@@ -32,7 +32,7 @@ _ORDERS = {
 }
 
 
-def read(client: "Client", query: str, order: str, most: int) -> Iterator[Document]:
+def read(client: "ArxivClient", query: str, order: str, most: int) -> Iterator[Document]:
     """Give a document for each of the first papers that the query finds, `most` at most.
 
     Raises `VariorumError` if nothing is found or the API does not answer.
@@ -77,7 +77,7 @@ def _on_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _papers(client: "Client", query: str, order: str) -> Iterator[arxiv.Result]:
+def _papers(client: "ArxivClient", query: str, order: str) -> Iterator[arxiv.Result]:
     """What the API gives; pages are asked for as they are needed."""
     criterion, direction = _ORDERS[order]
     search = arxiv.Search(query, max_results=None, sort_by=criterion, sort_order=direction)
@@ -110,7 +110,7 @@ def _is_complaint(paper: arxiv.Result) -> bool:
     return _ERRORS in paper.entry_id
 
 
-class Client(arxiv.Client):  # type: ignore[misc]  # the package comes without types
+class ArxivClient(arxiv.Client):  # type: ignore[misc]  # the package comes without types
     """The package's client, at the address that the settings name, with its pages kept."""
 
     def __init__(self, api: str, page_size: int, kept: Answers) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TextIO
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 _SAMPLE = 1 << 20  # bytes that an encoding is guessed from
 _STRAYS = 10  # one in so many bytes beyond ASCII may be no UTF-8, and it is UTF-8 all the same

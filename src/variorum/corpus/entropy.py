@@ -17,7 +17,7 @@ few letters spread them over the others. A small chain is solved by the first st
 import numpy as np
 import numpy.typing as npt
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 _SOLVED = 512  # contexts that are solved at once
 _SPREAD = 30  # letters between two solutions

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from variorum.corpus.funnel import Step
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
+from variorum.corpus.funnel import FunnelStep
 
 MIRRORS = "VARIORUM_MIRRORS"
 
@@ -29,7 +29,7 @@ class Facts:
     """
 
     notes: list[str] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[FunnelStep] = field(default_factory=list)
     entropy: float | None = None
 
     def to_dict(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Example:
 
 
 @dataclass
-class Step:
+class FunnelStep:
     """What one step did: documents and UTF-8 bytes that came in and were kept.
 
     `changed` counts the documents whose text the step altered, `dropped` those it left out.
@@ -69,7 +69,7 @@ class Step:
 class Funnel:
     """The steps in their order."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[FunnelStep] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -27,11 +27,11 @@ from lyricsgenius.utils import clean_str
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from variorum.corpus.answers import Answers
+from variorum.base.errors import VariorumError
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import Facts, secret
-from variorum.corpus.funnel import Step, size
-from variorum.errors import VariorumError
+from variorum.corpus.funnel import FunnelStep, size
+from variorum.corpus.response_cache import Answers
 
 TOKEN = "GENIUS_ACCESS_TOKEN"
 
@@ -64,13 +64,15 @@ def cleaned(lyrics: str) -> str:
     return _BLANK_LINES.sub("\n\n", "\n".join(line.strip() for line in lines)).strip("\n")
 
 
-def read(client: "Client", names: tuple[str, ...], most: int, facts: Facts) -> Iterator[Document]:
+def read(
+    client: "GeniusClient", names: tuple[str, ...], most: int, facts: Facts
+) -> Iterator[Document]:
     """Give a document for each song, artist by artist, `most` of each, the most popular first.
 
     Raises `VariorumError` if an artist is unknown, the token is missing or wrong, or Genius does
     not answer.
     """
-    step = Step("lyrics", "songs without lyrics dropped")
+    step = FunnelStep("lyrics", "songs without lyrics dropped")
     facts.steps[:] = [step]  # of this reading; the last one counts
     seen: set[str] = set()
     for artist in _artists(names, client):
@@ -89,7 +91,7 @@ def read(client: "Client", names: tuple[str, ...], most: int, facts: Facts) -> I
         )
 
 
-def _artists(names: tuple[str, ...], client: "Client") -> list[Artist]:
+def _artists(names: tuple[str, ...], client: "GeniusClient") -> list[Artist]:
     """The artists of these names.
 
     Raises `VariorumError` that tells all that are unknown, or for which another one was found.
@@ -127,7 +129,7 @@ def _document(song: dict[str, Any], artist: str, lyrics: str) -> Document:
     )
 
 
-class Client(Genius):  # type: ignore[misc]  # the package comes without types
+class GeniusClient(Genius):  # type: ignore[misc]  # the package comes without types
     """The package's client, at the addresses that the settings name, with its answers kept."""
 
     def __init__(self, api: str, site: str, kept: Answers) -> None:

@@ -7,8 +7,8 @@ the same files in another place are the same corpus.
 import glob
 from pathlib import Path
 
+from variorum.base.errors import VariorumError
 from variorum.corpus.fetching import sha256_of_files
-from variorum.errors import VariorumError
 
 
 def find(path: str, suffixes: tuple[str, ...], root: Path) -> list[Path]:

@@ -19,13 +19,13 @@ from typing import Any
 
 from ftfy import fix_encoding
 
+from variorum.base.errors import VariorumError
+from variorum.base.unicode14 import UNASSIGNED
 from variorum.config.corpus_settings import NormalizeSettings
 from variorum.corpus import quality
 from variorum.corpus.documents import Document
-from variorum.corpus.funnel import Funnel, Step, size
+from variorum.corpus.funnel import Funnel, FunnelStep, size
 from variorum.corpus.near_duplicates import NearDuplicates
-from variorum.errors import VariorumError
-from variorum.unicode14 import UNASSIGNED
 
 _UNASSIGNED = re.compile(f"([{UNASSIGNED}]+)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -48,7 +48,7 @@ class _TextStep:
 class _Drop:
     """A step that leaves documents out: `fault` says why one must go, or None if it may stay."""
 
-    step: Step
+    step: FunnelStep
     fault: Callable[[Document], str | None]
 
 
@@ -58,7 +58,7 @@ class Normalizer:
     def __init__(self, settings: NormalizeSettings) -> None:
         self._text_steps = _text_steps(settings)
         self._drops = _drops(settings)
-        steps = [Step(step.name, step.explanation) for step in self._text_steps]
+        steps = [FunnelStep(step.name, step.explanation) for step in self._text_steps]
         self.funnel = Funnel([*steps, *(drop.step for drop in self._drops)])
 
     def run(self, documents: Iterable[Document]) -> Iterator[Document]:
@@ -130,17 +130,19 @@ def _drops(settings: NormalizeSettings) -> list[_Drop]:
     least = max(1, settings.min_characters)
     drops = [
         _Drop(
-            Step("min_characters", f"documents under {settings.min_characters} characters dropped"),
+            FunnelStep(
+                "min_characters", f"documents under {settings.min_characters} characters dropped"
+            ),
             lambda document: "" if len(document.text) < least else None,
         )
     ]
     for rule in quality.rules(settings):
-        drops.append(_Drop(Step(rule.name, rule.explanation), _by_rule(rule)))
+        drops.append(_Drop(FunnelStep(rule.name, rule.explanation), _by_rule(rule)))
     if settings.drop_duplicates:
-        step = Step("duplicates", "documents whose text was seen before dropped")
+        step = FunnelStep("duplicates", "documents whose text was seen before dropped")
         drops.append(_Drop(step, _repeated()))
     if settings.near_duplicates is not None:
-        step = Step("near_duplicates", "documents that nearly repeat an earlier one dropped")
+        step = FunnelStep("near_duplicates", "documents that nearly repeat an earlier one dropped")
         drops.append(_Drop(step, _nearly_repeated(settings.near_duplicates)))
     return drops
 

@@ -5,7 +5,7 @@ A wrong guess would pass silently and be trained on.
 
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 # Bytes that no text has: the control characters but for tab, line ends, form feed and escape.
 _CONTROL = bytes(sorted({*range(0x20), 0x7F} - {*b"\t\n\v\f\r\x1b"}))

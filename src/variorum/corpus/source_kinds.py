@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from variorum import components
+from variorum.base import components
+from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
 from variorum.corpus.source import SOURCES, SourceSettings
-from variorum.errors import VariorumError
 
 KINDS: dict[str, type[SourceSettings]] = {
     option.replace("_", "-"): defined

@@ -10,9 +10,9 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Literal
 
+from variorum.base.errors import VariorumError
 from variorum.config.corpus_settings import SplitSettings
 from variorum.corpus.documents import Document
-from variorum.errors import VariorumError
 
 Side = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = ("train", "val", "test")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from variorum.base.errors import VariorumError
 from variorum.corpus.encodings import STRAY
-from variorum.errors import VariorumError
 
 _HEADER = 1 << 16  # characters that hold a header, quoted line ends and all
 _DELIMITERS = ",;\t|"

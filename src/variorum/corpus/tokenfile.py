@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 _UINT16_VOCAB = 1 << 16
 _COLUMNS = 3  # start, tokens, bytes

@@ -17,7 +17,7 @@ import bz2
 import lzma
 from collections.abc import Callable, Iterable
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 BLANK_LINE = b"\n\n"
 LEAST_DICTIONARY = 4096  # bytes; what xz accepts

@@ -26,7 +26,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 from variorum.model.gpt import GPT
 from variorum.model.memory import windows_at_once
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 Packed = NDArray[np.uint64]
 

@@ -6,8 +6,8 @@ The keys and values of every layer stand in memory that is taken once, with room
 import torch
 from torch import Tensor
 
+from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
 
 
 class Cache:

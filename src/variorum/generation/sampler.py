@@ -32,8 +32,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import SamplingSettings
-from variorum.errors import VariorumError
 from variorum.generation.cache import Cache
 from variorum.generation.utf8_guard import Utf8Guard, guard_of
 from variorum.model.gpt import GPT

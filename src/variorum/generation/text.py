@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import SamplingSettings
-from variorum.errors import VariorumError
 from variorum.generation.sampler import WINDOW_MODE, Draft, Ending, write
 from variorum.generation.stops import StopStrings
 from variorum.model.gpt import GPT

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 from variorum.tokenizer.base import Tokenizer
 
 Bytes = npt.NDArray[np.uint8]

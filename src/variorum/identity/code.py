@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from variorum.components import PACKAGE
+from variorum.base.components import PACKAGE
 from variorum.identity.definitions import Definition, Target, hashed
 from variorum.identity.import_order import ImportOrder
 from variorum.identity.modules import (
@@ -47,10 +47,10 @@ and compute nothing, so an edit of them shall not make a training run again; one
 they write raises `SCHEMA`.
 """
 
-INSIDE = frozenset({"variorum.metrics", "variorum.unicode14", "variorum.units"})
+INSIDE = frozenset({"variorum.base.unicode14", "variorum.base.units", "variorum.config.metrics"})
 """Modules in other folders that compute what results hold."""
 
-OUTSIDE = frozenset[str]()
+OUTSIDE = frozenset({"variorum.stages.task"})
 """Modules in these folders that compute nothing of it."""
 
 PACKAGE_NAME = "variorum"
@@ -142,7 +142,7 @@ class Code:
         statements = source.of(symbol.name)
         return Definition(
             tuple(statement.reading for statement in statements),
-            tuple(place_of(symbol.name, each.node, each.names) for each in statements),
+            tuple(publication_folder(symbol.name, each.node, each.names) for each in statements),
             self._names_of(symbol),
             self._data.named_in(self.path(symbol.module), statements),
             tuple(self._order_of(source).turns(statements)),
@@ -327,7 +327,7 @@ class Code:
         return found - sys.stdlib_module_names
 
 
-def place_of(name: str, node: ast.stmt, names: list[str]) -> str:
+def publication_folder(name: str, node: ast.stmt, names: list[str]) -> str:
     """Return which of the `names` that a statement defines is meant.
 
     Of what runs on import the names of definitions count: a registry may know them by name.

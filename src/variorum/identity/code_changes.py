@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher, unified_diff
 
-from variorum.errors import several
+from variorum.base.errors import several
 from variorum.identity.code_diff import unchanged
 from variorum.identity.recorded import (
     Part,

@@ -6,7 +6,7 @@ Comments, docstrings and formatting are no difference.
 from collections.abc import Iterable, Iterator
 from difflib import unified_diff
 
-from variorum.components import PACKAGE
+from variorum.base.components import PACKAGE
 from variorum.identity.fingerprint import MEANINGS
 from variorum.identity.recorded import (
     Sources,

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from variorum.components import CONTRACTS, PACKAGE, module_name
+from variorum.base.components import CONTRACTS, PACKAGE, module_name
 from variorum.identity.code import Code, Symbol
 from variorum.identity.modules import LOOSE, WHOLE
 

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from hashlib import sha256
 
-from variorum.identity.code import place_of
+from variorum.identity.code import publication_folder
 from variorum.identity.definitions import Definition, Target, hashed
 from variorum.identity.fingerprint import MEANINGS, ROOTS, joined_digest
 from variorum.identity.modules import LOOSE
@@ -82,7 +82,7 @@ def _definition(sources: Sources, name: str) -> Definition:
             data.setdefault(str(ast.literal_eval(left)), []).append((right, digest))
     return Definition(
         tuple(map(read, statements)),
-        tuple(place_of(own, node, bound_names(node)) for node in statements),
+        tuple(publication_folder(own, node, bound_names(node)) for node in statements),
         _names(sources, name),
         {text: tuple(files) for text, files in data.items()},
         tuple(turns),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from variorum import components
+from variorum.base import components
 from variorum.config.model_settings import ModelSettings
 from variorum.model.position_encoding import PositionEncoding
 

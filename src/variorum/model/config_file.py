@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
 
 GPT2_PARTS = {
     "positions": "learned",

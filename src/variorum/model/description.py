@@ -19,7 +19,7 @@ FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """One layer: its name, what it is, the shapes of its weights, and how many numbers they hold.
 
     flops: of the forward pass, for one token of a full context.
@@ -40,7 +40,7 @@ class Description:
     weight_bytes: in float32.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
     parameters: int
     embedding_parameters: int
     context_length: int
@@ -95,7 +95,7 @@ def _kind(module: nn.Module) -> str:
     return next(c.__name__ for c in type(module).__mro__ if c.__module__.startswith("torch."))
 
 
-def _rows(model: GPT) -> Iterator[Row]:
+def _rows(model: GPT) -> Iterator[LayerRow]:
     settings = model.settings
     for name, module in model.named_modules():
         shapes = tuple(tuple(p.shape) for p in module.parameters(recurse=False))
@@ -103,10 +103,10 @@ def _rows(model: GPT) -> Iterator[Row]:
         flops = 2 * products if isinstance(module, nn.Linear) else 0
         if shapes:
             count = sum(p.numel() for p in module.parameters(recurse=False))
-            yield Row(name, _kind(module), shapes, count, flops)
+            yield LayerRow(name, _kind(module), shapes, count, flops)
         elif name.endswith(".attn"):
             mixing = 4 * settings.context_length * settings.n_embd
-            yield Row(name, "Attention", (), 0, mixing)
+            yield LayerRow(name, "Attention", (), 0, mixing)
     if settings.tied_head:
         head = model.wte.weight
-        yield Row("head", "the embedding again", (tuple(head.shape),), 0, 2 * head.numel())
+        yield LayerRow("head", "the embedding again", (tuple(head.shape),), 0, 2 * head.numel())

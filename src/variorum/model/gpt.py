@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from variorum import components
+from variorum.base import components
+from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
-from variorum.errors import VariorumError
 from variorum.model.attention import Attention, KeyValueCache, causal_mask
 from variorum.model.feed_forward import TwoLayers
-from variorum.model.ngrams import NgramEmbeddings
+from variorum.model.ngram_embedding import NgramEmbeddings
 from variorum.model.position_encoding import PositionEncoding
 from variorum.model.trace import trace
 

@@ -31,7 +31,7 @@ class LayerNorm(nn.Module):
         return centred / torch.sqrt(variance + 1e-5) * self.weight + self.bias
 
 
-class Attention(nn.Module):
+class GPT2Attention(nn.Module):
     """Each token gathers from itself and the tokens before it."""
 
     def __init__(self, n_embd: int, n_head: int) -> None:
@@ -71,13 +71,13 @@ class FeedForward(nn.Module):
         return output
 
 
-class Block(nn.Module):
+class GPT2Block(nn.Module):
     """One layer. Both parts read a normalized copy and add to the stream that passes by."""
 
     def __init__(self, n_embd: int, n_head: int) -> None:
         super().__init__()
         self.ln_1 = LayerNorm(n_embd)
-        self.attn = Attention(n_embd, n_head)
+        self.attn = GPT2Attention(n_embd, n_head)
         self.ln_2 = LayerNorm(n_embd)
         self.mlp = FeedForward(n_embd)
 
@@ -97,7 +97,7 @@ class GPT2(nn.Module):
         super().__init__()
         self.wte = nn.Embedding(vocab_size, n_embd)  # what a token means
         self.wpe = nn.Embedding(context_length, n_embd)  # where it stands
-        self.h = nn.ModuleList(Block(n_embd, n_head) for _ in range(n_layer))
+        self.h = nn.ModuleList(GPT2Block(n_embd, n_head) for _ in range(n_layer))
         self.ln_f = LayerNorm(n_embd)
         for name, parameter in self.named_parameters():
             if name.endswith("c_proj.weight"):

@@ -108,7 +108,7 @@ class TokenizerFacts:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRecord:
     """One training: the `metrics.json` of how far it went, and of the checkpoint that it kept."""
 
     name: str
@@ -208,7 +208,7 @@ class ReportData:
     tokenizer: TokenizerFacts
     architecture: Traced
     parameters: Traced
-    trainings: tuple[Training, ...]
+    trainings: tuple[TrainingRecord, ...]
     samples: tuple[Sample, ...]
     stress: tuple[Stress, ...]
     figures: tuple[PageFigure, ...]

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from variorum.store import Result
+from variorum.store.result import Result
 
 FACTS = ("seconds", "tokens_per_second", "processes", "device", "processor", "cores")
 

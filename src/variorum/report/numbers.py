@@ -2,7 +2,7 @@
 
 import math
 
-from variorum import units
+from variorum.base import units
 
 MINUS = "−"
 NO_BREAK = "\u00a0"

@@ -10,8 +10,8 @@ from functools import partial
 
 from markupsafe import Markup
 
-from variorum.metrics import HEADLINE, METRICS, SHARE
-from variorum.report.adoption import MARK
+from variorum.config.metrics import HEADLINE, METRICS, SHARE
+from variorum.report.adopted import MARK
 from variorum.report.bars import bars
 from variorum.report.content import ReportData
 from variorum.report.findings import (

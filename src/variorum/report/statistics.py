@@ -22,7 +22,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True)
-class Estimate:
+class IntervalEstimate:
     """A mean of `n` values, their sample standard deviation, and the interval of the mean.
 
     With one value there is neither spread nor interval: they are None.
@@ -40,7 +40,7 @@ class Estimate:
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
-def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> IntervalEstimate:
     """Mean, sample standard deviation (n - 1) and t interval of the mean.
 
     Raises:
@@ -50,15 +50,15 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimat
         raise ValueError(f"an estimate needs finite values, not {list(values)}")
     mean = fmean(values)
     if len(values) == 1:
-        return Estimate(1, mean, None, None, None)
+        return IntervalEstimate(1, mean, None, None, None)
     sd = stdev(values)
     half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * sd / math.sqrt(len(values))
-    return Estimate(len(values), mean, sd, mean - half, mean + half)
+    return IntervalEstimate(len(values), mean, sd, mean - half, mean + half)
 
 
 def paired_difference(
     values: Mapping[int, float], baseline: Mapping[int, float], confidence: float = CONFIDENCE
-) -> Estimate | None:
+) -> IntervalEstimate | None:
     """Mean and interval of value minus baseline, over the seeds that both have; None without one.
 
     Args:
@@ -78,7 +78,7 @@ def simultaneous(comparisons: int, confidence: float = CONFIDENCE) -> float:
 
 
 def detectable(
-    found: Estimate, confidence: float = CONFIDENCE, power: float = POWER
+    found: IntervalEstimate, confidence: float = CONFIDENCE, power: float = POWER
 ) -> float | None:
     """The smallest true difference that pairs such as these show with the probability `power`.
 

@@ -25,10 +25,11 @@ from urllib.parse import quote, unquote
 from markupsafe import Markup, escape
 
 from variorum.corpus.source_kinds import source_of
+from variorum.identity.spec import Ref
 from variorum.report import numbers
-from variorum.report.adoption import Adoption
+from variorum.report.adopted import Adoption
 from variorum.report.naming import corpus_of, model_of
-from variorum.store import MANIFEST, Ref, Result
+from variorum.store.result import MANIFEST, Result
 
 SAME = "same"
 NAME_OF = "#"

@@ -2,11 +2,11 @@
 
 import json
 
-from variorum import components
+from variorum.base import components
 from variorum.corpus import documents
 from variorum.corpus.fetching import context_of
 from variorum.stages.stage_settings import DownloadStage
-from variorum.task import Task
+from variorum.stages.task import Task
 
 
 def run(task: Task) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from variorum.corpus import documents, tokenfile
-from variorum.task import Task
-from variorum.tokenizer import files
+from variorum.stages.task import Task
+from variorum.tokenizer import serialization
 from variorum.tokenizer.base import Tokenizer
 
 PARTS = ("train", "val", "test")
@@ -13,7 +13,7 @@ PARTS = ("train", "val", "test")
 
 def run(task: Task) -> None:
     """Write `train.bin`, `val.bin`, `test.bin` and an index of each."""
-    tokenizer = files.load(task.inputs["tokenizer"].file("tokenizer.json"))
+    tokenizer = serialization.load(task.inputs["tokenizer"].file("tokenizer.json"))
     for part in PARTS:
         encoded = _encoded(task.inputs["text"].file(f"{part}.jsonl"), tokenizer)
         dtype = tokenfile.dtype_for(tokenizer.vocab_size)

@@ -14,12 +14,12 @@ from variorum.evaluation import intervals, ngrams
 from variorum.evaluation.baselines import compressors
 from variorum.evaluation.bits import score, summary
 from variorum.evaluation.memorization import memorization
-from variorum.evaluation.quality import accuracy, by_position, calibration_error, reliability
-from variorum.model import files
+from variorum.evaluation.score_quality import accuracy, by_position, calibration_error, reliability
+from variorum.model import checkpoint
 from variorum.stages.stage_settings import EvaluateStage
-from variorum.task import Task
+from variorum.stages.task import Task
 from variorum.tokenizer.base import Tokenizer
-from variorum.tokenizer.files import load as load_tokenizer
+from variorum.tokenizer.serialization import load as load_tokenizer
 
 
 def run(task: Task) -> None:
@@ -30,7 +30,7 @@ def run(task: Task) -> None:
     """
     settings = task.settings(EvaluateStage).evaluate
     folder = task.inputs["model"].folder
-    model = files.load(folder).to(task.use_device())
+    model = checkpoint.load(folder).to(task.use_device())
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     test = TokenFile.open(task.inputs["tokens"].folder, "test")
     documents_of = {part: _documents(task, part) for part in ("train", "test")}

@@ -11,14 +11,21 @@ from variorum.corpus import documents
 from variorum.corpus.tokenfile import TokenFile
 from variorum.evaluation.frequencies import token_counts
 from variorum.evaluation.legible import token_label
-from variorum.model import files
+from variorum.model import checkpoint
 from variorum.model.attention_maps import attention_maps
-from variorum.report.figures import architecture, attention, corpora, scores, tokens, training
+from variorum.report.figures import (
+    architecture,
+    attention_weights,
+    corpora,
+    scores,
+    tokens,
+    training,
+)
 from variorum.report.naming import MODELS, SIDES
-from variorum.store import Result
-from variorum.task import Task
+from variorum.stages.task import Task
+from variorum.store.result import Result
 from variorum.tokenizer.base import Tokenizer
-from variorum.tokenizer.files import load as load_tokenizer
+from variorum.tokenizer.serialization import load as load_tokenizer
 
 TRAININGS = {"pretrained": "pretraining", "finetuned": "fine-tuning"}
 MOST_LOOKED_AT = 24  # tokens of the text that the attention is shown for
@@ -28,7 +35,7 @@ def run(task: Task) -> None:
     """Write one SVG for each figure; those of trainings only where a model was trained here."""
     models = {name: task.inputs[name] for name in MODELS if name in task.inputs}
     last = list(models.values())[-1]
-    model, tokenizer = files.load(last.folder), load_tokenizer(last.file("tokenizer.json"))
+    model, tokenizer = checkpoint.load(last.folder), load_tokenizer(last.file("tokenizer.json"))
     labels = [token_label(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
     counts = {
         name.removeprefix("tokens_"): token_counts(
@@ -49,7 +56,7 @@ def run(task: Task) -> None:
             labels,
             np.sum(list(counts.values()), axis=0),
         ),
-        "attention": attention.attention_heatmap(
+        "attention": attention_weights.attention_heatmap(
             attention_maps(model, torch.tensor(read)).numpy(), [labels[token] for token in read]
         ),
         "frequencies": tokens.token_frequencies(counts),
@@ -91,7 +98,7 @@ def _evaluated(task: Task, measure: str) -> dict[str, dict[str, list[dict[str, A
 
 def _embedding(model: Result) -> npt.NDArray[np.floating]:
     """The token embeddings (V, D) of a stored model."""
-    weights: npt.NDArray[np.floating] = files.load(model.folder).wte.weight.detach().numpy()
+    weights: npt.NDArray[np.floating] = checkpoint.load(model.folder).wte.weight.detach().numpy()
     return weights
 
 

@@ -1,8 +1,8 @@
 """finetune: a pretrained model trained on, at a lower rate, on the domain corpus."""
 
-from variorum.model import files
+from variorum.model import checkpoint
 from variorum.stages.stage_settings import FinetuneStage
-from variorum.task import Task
+from variorum.stages.task import Task
 from variorum.training.loop import Host
 from variorum.training.outputs import train
 
@@ -11,7 +11,7 @@ def run(task: Task) -> None:
     """Write the model, its log and its samples (see `training.outputs`)."""
     settings = task.settings(FinetuneStage)
     vocabulary = task.inputs["tokenizer"].file("tokenizer.json")
-    model = files.load(task.inputs["model"].folder)
+    model = checkpoint.load(task.inputs["model"].folder)
     base = task.inputs.get("replayed")
     outcome = train(
         model,

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
+from variorum.base.errors import VariorumError
 from variorum.corpus.fetching import sha256_of_files
-from variorum.errors import VariorumError
-from variorum.model import files
-from variorum.model.imported import files_of
+from variorum.model import checkpoint
+from variorum.model.imported_files import files_of
 from variorum.stages.stage_settings import ImportedStage
-from variorum.task import Task
-from variorum.tokenizer import imported
+from variorum.stages.task import Task
+from variorum.tokenizer import hugging_face
 
 
 def run(task: Task) -> None:
@@ -23,13 +23,13 @@ def run(task: Task) -> None:
             f"imported.sha256: the model in {chosen.path} has SHA-256 {found}, expected "
             f"{chosen.sha256}; put the expected files back, or set sha256 to the one found"
         )
-    model, tokenizer = files.load(folder), imported.load(folder)
+    model, tokenizer = checkpoint.load(folder), hugging_face.load(folder)
     if model.vocab_size != tokenizer.vocab_size:
         raise VariorumError(
             f"{chosen.path}: the model knows {model.vocab_size} tokens, and its tokenizer "
             f"{tokenizer.vocab_size}; the two are not of one model"
         )
-    files.save(model, task.output)
+    checkpoint.save(model, task.output)
     tokenizer.save(task.output / "tokenizer.json")
     text = json.dumps({"parameters": model.n_parameters}, indent=2)
     (task.output / "metrics.json").write_text(text + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from variorum.corpus.documents import Document
 from variorum.corpus.leakage import share_of_spans
 from variorum.corpus.normalize import Normalizer
 from variorum.stages.stage_settings import NormalizeStage
-from variorum.task import Task
+from variorum.stages.task import Task
 
 
 def run(task: Task) -> None:

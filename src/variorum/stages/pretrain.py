@@ -2,8 +2,8 @@
 
 from variorum.model.gpt import GPT
 from variorum.stages.stage_settings import PretrainStage
-from variorum.task import Task
-from variorum.tokenizer.files import load as load_tokenizer
+from variorum.stages.task import Task
+from variorum.tokenizer.serialization import load as load_tokenizer
 from variorum.training.loop import Host
 from variorum.training.outputs import train
 

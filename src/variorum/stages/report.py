@@ -5,15 +5,16 @@ from typing import Any
 
 import pandas as pd
 
+from variorum.config.metrics import HEADLINE
 from variorum.corpus import documents
-from variorum.metrics import HEADLINE
 from variorum.report import content, page
-from variorum.report.adoption import MARK
+from variorum.report.adopted import MARK
 from variorum.report.content import Corpus, ReportData
 from variorum.report.costs import cost
 from variorum.report.figures.captions import FIGURES, PROVENANCE
-from variorum.report.figures.provenance import Node, provenance_graph
+from variorum.report.figures.provenance import DrawnNode, provenance_graph
 from variorum.report.naming import MODELS, SIDES, Role
+from variorum.report.token_words import words
 from variorum.report.traced import (
     Traced,
     derived,
@@ -22,12 +23,11 @@ from variorum.report.traced import (
     of_file,
     of_manifest,
 )
-from variorum.report.words import words
 from variorum.stages.stage_settings import STAGES
-from variorum.store import Result
-from variorum.task import Task
+from variorum.stages.task import Task
+from variorum.store.result import Result
 from variorum.tokenizer.derivation import count_words
-from variorum.tokenizer.files import load as load_tokenizer
+from variorum.tokenizer.serialization import load as load_tokenizer
 
 IMPORTED = "imported"
 PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of `curves.csv`
@@ -97,7 +97,7 @@ def _report(task: Task) -> ReportData:
         architecture=of_file(model, "config.json"),
         parameters=of_file(model, "metrics.json")["parameters"],
         trainings=tuple(
-            content.Training(MODELS[name], of_file(each, "metrics.json"), _key(each))
+            content.TrainingRecord(MODELS[name], of_file(each, "metrics.json"), _key(each))
             for name, each in _trained(task).items()
         ),
         imported=_imported(task.inputs["pretrained"]),
@@ -245,10 +245,10 @@ def _provenance_graph(task: Task) -> str:
     nodes, edges = [], []
     for ref in sorted(results, key=lambda ref: (order.index(ref.stage), labels[ref], ref.key)):
         key = ref.key + MARK * bool(results[ref].adopted)
-        nodes.append(Node(str(ref), ref.stage, labels[ref], key))
+        nodes.append(DrawnNode(str(ref), ref.stage, labels[ref], key))
         edges += [(str(needed), str(ref)) for needed in results[ref].spec.upstream.values()]
         edges.append((str(ref), str(own)))
-    return provenance_graph([*nodes, Node(str(own), own.stage, "", own.key)], edges)
+    return provenance_graph([*nodes, DrawnNode(str(own), own.stage, "", own.key)], edges)
 
 
 def _label(name: str) -> str:

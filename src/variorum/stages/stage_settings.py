@@ -110,8 +110,8 @@ class TableStage(Settings):
 
     tuned: the setting that was tuned. codes: of variants that another code runs, how that was
     named. edited: of variants that could have another code than the baseline, whether they have.
-    kept: of variants that were made before, the name that they are kept under. uncounted: variants
-    whose models other code defines, so that the code that is here cannot count their operations.
+    pinned: of variants that were made before, the name that they are pinned under. uncounted:
+    variants whose models other code defines, so the code that is here cannot count operations.
     """
 
     title: Text
@@ -125,7 +125,7 @@ class TableStage(Settings):
     runs: tuple[TableRun, ...]
     codes: dict[Text, Text] = setting({}, neutral={})
     edited: dict[Text, Truth] = setting({}, neutral={})
-    kept: dict[Text, Text] = setting({}, neutral={})
+    pinned: dict[Text, Text] = setting({}, neutral={})
     uncounted: tuple[Text, ...] = setting((), neutral=())
 
 

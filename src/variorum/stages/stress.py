@@ -6,17 +6,17 @@ from dataclasses import asdict
 from variorum.corpus.tokenfile import TokenFile
 from variorum.evaluation.frequencies import token_counts
 from variorum.evaluation.stress.catalogue import catalogue, samples
-from variorum.model import files
+from variorum.model import checkpoint
 from variorum.stages.stage_settings import StressStage
-from variorum.task import Task
-from variorum.tokenizer.files import load as load_tokenizer
+from variorum.stages.task import Task
+from variorum.tokenizer.serialization import load as load_tokenizer
 
 
 def run(task: Task) -> None:
     """Write `cases.json` and `samples.json`."""
     settings = task.settings(StressStage).stress
     folder, tokens = task.inputs["model"].folder, task.inputs["tokens"].folder
-    model = files.load(folder).to(task.use_device())
+    model = checkpoint.load(folder).to(task.use_device())
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     cases = catalogue(
         model,

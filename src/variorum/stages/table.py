@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pandas as pd
 
+from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
+from variorum.config.metrics import METRICS
 from variorum.corpus.tokenfile import TokenFile
-from variorum.errors import VariorumError
-from variorum.metrics import METRICS
 from variorum.model.config_file import read as read_model_config
 from variorum.model.description import describe_settings
+from variorum.report.ablation import render
 from variorum.report.ablation import runs as run_files
-from variorum.report.ablation import written
 from variorum.report.ablation.html import html
 from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import AblationTable, Question, ablation_table
-from variorum.report.adoption import Adoption
+from variorum.report.adopted import Adoption
 from variorum.report.costs import cost
-from variorum.report.figures import ablation as figures
+from variorum.report.figures import variants as figures
 from variorum.stages.stage_settings import TableRun, TableStage
-from variorum.store import MANIFEST, Result
-from variorum.task import Task
+from variorum.stages.task import Task
+from variorum.store.result import MANIFEST, Result
 
 CAPTIONS = {
     "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
@@ -53,7 +53,7 @@ def run(task: Task) -> None:
         (task.output / name).write_text(text, encoding="utf-8")
     names = [f"{each.run}/{each.seed}" for each in settings.runs]
     task.run["costs"] = [cost(name, task.inputs[f"{name}/model"]) for name in names]
-    for sentence in written.findings(table):
+    for sentence in render.findings(table):
         task.progress.say(sentence)
 
 
@@ -71,7 +71,7 @@ def question_of(settings: TableStage) -> Question:
         tuned=settings.tuned,
         codes=settings.codes,
         edited=settings.edited,
-        kept=settings.kept,
+        pinned=settings.pinned,
     )
 
 
@@ -87,8 +87,8 @@ def written_files(table: AblationTable, drawn: Mapping[str, str]) -> dict[str, s
     """Every file of a table by its name, given the SVG text of its figures by theirs."""
     figures = [(name, CAPTIONS[name], svg) for name, svg in drawn.items()]
     return {
-        "table.md": written.markdown(table, [(f"{name}.svg", c) for name, c, _ in figures]),
-        "table.csv": written.csv_text(table),
+        "table.md": render.markdown(table, [(f"{name}.svg", c) for name, c, _ in figures]),
+        "table.csv": render.csv_text(table),
         "table.html": html(table, figures),
         "runs.csv": run_files.csv_text(table.runs),
         **{f"{name}.svg": svg for name, svg in drawn.items()},

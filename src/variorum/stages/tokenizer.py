@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from variorum import components
+from variorum.base import components
 from variorum.corpus import documents
 from variorum.stages.stage_settings import TokenizerStage
-from variorum.task import Task
+from variorum.stages.task import Task
 
 
 def run(task: Task) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 END_OF_TEXT = "<|endoftext|>"
 

@@ -14,7 +14,7 @@ Takes a text, gives its pieces. The classes are pinned to Unicode 14.0.0, so eve
 import re
 from functools import cache
 
-from variorum.unicode14 import LETTERS, NUMBERS, WHITE_SPACE
+from variorum.base.unicode14 import LETTERS, NUMBERS, WHITE_SPACE
 
 
 def split(text: str) -> list[str]:

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from variorum import components
+from variorum.base import components
+from variorum.base.errors import VariorumError
 from variorum.config.training_settings import TrainingSettings
-from variorum.errors import VariorumError
 
 Tokens = NDArray[np.uint16] | NDArray[np.uint32]
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 ALIGNMENT = 16  # floats of 4 bytes
 

@@ -22,13 +22,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from variorum import components
+from variorum.base import components
+from variorum.base.errors import Stopped, VariorumError
+from variorum.base.progress import Progress
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.training_settings import TrainingSettings
-from variorum.errors import Stopped, VariorumError
 from variorum.generation.text import continue_text
 from variorum.model.gpt import GPT
-from variorum.progress import Progress
 from variorum.tokenizer.base import Tokenizer
 from variorum.training import batches, diagnostics, flat, state
 from variorum.training.batches import Batches, Tokens

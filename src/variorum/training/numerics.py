@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

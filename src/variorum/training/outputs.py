@@ -7,9 +7,9 @@ from pathlib import Path
 
 from variorum.config.training_settings import TrainingSettings
 from variorum.corpus.tokenfile import TokenFile
-from variorum.model import files
+from variorum.model import checkpoint
 from variorum.model.gpt import GPT
-from variorum.tokenizer.files import load as load_tokenizer
+from variorum.tokenizer.serialization import load as load_tokenizer
 from variorum.training import diagnostics, state
 from variorum.training.loop import Data, Host, Outcome, Training
 
@@ -60,7 +60,7 @@ def write(folder: Path, model: GPT, tokenizer: Path, outcome: Outcome) -> None:
     `samples.jsonl`; `last_interval.safetensors`, from which the end of the training can be
     replayed.
     """
-    files.save(model, folder)
+    checkpoint.save(model, folder)
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     with (folder / "metrics.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

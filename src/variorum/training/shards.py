@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from variorum import components
+from variorum.base import components
 from variorum.config.training_settings import TrainingSettings
 from variorum.model.gpt import GPT
 from variorum.training import flat, numerics

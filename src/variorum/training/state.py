@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from variorum.atomic import replacing
+from variorum.base.atomic import replacing
 
 LAST_INTERVAL = "last_interval."
 """Before the names of the tensors that are kept for a replay."""

@@ -20,7 +20,7 @@ from types import FrameType
 
 from torch import Tensor
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 
 ORPHAN_CHECK_SECONDS = 1.0
 GUARD_SECONDS = 0.5

@@ -8,13 +8,15 @@ import pytest
 
 import flow
 from conftest import MICRO, MICRO_DOMAIN, Project
-from variorum import runner
-from variorum.ablation_plan import plan_ablation
-from variorum.ablations import load_ablation
-from variorum.errors import VariorumError
-from variorum.experiments import load_experiment, named_experiment
-from variorum.plan import Node, Plan, plan_experiment
-from variorum.store import Ref, Result, Store
+from variorum.base.errors import VariorumError
+from variorum.identity.spec import Ref
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import load_ablation
+from variorum.plan.experiment import Node, Plan, plan_experiment
+from variorum.plan.loading import load_experiment, named_experiment
+from variorum.run import runner
+from variorum.store.result import Result
+from variorum.store.store import Store
 
 ABLATION = """
 title: Widths
@@ -96,7 +98,7 @@ def pairs(root: Path, before: Plan) -> list[tuple[Result, Result]]:
 
 
 def run_by_the_edited_code(root: Path, node: Node) -> Result:
-    runner.hand_over(Store(root), node.spec, node.label)
+    runner.submit(Store(root), node.spec, node.label)
     command(root, "run", str(node.ref))
     return Store(root).open(node.ref)
 

@@ -27,11 +27,12 @@ from adoptable import (
 import flow
 import variorum
 from conftest import Project
-from variorum import cli
 from variorum.audit.adopt.adopting import SAME, adopt
 from variorum.audit.verify import page_trace
-from variorum.errors import Stopped, VariorumError
-from variorum.store import MANIFEST, Result, Store, sha256_of
+from variorum.base.errors import Stopped, VariorumError
+from variorum.cli import command
+from variorum.store.result import MANIFEST, Result, sha256_of
+from variorum.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -249,4 +250,4 @@ def test_the_command_asks_for_a_proof_or_a_word(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["variorum", "adopt", *arguments])
     with pytest.raises(VariorumError, match="say either --prove, or on whose word"):
-        cli.app(standalone_mode=False)
+        command.app(standalone_mode=False)

@@ -30,11 +30,12 @@ from adoptable import (
 import flow
 import variorum
 from conftest import Project
-from variorum import cli
 from variorum.audit.adopt.adopting import SAME, adopt
-from variorum.experiments import named_experiment
-from variorum.plan import plan_experiment
-from variorum.store import COPY, MANIFEST, Result, Store, readable_json, sha256_of
+from variorum.cli import signals
+from variorum.plan.experiment import plan_experiment
+from variorum.plan.loading import named_experiment
+from variorum.store.result import COPY, MANIFEST, Result, readable_json, sha256_of
+from variorum.store.store import Store
 from variorum.training.shards import Shards
 
 
@@ -267,7 +268,7 @@ def test_a_proof_that_is_asked_to_stop_leaves_no_process_and_no_folder(
         assert any("tiny by the new code" in line for line in process.stderr)
         process.send_signal(number)
         last = process.stderr.read().splitlines()[-1]
-        assert process.wait(20) == cli.INTERRUPTED
+        assert process.wait(20) == signals.INTERRUPTED
     assert last == "variorum: stopped; nothing was adopted"
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)

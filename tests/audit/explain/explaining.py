@@ -7,9 +7,10 @@ from typing import Any
 import flow
 from variorum.audit.explain.operands import ResultIndex
 from variorum.audit.explain.why import reason, why
-from variorum.components import PACKAGE
-from variorum.plan import Plan
-from variorum.store import Ref, Store
+from variorum.base.components import PACKAGE
+from variorum.identity.spec import Ref
+from variorum.plan.experiment import Plan
+from variorum.store.store import Store
 
 ABLATION = """
 title: Position encodings

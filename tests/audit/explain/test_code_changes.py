@@ -9,7 +9,6 @@ from explaining import ABLATION, causes_of, ref_of, told
 
 import flow
 from conftest import Edit, Project
-from variorum.experiments import load_experiment
 from variorum.identity.code_changes import (
     Edited,
     Meaning,
@@ -18,8 +17,10 @@ from variorum.identity.code_changes import (
     Unseen,
     code_differences,
 )
-from variorum.plan import plan_experiment
-from variorum.store import CODE, Store, readable_json
+from variorum.plan.experiment import plan_experiment
+from variorum.plan.loading import load_experiment
+from variorum.store.result import CODE, readable_json
+from variorum.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -170,13 +171,13 @@ def test_constants_in_another_order_are_the_same_code(
 ) -> None:
     first, second = 'WEIGHTS = "model.safetensors"\n', 'CONFIG = "config.json"\n'
     before = flow.current(here).of_stage("pretrain")[0]
-    edit("model/files.py", first + second, second + first)
+    edit("model/checkpoint.py", first + second, second + first)
     same = plan_experiment(load_experiment(here), here, package=package_copy)
     assert same.of_stage("pretrain")[0].ref == before.ref
-    edit("model/files.py", second, 'CONFIG = "settings.json"\n')
+    edit("model/checkpoint.py", second, 'CONFIG = "settings.json"\n')
     text = told(here, "pretrain", package=package_copy)
     assert [cause.split(",")[0] for cause in causes_of(text)] == [
-        "edited: variorum.model.files:CONFIG"
+        "edited: variorum.model.checkpoint:CONFIG"
     ]
 
 

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 import flow
 from conftest import Edit, Project
-from variorum.ablation_plan import plan_ablation
-from variorum.ablations import load_ablation
 from variorum.audit.explain.operands import Likeness, Operand, ResultIndex
-from variorum.components import PACKAGE
-from variorum.errors import VariorumError
-from variorum.plan import Node, Plan
-from variorum.store import CODE, MANIFEST, RUN, Ref, Result, Spec, Store, readable_json
+from variorum.base.components import PACKAGE
+from variorum.base.errors import VariorumError
+from variorum.identity.spec import Ref, Spec
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import load_ablation
+from variorum.plan.experiment import Node, Plan
+from variorum.store.result import CODE, MANIFEST, RUN, Result, readable_json
+from variorum.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +84,9 @@ def test_an_old_result_is_held_against_the_current_experiment(root: Path) -> Non
 def test_a_kept_result_is_named_by_its_name_and_explained_as_a_variant(root: Path) -> None:
     old = ref_of(root, "pretrain")
     second = flow.make(root, flow.current(root, seed=2).of_stage("pretrain")[0]).ref
-    (root / "config/kept.yaml").write_text(f"before: {{1: {old}, 2: {second}}}\n")
+    (root / "config/pins.yaml").write_text(f"before: {{1: {old}, 2: {second}}}\n")
     file = root / "config/ablations/positions.yaml"
-    file.write_text(ABLATION.replace("{model: {positions: learned}}", "{kept: before}"))
+    file.write_text(ABLATION.replace("{model: {positions: learned}}", "{pinned: before}"))
     text = told(root, "before/1", model={"n_layer": 2})
     assert causes_of(text) == ["model.n_layer 1 -> 2 (command line)"]
     assert causes_of(told(root, "before/1", "before/2")) == ["seed 1 -> 2 (before: default)"]
@@ -207,19 +209,19 @@ def test_many_results_are_explained_with_each_manifest_and_each_pair_of_codes_re
     fabricate(root, list(planned()))
     edit("model/gpt.py", "INIT_STD = 0.02", "INIT_STD = 0.03")
     glanced: Counter[Ref] = Counter()
-    glance, code = Store.glance, Result.code
+    peek, code = Store.peek, Result.code
     sources_read: list[Ref] = []
 
     def counted(store: Store, ref: Ref) -> Result:
         glanced[ref] += 1
-        return glance(store, ref)
+        return peek(store, ref)
 
     def read(result: Result) -> dict[str, str]:
         sources_read.append(result.ref)
         found: dict[str, str] = code.fget(result)  # type: ignore[attr-defined]
         return found
 
-    monkeypatch.setattr(Store, "glance", counted)
+    monkeypatch.setattr(Store, "peek", counted)
     monkeypatch.setattr(Result, "code", property(read))
     found = reasons(root, planned(package_copy))
     trainings = [text for name, text in found.items() if name.startswith("pretrain")]

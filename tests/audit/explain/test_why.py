@@ -11,11 +11,12 @@ from explaining import ABLATION, causes_of, reasons, ref_of, told, write
 
 import flow
 from conftest import ROOT, Project
-from variorum import cli, machine
+from variorum import cli
 from variorum.audit.explain.differences import _spelled
 from variorum.audit.explain.operands import ResultIndex
 from variorum.audit.explain.why import reason
-from variorum.store import Store
+from variorum.base import machine
+from variorum.store.store import Store
 
 
 @pytest.fixture(scope="module")

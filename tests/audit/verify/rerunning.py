@@ -12,10 +12,12 @@ import flow
 from conftest import Project
 from variorum.audit.verify.rerun import Refused, Rerun, rerun_all
 from variorum.audit.verify.selection import select
+from variorum.base.machine import Machine
 from variorum.evaluation.bits import Scores
-from variorum.machine import Machine
-from variorum.store import CODE, RUN, Ref, Store, readable_json, sealed, sha256_of
-from variorum.task import Task
+from variorum.identity.spec import Ref
+from variorum.stages.task import Task
+from variorum.store.result import CODE, RUN, readable_json, sealed, sha256_of
+from variorum.store.store import Store
 
 
 def costlier(scores: Scores, factor: float) -> Scores:

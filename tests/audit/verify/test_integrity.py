@@ -26,19 +26,13 @@ from verifying import (
 
 import flow
 from conftest import Project, Record
-from variorum.ablation_plan import plan_ablation
-from variorum.ablations import load_ablation
-from variorum.engines.tracking import BUNDLE
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 from variorum.identity.recorded import recorded_digest
-from variorum.store import (
-    CODE,
-    COPY,
-    MANIFEST,
-    RUN,
-    Store,
-    sha256_of,
-)
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import load_ablation
+from variorum.store.restoring import BUNDLE
+from variorum.store.result import CODE, COPY, MANIFEST, RUN, sha256_of
+from variorum.store.store import Store
 
 
 @pytest.fixture(scope="module")

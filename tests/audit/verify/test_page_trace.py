@@ -22,10 +22,12 @@ from conftest import Project, Record, add_micro_experiment, copy_project
 from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.page_trace import Traces, check
 from variorum.audit.verify.selection import Selection
-from variorum.progress import Progress
+from variorum.base.progress import Progress
+from variorum.identity.spec import Ref
 from variorum.report import traced
 from variorum.report.traced import Traced
-from variorum.store import COPY, MANIFEST, Ref, Store, StoreError, readable_json, sha256_of
+from variorum.store.result import COPY, MANIFEST, StoreError, readable_json, sha256_of
+from variorum.store.store import Store
 
 PAGE = "report.html"
 NUMBERS = "numbers.csv"

@@ -26,12 +26,14 @@ from conftest import Edit, Project
 from variorum import cli
 from variorum.audit.verify.rerun import Refused, Rerun, rerun_all, summary
 from variorum.audit.verify.selection import select
-from variorum.engines.tracking import BUNDLE
-from variorum.errors import Stopped, VariorumError
-from variorum.machine import Machine
+from variorum.base.errors import Stopped, VariorumError
+from variorum.base.machine import Machine
+from variorum.identity.spec import Spec
 from variorum.stages import evaluate, stress
-from variorum.store import CODE, RUN, Spec, Store
-from variorum.task import Task
+from variorum.stages.task import Task
+from variorum.store.restoring import BUNDLE
+from variorum.store.result import CODE, RUN
+from variorum.store.store import Store
 from variorum.training.schedules import cosine
 
 

@@ -9,13 +9,11 @@ from verifying import check, folder_of, named, rewrite, rewrite_run, shown
 
 import flow
 from conftest import Project
-from variorum.engines import records, tracking
-from variorum.engines.tracking import BUNDLE
-from variorum.store import (
-    CODE,
-    RUN,
-    Store,
-)
+from variorum.store import records
+from variorum.store import records as records_module
+from variorum.store.restoring import BUNDLE
+from variorum.store.result import CODE, RUN
+from variorum.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +61,7 @@ def test_a_record_is_promised_only_where_one_brings_a_spoilt_run_back(root: Path
     whole = (folder / RUN).read_bytes()
     for name in (RUN, CODE):
         (folder / name).unlink()
-    tracking.put_back(Store(root))
+    records_module.restore_run_info(Store(root))
     assert (folder / RUN).read_bytes() == whole
 
 

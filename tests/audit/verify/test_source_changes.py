@@ -15,13 +15,10 @@ import flow
 from conftest import Project
 from variorum.audit.verify.integrity import Findings
 from variorum.corpus.sources import python_package
-from variorum.sources import LOCK
-from variorum.store import (
-    CODE,
-    RUN,
-    Spec,
-    Store,
-)
+from variorum.identity.spec import Spec
+from variorum.plan.source_lock import LOCK
+from variorum.store.result import CODE, RUN
+from variorum.store.store import Store
 
 
 @pytest.fixture(scope="module")

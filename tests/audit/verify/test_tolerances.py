@@ -24,9 +24,10 @@ from conftest import Project
 from variorum import cli
 from variorum.audit.verify import tolerances
 from variorum.audit.verify.tolerances import LOSS_TOLERANCE, NUMBER_TOLERANCE
-from variorum.engines.tracking import BUNDLE
 from variorum.stages import evaluate, figures, report, stress, table, tokenizer
-from variorum.store import RUN, Store
+from variorum.store.restoring import BUNDLE
+from variorum.store.result import RUN
+from variorum.store.store import Store
 from variorum.training.schedules import cosine
 
 

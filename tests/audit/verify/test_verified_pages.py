@@ -11,15 +11,9 @@ import flow
 import made_up
 from conftest import Project
 from variorum import cli
-from variorum.store import (
-    CODE,
-    MANIFEST,
-    RUN,
-    Ref,
-    Spec,
-    Store,
-    sha256_of,
-)
+from variorum.identity.spec import Ref, Spec
+from variorum.store.result import CODE, MANIFEST, RUN, sha256_of
+from variorum.store.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,10 @@ from typing import Any
 import flow
 from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.selection import Selection, select
-from variorum.progress import Progress
-from variorum.store import (
-    CODE,
-    COPY,
-    MANIFEST,
-    RUN,
-    Ref,
-    Store,
-    readable_json,
-    sealed,
-    sha256_of,
-)
+from variorum.base.progress import Progress
+from variorum.identity.spec import Ref
+from variorum.store.result import CODE, COPY, MANIFEST, RUN, readable_json, sealed, sha256_of
+from variorum.store.store import Store
 
 
 def check(root: Path, *references: str, everything: bool = False) -> Findings:

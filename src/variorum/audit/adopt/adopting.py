@@ -13,23 +13,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from variorum import machine
 from variorum.audit.adopt.candidates import BECAUSE, PROVED, CandidateSearch, Match
 from variorum.audit.adopt.old_code import compare_tiny, components_of
 from variorum.audit.adopt.replay import Evidence, evidence
 from variorum.audit.adopt.whole_experiment import PAGES
 from variorum.audit.scratch import ADOPTING, ADOPTIONS
 from variorum.audit.verify.platforms import platform_differences
-from variorum.components import PACKAGE
-from variorum.engines.tracking import bring_back
-from variorum.errors import Stopped, VariorumError, clear_about_storage
+from variorum.base import machine
+from variorum.base.components import PACKAGE
+from variorum.base.errors import Stopped, VariorumError, clear_about_storage
+from variorum.base.machine import Machine
+from variorum.base.progress import Progress
 from variorum.identity.fingerprint import fingerprint
-from variorum.machine import Machine
-from variorum.plan import Node, Plan
-from variorum.progress import Progress
-from variorum.references import References
+from variorum.identity.spec import Ref
+from variorum.plan.experiment import Node, Plan
+from variorum.plan.references import References
 from variorum.stages.stage_settings import TRAININGS
-from variorum.store import Ref, Result, Store, StoreError, manifest_digest
+from variorum.store.restoring import restore_results
+from variorum.store.result import Result, StoreError, manifest_digest
+from variorum.store.store import Store
 
 SAME = "the code is the same, and so is every byte that it was made from"
 """Proof enough: the same code makes the same of the same."""
@@ -113,7 +115,7 @@ class _Wanted:
 def _wanted(store: Store, references: Sequence[str | None], package: Path) -> _Wanted:
     known = References(store.root, package=package)
     asked = [_asked(known, reference) for reference in references or [None]]
-    bring_back(store, [plan.last for plan, _ in asked])
+    restore_results(store, [plan.last for plan, _ in asked])
     planned = [node for plan, _ in asked for node in plan]
     named = set().union(*(refs or plan.nodes for plan, refs in asked))
     results = [node for node in planned if node.ref.stage not in PAGES]

@@ -11,9 +11,11 @@ from typing import Any
 
 from variorum.audit.explain.differences import Bytes, Library, Setting, causes
 from variorum.audit.explain.operands import Operand, ResultIndex
-from variorum.engines.tracking import bundled
-from variorum.plan import Node
-from variorum.store import MANIFEST, Ref, Result, Store
+from variorum.identity.spec import Ref
+from variorum.plan.experiment import Node
+from variorum.store.restoring import bundled
+from variorum.store.result import MANIFEST, Result
+from variorum.store.store import Store
 
 PROVED, BECAUSE = "proved", "because"
 """How a result was adopted: with evidence, or on a person's word."""
@@ -86,10 +88,10 @@ class CandidateSearch:
         return dict(old.manifest["files"])
 
     def _is_here(self, ref: Ref) -> bool:
-        if not self.store.healable(ref):
+        if not self.store.repairable(ref):
             return self.store.exists(ref)
         with self.store.locked(ref):
-            return self.store.heal(ref)
+            return self.store.repair(ref)
 
     def _of_stage(self, stage: str) -> list[Result]:
         if stage not in self._stages:

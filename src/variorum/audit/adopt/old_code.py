@@ -19,15 +19,17 @@ from variorum.audit.adopt import whole_experiment
 from variorum.audit.adopt.whole_experiment import PAGES
 from variorum.audit.scratch import project_beside
 from variorum.audit.verify.file_diff import compare
+from variorum.base.errors import VariorumError
+from variorum.base.git import git, put_into, running
+from variorum.base.progress import Progress
 from variorum.config.canonical import chosen_components, restored
-from variorum.errors import VariorumError
-from variorum.experiments import named_experiment
 from variorum.identity.fingerprint import fingerprint
-from variorum.other_code.git import git, put_into, running
-from variorum.plan import Node, plan_experiment
-from variorum.progress import Progress
+from variorum.identity.spec import Ref, Spec
+from variorum.plan.experiment import Node, plan_experiment
+from variorum.plan.loading import named_experiment
 from variorum.stages.stage_settings import STAGES
-from variorum.store import Ref, Result, Spec, Store
+from variorum.store.result import Result
+from variorum.store.store import Store
 
 EXPERIMENT = "tiny"
 

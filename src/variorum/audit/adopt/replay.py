@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from variorum.audit.verify.file_diff import LOG, compare
-from variorum.errors import Stopped, VariorumError
-from variorum.machine import Machine
-from variorum.progress import Progress
-from variorum.runner import compute
+from variorum.base.errors import Stopped, VariorumError
+from variorum.base.machine import Machine
+from variorum.base.progress import Progress
+from variorum.identity.spec import Spec
+from variorum.run.runner import compute
 from variorum.stages.stage_settings import TRAININGS
-from variorum.store import Result, Spec, Store
-from variorum.task import Task
+from variorum.stages.task import Task
+from variorum.store.result import Result
+from variorum.store.store import Store
 
 STATE = "state.safetensors"
 LAST_INTERVAL = "last_interval.safetensors"
@@ -153,10 +155,10 @@ class _Again:
         The replay writes them as they are, so that its model.safetensors proves nothing. They must
         have the hash that the log notes of the chosen step.
         """
-        from variorum.model import files
+        from variorum.model import checkpoint
         from variorum.training import flat
 
-        model = files.load(self.old.folder)
+        model = checkpoint.load(self.old.folder)
         weights = flat.gather(flat.Layout.of(model), model)
         step = self.old.json("metrics.json")["chosen_step"]
         noted = [r["weights_sha256"] for r in _log(self.old.folder) if int(r["step"]) == step]

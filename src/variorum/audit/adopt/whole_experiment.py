@@ -9,12 +9,12 @@ import json
 import sys
 from pathlib import Path
 
-from variorum import machine
-from variorum.errors import VariorumError
-from variorum.experiments import named_experiment
-from variorum.machine import Machine
-from variorum.plan import plan_experiment
-from variorum.store import Store
+from variorum.base import machine
+from variorum.base.errors import VariorumError
+from variorum.base.machine import Machine
+from variorum.plan.experiment import plan_experiment
+from variorum.plan.loading import named_experiment
+from variorum.store.store import Store
 
 PAGES = ("report", "table")
 """Stages whose results show keys, which are others for other code."""
@@ -26,12 +26,12 @@ def run(root: Path, experiment: str, code: str) -> dict[str, str]:
     `code` says in each line of progress which version runs. Raises `VariorumError`.
     """
     machine.use_one_thread()
-    from variorum import runner
+    from variorum.run import runner
 
     store, made = Store(root), {}
     for node in plan_experiment(named_experiment(root, experiment), root, offline=True):
         if node.ref.stage not in PAGES:
-            runner.hand_over(store, node.spec, f"{node.label} by the {code} code")
+            runner.submit(store, node.spec, f"{node.label} by the {code} code")
             runner.run(store, node.ref, Machine())
             made[f"{node.ref.stage} {node.label}"] = str(node.ref)
     return made

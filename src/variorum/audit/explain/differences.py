@@ -15,18 +15,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from variorum import components
 from variorum.audit.explain.operands import Operand
 from variorum.audit.explain.wording import NOT_SET, change, value_text
+from variorum.base import components
+from variorum.base.errors import VariorumError, several
 from variorum.config.canonical import models_of, restored
 from variorum.config.layers import DEFAULT, NOWHERE, Place
 from variorum.config.types import field_metadata
 from variorum.corpus.source import SOURCES, LocalSource
-from variorum.errors import VariorumError, several
 from variorum.identity.code_changes import Difference, code_differences
-from variorum.plan import SIDES, Node
+from variorum.identity.spec import KEY_LENGTH, Ref
+from variorum.plan.experiment import SIDES, Node
 from variorum.stages.stage_settings import STAGES, DownloadStage
-from variorum.store import KEY_LENGTH, Ref
 
 DOCUMENTS = "documents.jsonl"
 

@@ -15,9 +15,11 @@ from typing import Any
 
 from variorum.config.canonical import with_neutrals
 from variorum.config.layers import Place
-from variorum.plan import SIDES, Node
+from variorum.identity.spec import Ref, Spec
+from variorum.plan.experiment import SIDES, Node
 from variorum.stages.stage_settings import STAGES
-from variorum.store import Ref, Result, Spec, Store, StoreError
+from variorum.store.result import Result, StoreError
+from variorum.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Operand:
 
     def upstream(self, name: str) -> Operand | None:
         """Return what it is made from; None if that is neither planned nor here."""
-        if self.node and name in self.node.upstream:  # a kept result is planned without any
+        if self.node and name in self.node.upstream:  # a pinned result is planned without any
             return self.index.planned(self.node.upstream[name])
         return self.index.finished(self.spec.upstream[name])
 
@@ -101,7 +103,7 @@ class ResultIndex:
 
     def here(self, ref: Ref) -> Operand:
         """Return a finished result; raises `StoreError` that says why if it cannot be read."""
-        result = self.store.glance(ref)
+        result = self.store.peek(ref)
         return Operand(result.spec, self, None, result)
 
     def of_stage(self, stage: str) -> list[Operand]:

@@ -15,12 +15,12 @@ from typing import Any
 
 from variorum.audit.explain.differences import Cause, ResultPair, causes
 from variorum.audit.explain.operands import Operand, ResultIndex
-from variorum.components import PACKAGE
-from variorum.engines.tracking import put_back
-from variorum.errors import VariorumError, several
-from variorum.plan import Node, Plan
-from variorum.references import References
-from variorum.store import KEY_LENGTH, Ref
+from variorum.base.components import PACKAGE
+from variorum.base.errors import VariorumError, several
+from variorum.identity.spec import KEY_LENGTH, Ref
+from variorum.plan.experiment import Node, Plan
+from variorum.plan.references import References
+from variorum.store.records import restore_run_info
 
 FEW = 2
 """How many causes `reason` tells."""
@@ -55,7 +55,7 @@ def _called(step: ResultPair) -> str:
 
 
 @dataclass(frozen=True)
-class Question:
+class Inquiry:
     """What is asked about.
 
     nodes: for an experiment or a run, all that it consists of, so that a result of another stage
@@ -82,7 +82,7 @@ def why(
     """
     project = _Project(root, overrides or {}, package)
     with suppress(OSError):  # without it no diff of pulled results can be shown
-        put_back(project.index.store)
+        restore_run_info(project.index.store)
     one = project.question(first)
     if second is not None:
         return project.compared(*_of_one_stage(one, project.question(second)))
@@ -107,7 +107,7 @@ def why(
     return project.compared(operand, now)
 
 
-def _yet_to_be_made(project: "_Project", question: Question) -> Explanation:
+def _yet_to_be_made(project: "_Project", question: Inquiry) -> Explanation:
     operand, index = question.operand, question.operand.index
     ref, stage = operand.ref, operand.ref.stage
     if index.was_made(ref):
@@ -138,7 +138,7 @@ def _with_state(operand: Operand) -> str:
     return f"{operand} (adopted from {adopted['from']}{word})"
 
 
-def _of_one_stage(one: Question, other: Question) -> tuple[Operand, Operand]:
+def _of_one_stage(one: Inquiry, other: Inquiry) -> tuple[Operand, Operand]:
     """Return both operands, after an experiment or a run was taken at the other's stage."""
     first, second = one.operand, other.operand
     if first.ref.stage == second.ref.stage:
@@ -178,7 +178,7 @@ class _Project:
         found = causes(old, new, self.guide, documents=True)
         return Explanation(f"{_with_state(new)} differs from {_with_state(old)}.", tuple(found))
 
-    def question(self, reference: str | None) -> Question:
+    def question(self, reference: str | None) -> Inquiry:
         """Return what a reference names; raises `VariorumError` for nothing or several results.
 
         A variant stands for its first run, an experiment or ablation for what it ends with.
@@ -186,18 +186,18 @@ class _Project:
         named = self.references.named(reference)
         plan = named.plan
         if plan and named.whole:
-            return Question(self.index.planned(plan.last), tuple(plan))
+            return Inquiry(self.index.planned(plan.last), tuple(plan))
         if plan and named.runs:
             run, read = next(iter(named.runs.items()))
             baseline = f"{plan.last.spec.settings['baseline']}/{run.rpartition('/')[2]}"
             models = [plan.last.upstream[f"{each}/model"] for each in (run, baseline)]
             model, judged_against = map(self.index.planned, models)
-            return Question(model, tuple(_reachable(read)), judged_against)
+            return Inquiry(model, tuple(_reachable(read)), judged_against)
         ref = named.one()
         if named.store.root != self.index.store.root:
-            return Question(ResultIndex(named.store).here(ref))
+            return Inquiry(ResultIndex(named.store).here(ref))
         node = next((node for node in plan or self.guide if node.ref == ref), None)
-        return Question(self.index.planned(node) if node else self.index.here(ref))
+        return Inquiry(self.index.planned(node) if node else self.index.here(ref))
 
 
 def _reachable(nodes: Iterable[Node]) -> list[Node]:

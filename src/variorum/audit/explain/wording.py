@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from variorum.errors import several
+from variorum.base.errors import several
 
 WIDEST = 80
 """How many characters of a value are shown."""

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from variorum.other_code.git import git
-from variorum.store import KEY_LENGTH, Ref
+from variorum.base.git import git
+from variorum.identity.spec import KEY_LENGTH, Ref
 
 COUNTED = ("refs/heads", "refs/remotes", "refs/tags", "refs/stash", "refs/exps")
 """Branches, remote-tracking branches, tags, the stash and experiments of DVC."""

@@ -9,10 +9,12 @@ from typing import Any
 
 from variorum.audit.gc.needs import needs
 from variorum.audit.gc.stored import Vault
+from variorum.base.text_tables import table_lines
+from variorum.base.units import duration, size
+from variorum.identity.spec import KEY_LENGTH, Ref
 from variorum.stages.stage_settings import STAGES
-from variorum.store import KEY_LENGTH, MANIFEST, Ref, Result, Store, StoreError, size_of
-from variorum.text_tables import table_lines
-from variorum.units import duration, size
+from variorum.store.result import MANIFEST, Result, StoreError, size_of
+from variorum.store.store import Store
 
 NOBODY = "nobody"
 

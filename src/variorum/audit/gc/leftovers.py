@@ -8,11 +8,13 @@ from pathlib import Path
 from variorum.audit.gc.inventory import KEY
 from variorum.audit.gc.needs import Needs
 from variorum.audit.scratch import ADOPTING, ADOPTIONS, RERUNNING, RERUNS
-from variorum.locks import is_held
-from variorum.other_code.trees import FOLDER as CODE_FOLDER
-from variorum.other_code.trees import digest
-from variorum.runner import SPEC
-from variorum.store import Ref, Store, size_of
+from variorum.base.locks import is_held
+from variorum.identity.spec import Ref
+from variorum.plan.code_versions import FOLDER as CODE_FOLDER
+from variorum.plan.code_versions import digest
+from variorum.run.runner import SPEC
+from variorum.store.result import size_of
+from variorum.store.store import Store
 
 TRASH = "scratch/trash"
 """What is being deleted lies here."""

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from variorum import kept
-from variorum.ablation_plan import plan_ablation
-from variorum.ablations import ablation_names, load_ablation
 from variorum.audit.gc.commits import has_git, pinned_by_others
-from variorum.errors import VariorumError
-from variorum.experiments import experiment_names, load_experiment, named_experiment
-from variorum.plan import plan_experiment
-from variorum.store import Ref
+from variorum.base.errors import VariorumError
+from variorum.identity.spec import Ref
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import ablation_names, load_ablation
+from variorum.plan.experiment import plan_experiment
+from variorum.plan.loading import experiment_names, load_experiment, named_experiment
+from variorum.store import pins as kept
 
 CURRENT = "current"
 """Name of the current experiment where `config/config.yaml` changes it."""
@@ -86,9 +86,9 @@ class _Gathered:
             for name, ref in kept.pins(self._root).items():
                 if self._upstream(ref) is None:
                     self.faults[
-                        f"{ref} is kept as {name} and neither here nor in DVC's cache, so what it "
-                        f"stands on is not known; fetch it with `dvc pull results/{ref}.dvc`, or "
-                        "keep it no longer"
+                        f"{ref} is pinned as {name} and neither here nor in DVC's cache, so what "
+                        f"it stands on is not known; fetch it with `dvc pull results/{ref}.dvc`, "
+                        "or drop that pin"
                     ] = None
                 self._add(f"kept: {name.partition('/')[0]}", closure([ref], self._upstream))
 

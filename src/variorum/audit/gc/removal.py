@@ -26,11 +26,13 @@ from variorum.audit.gc.inventory import (
 from variorum.audit.gc.leftovers import TRASH, Leftover, at_work, leftovers, unfinished
 from variorum.audit.gc.needs import REFERENCE, Needs, closure, needs
 from variorum.audit.gc.stored import Vault
-from variorum.components import PACKAGE
-from variorum.errors import VariorumError
-from variorum.store import Ref, Store, size_of
-from variorum.text_tables import table_lines
-from variorum.units import duration, size
+from variorum.base.components import PACKAGE
+from variorum.base.errors import VariorumError
+from variorum.base.text_tables import table_lines
+from variorum.base.units import duration, size
+from variorum.identity.spec import Ref
+from variorum.store.result import size_of
+from variorum.store.store import Store
 
 FORCE = "--force"
 STANDS_BELOW = "what is left alone stands on it"

@@ -11,10 +11,12 @@ from functools import cached_property
 from pathlib import Path
 
 from variorum.audit.gc.commits import committed_pins, contents, has_git
-from variorum.engines.dvc_cache import DvcCache, Listing, md5_of, pinned
-from variorum.engines.tracking import BUNDLE, BUNDLING, OWN_FILE
-from variorum.runner import handed_over
-from variorum.store import MANIFEST, Ref, Spec, Store, StoreError
+from variorum.identity.spec import Ref, Spec
+from variorum.run.runner import submitted
+from variorum.store.dvc_cache import DvcCache, Listing, md5_of, pinned
+from variorum.store.restoring import BUNDLE, BUNDLING, OWN_FILE
+from variorum.store.result import MANIFEST, StoreError
+from variorum.store.store import Store
 
 CARRIED = re.compile(f"{BUNDLE}/([^/]+)/([^/]+)/{re.escape(MANIFEST)}")
 """The manifest of a result inside of a report or table."""
@@ -56,9 +58,9 @@ class Vault:
     def upstream(self, ref: Ref) -> list[Ref] | None:
         """Return what a result is made from, as its manifest or plan tells; None without one."""
         with suppress(StoreError):
-            return list(self._store.glance(ref).spec.upstream.values())
+            return list(self._store.peek(ref).spec.upstream.values())
         with suppress(StoreError):
-            return list(handed_over(self._store, ref).spec.upstream.values())
+            return list(submitted(self._store, ref).spec.upstream.values())
         for listing in self._listings(ref):
             manifest = self._cache.json(listing.get(MANIFEST, ""))
             if isinstance(manifest, dict):

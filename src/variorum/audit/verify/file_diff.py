@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from variorum.store import listed
+from variorum.store.result import listed
 
 if TYPE_CHECKING:
     from torch import Tensor

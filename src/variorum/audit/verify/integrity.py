@@ -16,18 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from variorum import machine, runner
 from variorum.audit.verify import page_trace
 from variorum.audit.verify.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
 from variorum.audit.verify.platforms import platform_differences
 from variorum.audit.verify.run_info import run_info
 from variorum.audit.verify.selection import Selection, holds_anything, none_of, with_upstream
 from variorum.audit.verify.source_changes import source_change
-from variorum.engines.tracking import has_record
-from variorum.errors import VariorumError, several
-from variorum.progress import Progress
-from variorum.store import CODE, COPY, MANIFEST, RUN, Ref, Spec, Store, StoreError, sha256_of
-from variorum.units import size
+from variorum.base import machine
+from variorum.base.errors import VariorumError, several
+from variorum.base.progress import Progress
+from variorum.base.units import size
+from variorum.identity.spec import Ref, Spec
+from variorum.plan import current_code
+from variorum.store.records import has_record
+from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError, sha256_of
+from variorum.store.store import Store
 
 
 @dataclass(frozen=True, order=True)
@@ -242,7 +245,7 @@ class _Audit:
             file = self.trusted[ref].files.get(name)
             return file.sha256 if file else None
         with suppress(StoreError, KeyError):  # a table, when the experiment is verified
-            return str(self.store.glance(ref).manifest["files"][name]["sha256"])
+            return str(self.store.peek(ref).manifest["files"][name]["sha256"])
         return None
 
     def _page_of(self, found: str, ref: Ref, name: str) -> Ref | None:
@@ -263,7 +266,7 @@ class _Audit:
             if ref.stage != "report" or self.damage or ref in self.adopted:
                 continue
             traces = page_trace.check(self.store, ref)
-            if not (traces.followed or page_trace.lists_numbers(self.store.glance(ref))):
+            if not (traces.followed or page_trace.lists_numbers(self.store.peek(ref))):
                 continue
             self.traced += traces.followed - sum(bool(fault.source) for fault in traces.faults)
             if traces.faults:
@@ -306,7 +309,7 @@ class _Audit:
 
 def _libraries(spec: Spec) -> frozenset[str]:
     """Return the libraries that would make a result again; all if its stage is gone."""
-    code = runner.current_code(spec)
+    code = current_code.current_code(spec)
     return code.libraries if code else frozenset(machine.LIBRARIES)
 
 

@@ -2,7 +2,7 @@
 
 A manifest cannot hash itself. It is checked by its key, which is the hash of its spec; its copy
 `.manifest.json`; the one way in which manifests are written; and the manifests of what was made
-from the result, which note its hash (`store.manifest_digest`).
+from the result, which note its hash (`result.manifest_digest`).
 """
 
 import hashlib
@@ -13,18 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from variorum.engines.tracking import BUNDLE, BUNDLING
-from variorum.store import (
-    COPY,
-    KEY_LENGTH,
-    MANIFEST,
-    VARYING,
-    Ref,
-    Spec,
-    canonical_json,
-    manifest_digest,
-    readable_json,
-)
+from variorum.identity.spec import KEY_LENGTH, Ref, Spec, canonical_json
+from variorum.store.restoring import BUNDLE, BUNDLING
+from variorum.store.result import COPY, MANIFEST, VARYING, manifest_digest, readable_json
 
 DIGITS = 12
 """How many digits of a SHA-256 messages show."""

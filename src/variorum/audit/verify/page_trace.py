@@ -14,12 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from variorum.engines.tracking import BUNDLE
+from variorum.identity.spec import Ref
 from variorum.report import traced
 from variorum.report.page_marks import Mark, PageMarks, spaced
 from variorum.report.rendering import inline_svg
 from variorum.report.traced import OPERATIONS, SAME, TEXT, as_text, exactly, looked_up
-from variorum.store import MANIFEST, Ref, Result, Store, StoreError, manifest_digest, sha256_of
+from variorum.store.restoring import BUNDLE
+from variorum.store.result import MANIFEST, Result, StoreError, manifest_digest, sha256_of
+from variorum.store.store import Store
 
 PAGE = "report.html"
 NUMBERS = "numbers.csv"
@@ -171,7 +173,7 @@ class _Sources:
         elif not (self.store.folder(ref) / MANIFEST).is_file():
             raise AbsentError(f"{ref} is not here")
         else:
-            result = self.store.glance(ref)
+            result = self.store.peek(ref)
         if manifest_digest(result.manifest) != self._noted[str(ref)]:
             raise StoreError(f"{ref} is not the one that {self.report.ref} was made from")
         return result

@@ -14,22 +14,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from variorum import runner
-from variorum.ablation_plan import plan_ablation
-from variorum.ablations import ablation_names, load_ablation
 from variorum.audit.scratch import RERUNNING, RERUNS, project_beside
 from variorum.audit.verify.file_diff import ResultDiff, compare
 from variorum.audit.verify.platforms import platform_differences
 from variorum.audit.verify.selection import Selection, holds_anything, none_of
 from variorum.audit.verify.tolerances import judged
-from variorum.errors import Stopped, VariorumError, clear_about_storage
-from variorum.machine import Machine
-from variorum.other_code.git import running
-from variorum.other_code.trees import Tree
-from variorum.plan import Node
-from variorum.progress import Progress
-from variorum.store import Ref, Result, Store, StoreError, sha256_of
-from variorum.task import Task
+from variorum.base.errors import Stopped, VariorumError, clear_about_storage
+from variorum.base.git import running
+from variorum.base.machine import Machine
+from variorum.base.progress import Progress
+from variorum.identity.spec import Ref
+from variorum.plan import current_code
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import ablation_names, load_ablation
+from variorum.plan.code_versions import CodeVersion
+from variorum.plan.experiment import Node
+from variorum.run import runner
+from variorum.stages.task import Task
+from variorum.store.result import Result, StoreError, sha256_of
+from variorum.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def rerun_all(selection: Selection, here: Machine) -> Iterator[Rerun | Refused]:
 def _seconds(store: Store, ref: Ref) -> int:
     """Return how long a result took to make, at least one second; 0 if it is not here."""
     with suppress(StoreError):
-        return max(1, round(float(store.glance(ref).run.get("seconds", 1))))
+        return max(1, round(float(store.peek(ref).run.get("seconds", 1))))
     return 0
 
 
@@ -138,7 +141,7 @@ def rerun(
     settings.
     """
     stored = store.open(ref)
-    code = planned.code if planned else runner.current_code(stored.spec)
+    code = planned.code if planned else current_code.current_code(stored.spec)
     if code is None:
         raise VariorumError(
             f"{ref}: {ref.stage} no longer takes its settings, so it cannot be run again by "
@@ -173,13 +176,15 @@ def rerun(
     return Rerun(ref, label, seconds, diff, (*notes, *damaged), rule, passed and not damaged)
 
 
-def _made_by(tree: Tree, store: Store, stored: Result, folder: Path, here: Machine) -> Result:
+def _made_by(
+    tree: CodeVersion, store: Store, stored: Result, folder: Path, here: Machine
+) -> Result:
     """Make a result's spec by another tree's package, in a project of its own."""
     beside = project_beside(store.root, folder)
     for upstream in set(stored.spec.upstream.values()):
         beside.folder(upstream).parent.mkdir(parents=True, exist_ok=True)
         beside.folder(upstream).symlink_to(store.folder(upstream))
-    runner.hand_over(beside, stored.spec, str(stored.run.get("label", "")))
+    runner.submit(beside, stored.spec, str(stored.run.get("label", "")))
     options = ["--processes", str(here.processes)]
     options += ["--device", here.device] if here.device != "cpu" else []  # older code knows none
     program = "from variorum.cli import main; main()"
@@ -211,7 +216,7 @@ def made_by_others(root: Path, refs: Iterable[Ref]) -> dict[Ref, Node]:
     return found
 
 
-def _not_as_before(stored: Result, code: str, tree: Tree | None) -> Iterator[str]:
+def _not_as_before(stored: Result, code: str, tree: CodeVersion | None) -> Iterator[str]:
     """Say what else the rerun tests: that a result was rightly adopted, or the present code."""
     if tree is not None:
         yield f"made by the code {tree.name}, and by it again"

@@ -12,7 +12,7 @@ from typing import Any
 
 from variorum.audit.verify.manifests import ResultCopy
 from variorum.identity.recorded import recorded_digest
-from variorum.store import CODE, RUN, SEAL, readable_json, sealed
+from variorum.store.result import CODE, RUN, SEAL, readable_json, sealed
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,17 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from variorum.ablation_plan import plan_ablation
-from variorum.ablations import ablation_names, load_ablation
-from variorum.errors import VariorumError, several
-from variorum.experiments import load_experiment
-from variorum.placing import REPORT_FILES, TABLE_FILES, pages_of
-from variorum.plan import REPORT, Plan, plan_experiment
-from variorum.references import References
+from variorum.base.errors import VariorumError, several
+from variorum.identity.spec import KEY_LENGTH, Ref, Spec
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import ablation_names, load_ablation
+from variorum.plan.experiment import REPORT, Plan, plan_experiment
+from variorum.plan.loading import load_experiment
+from variorum.plan.references import References
+from variorum.run.publish import REPORT_FILES, TABLE_FILES, pages_of
 from variorum.stages.stage_settings import STAGES
-from variorum.store import COPY, KEY_LENGTH, MANIFEST, Ref, Spec, Store
+from variorum.store.result import COPY, MANIFEST
+from variorum.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
                 table = plan_ablation(load_ablation(store.root, ablation), store.root, offline=True)
                 names: Sequence[str] = TABLE_FILES
                 with suppress(VariorumError):  # if the table is not here, look for these
-                    names = pages_of(store.glance(table.last.ref))
+                    names = pages_of(store.peek(table.last.ref))
                 yield from ((str(folder / name), table.last.ref) for name in names)
 
 

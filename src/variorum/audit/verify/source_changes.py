@@ -4,14 +4,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from variorum import sources
 from variorum.audit.verify.manifests import DIGITS
+from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
 from variorum.config.model_settings import ImportedSettings
 from variorum.corpus.source import ChangingSource
-from variorum.errors import VariorumError
+from variorum.identity.spec import Spec
+from variorum.plan import source_lock
 from variorum.stages.stage_settings import DownloadStage, ImportedStage, Source
-from variorum.store import Spec
 
 
 def source_change(root: Path, spec: Spec) -> str | None:
@@ -45,9 +45,9 @@ def _sha256_now(source: Source | ImportedSettings, root: Path) -> str | None:
     Raises `VariorumError` if its files or its package are not here.
     """
     if isinstance(source, ImportedSettings):
-        return sources.digest_of_import(source.path, root)
+        return source_lock.digest_of_import(source.path, root)
     if isinstance(source, ChangingSource):
-        entry = sources.entries(root).get(source.lock_name)
+        entry = source_lock.entries(root).get(source.lock_name)
         if entry is not None:
             return entry.sha256
     return source.sha256_here(root)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from variorum.audit.verify.file_diff import ResultDiff, relative
-from variorum.engines.tracking import BUNDLE
-from variorum.metrics import HEADLINE
+from variorum.config.metrics import HEADLINE
 from variorum.stages.stage_settings import TRAININGS
-from variorum.store import Result
+from variorum.store.restoring import BUNDLE
+from variorum.store.result import Result
 
 EXACT = ("download", "normalize", "tokenizer", "encode")
 """Stages that give the same bytes on every platform: they sum no floats."""

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from variorum.config.types import Sha256, Text, Whole, setting
-from variorum.corpus import answers
-from variorum.corpus.answers import Answers, Reader
+from variorum.corpus import response_cache
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext
+from variorum.corpus.response_cache import Answers, Reader
 from variorum.corpus.source import SOURCES, ChangingSource
 
 ARXIV_API = "https://export.arxiv.org/api/query"
@@ -41,7 +41,7 @@ class ArxivSource(ChangingSource):
 
     def held(self, context: FetchContext) -> tuple[str, int]:
         """Return SHA-256 and size of the documents that the API gives now."""
-        return answers.held(self, context, _reader(self))
+        return response_cache.held(self, context, _reader(self))
 
 
 def fetch(settings: ArxivSource, context: FetchContext) -> Iterator[Document]:
@@ -50,15 +50,15 @@ def fetch(settings: ArxivSource, context: FetchContext) -> Iterator[Document]:
     Raises `VariorumError` if nothing is found or the API does not answer, and `ChecksumError` for
     other papers than were locked.
     """
-    return answers.fetch(settings, context, _reader(settings))
+    return response_cache.fetch(settings, context, _reader(settings))
 
 
 def _reader(settings: ArxivSource) -> Reader:
     """Return what reads the papers from answers."""
-    from variorum.corpus.arxiv_client import Client, read
+    from variorum.corpus.arxiv_client import ArxivClient, read
 
     def papers(kept: Answers) -> Iterator[Document]:
-        client = Client(settings.api, min(settings.page_size, settings.max_results), kept)
+        client = ArxivClient(settings.api, min(settings.page_size, settings.max_results), kept)
         return read(client, settings.query, settings.order, settings.max_results)
 
     return papers

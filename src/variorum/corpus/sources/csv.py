@@ -17,12 +17,13 @@ from typing import Literal, Self, TextIO
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
+from variorum.base.errors import VariorumError
 from variorum.config.types import Settings, Text, setting
 from variorum.corpus import local_files
 from variorum.corpus.documents import Document
 from variorum.corpus.encodings import encoding_of, opened
 from variorum.corpus.fetching import FetchContext
-from variorum.corpus.funnel import Step, size
+from variorum.corpus.funnel import FunnelStep, size
 from variorum.corpus.source import SOURCES, LocalSource
 from variorum.corpus.table_rows import (
     NAMES,
@@ -31,7 +32,6 @@ from variorum.corpus.table_rows import (
     json_rows,
     table_rows,
 )
-from variorum.errors import VariorumError
 
 
 class RowFilter(Settings):
@@ -139,8 +139,8 @@ class _Tables:
         self.tests = [_test(condition) for condition in settings.where]
         self.formats: Counter[str] = Counter()
         self.ids: set[bytes] = set()
-        self.readable = Step("rows", "rows that cannot be read dropped")
-        self.fitting = Step("where", "rows that do not meet the conditions dropped")
+        self.readable = FunnelStep("rows", "rows that cannot be read dropped")
+        self.fitting = FunnelStep("where", "rows that do not meet the conditions dropped")
 
     def documents(self, base: Path, found: list[Path]) -> Iterator[Document]:
         """All rows of all files that are left."""

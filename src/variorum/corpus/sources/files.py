@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Literal
 
+from variorum.base.errors import VariorumError
 from variorum.config.types import setting
 from variorum.corpus import local_files
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext
 from variorum.corpus.plaintext import decode
 from variorum.corpus.source import SOURCES, LocalSource
-from variorum.errors import VariorumError
 
 
 class FilesSource(LocalSource):

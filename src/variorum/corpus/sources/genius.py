@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from variorum.config.types import Sha256, Text, Whole, setting
-from variorum.corpus import answers
-from variorum.corpus.answers import Answers, Reader
+from variorum.corpus import response_cache
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import Facts, FetchContext
+from variorum.corpus.response_cache import Answers, Reader
 from variorum.corpus.source import SOURCES, ChangingSource
 
 GENIUS_API = "https://api.genius.com/"
@@ -42,7 +42,7 @@ class GeniusSource(ChangingSource):
 
     def held(self, context: FetchContext) -> tuple[str, int]:
         """Return SHA-256 and size of the documents that the API gives now."""
-        return answers.held(self, context, _reader(self, context.facts))
+        return response_cache.held(self, context, _reader(self, context.facts))
 
 
 def fetch(settings: GeniusSource, context: FetchContext) -> Iterator[Document]:
@@ -51,15 +51,15 @@ def fetch(settings: GeniusSource, context: FetchContext) -> Iterator[Document]:
     Raises `VariorumError` if an artist is unknown, the token is missing or wrong, or Genius does
     not answer, and `ChecksumError` for other lyrics than were locked.
     """
-    return answers.fetch(settings, context, _reader(settings, context.facts))
+    return response_cache.fetch(settings, context, _reader(settings, context.facts))
 
 
 def _reader(settings: GeniusSource, facts: Facts) -> Reader:
     """Return what reads the songs from answers."""
-    from variorum.corpus.genius_client import Client, read
+    from variorum.corpus.genius_client import GeniusClient, read
 
     def songs(kept: Answers) -> Iterator[Document]:
-        client = Client(settings.api, settings.site, kept)
+        client = GeniusClient(settings.api, settings.site, kept)
         return read(client, settings.artists, settings.max_songs, facts)
 
     return songs

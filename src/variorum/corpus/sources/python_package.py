@@ -23,11 +23,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from variorum.base.errors import VariorumError
 from variorum.config.types import Sha256, Text, setting
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import FetchContext, sha256_of_files
 from variorum.corpus.source import SOURCES, SourceSettings
-from variorum.errors import VariorumError
 
 _BLANK = " \t\r\f\v"
 _MIN_CHARACTERS = 60

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
+from variorum.base.errors import VariorumError
 from variorum.config.types import Sha256, Text, setting
 from variorum.corpus.documents import Document
 from variorum.corpus.fetching import DOWNLOADS, FetchContext, folder_of, sha256_of_file
 from variorum.corpus.plaintext import decode
 from variorum.corpus.source import SOURCES, ChangingSource
-from variorum.errors import VariorumError
 
 
 class UrlSource(ChangingSource):

@@ -36,13 +36,13 @@ from variorum.evaluation.stress.prompts import (
 from variorum.evaluation.stress.repetition import repetition
 from variorum.evaluation.stress.soundness import causality, determinism
 from variorum.evaluation.stress.strategies import strategies_cache, valid_utf8
-from variorum.evaluation.stress.subject import HOSTILE, Integers, Subject
+from variorum.evaluation.stress.subject import HOSTILE, Integers, StressedModel
 from variorum.evaluation.verdicts import Case
 from variorum.generation.text import continue_texts
 from variorum.model.gpt import GPT
 from variorum.tokenizer.base import Tokenizer
 
-CASES: tuple[Callable[[Subject], Case], ...] = (
+CASES: tuple[Callable[[StressedModel], Case], ...] = (
     causality,
     determinism,
     full_context,
@@ -80,7 +80,7 @@ def catalogue(
         held_out: the stream of a part that was not trained on (N,); if short, it is read again.
         train_counts: how often each token stands in the text it was trained on (V,).
     """
-    subject = Subject(model, tokenizer, settings, held_out, train_counts)
+    subject = StressedModel(model, tokenizer, settings, held_out, train_counts)
     return [case(subject) for case in CASES]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from variorum.evaluation.legible import legible
-from variorum.evaluation.stress.subject import WILD, Subject
+from variorum.evaluation.stress.subject import WILD, StressedModel
 from variorum.evaluation.stress.writing import (
     EXCERPT,
     Writing,
@@ -23,7 +23,7 @@ from variorum.evaluation.verdicts import Case, judge
 NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\udc80-\udcff]")
 
 
-def high_temperature(subject: Subject) -> Case:
+def high_temperature(subject: StressedModel) -> Case:
     """Draw from all tokens at a high temperature; count the characters that are text.
 
     The model itself is judged: nothing keeps it from bytes that are no text.
@@ -68,7 +68,7 @@ EXTREMES = {
 }
 
 
-def extreme_settings(subject: Subject) -> Case:
+def extreme_settings(subject: StressedModel) -> Case:
     """Write with each setting at its end: finite numbers, valid text, or the likeliest tokens."""
     prompt = subject.read(subject.settings.prompts[0])
     changes = [{"temperature": 0.0}, *(extreme.changes for extreme in EXTREMES.values())]
@@ -96,7 +96,7 @@ def extreme_settings(subject: Subject) -> Case:
     )
 
 
-def _fault(subject: Subject, text: Writing, likeliest: Writing | None) -> str:
+def _fault(subject: StressedModel, text: Writing, likeliest: Writing | None) -> str:
     """What is wrong with a text, or nothing; where `likeliest` is given it should be the same."""
     if text.problem:
         return text.problem.strip()

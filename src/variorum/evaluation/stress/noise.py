@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from variorum.evaluation.bits import evaluating
 from variorum.evaluation.legible import legible
-from variorum.evaluation.stress.subject import Integers, Subject
+from variorum.evaluation.stress.subject import Integers, StressedModel
 from variorum.evaluation.stress.writing import EXCERPT, attempt
 from variorum.evaluation.verdicts import Case, judge
 
@@ -19,7 +19,7 @@ WINDOWS = 32
 UNIT = float(2**64)  # of raw random numbers
 
 
-def noise(subject: Subject) -> Case:
+def noise(subject: StressedModel) -> Case:
     """Compare the loss of clean text behind noise with the loss behind clean text."""
     share, n_after = subject.settings.noise_share, max(1, subject.context_length // 4)
     n_before = subject.context_length // 2
@@ -73,7 +73,7 @@ def noised(text: str, share: float, seed: int, number: int = 0) -> str:
     return "".join(characters)
 
 
-def read_again(subject: Subject, tokens: Integers, share: float, number: int) -> list[int]:
+def read_again(subject: StressedModel, tokens: Integers, share: float, number: int) -> list[int]:
     """The tokens of the noisy text of tokens (N,); ends of documents stay."""
     tokenizer, eot = subject.tokenizer, subject.tokenizer.eot
     read: list[int] = []
@@ -85,7 +85,7 @@ def read_again(subject: Subject, tokens: Integers, share: float, number: int) ->
     return read or [eot]
 
 
-def _nats(subject: Subject, before: list[int], after: Integers) -> float:
+def _nats(subject: StressedModel, before: list[int], after: Integers) -> float:
     """What the tokens `after` (N,) cost together, behind these."""
     ids = torch.tensor([*before, *after.tolist()][-subject.context_length - 1 :])
     with evaluating(subject.model) as device:

@@ -3,14 +3,14 @@
 import numpy as np
 
 from variorum.evaluation.bits import score
-from variorum.evaluation.stress.subject import FULL, Subject
+from variorum.evaluation.stress.subject import FULL, StressedModel
 from variorum.evaluation.stress.writing import attempt, equal_tokens, excerpt, write_all
 from variorum.evaluation.verdicts import Case, judge
 
 WINDOWS = 64  # looked at for the loss beyond the context
 
 
-def overflow_cache(subject: Subject) -> Case:
+def overflow_cache(subject: StressedModel) -> Case:
     """Compare what is written with and without the cache, behind a full context."""
     cached = subject.continuations[FULL]
     job = (cached.prompt, cached.sampling)
@@ -31,7 +31,7 @@ def overflow_cache(subject: Subject) -> Case:
     )
 
 
-def overflow_loss(subject: Subject) -> Case:
+def overflow_loss(subject: StressedModel) -> Case:
     """Compare the loss of the same tokens just after the window slid and well inside one.
 
     The text is scored with the windows that writing has: a full one is cut to its last half. Then

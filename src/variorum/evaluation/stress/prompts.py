@@ -7,7 +7,7 @@ training never showed, and the special token's name written out as text.
 from dataclasses import replace
 
 from variorum.evaluation.legible import legible
-from variorum.evaluation.stress.subject import FULL, HOSTILE, LONG, RARE, TOO_LONG, Subject
+from variorum.evaluation.stress.subject import FULL, HOSTILE, LONG, RARE, TOO_LONG, StressedModel
 from variorum.evaluation.stress.writing import EXCERPT, attempt, excerpt, finite_share
 from variorum.evaluation.verdicts import Case, judge
 from variorum.generation.text import continue_text
@@ -15,7 +15,7 @@ from variorum.tokenizer.base import END_OF_TEXT, text_bytes
 
 
 def _continues(
-    subject: Subject, prompt: str, name: str, title: str, question: str, note: str = ""
+    subject: StressedModel, prompt: str, name: str, title: str, question: str, note: str = ""
 ) -> Case:
     """The verdict on writing on behind one of `subject.continuations`: every token, and finite."""
     writing = subject.continuations[prompt]
@@ -36,7 +36,7 @@ def _continues(
     )
 
 
-def full_context(subject: Subject) -> Case:
+def full_context(subject: StressedModel) -> Case:
     """Write on behind a full context."""
     return _continues(
         subject,
@@ -47,7 +47,7 @@ def full_context(subject: Subject) -> Case:
     )
 
 
-def empty_prompt(subject: Subject) -> Case:
+def empty_prompt(subject: StressedModel) -> Case:
     """Begin a document from nothing, as a user would."""
     sampling = subject.sampling(subject.settings.case_tokens)
     found, problem = attempt(lambda: continue_text(subject.model, subject.tokenizer, "", sampling))
@@ -64,7 +64,7 @@ def empty_prompt(subject: Subject) -> Case:
     )
 
 
-def special_token_text(subject: Subject) -> Case:
+def special_token_text(subject: StressedModel) -> Case:
     """Write the special token's name out; it must not become the token."""
     prompt = HOSTILE["special-token"][1]
     ids = subject.tokenizer.encode(prompt)
@@ -81,7 +81,7 @@ def special_token_text(subject: Subject) -> Case:
     )
 
 
-def hostile_text(subject: Subject, name: str) -> Case:
+def hostile_text(subject: StressedModel, name: str) -> Case:
     """Write on behind one of the hostile texts, which the tokenizer has to give back unchanged."""
     what, prompt = HOSTILE[name]
     case = _continues(
@@ -99,7 +99,7 @@ def hostile_text(subject: Subject, name: str) -> Case:
     return replace(case, measured=0.0, passed=False, explanation=explanation)
 
 
-def long_prompt(subject: Subject) -> Case:
+def long_prompt(subject: StressedModel) -> Case:
     """Write on behind a prompt of ten contexts."""
     return _continues(
         subject,
@@ -110,7 +110,7 @@ def long_prompt(subject: Subject) -> Case:
     )
 
 
-def rare_tokens(subject: Subject) -> Case:
+def rare_tokens(subject: StressedModel) -> Case:
     """Write on behind the tokens that training showed least, or never."""
     never = int((subject.train_counts[subject.rarest] == 0).sum())
     return _continues(

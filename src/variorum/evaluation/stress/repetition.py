@@ -7,7 +7,7 @@ is shown and not judged.
 from dataclasses import dataclass
 from itertools import chain
 
-from variorum.evaluation.stress.subject import Subject
+from variorum.evaluation.stress.subject import StressedModel
 from variorum.evaluation.stress.writing import Writing, excerpt, written_text
 from variorum.evaluation.verdicts import Case, judge
 
@@ -45,7 +45,7 @@ class Loop:
         return self.writing.sampling.temperature > 0
 
 
-def repetition(subject: Subject) -> Case:
+def repetition(subject: StressedModel) -> Case:
     """Write after each prompt by each strategy; the worst of the sampled texts counts."""
     loops = [_worst(subject, name, texts) for name, texts in subject.by_strategy.items()]
     worst = max((loop for loop in loops if loop.sampled), key=lambda loop: loop.share)
@@ -71,7 +71,7 @@ def repetition(subject: Subject) -> Case:
     )
 
 
-def _worst(subject: Subject, strategy: str, texts: list[Writing]) -> Loop:
+def _worst(subject: StressedModel, strategy: str, texts: list[Writing]) -> Loop:
     loops = [
         Loop(strategy, repeated_share(written_text(subject.tokenizer, text.tokens)), text)
         for text in texts

@@ -4,16 +4,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 from variorum.evaluation.bits import evaluating
-from variorum.evaluation.stress.subject import Subject
+from variorum.evaluation.stress.subject import StressedModel
 from variorum.evaluation.stress.writing import attempt
 from variorum.evaluation.verdicts import Case, judge
 
 ROUNDING = 1e-4  # what sums in another order may change in a logit, several times over
 
 
-def causality(subject: Subject) -> Case:
+def causality(subject: StressedModel) -> Case:
     """Change what comes later: the last token, then the last half. Earlier logits must stay."""
     n = subject.context_length
     text = torch.from_numpy(subject.held(n).astype(np.int64))  # (T,)
@@ -43,7 +43,7 @@ def causality(subject: Subject) -> Case:
     )
 
 
-def determinism(subject: Subject) -> Case:
+def determinism(subject: StressedModel) -> Case:
     """Read the same text twice."""
     text = torch.from_numpy(subject.held(subject.context_length).astype(np.int64))  # (T,)
 
@@ -64,7 +64,7 @@ def determinism(subject: Subject) -> Case:
     )
 
 
-def _logits(subject: Subject, ids: Tensor) -> Tensor:
+def _logits(subject: StressedModel, ids: Tensor) -> Tensor:
     """Scores (T, V) of the tokens behind each of ids (T,)."""
     with evaluating(subject.model) as device:
         logits: Tensor = subject.model(ids[None].to(device))[0]

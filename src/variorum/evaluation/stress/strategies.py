@@ -2,7 +2,7 @@
 
 from itertools import chain
 
-from variorum.evaluation.stress.subject import LEAST, WILD, Subject
+from variorum.evaluation.stress.subject import LEAST, WILD, StressedModel
 from variorum.evaluation.stress.writing import bad_bytes, equal_tokens, excerpt, write_all
 from variorum.evaluation.verdicts import Case, judge
 
@@ -11,7 +11,7 @@ WILD_TEXTS = 16  # behind each of two prompts
 BEGUN = "👍"  # its last token is left out, so a prompt ends inside a character
 
 
-def valid_utf8(subject: Subject) -> Case:
+def valid_utf8(subject: StressedModel) -> Case:
     """Count bytes of no character in all that was written with `valid_utf8`.
 
     Short texts at a wild temperature come on top, as there the guard has most to do, and most of
@@ -46,7 +46,7 @@ def valid_utf8(subject: Subject) -> Case:
     )
 
 
-def strategies_cache(subject: Subject) -> Case:
+def strategies_cache(subject: StressedModel) -> Case:
     """Write by each strategy, all at once with the cache, and each alone without it.
 
     The context gets full on the way.

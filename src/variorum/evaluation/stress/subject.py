@@ -58,7 +58,7 @@ FULL, TOO_LONG, RARE = "full", "long", "rare"
 
 
 @dataclass(frozen=True)
-class Subject:
+class StressedModel:
     """One model; for the fields see `catalogue.catalogue`."""
 
     model: GPT

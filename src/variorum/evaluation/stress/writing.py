@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import SamplingSettings
-from variorum.errors import VariorumError
 from variorum.evaluation.bits import score
 from variorum.evaluation.legible import legible
 from variorum.generation import sampler

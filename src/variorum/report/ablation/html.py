@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from variorum.report.ablation import written
+from variorum.report.ablation import render
 from variorum.report.ablation.table import AblationTable
-from variorum.report.adoption import MARK
+from variorum.report.adopted import MARK
 from variorum.report.rendering import rendered
 
 
@@ -17,12 +17,12 @@ def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
         "ablation.html.j2",
         {},
         table=table,
-        findings=written.findings(table),
-        grids=written.grids(table),
-        tried=written.tried(table),
-        how_to_read=spans(written.how_to_read(table)),
-        keys=written.keys(table),
-        codes=written.codes(table),
+        findings=render.findings(table),
+        grids=render.grids(table),
+        tried=render.tried(table),
+        how_to_read=spans(render.how_to_read(table)),
+        keys=render.keys(table),
+        codes=render.codes(table),
         figures=figures,
         code=spans,
         mark=MARK,

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from variorum.report.adoption import MARK
+from variorum.report.adopted import MARK
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from variorum.errors import VariorumError
+from variorum.base.errors import VariorumError
 from variorum.report.ablation.runs import Run
-from variorum.report.adoption import MARK
+from variorum.report.adopted import MARK
 from variorum.report.statistics import (
-    Estimate,
+    IntervalEstimate,
     detectable,
     estimate,
     paired_difference,
@@ -37,7 +37,7 @@ class Question:
     the order of the table. tuned: the setting that is tuned, if one is. codes: what the code of a
     variant is called, of those that the present one does not run. edited: of variants that could
     have another code than the baseline, whether they have.
-    kept: the names under which the models of variants are kept.
+    pinned: the names under which the models of variants are kept.
     """
 
     title: str
@@ -50,11 +50,11 @@ class Question:
     tuned: str | None = None
     codes: Mapping[str, str] = field(default_factory=dict)
     edited: Mapping[str, bool] = field(default_factory=dict)
-    kept: Mapping[str, str] = field(default_factory=dict)
+    pinned: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One variant over its seeds, by seed. `difference` is to the baseline, whose own is None.
 
     detectable: the smallest true difference that these runs would show four times in five.
@@ -62,8 +62,8 @@ class Row:
     """
 
     variant: str
-    value: Estimate
-    difference: Estimate | None
+    value: IntervalEstimate
+    difference: IntervalEstimate | None
     detectable: float | None
     verdict: str
     runs: tuple[Run, ...]
@@ -101,11 +101,11 @@ class Section:
 
     corpus: str
     tuned: bool
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
 
 @dataclass(frozen=True)
-class Choice:
+class TunedChoice:
     """What was tried for one variant, by its mean loss on val (nats per token), and what is best.
 
     own: the mean loss with the variant's own value; None where there is no such run.
@@ -135,7 +135,7 @@ class AblationTable:
 
     question: Question
     sections: tuple[Section, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[TunedChoice, ...]
     runs: tuple[Run, ...]
     comparisons: int
 
@@ -198,7 +198,7 @@ def _refuse_missing_and_repeated(runs: Sequence[Run], question: Question) -> Non
         raise VariorumError(f"table: no runs of {', '.join(missing)}; {again}")
 
 
-def _choices(runs: Sequence[Run], question: Question) -> Iterator[Choice]:
+def _choices(runs: Sequence[Run], question: Question) -> Iterator[TunedChoice]:
     """What was tried for each variant of which something was."""
     for variant in question.variants:
         losses: dict[float | None, list[float]] = {}
@@ -208,7 +208,7 @@ def _choices(runs: Sequence[Run], question: Question) -> Iterator[Choice]:
         means = {value: fmean(found) for value, found in losses.items()}
         tried = {value: mean for value, mean in means.items() if value is not None}
         if tried:
-            yield Choice(variant, tried, means.get(None))
+            yield TunedChoice(variant, tried, means.get(None))
 
 
 def _by_variant(
@@ -232,13 +232,13 @@ def _rows(
     corpus: str,
     question: Question,
     confidence: float,
-) -> Iterator[Row]:
+) -> Iterator[TableRow]:
     judged = by_variant[question.baseline]
     for variant, runs in by_variant.items():
         distinct = _distinct(runs)
         is_baseline = variant == question.baseline
         difference = None if is_baseline else _difference(runs, judged, corpus, confidence)
-        yield Row(
+        yield TableRow(
             variant=variant,
             value=estimate(list(_scores(distinct, corpus).values())),
             difference=difference,
@@ -256,7 +256,7 @@ def _scores(runs: Mapping[int, Run], corpus: str) -> dict[int, float]:
 
 def _difference(
     runs: Mapping[int, Run], judged: Mapping[int, Run], corpus: str, confidence: float
-) -> Estimate | None:
+) -> IntervalEstimate | None:
     """The difference to the baseline, seed by seed.
 
     Where one side is a single model, each seed of the other is held against that; where both are,
@@ -267,7 +267,7 @@ def _difference(
     return paired_difference(_scores(runs, corpus), _scores(judged, corpus), confidence)
 
 
-def _verdict(difference: Estimate | None, lower_is_better: bool) -> str:
+def _verdict(difference: IntervalEstimate | None, lower_is_better: bool) -> str:
     if difference is None:
         return NO_PAIRS
     if difference.n == 1:

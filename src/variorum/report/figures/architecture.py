@@ -11,7 +11,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
-from variorum.model.description import Row, describe
+from variorum.model.description import LayerRow, describe
 from variorum.model.gpt import GPT
 from variorum.model.position_encoding import PositionEncoding
 from variorum.report.figures.boxes import (
@@ -33,7 +33,7 @@ TINTS = {"attn": PALETTE[0], "mlp": PALETTE[1]}
 
 
 @dataclass(frozen=True)
-class Step:
+class DrawnStep:
     """One part of the model, and what it hands on.
 
     name: as in the trace; those of the first block stand for all blocks.
@@ -65,7 +65,7 @@ class Step:
         return TINTS.get(inner.split(".")[0], PALETTE[3]) if self.in_block else PALETTE[2]
 
 
-def steps(model: GPT) -> list[Step]:
+def steps(model: GPT) -> list[DrawnStep]:
     """What happens between tokens and logits, in its order; the first block stands for all."""
     shapes = _shapes(model)
     rows = _rows_by_step(model, shapes)
@@ -74,7 +74,7 @@ def steps(model: GPT) -> list[Step]:
     first = model.settings.norm_position == "before"
     branches = ("ln_1", "ln_2") if first else ("attn.c_attn", "mlp.c_fc")
     return [
-        Step(
+        DrawnStep(
             name=name,
             label=labels.get(name, name.removeprefix(FIRST_BLOCK)),
             detail=details.get(name) or ", ".join(_weights(row) for row in rows.get(name, ())),
@@ -103,9 +103,9 @@ def _shapes(model: GPT) -> dict[str, str]:
     }
 
 
-def _rows_by_step(model: GPT, known: Mapping[str, str]) -> dict[str, list[Row]]:
+def _rows_by_step(model: GPT, known: Mapping[str, str]) -> dict[str, list[LayerRow]]:
     """The weights that each step of the trace computes with."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[LayerRow]] = {}
     for row in describe(model).rows:
         if row.shapes and (not row.name.startswith("h.") or row.name.startswith(FIRST_BLOCK)):
             owner = row.name if row.name in known else OWNERS.get(row.name.split(".")[0], "logits")
@@ -173,7 +173,7 @@ def _attends_by_position(model: GPT) -> bool:
     return kind.rotate is not PositionEncoding.rotate or kind.bias is not PositionEncoding.bias
 
 
-def _weights(row: Row) -> str:
+def _weights(row: LayerRow) -> str:
     """The shape of a layer's weights; of a linear one, what it reads and what it makes."""
     sizes = [count(size) for size in row.shapes[0]]
     shape = " → ".join(reversed(sizes)) if row.kind == "Linear" else " × ".join(sizes)
@@ -225,7 +225,7 @@ def _layers(n_layer: int) -> str:
     return "1 layer" if n_layer == 1 else f"× {n_layer} layers"
 
 
-def _draw_step(axes: Axes, y: float, step: Step) -> float:
+def _draw_step(axes: Axes, y: float, step: DrawnStep) -> float:
     """A box whose upper edge is at y; where the next thing begins."""
     height = LINE * (step.detail.count("\n") + 1) + PADDING
     edges = {"facecolor": pale(step.tint), "edgecolor": step.tint}

@@ -25,7 +25,7 @@ TEXTS = ("download", "normalize", "tokenizer", "encode")
 
 
 @dataclass(frozen=True)
-class Node:
+class DrawnNode:
     """A result: its name among the edges, its stage, what people call it, and its key."""
 
     name: str
@@ -51,7 +51,7 @@ Way = list[Place]
 
 
 @dataclass(frozen=True)
-class Layout:
+class GraphLayout:
     """Where everything stands: `rows` from the top, and the middle of each place across.
 
     ways: the arrows. width: of the widest row, or of the page.
@@ -64,7 +64,7 @@ class Layout:
     width: float
 
 
-def provenance_graph(nodes: Sequence[Node], edges: Sequence[Edge]) -> str:
+def provenance_graph(nodes: Sequence[DrawnNode], edges: Sequence[Edge]) -> str:
     """The results as boxes, the sources on top, with arrows from each to what was made of it.
 
     Args:
@@ -89,11 +89,11 @@ def provenance_graph(nodes: Sequence[Node], edges: Sequence[Edge]) -> str:
         return svg_of(figure)
 
 
-def _names(row: Iterable[Place], placed: Layout) -> list[str]:
+def _names(row: Iterable[Place], placed: GraphLayout) -> list[str]:
     return [placed.boxes[place] for place in row if place in placed.boxes]
 
 
-def layout(names: Sequence[str], edges: Sequence[Edge]) -> Layout:
+def layout(names: Sequence[str], edges: Sequence[Edge]) -> GraphLayout:
     """A place for each result and a way for each arrow that is not implied."""
     needed = {name: list(dict.fromkeys(a for a, b in edges if b == name)) for name in names}
     depths = _depths(needed)
@@ -112,7 +112,7 @@ def layout(names: Sequence[str], edges: Sequence[Edge]) -> Layout:
         for place, each in zip(row, row_widths, strict=True):
             x[place] = left + each / 2
             left += each + GAP
-    return Layout(rows, boxes, ways, x, width)
+    return GraphLayout(rows, boxes, ways, x, width)
 
 
 def without_implied(needed: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -186,7 +186,7 @@ def _draw_way(axes: Axes, stops: Sequence[tuple[float, float, float]]) -> None:
     draw_arrow(axes, (place, top + 0.02), (place, top))
 
 
-def _draw_node(axes: Axes, node: Node, x: float, top: float, bottom: float) -> None:
+def _draw_node(axes: Axes, node: DrawnNode, x: float, top: float, bottom: float) -> None:
     color = COLORS.get(node.stage, PALETTE[2] if node.stage in TEXTS else FAINT)
     sides = (x - BOX / 2, x + BOX / 2)
     draw_box(axes, sides, (bottom, top), facecolor=pale(color), edgecolor=color)

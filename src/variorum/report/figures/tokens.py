@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import Affine2D, Bbox, BboxBase
 
+from variorum.base.unicode14 import LETTERS, NUMBERS
 from variorum.report.figures.style import FAINT, PALETTE, WIDTH, Floats, style, svg_of
 from variorum.report.numbers import count, percent
-from variorum.unicode14 import LETTERS, NUMBERS
 
 
 def token_frequencies(counts: Mapping[str, npt.NDArray[np.integer]]) -> str:

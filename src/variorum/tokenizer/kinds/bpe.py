@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
+from variorum.base.errors import VariorumError
 from variorum.config.tokenizer_settings import SPECIAL_TOKENS, TokenizerSettings
-from variorum.errors import VariorumError
 from variorum.tokenizer.base import Tokenizer, hugging_face_document, text_bytes
 from variorum.tokenizer.merges import BYTES, Pair, apply, learn, spellings
 from variorum.tokenizer.pretokens import split

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
+from variorum.base.errors import VariorumError
 from variorum.config.tokenizer_settings import TokenizerSettings
-from variorum.errors import VariorumError
 from variorum.tokenizer.base import Tokenizer, hugging_face_document, text_bytes
 
 BYTES = 256

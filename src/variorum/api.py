@@ -1,0 +1,227 @@
+"""Two ways in for people: `variorum.open()` gives a model, `variorum.runs()` a table of all.
+
+A model is named as everywhere (`references`); nothing names the current fine-tuned one, or,
+without a domain, the pretrained or imported one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from variorum.base.errors import VariorumError
+from variorum.base.machine import Device, computing_on
+from variorum.base.project import find_project
+from variorum.config.canonical import with_neutrals
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.config.metrics import METRICS
+from variorum.config.setting_checks import check
+from variorum.config.types import MOST_SEED
+from variorum.identity.code_diff import first_difference
+from variorum.identity.spec import Ref
+from variorum.plan.ablation import MODEL_CODE, plan_ablation
+from variorum.plan.ablation_loading import ablation_names, load_ablation
+from variorum.plan.current_code import current_code
+from variorum.plan.experiment import Node, plan_experiment
+from variorum.plan.loading import load_experiment
+from variorum.plan.references import find
+from variorum.report.adopted import Adoption
+from variorum.stages.stage_settings import MODELS, STAGES
+from variorum.store.result import Result
+from variorum.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from variorum.generation.text import Prompt, Streamed, Written
+    from variorum.model.gpt import GPT
+    from variorum.tokenizer.base import Tokenizer
+
+SAMPLING = "sampling"  # what messages call the section of settings that are given by hand
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A trained model with its tokenizer, ready to use.
+
+    model: in evaluation mode, `model(ids (B, T)) -> logits (B, T, V)`.
+    """
+
+    ref: Ref
+    folder: Path
+    model: GPT
+    tokenizer: Tokenizer
+
+    @cached_property
+    def edited(self) -> str | None:
+        """A definition of models that was another one when this was trained, if one was.
+
+        The code that is here may then compute something else with its weights. It is looked for
+        when it is asked for, as reading the code takes most of a second.
+        """
+        store = Store(self.folder.parents[2])
+        return _edited(store, store.open(self.ref))
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return self.model.n_parameters
+
+    def stream(
+        self,
+        prompt: Prompt = "",
+        settings: SamplingSettings | None = None,
+        *,
+        use_cache: bool = True,
+    ) -> Streamed:
+        """The continuation of `prompt` (text or token ids) piece by piece, and its `account`."""
+        from variorum.generation.text import stream_text
+
+        chosen = settings or SamplingSettings()
+        return stream_text(self.model, self.tokenizer, prompt, chosen, use_cache=use_cache)
+
+    def sample(self, prompt: Prompt = "", **settings: Any) -> str:
+        """The continuation of `prompt`; settings are those of `config.SamplingSettings`."""
+        return "".join(self.stream(prompt, check(SamplingSettings, settings, SAMPLING)))
+
+    def samples(
+        self, prompts: Sequence[Prompt], *, seeds: Sequence[int] | None = None, **settings: Any
+    ) -> list[Written]:
+        """The continuations of several prompts, written at once; each is what it is alone.
+
+        `seeds` are one for each prompt; by default they count up from `seed`.
+        """
+        from variorum.generation.text import continue_texts
+
+        first = check(SamplingSettings, settings, SAMPLING)
+        if seeds is None:
+            seeds = [(first.seed + number) % (MOST_SEED + 1) for number in range(len(prompts))]
+        if len(seeds) != len(prompts):
+            raise VariorumError(
+                f"seeds: {len(seeds)} for {len(prompts)} prompts; give one for each"
+            )
+        chosen = [check(SamplingSettings, {**settings, "seed": seed}, SAMPLING) for seed in seeds]
+        return continue_texts(self.model, self.tokenizer, prompts, chosen)
+
+
+def open(
+    reference: str | Path | None = None, *, root: Path | None = None, device: Device = "cpu"
+) -> Opened:
+    """The model that `reference` names, of the project that `root` lies in (the working directory).
+
+    Raises `VariorumError` if there is no such result, or more than one, or no such device here.
+    """
+    from variorum.model import checkpoint
+    from variorum.tokenizer.serialization import load as load_tokenizer
+
+    result = find(reference, root=root)
+    if result.ref.stage not in MODELS:
+        stages = " or ".join(reversed(MODELS))
+        raise VariorumError(f"{result.ref} is no model; name a result of {stages} (`variorum ls`)")
+    computing_on(device)
+    model = checkpoint.load(result.folder).to(device)
+    tokenizer = load_tokenizer(result.file("tokenizer.json"))
+    return Opened(result.ref, result.folder, model, tokenizer)
+
+
+def _edited(store: Store, result: Result) -> str | None:
+    """The first definition of models that is no longer what the result was made by.
+
+    A fine-tuned model has the parts that the pretrained one was made of.
+    """
+    code = current_code(result.spec)
+    if code is not None and code.digest != result.spec.code and result.code:
+        found = first_difference(result.code, code.sources, MODEL_CODE)
+        if found is not None:
+            return found
+    upstream = result.spec.upstream.get("model")
+    if upstream is None or not store.exists(upstream):
+        return None
+    return _edited(store, store.open(upstream))
+
+
+def runs(*, root: Path | None = None) -> pd.DataFrame:
+    """Every model and its evaluations: settings, metrics, cost and key, one row a model.
+
+    A fine-tuned model's row has the settings `model.…` of the one that it began as, and its key as
+    `pretrained`.
+    """
+    import pandas as pd
+
+    store = Store(find_project(root))
+    labels = _labels(store)
+    scores = _scores(store)
+    rows = []
+    for stage in MODELS:
+        for ref in store.refs(stage):
+            result = store.open(ref)
+            run, adoption = result.run, Adoption.of(result.adopted)
+            rows.append(
+                {
+                    "key": ref.key,
+                    "stage": stage,
+                    "label": labels.get(ref, run.get("label")),
+                    **_flat(_settings(store, result)),
+                    **result.json("metrics.json"),
+                    **scores.get(ref, {}),
+                    "seconds": run.get("seconds"),
+                    "tokens_per_second": run.get("tokens_per_second"),
+                    "host": run.get("host"),
+                    "adopted": str(adoption) if adoption else None,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _settings(store: Store, result: Result) -> dict[str, Any]:
+    """A model's settings, with those that its key leaves out as they are neutral."""
+    spec = result.spec
+    settings = with_neutrals(STAGES[spec.ref.stage], dict(spec.settings))
+    beginning = spec.upstream.get("model")
+    if beginning is not None:
+        settings["pretrained"] = beginning.key
+        if store.exists(beginning):
+            settings["model"] = _settings(store, store.open(beginning))["model"]
+    return settings
+
+
+def _labels(store: Store) -> dict[Ref, str]:
+    """What the current plans call each result."""
+    nodes: list[Node] = []
+    for name in ablation_names(store.root):
+        with suppress(VariorumError):  # what cannot be planned now can have results all the same
+            nodes += plan_ablation(load_ablation(store.root, name), store.root, offline=True)
+    with suppress(VariorumError):
+        nodes += plan_experiment(load_experiment(store.root), store.root, offline=True)
+    return {node.ref: node.label for node in nodes}
+
+
+def _scores(store: Store) -> dict[Ref, dict[str, float]]:
+    """Every metric of each evaluated model, by what the corpus was called when it was made."""
+    found: dict[Ref, dict[str, float]] = {}
+    for ref in store.refs("evaluate"):
+        result = store.open(ref)
+        upstream = result.spec.upstream
+        metrics = result.json("metrics.json")
+        text = upstream["text"]
+        side = store.open(text).run.get("label", text.key) if store.exists(text) else text.key
+        for metric in METRICS.values():
+            with suppress(KeyError):  # an older evaluation may lack what was added since
+                found.setdefault(upstream["model"], {})[f"{metric.name}_{side}"] = metric.of(
+                    metrics
+                )
+    return found
+
+
+def _flat(settings: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{place}{name}.")
+        else:
+            flat[f"{place}{name}"] = value
+    return flat

@@ -1,0 +1,82 @@
+"""Components: the parts of the system that a setting chooses by name.
+
+Position encodings, optimizers, schedules, tokenizers and sources of text live one per file. The
+file's name is the setting's value, so adding `model/positions/my_positions.py` is all it takes to
+add the option `positions: my_positions`.
+"""
+
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import TypeVar
+
+PACKAGE = Path(__file__).parents[1]
+
+CONTRACTS = {
+    "corpus/sources": ("fetch",),
+    "model/attentions": ("attend",),
+    "model/feed_forwards": ("FeedForward",),
+    "model/norms": ("Norm",),
+    "model/positions": ("Positions",),
+    "tokenizer/kinds": ("train", "from_document"),
+    "training/batch_orders": ("starts",),
+    "training/optimizers": ("STATES", "update", "update_matrix"),
+    "training/schedules": ("rate",),
+}
+"""What code of stages asks of a component, by its folder; a component may lack some of it."""
+
+Base = TypeVar("Base")
+
+
+@cache
+def options(folder: str) -> tuple[str, ...]:
+    """Names that can be chosen from `folder` (such as `model/positions`), sorted."""
+    files = (PACKAGE / folder).glob("*.py")
+    return tuple(sorted(file.stem for file in files if not file.stem.startswith("_")))
+
+
+def exists(folder: str, option: str) -> bool:
+    """Whether `option` can be chosen; a hyphen in a name is an underscore in its file's."""
+    return option.replace("-", "_") in options(folder)
+
+
+def module_name(folder: str, option: str) -> str:
+    """The dotted module that implements `option` of `folder`."""
+    return ".".join(["variorum", *folder.split("/"), option.replace("-", "_")])
+
+
+def module(folder: str, option: str) -> ModuleType:
+    """Import the module that implements `option` of `folder`."""
+    return import_module(module_name(folder, option))
+
+
+def load(folder: str, option: str) -> SimpleNamespace:
+    """Import `option` of `folder`; returns what its contract lists, and nothing else of it.
+
+    So nothing can run that the key of a stage, which counts just that, does not hold.
+    """
+    found = module(folder, option)
+    names = (name for name in CONTRACTS[folder] if hasattr(found, name))
+    return SimpleNamespace(**{name: getattr(found, name) for name in names})
+
+
+def classes(folder: str, base: type[Base]) -> dict[str, type[Base]]:
+    """Return the class derived from `base` that each file of `folder` defines, by option."""
+    found = {}
+    for option in options(folder):
+        here = module(folder, option)
+        defined = [
+            each
+            for each in vars(here).values()
+            if isinstance(each, type)
+            and issubclass(each, base)
+            and each.__module__ == here.__name__
+        ]
+        if len(defined) != 1:
+            raise TypeError(
+                f"{here.__name__} defines {len(defined)} classes derived from {base.__name__}; "
+                "an option has one"
+            )
+        found[option] = defined[0]
+    return found

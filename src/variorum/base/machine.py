@@ -1,0 +1,166 @@
+"""The machine: where and how a stage runs. Nothing here can enter a key.
+
+Numbers must not depend on how many cores there are, so a numerical stage computes with one thread
+a process (`use_one_thread`), and what may vary is how many processes share the logical shards.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from variorum.base.errors import VariorumError
+
+Device = Literal["cpu", "cuda", "mps"]
+"""PyTorch's names: processors, NVIDIA's or AMD's GPUs, Apple's GPUs."""
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+TRAINING_PROCESSES = 2
+"""What a training of the usual two shards is shared among."""
+
+DISTRIBUTIONS = {"ruamel": "ruamel.yaml"}
+"""Libraries whose distribution has another name."""
+
+LIBRARIES = (
+    *("torch", "numpy", "pandas", "matplotlib", "seaborn", "safetensors", "ftfy", "scipy"),
+    *("jinja2", "markupsafe", "pydantic", "requests", "urllib3"),
+    *("arxiv", "lyricsgenius", "charset_normalizer", "datasketch"),
+)
+"""Those that stages use, whose versions every result tells; a test holds this list against them."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How to run here.
+
+    processes: how many share the work of a training, at most one for each logical shard.
+    checkpoint_seconds: how often a training saves the state that it can go on from.
+    stop_after: a training ends after so many steps, with its state saved; None: at its end.
+    device: where models compute. A GPU is no part of a key, but its bits are another platform's.
+    began: when the process that runs a stage began, by `time.monotonic`; None: that is not noted.
+    """
+
+    processes: int = 1
+    checkpoint_seconds: float = 20.0
+    stop_after: int | None = None
+    device: Device = "cpu"
+    began: float | None = None
+
+
+def training_slots(granted: int | None) -> int:
+    """How many of the cores that `--cores` grants a training takes.
+
+    It holds as large a share of them as it uses of the cores that are there: with `--cores 4` on
+    two, a second training beside the first would only slow both down. None: a cluster decides.
+    """
+    present = len(os.sched_getaffinity(0))
+    if granted is None or granted <= present:
+        return TRAINING_PROCESSES
+    return min(granted, -(-TRAINING_PROCESSES * granted // present))
+
+
+def gpu() -> tuple[Device, str] | None:
+    """PyTorch's name of the GPU that is here, and what it is called; None if there is none."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda", torch.cuda.get_device_name()
+    if torch.backends.mps.is_available():
+        return "mps", "Apple's GPU"
+    return None
+
+
+def computing_on(device: Device) -> str:
+    """What a stage says of the device that its model computes on, and of a GPU left idle.
+
+    Raises:
+        VariorumError: if the device is not here.
+    """
+    found = gpu()
+    if device == "cpu":
+        return "on the CPU" + (
+            f"; {found[1]} is here too: VARIORUM_DEVICE={found[0]} computes on it" if found else ""
+        )
+    if found is None or found[0] != device:
+        here = f"{found[0]} ({found[1]})" if found else "no GPU that PyTorch can use"
+        raise VariorumError(
+            f"VARIORUM_DEVICE: {device} was asked for, and here is {here}; unset it, or install a "
+            "build of PyTorch for this GPU (docs/training.md)"
+        )
+    return f"on {found[1]}"
+
+
+def use_deterministic_kernels(device: Device) -> None:
+    """On NVIDIA's GPUs, have sums added in one order; the CPU's kernels do so anyway."""
+    if device == "cuda":
+        import torch
+
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def use_one_thread() -> None:
+    """Set the thread variables, before any numerical library is imported."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = "1"
+
+
+def description() -> dict[str, Any]:
+    """Host, processor, and versions, for `run.json`."""
+    return {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        **_cpu_capability(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def versions(libraries: Iterable[str]) -> dict[str, str]:
+    """Versions of the installed ones among these libraries, with Python's own."""
+    found = {name: _version(name) for name in sorted(libraries)}
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, **{name: v for name, v in found.items() if v is not None}}
+
+
+def processor() -> str:
+    """The processor's name and vector features, which decide how floats are summed."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    entries = {name.strip(): value.strip() for name, value in facts.items()}
+    vector = sorted(f for f in entries.get("flags", "").split() if f.startswith(("avx", "amx")))
+    return f"{entries.get('model name', platform.machine())} ({' '.join(vector)})"
+
+
+def _cpu_capability() -> dict[str, str]:
+    """Which of its kernels PyTorch takes here; nothing if the stage had no use for it."""
+    if "torch" not in sys.modules:
+        return {}
+    import torch
+
+    return {"cpu_capability": torch.backends.cpu.get_cpu_capability()}
+
+
+def _version(name: str) -> str | None:
+    """Version of the distribution that brings a library, by the name that either is called."""
+    try:
+        return version(DISTRIBUTIONS.get(name, name))
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,67 @@
+"""The application that all commands register with, and the options that they share."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+
+from variorum.base import machine
+from variorum.base.errors import VariorumError
+
+app = typer.Typer(
+    help="From raw text to a small GPT and its report, every result keyed by what made it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+models = typer.Typer(
+    help="Look into a model, or hand it on.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.add_typer(models, name="model")
+
+REFERENCE = (
+    "nothing (the current experiment), a stage, an experiment, an ablation, a variant of one "
+    "(`positions/rotary`) or a run (`positions/rotary/1`), a pinned result (`before/1`), the "
+    "beginning of a key, or a path."
+)
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(help="A setting of the current experiment, as after snakemake's --config."),
+]
+
+Device = Annotated[
+    machine.Device,
+    typer.Option(envvar="VARIORUM_DEVICE", help="Where models compute: a GPU is used if named."),
+]
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines, above a bar if there is one."""
+    from tqdm import tqdm
+
+    for line in lines:
+        tqdm.write(line)
+
+
+def read_overrides(changes: list[str]) -> dict[str, Any]:
+    """`name=value` pairs, values in YAML, as snakemake's --config takes them."""
+    from variorum.config.yaml_text import read_value
+
+    overrides: dict[str, Any] = {}
+    for change in changes:
+        name, sign, value = change.partition("=")
+        if not sign:
+            raise VariorumError(f"{change}: write NAME=VALUE, such as experiment=tiny")
+        if "." in name:
+            section, _, inner = name.partition(".")
+            raise VariorumError(
+                f"{change}: write nested settings in braces, as '{section}={{{inner}: {value}}}'"
+            )
+        overrides[name] = read_value(value, change)
+    return overrides

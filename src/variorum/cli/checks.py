@@ -1,0 +1,92 @@
+"""Commands that check results, and let old ones serve new keys."""
+
+from typing import Annotated, Any
+
+import typer
+
+from variorum.base import machine
+from variorum.base.errors import VariorumError
+from variorum.base.project import find_project
+from variorum.cli.app import REFERENCE, Device, app, print_lines
+from variorum.cli.signals import interrupt_on_signals, leave_at_once_on_signals
+
+
+@app.command()
+def verify(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help=f"Results, with what they stand on: {REFERENCE} With none, also the pages."
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every result that is here.")] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--rerun", help="Make just these again, beside the store, and compare."),
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of a training made again.")] = 2,
+    device: Device = "cpu",
+) -> None:
+    """Hold results against their manifests, and those against each other up to the sources."""
+    machine.use_one_thread()
+    from variorum.audit.verify import selection
+
+    chosen = selection.select(find_project(), results or [], everything=everything)
+    if again:
+        _rerun(chosen, machine.Machine(processes, device=device))
+    else:
+        _verify(chosen)
+
+
+def _verify(chosen: Any) -> None:
+    from variorum.audit.verify import integrity
+    from variorum.base.progress import Progress
+
+    findings = integrity.verify(chosen, Progress("verify"))
+    print_lines(findings.lines())
+    raise typer.Exit(int(bool(findings.damage)))
+
+
+def _rerun(chosen: Any, here: machine.Machine) -> None:
+    from variorum.audit.verify import rerun
+
+    outcomes = []
+    for outcome in rerun.rerun_all(chosen, here):
+        print_lines(outcome.lines())
+        outcomes.append(outcome)
+    print_lines([rerun.summary(outcomes)])
+    raise typer.Exit(int(not all(outcome.passed for outcome in outcomes)))
+
+
+@app.command()
+def adopt(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What is planned and missing, with what it is made from and what hangs on it: "
+            f"{REFERENCE}"
+        ),
+    ] = None,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Run enough of it again to see that nothing changed.")
+    ] = False,
+    because: Annotated[
+        str | None, typer.Option(help="Adopt without a proof, for this reason, which is shown.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of a training.")] = 2,
+    device: Device = "cpu",
+) -> None:
+    """Let old results serve the new keys, after an edit of code that should change nothing."""
+    if prove == (because is not None):
+        raise VariorumError(
+            'say either --prove, or on whose word: variorum adopt --because "only names changed"'
+        )
+    leave_at_once_on_signals(None)
+    machine.use_one_thread()
+    from variorum.audit.adopt import adopting
+    from variorum.base.machine import Machine
+
+    interrupt_on_signals()
+    root, here = find_project(), Machine(processes, device=device)
+    for line in adopting.adopt(root, results or [], because=because, here=here).lines():
+        print(line)

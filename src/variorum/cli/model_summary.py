@@ -1,0 +1,162 @@
+"""What a model is made of and what it costs, in lines for people: of a result, or of a plan.
+
+The numbers are those of `model.description`. A plan is described before anything of it ran, so its
+vocabulary is what the settings say. Where they leave that to the text, the tokenizer has to be made
+first.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from variorum.base import components
+from variorum.base.errors import VariorumError
+from variorum.config.canonical import restored
+from variorum.config.training_settings import TrainingSettings
+from variorum.model import config_file
+from variorum.model.checkpoint import CONFIG
+from variorum.model.description import Description, LayerRow, describe_settings
+from variorum.plan.experiment import plan_experiment
+from variorum.plan.loading import LoadedExperiment, load_experiment
+from variorum.plan.references import find
+from variorum.stages.stage_settings import MODELS, STAGES, FinetuneStage, PretrainStage
+from variorum.store.store import Store
+
+UNITS = ("", "k", "M", "G", "T", "P", "E")
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """A training of the model, by the name of its stage; `steps` are those it takes or took."""
+
+    stage: str
+    settings: TrainingSettings
+    steps: int
+
+
+def of_result(reference: str | None, root: Path) -> Iterator[str]:
+    """The model that a reference names, with the training that made it."""
+    result = find(reference, root=root)
+    if result.ref.stage not in MODELS:
+        raise VariorumError(
+            f"{result.ref} is no model; name a result of {' or '.join(MODELS)} (`variorum ls`)"
+        )
+    settings, vocab_size = config_file.read(result.file(CONFIG))
+    stage = restored(STAGES[result.ref.stage], dict(result.spec.settings))
+    trainings = []
+    if isinstance(stage, (PretrainStage, FinetuneStage)):
+        steps = result.json("metrics.json")["steps"]
+        trainings.append(TrainingSummary(result.ref.stage, stage.training, steps))
+    yield f"{result.ref} ({result.run.get('label', 'no label')})"
+    yield from _lines(describe_settings(settings, vocab_size), vocab_size, trainings)
+
+
+def of_plan(overrides: Mapping[str, Any], root: Path) -> Iterator[str]:
+    """The model of the current experiment, with the trainings that it plans."""
+    loaded = load_experiment(root, overrides)
+    chosen = loaded.settings
+    vocab_size = _vocab_size(loaded, root)
+    planned: dict[str, TrainingSettings] = {}
+    if chosen.imported is None:
+        planned["pretrain"] = chosen.pretrain
+    if chosen.corpus.domain is not None:
+        planned["finetune"] = chosen.finetune
+    trainings = [TrainingSummary(name, each, each.max_steps) for name, each in planned.items()]
+    yield f"experiment {loaded.name}, as planned"
+    yield from _lines(describe_settings(chosen.model, vocab_size), vocab_size, trainings)
+
+
+def _vocab_size(loaded: LoadedExperiment, root: Path) -> int:
+    """How many tokens the experiment's model will know."""
+    if (imported := loaded.settings.imported) is not None:
+        return config_file.read(root / Path(imported.path).expanduser() / CONFIG)[1]
+    size = loaded.settings.tokenizer.vocab_size
+    if size is not None:
+        return size
+    from variorum.tokenizer.serialization import load
+
+    (node,) = plan_experiment(loaded, root, offline=True).of_stage("tokenizer")
+    store = Store(root)
+    if not store.exists(node.ref):
+        raise VariorumError(
+            f"tokenizer.kind is {loaded.settings.tokenizer.kind}: its vocabulary is what the text "
+            f"has, and {node.ref} is yet to be made; run `snakemake --cores 1 tokenizer`"
+        )
+    return load(store.open(node.ref).file("tokenizer.json")).vocab_size
+
+
+# Lines
+
+
+def _lines(
+    found: Description, vocab_size: int, trainings: Sequence[TrainingSummary]
+) -> Iterator[str]:
+    yield from _table(
+        ("layer", "kind", "weights", "parameters", "FLOPs a token"),
+        [_cells(row) for row in found.rows],
+    )
+    yield ""
+    yield from _pairs(_facts(found, vocab_size))
+    for training in trainings:
+        yield f"{training.stage}, {training.steps:,} steps with {training.settings.optimizer}"
+        yield from _pairs(_costs(found, training))
+
+
+def _cells(row: LayerRow) -> tuple[str, ...]:
+    shapes = ", ".join("×".join(map(str, shape)) for shape in row.shapes)
+    return row.name, row.kind, shapes, f"{row.parameters:,}", f"{row.flops:,}"
+
+
+def _facts(found: Description, vocab_size: int) -> Iterator[tuple[str, str]]:
+    yield (
+        "parameters",
+        f"{found.parameters:,}, of them {found.embedding_parameters:,} in embeddings",
+    )
+    yield "vocabulary", f"{vocab_size:,} tokens"
+    yield "context", f"{found.context_length:,} tokens"
+    yield "forward, a token", _scaled(found.flops, "FLOPs")
+    yield "weights", _scaled(found.weight_bytes, "bytes")
+    yield "cache of keys and values, one sequence", _scaled(found.cache_bytes, "bytes")
+
+
+def _costs(found: Description, training: TrainingSummary) -> Iterator[tuple[str, str]]:
+    chosen = training.settings
+    tokens = chosen.batch_size * found.context_length
+    states = len(components.load("training/optimizers", chosen.optimizer).STATES)
+    memory = found.training_bytes(chosen.shards, states)
+    yield "a step", f"{_scaled(found.training_flops(tokens), 'FLOPs')} for {tokens:,} tokens"
+    seen = tokens * training.steps
+    yield "the training", f"{_scaled(found.training_flops(seen), 'FLOPs')} for {seen:,} tokens"
+    yield (
+        "memory without activations",
+        f"{_scaled(memory, 'bytes')} with {chosen.shards} shards and {states} states of "
+        f"{chosen.optimizer} for each weight",
+    )
+
+
+def _scaled(number: int, unit: str) -> str:
+    """Three digits with the decimal prefix that fits: `1.25 MFLOPs`."""
+    power = min((len(str(number)) - 1) // 3, len(UNITS) - 1)
+    if float(f"{number / 1000**power:.3g}") >= 1000 and power < len(UNITS) - 1:
+        power += 1
+    if unit == "bytes" and power:
+        unit = "B"
+    return f"{number / 1000**power:.3g} {UNITS[power]}{unit}"
+
+
+def _pairs(pairs: Iterator[tuple[str, str]]) -> Iterator[str]:
+    rows = list(pairs)
+    width = max(len(name) for name, _ in rows)
+    yield from (f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Aligned columns: the first three to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = [
+            f"{cell:<{width}}" if place < 3 else f"{cell:>{width}}"
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells)

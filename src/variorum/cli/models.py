@@ -1,0 +1,140 @@
+"""Commands that look into a model: sample, describe, export."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from variorum.base import machine
+from variorum.base.errors import VariorumError
+from variorum.base.project import find_project
+from variorum.cli.app import REFERENCE, Changes, Device, app, models, read_overrides
+
+if TYPE_CHECKING:
+    from variorum.api import Opened
+
+
+@app.command()
+def sample(
+    prompt: Annotated[str, typer.Argument(help="What the text begins with.")] = "",
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help=f"A model: {REFERENCE}")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", "-t", min=0.0, help="0: the likeliest, always.")
+    ] = 0.8,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Only so many tokens.")] = None,
+    top_p: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Only the likeliest with this probability.")
+    ] = 0.95,
+    min_p: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Only with this share of the likeliest's.")
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(min=1.0, help="Above 1: what stood there lately is less likely.")
+    ] = 1.0,
+    repetition_window: Annotated[
+        int, typer.Option(min=1, help="How many tokens back that looks.")
+    ] = 64,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="The text ends before this; may be given again.")
+    ] = None,
+    valid_utf8: Annotated[
+        bool,
+        typer.Option("--valid-utf8/--any-bytes", help="Draw whole characters only, or any bytes."),
+    ] = True,
+    tokens: Annotated[int, typer.Option("--tokens", "-n", min=1)] = 200,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    greedy: Annotated[bool, typer.Option("--greedy", help="As --temperature 0.")] = False,
+    cache: Annotated[bool, typer.Option(help="Keep keys and values of earlier tokens.")] = True,
+    device: Device = "cpu",
+    interactive: Annotated[
+        bool,
+        typer.Option("--interactive", "-i", help="Ask for prompts and settings; /help explains."),
+    ] = False,
+) -> None:
+    """Let a model write; the text appears as it is drawn."""
+    machine.use_one_thread()
+    from variorum import api
+    from variorum.config.evaluation_settings import SamplingSettings
+    from variorum.config.setting_checks import check
+
+    chosen = {
+        "temperature": 0.0 if greedy else temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "repetition_window": repetition_window,
+        "stop": stop or [],
+        "valid_utf8": valid_utf8,
+        "max_tokens": tokens,
+        "seed": seed,
+    }
+    settings = check(SamplingSettings, chosen, api.SAMPLING)
+    opened = api.open(model, root=find_project(), device=device)
+    _write_or_converse(opened, settings, prompt, use_cache=cache, interactive=interactive)
+
+
+def _write_or_converse(
+    opened: "Opened", settings: Any, prompt: str, *, use_cache: bool, interactive: bool
+) -> None:
+    from variorum.cli import conversation
+
+    print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
+    _tell_edited(opened, "it writes by the code that is here")
+    if interactive:
+        conversation.Conversation(opened, settings, use_cache=use_cache).run(prompt)
+    else:
+        conversation.write(opened, prompt, settings, use_cache=use_cache)
+
+
+@models.command()
+def describe(
+    result: Annotated[
+        str | None,
+        typer.Argument(
+            help="A finished model: a stage, `positions/rotary/1`, the beginning of a key, or a "
+            "path. Nothing: that of the current experiment, before it is made."
+        ),
+    ] = None,
+    config: Changes = None,
+) -> None:
+    """Tell a model's layers, parameters, operations and memory, before or after training."""
+    machine.use_one_thread()
+    from variorum.cli import model_summary
+    from variorum.plan.references import refuse_setting
+
+    if result is not None:
+        refuse_setting(result)
+    if result is not None and config:
+        raise VariorumError(
+            f"{result} is finished, and --config changes what is planned; give one of them"
+        )
+    root = find_project()
+    of_plan = model_summary.of_plan(read_overrides(config or []), root)
+    for line in of_plan if result is None else model_summary.of_result(result, root):
+        print(line)
+
+
+def _tell_edited(opened: "Opened", what: str) -> None:
+    """Say that a model was trained by other code of models than is here, if it was."""
+    if opened.edited:
+        print(f"{opened.edited} was another when it was trained; {what}", file=sys.stderr)
+
+
+@models.command()
+def export(
+    result: Annotated[str, typer.Argument(help=REFERENCE.replace("nothing", "`finetune`"))],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+) -> None:
+    """Copy a model and its tokenizer into a folder that transformers and tokenizers load."""
+    machine.use_one_thread()
+    from variorum import api
+    from variorum.model.export import export as write
+
+    opened = api.open(result, root=find_project())
+    files = write(opened.folder, folder)
+    _tell_edited(opened, "the files do not say so, and whoever loads them computes as usual")
+    print(f"{opened.ref}: {len(files)} files in {folder}")

@@ -1,0 +1,152 @@
+"""Commands that show what is planned: settings, keys, work, schemas, locks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from variorum.base import machine
+from variorum.base.errors import VariorumError
+from variorum.base.project import find_project
+from variorum.cli.app import REFERENCE, Changes, Device, app, read_overrides
+
+
+@app.command()
+def config(
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(help="As after snakemake's --config: experiment=tiny 'model={n_layer: 2}'."),
+    ] = None,
+) -> None:
+    """Print the settings that count, where each was written, and the keys they lead to."""
+    from variorum.config.yaml_text import in_yaml
+    from variorum.plan.experiment import plan_experiment
+    from variorum.plan.loading import load_experiment, provenance
+    from variorum.store.store import Store
+
+    root = find_project()
+    loaded = load_experiment(root, read_overrides(changes or []))
+    width = max(len(name) for name, _, _ in provenance(loaded))
+    print(f"experiment {loaded.name}")
+    for name, value, origin in provenance(loaded):
+        print(f"  {name:<{width}} = {in_yaml(value):<24} # {origin}")
+    store = Store(root)
+    print("results")
+    for node in plan_experiment(loaded, root, offline=True):
+        state = "complete" if store.exists(node.ref) else "missing"
+        print(f"  {node.ref!s:<24} {state:<9} {node.label}")
+
+
+@app.command()
+def plan(
+    target: Annotated[
+        str | None,
+        typer.Argument(help=f"What Snakemake takes, as reports/positions/table.md, or {REFERENCE}"),
+    ] = None,
+    config: Changes = None,
+    cores: Annotated[
+        int | None, typer.Option("--cores", "-c", min=1, help="As Snakemake's; else all.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", "-v", help="Also list each result that is missing.")
+    ] = False,
+    device: Device = "cpu",
+) -> None:
+    """Tell what a run would make, how long that takes here, and how much disk it needs."""
+    machine.use_one_thread()
+    from variorum.run.workload import lines, workload
+
+    changes = read_overrides(config or [])
+    found = workload(find_project(), target, changes, cores=cores, device=device)
+    for line in lines(found, listed=everything):
+        print(line)
+
+
+@app.command()
+def lock(
+    experiments: Annotated[
+        list[str] | None, typer.Argument(help="Only what these experiments use; none: all.")
+    ] = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Only check that nothing lacks an entry.")
+    ] = False,
+    accept: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Take what this source holds, or how fast this ablation is, now."
+        ),
+    ] = None,
+) -> None:
+    """Note what addresses and queries without a checksum hold, and step times of budgets of time.
+
+    They stand in config/sources.lock and config/step_times.lock.
+    """
+    from variorum.plan import source_lock, step_times
+    from variorum.plan.ablation_loading import ablation_names
+
+    root = find_project()
+    if locked and accept is not None:
+        raise VariorumError("--locked changes nothing, and --accept does; give one of them")
+    if accept in ablation_names(root):
+        _accept_step_times(root, str(accept))
+    elif accept is not None:
+        _accept_source(root, accept)
+    else:
+        names = experiments or []
+        if not names:
+            new = [] if locked else step_times.resolve(root)
+            if count := step_times.check(root):
+                print(f"{count} step times locked, {len(new)} of them new")
+        added = [] if locked else source_lock.resolve(root, names)
+        print(f"{source_lock.check(root, names)} sources locked, {len(added)} of them new")
+
+
+def _accept_source(root: Path, name: str) -> None:
+    from variorum.plan import source_lock
+
+    old, new = source_lock.accept(name, root)
+    print(f"{name}\n  was {old}\n  is  {new}")
+    if old == new:
+        print(f"{source_lock.LOCK} stays as it was")
+    else:
+        print(
+            f"{source_lock.LOCK} changed: commit it. Keys of all that is made from it change; old "
+            "results stay, and the old entry leads to them"
+        )
+
+
+def _accept_step_times(root: Path, name: str) -> None:
+    from variorum.plan import step_times
+
+    for variant, (old, new) in step_times.accept(root, name).items():
+        print(f"{variant}\n  was {old} s a step\n  is  {new} s a step")
+    print(f"{step_times.LOCK} changed: commit it. Steps and keys of runs change where it does")
+
+
+@app.command()
+def digest(
+    package: Annotated[str, typer.Argument(help="An installed package.")],
+) -> None:
+    """Print a package's version and the SHA-256 that a `python-package` source pins."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from variorum.corpus.sources import python_package
+
+    found = python_package.digest(package)
+    try:
+        print(f"version: {version(package)}\nsha256: {found}")
+    except PackageNotFoundError:
+        raise VariorumError(
+            f"{package}: no distribution of that name is installed, so there is no version to pin; "
+            "choose another package"
+        ) from None
+
+
+@app.command()
+def schema() -> None:
+    """Write the schemas that editors complete and check the configuration with."""
+    from variorum.config import schema as schemas
+    from variorum.plan.experiment_settings import CONFIGURATIONS
+
+    for path in schemas.write(find_project(), CONFIGURATIONS):
+        print(path)

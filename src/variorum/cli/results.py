@@ -1,0 +1,151 @@
+"""Commands about results: list, remove, pin and explain them, compare code."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from variorum.base.errors import VariorumError
+from variorum.base.project import find_project
+from variorum.cli.app import REFERENCE, Changes, app, read_overrides
+
+
+@app.command()
+def ls(
+    stage: Annotated[str | None, typer.Argument(help="Only this stage.")] = None,
+    unneeded: Annotated[bool, typer.Option("--unneeded", help="Only what nobody needs.")] = False,
+) -> None:
+    """List the results that are here: reference, size, age, time it took, label, who needs it."""
+    from variorum.audit.gc import inventory
+    from variorum.stages.stage_settings import STAGES
+
+    if stage is not None and stage not in STAGES:
+        raise VariorumError(f"{stage}: no such stage; known are {', '.join(STAGES)}")
+    rows, doubts = inventory.inventory(find_project(), stage)
+    for doubt in doubts:
+        print(f"variorum: {doubt}", file=sys.stderr)
+    for line in inventory.lines([r for r in rows if not (unneeded and r.names)], time.time()):
+        print(line)
+
+
+@app.command()
+def gc(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also remove what DVC has not stored.")
+    ] = False,
+) -> None:
+    """Remove results that no plan, no kept name and no other branch or tag needs."""
+    from variorum.audit.gc import removal
+
+    root = find_project()
+    chosen = removal.plan(root, force=force)
+    for line in chosen.lines(time.time()):
+        print(line)
+    if not chosen:
+        return
+    if not yes:
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            print("nothing was removed; `variorum gc --yes` removes without asking")
+            return
+        if not typer.confirm("Remove them?"):
+            print("nothing was removed")
+            return
+        # Somebody may have begun to need them meanwhile.
+        chosen = chosen.agreed(removal.plan(root, force=force))
+    print(removal.remove(root, chosen).done())
+
+
+@app.command()
+def why(
+    result: Annotated[
+        str | None,
+        typer.Argument(help=f"A result, finished or not: {REFERENCE}"),
+    ] = None,
+    other: Annotated[
+        str | None,
+        typer.Argument(help="A second one. Left out, the one that is most naturally asked about."),
+    ] = None,
+    config: Changes = None,
+) -> None:
+    """Explain why a result must be made, or how two differ: the setting, code or text behind it."""
+    from variorum.audit.explain import why as explanation
+
+    for line in explanation.why(
+        find_project(), result, other, read_overrides(config or [])
+    ).lines():
+        print(line)
+
+
+@app.command()
+def pin(
+    name: Annotated[
+        str | None, typer.Argument(help="What to call it. Nothing: show what is pinned.")
+    ] = None,
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help=f"Models or other results: {REFERENCE} A variant is its model of each seed."
+        ),
+    ] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Pin it no longer.")] = False,
+) -> None:
+    """Pin results by a name, against `gc` and for ablations to stand beside (`pinned: NAME`)."""
+    from variorum.plan.references import References
+    from variorum.store import pins
+
+    root = find_project()
+    if drop and (name is None or results):
+        raise VariorumError("--drop takes a name alone: variorum pin --drop NAME")
+    if drop:
+        pins.drop(root, str(name))
+    elif name is not None:
+        pins.pin(root, name, References(root).to_pin(results or []))
+    for line in pins.lines(root):
+        print(line)
+
+
+@app.command()
+def compare(
+    code: Annotated[
+        str, typer.Argument(help="A branch, a tag, a commit, or a patch for the code that is here.")
+    ],
+    experiment: Annotated[
+        str | None, typer.Option(help="What both run. Nothing: the current one.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=2, help="How many seeds: from 1 on. Nothing: 5.")
+    ] = None,
+    last_stage: Annotated[
+        Literal["pretrain", "finetune"] | None,
+        typer.Option(help="The model that is judged. Nothing: pretrain."),
+    ] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="For Snakemake. Nothing: all.")] = None,
+) -> None:
+    """Run an experiment by the code that is here and by other code, and tell the difference."""
+    from variorum.plan import code_comparison
+
+    root = find_project()
+    found, was_there = code_comparison.comparison(root, code, experiment, seeds, last_stage)
+    state = (
+        "is there, and is used as it is" if was_there else "is new: edit and keep it as you like"
+    )
+    print(f"{found.file} {state}", flush=True)
+    if status := _snakemake(root, "--cores", str(cores or "all"), found.table):
+        raise typer.Exit(status)
+    for sentence in code_comparison.findings(root, found):
+        print(sentence)
+    print(found.table)
+
+
+def _snakemake(root: Path, *arguments: str) -> int:
+    """Run Snakemake to its end; it hears of Ctrl-C by itself, and of SIGTERM from here."""
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    with subprocess.Popen(command, cwd=root) as process:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+        return process.wait()

@@ -1,0 +1,70 @@
+"""Commands that Snakemake calls: make one result, publish it, track it."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from variorum.base import machine
+from variorum.base.errors import VariorumError
+from variorum.base.project import find_project
+from variorum.cli.app import Device, app
+from variorum.cli.signals import leave_at_once_on_signals
+
+
+@app.command()
+def run(
+    result: Annotated[str, typer.Argument(help="`stage/key`, as Snakemake planned it.")],
+    processes: Annotated[int, typer.Option(min=1, help="Processes of a training.")] = 1,
+    checkpoint_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            envvar="VARIORUM_CHECKPOINT_SECONDS",
+            help="How often a training saves the state that it goes on from.",
+        ),
+    ] = 20.0,
+    device: Device = "cpu",
+    log: Annotated[Path | None, typer.Option(help="Also write progress lines here.")] = None,
+) -> None:
+    """Make one planned result. Snakemake calls this; a killed one goes on where it was."""
+    leave_at_once_on_signals(log)
+    began = time.monotonic()
+    machine.use_one_thread()
+    from variorum.base.machine import Machine
+    from variorum.identity.spec import Ref
+    from variorum.run import runner
+    from variorum.store.store import Store
+
+    here = Machine(processes, checkpoint_seconds, device=device, began=began)
+    store, ref = Store(find_project()), Ref.parse(result)
+    runner.exec_version(store, ref)
+    runner.run(store, ref, here, log)
+
+
+@app.command()
+def publish(
+    result: Annotated[str, typer.Argument(help="A table or a report, such as `table/key`.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Where people look for it: a folder below reports/.")
+    ],
+) -> None:
+    """Put a table, or the numbers of a page, where they are committed, with their manifest."""
+    from variorum.plan.references import References
+    from variorum.run import publish
+    from variorum.store.store import Store
+
+    root = find_project()
+    ref = References(root).named(result).one()
+    if ref.stage not in publish.PUBLISHED:
+        raise VariorumError(f"{ref}: only {' and '.join(publish.PUBLISHED)} have a place; name one")
+    publish.publish(Store(root), ref, publish.publication_folder(root, folder))
+
+
+@app.command()
+def track() -> None:
+    """Hand finished results to DVC, all in one go. Snakemake calls this after each run."""
+    from variorum.store import tracking
+
+    tracking.track(find_project())

@@ -1,0 +1,309 @@
+"""The plan of an ablation: every run of every variant, up to the table that compares them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from variorum.base.components import PACKAGE
+from variorum.base.errors import VariorumError
+from variorum.config.ablation_settings import CODE_AS, PINNED_AS
+from variorum.config.canonical import chosen_components, restored
+from variorum.config.metrics import HEADLINE, METRICS
+from variorum.config.setting_errors import ConfigError
+from variorum.identity.code import Code
+from variorum.identity.code_diff import diff, first_difference
+from variorum.plan import code_versions
+from variorum.plan.ablation_loading import LoadedAblation, Variant
+from variorum.plan.code_versions import CodeVersion
+from variorum.plan.experiment import Components, Node, Plan, Planner, Stages
+from variorum.plan.loading import LoadedExperiment
+from variorum.plan.step_times import with_equal_time
+from variorum.stages.stage_settings import STAGES, TableRun, TableStage
+from variorum.store import pins
+from variorum.store.result import Result
+from variorum.store.store import Store
+
+DIFFS = "diffs"
+"""In `run.json` of a table: by variant, what its code changes against that of the baseline."""
+
+CODES = "codes"
+"""In `run.json` of a table: by variant that names a code, that code and the commit that it was."""
+
+MODEL_CODE = ("variorum.model",)
+"""The modules that decide how many operations a model takes, with those below them."""
+
+MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
+"""The modules that decide what a score is, with those below them."""
+
+
+def plan_ablation(
+    loaded: LoadedAblation, root: Path, *, offline: bool = False, package: Path | Code = PACKAGE
+) -> Plan:
+    """Every run of an ablation up to its table; runs share all results whose specs are equal.
+
+    The table's inputs are, by run (`rotary/1`), `<run>/model` and its evaluations `<run>/<corpus>`;
+    by variant, `<variant>/tokens`, which it was trained on last, and `<variant>/text/<corpus>`.
+
+    With `offline`, a source or a step time that has yet to be locked is an error.
+    """
+    loaded = with_equal_time(loaded, root, offline=offline)
+    planning = _Planning(loaded, Planner(root, offline=offline, package=package))
+    return planning.plan()
+
+
+def ablation_command(name: str) -> str:
+    """The command that makes an ablation's table."""
+    return f"snakemake --cores 4 reports/{name}/table.md"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run: its judged model, the tokens of that training, and its evaluations by corpus."""
+
+    model: Node
+    tokens: Node
+    evaluations: Mapping[str, Node]
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The last ones of it."""
+        return [self.model, *self.evaluations.values()]
+
+    def inputs(self, variant: str, run: str) -> dict[str, Node]:
+        """What the table reads of it, and of its variant."""
+        texts = {f"{variant}/text/{c}": e.upstream["text"] for c, e in self.evaluations.items()}
+        scores = {f"{run}/{corpus}": each for corpus, each in self.evaluations.items()}
+        return {f"{run}/model": self.model, **scores, f"{variant}/tokens": self.tokens, **texts}
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A variant with its first run, and the code that it names."""
+
+    variant: Variant
+    tree: CodeVersion | None
+    run: _Run
+
+    @property
+    def called(self) -> str:
+        """The variant and its code, for people."""
+        return f"{self.variant.name} ({self.tree.name if self.tree else 'the working tree'})"
+
+
+def _way_of(node: Node) -> tuple[str, Components]:
+    """How a node was planned: its stage and the components that its settings choose."""
+    settings = restored(STAGES[node.spec.stage], dict(node.spec.settings))
+    return node.spec.stage, tuple(chosen_components(settings))
+
+
+def _trainings(model: Node) -> Iterator[Node]:
+    """What trained a model, the last one first: of fine-tuning alone, the code names no parts."""
+    yield model
+    if "model" in model.upstream:
+        yield from _trainings(model.upstream["model"])
+
+
+def _reachable(nodes: Iterable[Node]) -> Iterator[Node]:
+    """These nodes and all that they are made from, some of them repeatedly."""
+    for node in nodes:
+        yield from _reachable(node.upstream.values())
+        yield node
+
+
+@dataclass(frozen=True)
+class _Planning:
+    loaded: LoadedAblation
+    planner: Planner
+
+    def plan(self) -> Plan:
+        upstream: dict[str, Node] = {}
+        runs = []
+        planned: dict[str, _Planned] = {}
+        for variant in self.loaded.variants.values():
+            stored, tree = self._pinned_models(variant), self._tree(variant)
+            for name, value, experiment in variant.runs:
+                for seed in self.loaded.settings.seeds:
+                    stages = self._stages(experiment, seed, tree)
+                    run = self._run(stages, variant, f"{name}/{seed}", stored.get(seed))
+                    upstream |= run.inputs(variant.name, f"{name}/{seed}")
+                    planned.setdefault(variant.name, _Planned(variant, tree, run))
+                    runs.append(TableRun(run=name, variant=variant.name, seed=seed, value=value))
+        self._refuse_other_tokens(upstream)
+        self._refuse_other_measures(planned)
+        return self.planner.plan(self._table(runs, upstream, planned))
+
+    def _tree(self, variant: Variant) -> CodeVersion | None:
+        """The code that a variant names, if it names any."""
+        if variant.code is None:
+            return None
+        place = ("variants", variant.name, CODE_AS)
+        where = f"{self.loaded.layers.origin(place)}: {'.'.join(place)}"
+        package = self.planner.package.package
+        try:
+            return code_versions.tree(self.planner.root, variant.code, package, where)
+        except VariorumError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+    def _pinned_models(self, variant: Variant) -> dict[int, Result]:
+        """The pinned model of each seed, of a variant that consists of such."""
+        if variant.pinned is None:
+            return {}
+        place = ("variants", variant.name, PINNED_AS)
+        return pins.models(
+            self.planner.root,
+            variant.pinned,
+            self.loaded.settings.seeds,
+            variant.last_stage,
+            f"{self.loaded.layers.origin(place)}: {'.'.join(place)}",
+        )
+
+    def _stages(self, experiment: LoadedExperiment, seed: int, tree: CodeVersion | None) -> Stages:
+        """The stages of an experiment with another seed, by the code of a tree."""
+        seeds = {("seed",): self.loaded.layers.origin(("seeds",))}
+        layers = replace(experiment.layers, origins=experiment.layers.origins | seeds)
+        settings = experiment.settings.model_copy(update={"seed": seed})
+        return Stages(self.planner, replace(experiment, settings=settings, layers=layers), tree)
+
+    def _run(self, stages: Stages, variant: Variant, name: str, stored: Result | None) -> _Run:
+        label, corpora = f"{self.loaded.name}/{name}", self.loaded.settings.corpora
+        trained_on = "domain" if variant.last_stage == "finetune" else "base"
+        needed = {"base", trained_on, *corpora}
+        if stages.experiment.tokenizer.train_on == "both":
+            needed.add("domain")
+        texts = stages.corpora(sorted(needed))
+        tokenizer = stages.tokenizer(texts)
+        if stored is not None:
+            tokenizer = self._tokenizer_of(stored, tokenizer)
+        tokens = {side: stages.encode(side, text, tokenizer) for side, text in texts.items()}
+        if stored is not None:
+            model = self.planner.leaf(stored, label)
+        else:
+            model = stages.pretrain(label, tokens["base"], tokenizer)
+            if variant.last_stage == "finetune":
+                model = stages.finetune(label, model, tokens, tokenizer)
+        evaluations: dict[str, Node] = {
+            side: stages.evaluate(
+                _evaluated(label, side, corpora), model, text=texts[side], tokens=tokens[side]
+            )
+            for side in corpora
+        }
+        return _Run(model, tokens[trained_on], evaluations)
+
+    def _tokenizer_of(self, stored: Result, planned: Node) -> Node:
+        """A pinned model is judged, by today's code, on text that its own tokenizer encodes."""
+        own = stored.spec.upstream["tokenizer"]
+        if planned.ref == own:
+            return planned
+        result = pins.at_hand(Store(self.planner.root), own, f"the tokenizer of {stored.ref}")
+        return self.planner.leaf(result, planned.label)
+
+    def _refuse_other_tokens(self, upstream: Mapping[str, Node]) -> None:
+        """Raise `ConfigError` if the metric counts by token and tokenizers differ."""
+        settings = self.loaded.settings
+        tokens = [node for name, node in upstream.items() if name.endswith("/tokens")]
+        by_token = METRICS[settings.metric].per == "token"
+        if by_token and len({n.upstream["tokenizer"].ref for n in tokens}) > 1:
+            raise ConfigError(
+                f"{self.loaded.layers.origin(('metric',))}: metric: {settings.metric} counts by "
+                f"token, and these variants have different tokenizers; take {HEADLINE.name}"
+            )
+
+    def _refuse_other_measures(self, planned: Mapping[str, "_Planned"]) -> None:
+        """Raise `ConfigError` if the code that measures is not the same for all variants."""
+        baseline = planned[self.loaded.settings.baseline]
+        for name, each in planned.items():
+            tree = each.tree or baseline.tree
+            for corpus, node in each.run.evaluations.items() if tree else ():
+                own = baseline.run.evaluations[corpus].code
+                if node.code == own:
+                    continue
+                if symbol := first_difference(own.sources, node.code.sources, MEASURING):
+                    raise ConfigError(
+                        f"{tree.where if tree else name}: variant {name} would be measured in "
+                        f"another way than the baseline, as {symbol} differs; let their code "
+                        "measure alike, or keep the models of the other code (`variorum pin`) and "
+                        "name them by `pinned`"
+                    )
+
+    def _diffs(self, planned: Mapping[str, "_Planned"]) -> dict[str, str]:
+        """What the code of a variant changes against that of the baseline, where these may differ.
+
+        It is empty if both are the same in all that the variant reaches. Both are looked at with
+        the variant's settings.
+        """
+        baseline = planned[self.loaded.settings.baseline]
+        return {
+            name: self._diff(baseline, each)
+            for name, each in planned.items()
+            if each is not baseline
+            and (each.tree or baseline.tree)
+            and each.variant.pinned is baseline.variant.pinned is None
+        }
+
+    def _diff(self, baseline: "_Planned", other: "_Planned") -> str:
+        sources: tuple[dict[str, str], dict[str, str]] = ({}, {})
+        same = True
+        for stage, parts in dict.fromkeys(map(_way_of, _reachable(other.run.nodes))):
+            codes = [self.planner.code(stage, parts, each.tree) for each in (baseline, other)]
+            same &= codes[0] == codes[1]
+            for side, code in zip(sources, codes, strict=True):
+                side.update(code.sources)
+        if same:
+            return ""
+        names = (baseline.variant.name, other.variant.name)
+        return f"{other.called} against {baseline.called}\n\n{diff(*sources, names)}"
+
+    def _is_uncounted(self, planned: "_Planned") -> bool:
+        """Whether other code than the present one may define the model of a variant."""
+        if planned.tree is None:
+            return planned.variant.pinned is not None
+        return any(map(self._has_other_models, _trainings(planned.run.model)))
+
+    def _has_other_models(self, training: Node) -> bool:
+        """Whether its code of models is not the present one."""
+        present = self.planner.code(*_way_of(training))
+        return first_difference(present.sources, training.code.sources, MODEL_CODE) is not None
+
+    def _table(
+        self,
+        runs: Iterable[TableRun],
+        upstream: dict[str, Node],
+        planned: Mapping[str, "_Planned"],
+    ) -> Node:
+        diffs = self._diffs(planned)
+        pinned_as = {
+            name: v.pinned for name, v in self.loaded.variants.items() if v.pinned is not None
+        }
+        asked = self.loaded.settings
+        baseline = self.loaded.variants[asked.baseline].experiment
+        settings = TableStage(
+            title=asked.title,
+            question=asked.question,
+            baseline=asked.baseline,
+            last_stage=asked.last_stage,
+            corpora=asked.corpora,
+            metric=asked.metric,
+            tuned=next(iter(asked.tune), None),
+            command=ablation_command(self.loaded.name),
+            runs=tuple(runs),
+            codes={name: v.code for name, v in self.loaded.variants.items() if v.code is not None},
+            edited={name: bool(text) for name, text in diffs.items()},
+            pinned=pinned_as,
+            uncounted=tuple(name for name, each in planned.items() if self._is_uncounted(each)),
+        )
+        places = {
+            **{name: (name,) for name in ("title", "question", "baseline", "corpora", "metric")},
+            "tuned": ("tune",),
+        }
+        stages = Stages(self.planner, replace(baseline, layers=self.loaded.layers))
+        node = stages.node("table", self.loaded.name, settings, places, **upstream)
+        notes = {
+            DIFFS: {name: text for name, text in diffs.items() if text},
+            CODES: {name: each.tree.name for name, each in planned.items() if each.tree},
+        }
+        return replace(node, notes={name: noted for name, noted in notes.items() if noted})
+
+
+def _evaluated(label: str, side: str, corpora: tuple[str, ...]) -> str:
+    """What an evaluation is called; the corpus is said where there are several."""
+    return label if len(corpora) == 1 else f"{label} on {side}"

@@ -1,0 +1,153 @@
+"""Reads experiments: merges layers, checks them, remembers origins.
+
+Layers, later ones win: the defaults of the settings, the preset that the experiment names,
+`config/experiments/<name>.yaml`, the rest of `config/config.yaml`, then overrides from a command
+line.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from variorum.base.errors import VariorumError
+from variorum.config.layers import (
+    DEFAULT,
+    NOWHERE,
+    Layered,
+    Place,
+    file_of,
+    merged,
+    read_layers,
+    without,
+    written_at,
+)
+from variorum.config.setting_checks import validated
+from variorum.config.setting_errors import ConfigError
+from variorum.config.types import Settings
+from variorum.model.config_file import read as read_model_config
+from variorum.plan.experiment_settings import Experiment
+
+CURRENT = "config/config.yaml"
+
+
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class LoadedExperiment:
+    """A valid experiment, its name, what departs from its file, and where each value is from."""
+
+    name: str
+    settings: Experiment
+    overrides: dict[str, Any] = field(default_factory=dict)
+    layers: Layered = NOWHERE
+
+
+def load_experiment(root: Path, overrides: Mapping[str, Any] | None = None) -> LoadedExperiment:
+    """Read the current experiment of the project at `root`.
+
+    `overrides` are nested settings from a command line; `experiment` among them chooses another
+    file. Raises `ConfigError`.
+    """
+    current = read_layers(root, CURRENT)
+    command = written_at(dict(overrides or {}), lambda place: COMMAND_LINE)
+    name = str(command.values.get("experiment", current.values.get("experiment", "default")))
+    changes = merged(without(current, "experiment"), without(command, "experiment"))
+    return named_experiment(root, name, changes)
+
+
+def named_experiment(root: Path, name: str, changes: Layered | None = None) -> LoadedExperiment:
+    """Read `config/experiments/<name>.yaml` with `changes` on top.
+
+    Raises `ConfigError`.
+    """
+    file = file_of(root, "experiments", name)
+    changes = changes or NOWHERE
+    given = _with_preset(root, merged(read_layers(root, file), changes))
+    imported = _imported_model(root, given)
+    layers = merged(imported, given)
+    settings = validated(Experiment, layers, file)
+    _refuse_what_is_imported(settings, imported, given)
+    taken = _as_taken(changes.values, settings.model_dump(mode="json"))
+    return LoadedExperiment(name, settings, taken, layers)
+
+
+def _as_taken(values: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Raw settings as the checked ones have them: Snakemake hands over nested numbers as text."""
+    return {
+        name: _as_taken(value, taken[name])
+        if isinstance(value, Mapping) and isinstance(taken[name], Mapping)
+        else taken[name]
+        for name, value in values.items()
+    }
+
+
+def _with_preset(root: Path, layers: Layered) -> Layered:
+    """The settings over those of the preset that they name, if they name one."""
+    preset = layers.values.get("preset")
+    if preset is None:
+        return layers
+    return merged(read_layers(root, file_of(root, "presets", str(preset))), layers)
+
+
+def _imported_model(root: Path, given: Layered) -> Layered:
+    """The settings of the model that an experiment imports; nothing if it imports none."""
+    chosen = given.values.get("imported")
+    path = chosen.get("path") if isinstance(chosen, dict) else None
+    if not isinstance(path, str) or not path:
+        return NOWHERE
+    where = given.origin(("imported", "path"))
+    try:
+        file = Path(path).expanduser() / "config.json"
+        model, _ = read_model_config(root / file)
+    except VariorumError as error:
+        raise ConfigError(f"{where}: imported.path: {error}") from None
+    except RuntimeError:
+        raise ConfigError(
+            f"{where}: imported.path: {path}: no home folder of that user is known; write the path "
+            "out"
+        ) from None
+    return written_at({"model": model.model_dump()}, lambda place: file.as_posix())
+
+
+def _refuse_what_is_imported(settings: Experiment, imported: Layered, given: Layered) -> None:
+    """Raise `ConfigError` for what is set and comes with the imported model, or is not run."""
+    if imported is NOWHERE:
+        return
+    lines = [
+        f"{given.origin(('model', name))}: model.{name}: {getattr(settings.model, name)!r} is not "
+        f"what the imported model has, {value!r} ({imported.origin(('model', name))}); leave it out"
+        for name, value in imported.values["model"].items()
+        if getattr(settings.model, name) != (tuple(value) if isinstance(value, list) else value)
+    ]
+    reasons = {
+        "tokenizer": "the imported model brings its own",
+        "pretrain": "the imported model was trained elsewhere",
+    }
+    lines += [
+        f"{given.origin((section,))}: {section}: decides nothing here, as {reason}; leave it out"
+        for section, reason in reasons.items()
+        if section in given.values
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def experiment_names(root: Path) -> list[str]:
+    """Return the names of all experiments of the project, sorted."""
+    return sorted(file.stem for file in (root / "config/experiments").glob("*.yaml"))
+
+
+def provenance(experiment: LoadedExperiment) -> Iterator[tuple[str, Any, str]]:
+    """Give every setting of the experiment as (dotted name, value, where it was written)."""
+    yield from _leaves(experiment.settings, (), experiment.layers)
+
+
+def _leaves(settings: Settings, place: Place, layers: Layered) -> Iterator[tuple[str, Any, str]]:
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from _leaves(value, (*place, name), layers)
+        else:
+            yield ".".join((*place, name)), value, layers.origins.get((*place, name), DEFAULT)

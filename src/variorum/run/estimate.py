@@ -1,0 +1,144 @@
+"""Estimate the seconds and bytes of results: medians of past runs here, else unknown.
+
+Only runs on this very processor and device count. A training is estimated by runs of its stage
+with the same model, vocabulary, batch and number of processes, scaled by steps; another result by
+the runs of its stage that share the most settings and inputs with it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+from typing import Any
+
+from variorum.base.machine import Device, processor
+from variorum.identity.spec import Ref, Spec, canonical_json
+from variorum.plan.experiment import Node
+from variorum.plan.timing import MATTER
+from variorum.stages.stage_settings import TRAININGS
+from variorum.store.result import Result, StoreError, size_of
+from variorum.store.store import Store
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one result takes, with the start of its process; runs: the past ones it stands on."""
+
+    seconds: float
+    n_bytes: int
+    runs: frozenset[Ref]
+
+
+@dataclass(frozen=True)
+class Past:
+    """A run on this processor; facts: its `run.json`."""
+
+    result: Result
+    spec: Spec
+    facts: dict[str, Any]
+
+    @property
+    def seconds(self) -> float:
+        """Return how long its stage worked."""
+        return float(self.facts["seconds"])
+
+    @property
+    def start(self) -> float:
+        """Return the seconds until its process began to work; 0 if that was not noted."""
+        return float(self.facts.get("start_seconds", 0.0))
+
+    @cached_property
+    def n_bytes(self) -> int:
+        """Return its size on the disk."""
+        return size_of(self.result.folder)
+
+
+class Estimates:
+    """What results take here, with trainings on so many processes."""
+
+    def __init__(self, store: Store, processes: int, device: Device = "cpu") -> None:
+        self.store, self.processes, self.device = store, processes, device
+        self._of_stage: dict[str, list[Past]] = {}
+
+    def of(self, node: Node) -> Estimate | None:
+        """Return the estimate of a planned result; None if no past run is like it."""
+        stage = node.ref.stage
+        if stage not in self._of_stage:
+            self._of_stage[stage] = list(self._past(stage))
+        past = self._of_stage[stage]
+        if stage in TRAININGS:
+            return self._of_training(node, past)
+        shared = [_in_common(each, node) for each in past]
+        like = [each for each, own in zip(past, shared, strict=True) if own == max(shared)]
+        return _medians([each.start + each.seconds for each in like], like)
+
+    def _past(self, stage: str) -> Iterator[Past]:
+        here = processor()
+        for ref in self.store.refs(stage):
+            with suppress(StoreError):  # a damaged result tells nothing
+                result = self.store.peek(ref)
+                facts = result.run
+                same = facts.get("processor") == here
+                if same and facts.get("device", self.device) == self.device and "seconds" in facts:
+                    yield Past(result, result.spec, facts)
+
+    def _of_training(self, node: Node, past: list[Past]) -> Estimate | None:
+        planned = _likeness(node.spec, lambda name: node.upstream[name].spec, self.processes)
+        steps = node.spec.settings["training"]["max_steps"]
+        seconds, like = [], []
+        for each in past:
+            with suppress(StoreError, OSError, KeyError, ValueError):  # its inputs may be gone
+                processes = each.facts.get("processes", 1)
+                if _likeness(each.spec, self._upstream(each), processes) == planned:
+                    seconds.append(each.start + steps * self._seconds_of_step(each))
+                    like.append(each)
+        return _medians(seconds, like)
+
+    def _upstream(self, past: Past) -> Callable[[str], Spec]:
+        return lambda name: self.store.peek(past.spec.upstream[name]).spec
+
+    def _seconds_of_step(self, past: Past) -> float:
+        """Return seconds by step; a resumed run noted its last part alone, so its speed counts."""
+        seconds = past.seconds / past.result.json("metrics.json")["steps"]
+        if speed := past.facts.get("tokens_per_second"):
+            tokens = past.spec.settings["training"]["batch_size"]
+            tokens *= _model(past.spec, self._upstream(past))["context_length"]
+            seconds = max(seconds, tokens / speed)
+        return float(seconds)
+
+
+def _medians(seconds: list[float], like: list[Past]) -> Estimate | None:
+    if not like:
+        return None
+    n_bytes = round(median(each.n_bytes for each in like))
+    return Estimate(median(seconds), n_bytes, frozenset(each.result.ref for each in like))
+
+
+def _likeness(spec: Spec, upstream: Callable[[str], Spec], processes: int) -> str:
+    """Return text that is equal for trainings whose steps take about as long.
+
+    upstream: Return the spec of an input by its role.
+    """
+    training = spec.settings["training"]
+    return canonical_json(
+        {
+            "model": _model(spec, upstream),
+            "tokenizer": upstream("tokenizer").settings,
+            "training": {name: training[name] for name in MATTER if name in training},
+            "processes": min(processes, training["shards"]),
+        }
+    )
+
+
+def _model(spec: Spec, upstream: Callable[[str], Spec]) -> dict[str, Any]:
+    """Return the settings of the model that is trained."""
+    begun = spec if "model" in spec.settings else upstream("model")
+    settings: dict[str, Any] = begun.settings["model"]
+    return settings
+
+
+def _in_common(past: Past, node: Node) -> tuple[bool, int, bool]:
+    """Return whether settings, how many inputs, and whether the label is the same."""
+    same = sum(past.spec.upstream.get(name) == ref for name, ref in node.spec.upstream.items())
+    return past.spec.settings == node.spec.settings, same, past.facts.get("label") == node.label

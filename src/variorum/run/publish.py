@@ -1,0 +1,105 @@
+"""Puts an ablation's table where people look for it: `reports/<ablation>/`, which is committed.
+
+Of an experiment's page, which is large and made by one command, only the numbers are put there.
+Beside the files of the result stand its manifest, which lists their hashes and all that they were
+made from, and what no manifest can hold: `costs.csv`, how long the runs took, and where;
+`codes.csv`, the commits that the codes of variants were; and `<variant>.diff`, what the code of a
+variant changes, comments in the same lines included.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from variorum.base.atomic import write_atomically
+from variorum.base.errors import VariorumError
+from variorum.identity.spec import Ref
+from variorum.plan.ablation import CODES, DIFFS
+from variorum.report import costs
+from variorum.store.restoring import BUNDLE
+from variorum.store.result import MANIFEST, Result
+from variorum.store.store import Store
+
+COSTS = "costs.csv"
+CODES_FILE = "codes.csv"
+NUMBERS = "numbers.csv"
+REPORTS = "reports"
+REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
+TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
+"""Those of every table; some have more figures."""
+PUBLISHED = ("report", "table")
+"""The stages whose results are put there."""
+
+
+def publication_folder(root: Path, folder: Path) -> Path:
+    """The folder that is meant, from the project's folder; raises `VariorumError` elsewhere."""
+    meant = (root / folder).resolve()
+    if (root / REPORTS).resolve() not in meant.parents:
+        raise VariorumError(
+            f"{folder} is not below {REPORTS}/, where tables and numbers are committed; name a "
+            f"folder there, such as {REPORTS}/{folder.name or 'mine'}"
+        )
+    return meant
+
+
+def pages_of(result: Result) -> list[str]:
+    """The files of a result that people look at."""
+    return [name for name in result.manifest["files"] if not name.startswith(f"{BUNDLE}/")]
+
+
+def publish(store: Store, ref: Ref, folder: Path) -> None:
+    """Copy a table, or a page's numbers, into a folder; what another one left there goes."""
+    result = store.open(ref)
+    names = [NUMBERS] if ref.stage == "report" else pages_of(result)
+    contents = {name: result.file(name).read_bytes() for name in names} | _notes_of(result)
+    for name in _listed(folder) - contents.keys():
+        (folder / name).unlink(missing_ok=True)
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    write_atomically(folder / MANIFEST, (result.folder / MANIFEST).read_bytes())
+
+
+def is_published(result: Result, folder: Path) -> bool:
+    """Whether a table lies in a folder with all that stands beside it.
+
+    What no manifest can hold may be that of the same table made elsewhere.
+    """
+    originals = [*map(result.file, pages_of(result)), result.folder / MANIFEST]
+    return all(same(folder / original.name, original) for original in originals) and all(
+        (folder / name).is_file() for name in _notes_of(result)
+    )
+
+
+def same(page: Path, original: Path) -> bool:
+    """Whether a page is there and equals what it was copied from."""
+    return page.is_file() and page.read_bytes() == original.read_bytes()
+
+
+def _notes_of(result: Result) -> dict[str, bytes]:
+    """What no manifest can hold, by the name of the file that holds it."""
+    run = result.run
+    texts = {COSTS: costs.csv_text(run.get("costs", ()))}
+    texts |= {f"{name}.diff": text for name, text in run.get(DIFFS, {}).items()}
+    if CODES in run:
+        texts[CODES_FILE] = _codes_csv(run[CODES])
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def _codes_csv(codes: Mapping[str, str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("variant", "code"), *codes.items()])
+    return text.getvalue()
+
+
+def _listed(folder: Path) -> set[str]:
+    """The files of the table that lies in a folder, by its manifest."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        settings = manifest["spec"]["settings"]
+        names = {name for name in manifest["files"] if "/" not in name}
+        names |= {f"{name}.diff" for name, edited in settings.get("edited", {}).items() if edited}
+        return names | ({CODES_FILE} if settings.get("codes") else set())
+    return set()

@@ -1,0 +1,179 @@
+"""A complete result, open for reading, and the manifest that says what it is.
+
+A manifest lists the spec, the hash of every file that came out, and the manifests of what went in.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from variorum.base.errors import VariorumError
+from variorum.identity.spec import Ref, Spec
+
+MANIFEST = "manifest.json"
+RUN = "run.json"
+CODE = "code.json"
+COPY = ".manifest.json"
+"""A second manifest. Snakemake deletes the declared one, before it runs a job that was forced, and
+when a result appeared after it had planned; from the copy the result is whole again."""
+
+VARYING = (RUN, CODE)
+"""Files of a result that may differ between places: no manifest lists them."""
+
+SEAL = "sha256"
+"""In `run.json`: the hashes of itself and `code.json`, so that damage to them is found as well."""
+
+
+class StoreError(VariorumError):
+    """A result is missing, damaged, or in the way."""
+
+
+def readable_json(data: Any) -> str:
+    """JSON for people: sorted names, two spaces, a final newline."""
+    return json.dumps(data, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sealed(run: Mapping[str, Any], code_sha256: str) -> dict[str, Any]:
+    """The content of `run.json` with its seal: the hash of `code.json`, and of all else in itself.
+
+    A seal that `run` has is replaced.
+    """
+    whole = {**run, SEAL: {CODE: code_sha256}}
+    own = hashlib.sha256(readable_json(whole).encode()).hexdigest()
+    return {**run, SEAL: {CODE: code_sha256, RUN: own}}
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; what a link leads to does not count."""
+    if not path.is_dir() or path.is_symlink():
+        return path.lstat().st_size
+    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return sum(file.lstat().st_size for file in files)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A complete result, open for reading."""
+
+    ref: Ref
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    def file(self, name: str) -> Path:
+        """Path of one of its files; raises `StoreError` if the manifest lists no such file."""
+        if name not in self.manifest["files"]:
+            raise StoreError(
+                f"{self.folder}: the result holds no {name}, only "
+                f"{', '.join(sorted(self.manifest['files']))}"
+            )
+        return self.folder / name
+
+    def json(self, name: str) -> Any:
+        """One of its files, parsed."""
+        return json.loads(self.file(name).read_text(encoding="utf-8"))
+
+    @property
+    def spec(self) -> Spec:
+        """What it was made from."""
+        return Spec.from_data(self.manifest["spec"])
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """Where, when and how long it ran; empty if that was not kept, or is cut off."""
+        return self._varying(RUN)
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The source that it was made by, by definition; empty if not kept, or cut off."""
+        return self._varying(CODE)
+
+    @property
+    def adopted(self) -> Mapping[str, Any] | None:
+        """How an older result came to serve this spec; None for one that was made from it."""
+        return self.manifest.get("adopted")
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of its files."""
+        return sum(entry["bytes"] for entry in self.manifest["files"].values())
+
+    def damaged_file(self) -> str | None:
+        """One of its files that is missing or not, byte for byte, what the manifest lists."""
+        return damaged_file(self.folder, self.manifest["files"])
+
+    def _varying(self, name: str) -> dict[str, Any]:
+        try:
+            facts = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # they may be gone or cut off; no number needs them
+            return {}
+        return facts if isinstance(facts, dict) else {}
+
+
+def holds_what_it_lists(folder: Path, manifest: bytes) -> bool:
+    """Whether every file that a manifest lists lies in a folder, with the same bytes."""
+    try:
+        files = json.loads(manifest)["files"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return damaged_file(folder, files) is None
+
+
+def damaged_file(folder: Path, files: Mapping[str, Any]) -> str | None:
+    """Return one of `files` that is missing in a folder or has other bytes, or None."""
+    for name, entry in files.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != entry["sha256"]:
+            return name
+    return None
+
+
+def listed(output: Path) -> list[Path]:
+    """The files of a result that its manifest lists: those that every making of it has."""
+    return [
+        path
+        for path in sorted(output.rglob("*"))
+        if path.is_file() and path.name not in (*VARYING, COPY) and path != output / MANIFEST
+    ]
+
+
+def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[str, Any]:
+    """The manifest: the spec, every file that came out, and the manifests of what went in."""
+    files = {
+        path.relative_to(output).as_posix(): {
+            "sha256": sha256_of(path),
+            "bytes": path.stat().st_size,
+        }
+        for path in listed(output)
+    }
+    return {
+        "key": spec.ref.key,
+        "spec": spec.as_data(),
+        "files": files,
+        "inputs": {
+            name: {
+                "result": str(result.ref),
+                "manifest_sha256": manifest_digest(result.manifest),
+                "files": dict(result.manifest["files"]),
+            }
+            for name, result in sorted(inputs.items())
+        },
+    }
+
+
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """The SHA-256 by which a result's manifest is noted in what is made from it.
+
+    It leaves out how the result was adopted: one that its spec makes later serves as well. Of one
+    that was not adopted it is the hash of the file.
+    """
+    made = {name: part for name, part in manifest.items() if name != "adopted"}
+    return hashlib.sha256(readable_json(made).encode()).hexdigest()

@@ -1,0 +1,219 @@
+"""Which edits change which keys: the rules that decide daily life with the project."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, Edit, other_python
+from variorum.plan.experiment import plan_experiment
+from variorum.plan.loading import load_experiment
+
+KEYS = """
+import json, sys
+from pathlib import Path
+from variorum.plan.loading import load_experiment, named_experiment
+from variorum.plan.ablation_loading import load_ablation
+from variorum.plan.experiment import plan_experiment
+from variorum.plan.ablation import plan_ablation
+root = Path(sys.argv[1])
+assert "torch" not in sys.modules and "numpy" not in sys.modules
+changes = json.loads(sys.argv[2])
+plan = plan_experiment(load_experiment(root, changes), root, offline=True)
+print(json.dumps({f"{n.ref.stage} {n.label}": n.ref.key for n in plan}))
+heavy = {"torch", "numpy", "pandas", "matplotlib"} & set(sys.modules)
+assert not heavy, f"planning imported {heavy}"
+"""
+
+CORPUS = ("download", "normalize", "tokenizer", "encode")
+
+
+def keys(package: Path, **changes: object) -> dict[str, str]:
+    """Key of every node of the tiny experiment, by the code in `package`."""
+    loaded = load_experiment(ROOT, {"experiment": "tiny", **changes})
+    plan = plan_experiment(loaded, ROOT, offline=True, package=package)
+    return {f"{node.ref.stage} {node.label}": node.ref.key for node in plan}
+
+
+def keys_planned_by(
+    package: Path, python: str = sys.executable, site: Path | None = None, **changes: object
+) -> dict[str, str]:
+    """The same, planned by a fresh interpreter with the package in `package`."""
+    path = os.pathsep.join(str(p) for p in (package.parent, *([site] if site else [])))
+    done = subprocess.run(
+        [python, "-c", KEYS, str(ROOT), json.dumps({"experiment": "tiny", **changes})],
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """Stages of which some key differs."""
+    assert before.keys() == after.keys()
+    return {name.split()[0] for name in before if before[name] != after[name]}
+
+
+AFTER_TRAINING = {"pretrain", "finetune", "evaluate", "stress", "figures", "report"}
+
+
+@pytest.fixture
+def before(package_copy: Path) -> dict[str, str]:
+    return keys(package_copy)
+
+
+def test_a_copy_elsewhere_plans_the_same_keys(package_copy: Path, before: dict[str, str]) -> None:
+    assert keys(ROOT / "src/variorum") == before
+    assert keys_planned_by(package_copy) == before
+
+
+def test_an_unused_component_and_its_setting_change_no_key(
+    package_copy: Path, edit: Edit, before: dict[str, str]
+) -> None:
+    rotary = package_copy / "model/positions/rotary.py"
+    shutil.copy(rotary, rotary.with_name("spiral.py"))
+    edit(
+        "config/model_settings.py",
+        "    dropout: Real = setting(",
+        '    spiral_turns: Real = setting(3.0, "Turns.", gt=0, neutral=3.0)\n'
+        "    dropout: Real = setting(",
+    )
+    assert keys_planned_by(package_copy) == before
+    spiral = {"positions": "spiral", "spiral_turns": 4.0}
+    chosen = keys_planned_by(package_copy, model=spiral)
+    assert changed(before, chosen) == AFTER_TRAINING
+
+
+def test_editing_rotary_changes_no_key_of_learned_positions(
+    package_copy: Path, edit: Edit, before: dict[str, str]
+) -> None:
+    rotary = keys(package_copy, model={"positions": "rotary"})
+    edit("model/positions/rotary.py", "return _turned(", "return 1 * _turned(")
+    assert keys(package_copy) == before, "the tiny experiment has learned positions"
+    assert changed(rotary, keys(package_copy, model={"positions": "rotary"})) == AFTER_TRAINING
+
+
+def test_editing_a_comment_or_a_docstring_changes_no_key(
+    package_copy: Path, before: dict[str, str]
+) -> None:
+    for file in package_copy.rglob("*.py"):
+        if text := file.read_text():
+            file.write_text(text.replace('"""', '"""Edited. ', 1) + "\n\n# an edited comment\n")
+    assert keys(package_copy) == before
+
+
+def test_editing_attention_changes_pretraining_and_what_follows_and_nothing_before(
+    package_copy: Path, edit: Edit, before: dict[str, str]
+) -> None:
+    edit("model/attention.py", "everything.tril", "everything.triu")
+    assert changed(before, keys(package_copy)) == AFTER_TRAINING
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("corpus/sources/python_package.py", {*CORPUS, *AFTER_TRAINING}),
+        ("corpus/sources/url.py", set()),
+        ("corpus/normalize.py", {*CORPUS[1:], *AFTER_TRAINING}),
+        ("tokenizer/kinds/bpe.py", {*CORPUS[2:], *AFTER_TRAINING}),
+        ("tokenizer/kinds/characters.py", set()),
+        ("model/feed_forwards/gelu.py", AFTER_TRAINING),
+        ("model/feed_forwards/swiglu.py", set()),
+        ("training/optimizers/muon.py", set()),
+        ("training/batch_orders/permutation.py", set()),
+        ("corpus/tokenfile.py", {"encode", *AFTER_TRAINING}),
+        ("training/optimizers/adamw.py", AFTER_TRAINING),
+        ("training/loop.py", AFTER_TRAINING),
+        ("evaluation/bits.py", {"evaluate", "stress", "figures", "report"}),
+        ("evaluation/stress/catalogue.py", {"stress", "report"}),
+        ("report/figures/attention_weights.py", {"figures", "report"}),
+        ("report/figures/variants.py", set()),
+        ("report/page.py", {"report"}),
+        ("model/gpt2.py", set()),
+        ("training/plain.py", set()),
+        ("store/store.py", set()),
+        ("plan/experiment.py", set()),
+        ("base/progress.py", set()),
+        ("cli.py", set()),
+        ("base/machine.py", set()),
+    ],
+)
+def test_an_edit_reaches_just_the_stages_that_run_it(
+    package_copy: Path, before: dict[str, str], file: str, stages: set[str]
+) -> None:
+    path = package_copy / file
+    path.write_text(path.read_text() + "\nprint('a statement that runs on import')\n")
+    assert changed(before, keys(package_copy)) == stages
+
+
+def test_editing_the_pages_template_changes_the_report_alone(
+    package_copy: Path, before: dict[str, str]
+) -> None:
+    for name in ("report.html.j2", "report.css"):
+        path = package_copy / "report/templates" / name
+        path.write_text(path.read_text() + "\n")
+        after = keys(package_copy)
+        assert changed(before, after) == {"report"}
+        before = after
+
+
+@pytest.mark.parametrize(
+    ("changes", "stages"),
+    [
+        (
+            {"finetune": {"learning_rate": 1e-4, "min_learning_rate": 1e-5}},
+            {"finetune", "evaluate", "stress", "figures", "report"},
+        ),
+        ({"seed": 2}, AFTER_TRAINING),
+        ({"evaluate": {"stride": 8}}, {"evaluate", "figures", "report"}),
+        ({"title": "Another"}, {"report"}),
+        ({"tokenizer": {"vocab_size": 600}}, {"tokenizer", "encode", *AFTER_TRAINING}),
+        ({"model": {"rotary_base": 10000.0}}, {"report"}),
+    ],
+)
+def test_a_setting_reaches_just_the_stages_that_read_it(
+    before: dict[str, str], package_copy: Path, changes: dict[str, object], stages: set[str]
+) -> None:
+    assert changed(before, keys(package_copy, **changes)) == stages
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_other_pythons_plan_the_same_keys(
+    package_copy: Path, before: dict[str, str], version: str, tmp_path: Path
+) -> None:
+    python = other_python(version)
+    site = tmp_path / "site"
+    needed = [
+        line
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if line.split("==")[0]
+        in {
+            "pydantic",
+            "pydantic-core",
+            "annotated-types",
+            "typing-extensions",
+            "typing-inspection",
+            "ruamel-yaml",
+            "ftfy",
+            "wcwidth",
+        }
+    ]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*install, "--no-deps", "--target", str(site), *needed],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "connection broken by" in done.stderr:
+        pytest.skip(f"there is no network, so python{version} got no libraries to plan with")
+    assert not done.returncode, done.stderr
+    assert keys_planned_by(package_copy, python, site) == before

@@ -1,0 +1,137 @@
+"""What holds for the source as a whole: what each file owes its reader."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+PACKAGE = ROOT / "src/variorum"
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name without `variorum.`."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+# What every file owes its reader
+
+
+def definitions(node: ast.AST, place: str) -> Iterator[tuple[str, ast.AST]]:
+    """Public functions and classes below `node`, with those inside of public classes."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if child.name.startswith("_"):
+                continue
+            yield f"{place}.{child.name}", child
+            if isinstance(child, ast.ClassDef):
+                yield from definitions(child, f"{place}.{child.name}")
+
+
+def test_everything_public_is_explained() -> None:
+    silent = []
+    for module, path in MODULES.items():
+        tree = parsed(path)
+        if tree.body and not ast.get_docstring(tree):
+            silent.append(module)
+        silent += [
+            name
+            for name, node in definitions(tree, module)
+            if not ast.get_docstring(node)  # type: ignore[arg-type]
+        ]
+    assert not silent
+
+
+PICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+
+def pickling(tree: ast.Module) -> list[str]:
+    """Whatever in a module could read or write pickles."""
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names):
+                found += [n.name for n in names if n.name.split(".")[0] in PICKLING]
+            case ast.ImportFrom("torch", names):
+                found += [n.name for n in names if n.name in ("load", "save")]
+            case ast.ImportFrom(str(module)) if module.split(".")[0] in PICKLING:
+                found.append(module)
+            case ast.Attribute(ast.Name("torch"), "load" | "save" as name):
+                found.append(name)
+            case ast.keyword("allow_pickle", value):
+                found += [] if isinstance(value, ast.Constant) and value.value is False else ["np"]
+    return found
+
+
+def test_weights_are_never_pickled() -> None:
+    for line in (
+        "import pickle",
+        "from pickle import loads",
+        "from torch import load",
+        "torch.load(file)",
+        "np.load(file, allow_pickle=True)",
+    ):
+        assert pickling(ast.parse(line)), line
+    assert not pickling(ast.parse("np.load(file, allow_pickle=False)"))
+    assert not {
+        module: found for module, path in MODULES.items() if (found := pickling(parsed(path)))
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "most"),
+    [
+        ("src/variorum/model/gpt2.py", 150),
+        ("src/variorum/training/plain.py", 80),
+        ("Snakefile", 59),
+    ],
+)
+def test_what_is_to_be_read_in_one_go_stays_short(file: str, most: int) -> None:
+    assert len((ROOT / file).read_text(encoding="utf-8").splitlines()) <= most
+
+
+# Places of one machine: in folders of users, of temporary files, or of a checkout
+MACHINE_PATH = re.compile(r"(?<![\w.~$)}\]/])/(?:root|work|home/\w+|Users/\w+)/")
+
+
+def test_the_reader_of_paths_knows_places_of_a_machine() -> None:
+    for found in ("/".join(("", "root", "x")), "at " + "/".join(("", "work", "main", ""))):
+        assert MACHINE_PATH.search(found + "/")
+    for before in ("https://example.org", ".", "results", "config"):
+        for folder in ("root", "work"):
+            assert not MACHINE_PATH.search("/".join((before, folder, "a")))
+
+
+def of_the_project() -> list[Path]:
+    """Files that git tracks, or would if they were added."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: which files belong to the project is not known")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    names = listed.stdout.decode().split("\0")
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def test_no_file_names_a_place_of_one_machine() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in of_the_project()
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), start=1)
+        if MACHINE_PATH.search(line)
+    ]
+    assert not found
