@@ -365,7 +365,7 @@ def test_importing_the_package_imports_no_torch_and_offers_two_names() -> None:
         "import sys, variorum\n"
         "assert not {'torch', 'pandas', 'variorum.api'} & set(sys.modules)\n"
         "from variorum import open, runs, api\n"
-        "assert (open, runs) == (library.open, library.runs)\n"
+        "assert (open, runs) == (api.open, api.runs)\n"
         "assert 'torch' not in sys.modules\n"
         "assert not hasattr(variorum, 'close')\n"
     )

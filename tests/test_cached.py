@@ -9,6 +9,7 @@ import pytest
 import cached
 import flow
 from conftest import Project, add_micro_experiment, copy_project
+from variorum.base.components import PACKAGE
 from variorum.run import runner
 from variorum.store.store import Store
 
@@ -58,15 +59,17 @@ def test_a_result_with_another_key_or_label_is_another_entry() -> None:
 
 def test_code_that_no_key_holds_and_that_writes_results_is_part_of_the_name() -> None:
     """Keys hold the code of stages; the rest must be among what the cache goes by."""
-    files = {file.name for file in cached.imported(Path(runner.__file__))}
+    files = {
+        file.relative_to(PACKAGE).as_posix() for file in cached.imported(Path(runner.__file__))
+    }
     assert {
         "run/runner.py",
         "store/store.py",
         "base/machine.py",
-        "config.py",
-        "fingerprint.py",
+        "config/canonical.py",
+        "identity/fingerprint.py",
     } <= files
-    assert "cli.py" not in files
+    assert "cli/command.py" not in files
 
 
 def test_an_edit_of_what_writes_results_gives_another_name(tmp_path: Path) -> None:

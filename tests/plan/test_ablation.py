@@ -203,8 +203,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "nothing is fine-tuned where last_stage is pretrain",
     ),
     (
-        {"variants": {"a": {}, "b": {"kept": "old"}}, "budget": "steps"},
-        "variants.b.kept: `budget` decides how variants are trained",
+        {"variants": {"a": {}, "b": {"pinned": "old"}}, "budget": "steps"},
+        "variants.b.pinned: `budget` decides how variants are trained",
     ),
     ({"variants": {"a": {}, "..": {}}}, "'..' is no name of a variant"),
     ({"variants": {"a": None, "b": {}}}, "None should be a section of settings"),

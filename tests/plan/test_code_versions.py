@@ -231,7 +231,7 @@ def test_a_new_component_is_part_of_the_diff(edited: Project) -> None:
 
 
 PINS = {
-    "variorum.evaluation.bits:score": "def score(x):\n    return x + 1",
+    "variorum.evaluation.bits:score": "def score(x):\n    return log(x) + 1",
     "variorum.evaluation.bits:score: names": "log is math.log",
     "variorum.model.gpt:run": "def run():\n    return 2",
     "evaluation/words.txt": "one\n",
@@ -242,7 +242,7 @@ MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
 @pytest.mark.parametrize(
     ("symbol", "text", "first"),
     [
-        ("variorum.evaluation.bits:score", "def score(x):\n    return x + 2", "bits:score"),
+        ("variorum.evaluation.bits:score", "def score(x):\n    return log(x) + 2", "bits:score"),
         ("variorum.evaluation.bits:score: names", "log is cmath.log", "bits:score log"),
         ("evaluation/words.txt", "two\n", "evaluation/words.txt"),
         ("variorum.model.gpt:run", "def run():\n    return 3", None),
@@ -445,7 +445,7 @@ def test_a_setting_that_a_commit_does_not_know_is_named(edited: Project) -> None
 
 def test_code_that_makes_keys_in_another_way_is_refused(edited: Project) -> None:
     on_branch(
-        edited, "fingerprint.py", '"\\n".join(f"{name} {digest}"', '"|".join(f"{name} {digest}"'
+        edited, "identity/fingerprint.py", '"\\n".join(lines).encode()', '"|".join(lines).encode()'
     )
     edited.run("git", "checkout", "--quiet", "edited")
     edit(edited, FUSED, *EDIT)
@@ -456,7 +456,8 @@ def test_code_that_makes_keys_in_another_way_is_refused(edited: Project) -> None
 
 
 def test_code_that_does_not_even_start_is_refused_with_its_last_line(edited: Project) -> None:
-    on_branch(edited, "run/runner.py", "SPEC = ", "import nothing_of_that_name\n\nSPEC = ")
+    start = "def current_code("
+    on_branch(edited, "plan/current_code.py", start, f"import nothing_of_that_name\n\n\n{start}")
     edited.run("git", "checkout", "--quiet", "edited")
     edit(edited, FUSED, *EDIT)
     commit(edited)

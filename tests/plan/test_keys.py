@@ -142,7 +142,7 @@ def test_editing_attention_changes_pretraining_and_what_follows_and_nothing_befo
         ("store/store.py", set()),
         ("plan/experiment.py", set()),
         ("base/progress.py", set()),
-        ("cli.py", set()),
+        ("cli/app.py", set()),
         ("base/machine.py", set()),
     ],
 )

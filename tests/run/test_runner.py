@@ -3,41 +3,20 @@
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 import flow
 from conftest import Project
+from failing import failure, results_are_whole
 from variorum.base.errors import VariorumError
 from variorum.base.machine import Machine
 from variorum.config.setting_errors import ConfigError
 from variorum.identity.spec import Ref, Spec
-from variorum.plan.experiment import Node
 from variorum.run import runner
 from variorum.stages import tokenizer
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
-
-
-def results_are_whole(root: Path) -> bool:
-    """Whether everything below results/ is a complete result."""
-    store = Store(root)
-    folders = set(root.glob("results/*/*"))
-    return all(store.open(ref) for ref in store.refs()) and folders == {
-        store.folder(ref) for ref in store.refs()
-    }
-
-
-def failure(root: Path, node: Node, message: str, log: Path | None = None) -> str:
-    """Run a node that must fail with one line, touching no result; gives the line."""
-    before = flow.files_of(root / "results")
-    with pytest.raises(VariorumError, match=message) as error:
-        flow.make(root, node, log)
-    assert flow.files_of(root / "results") == before
-    assert results_are_whole(root)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def set_text(project: Project, content: bytes, only: str = "*") -> None:

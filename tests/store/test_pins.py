@@ -312,8 +312,8 @@ def test_fine_tuned_models_of_other_pretrained_ones_are_another_kind(here: Path)
     ("old", "new", "message"),
     [
         (
-            "kept: old",
-            "kept: od",
+            "pinned: old",
+            "pinned: od",
             r"before.yaml:6: variants.before.pinned: config/pins.yaml pins nothing as od; did you "
             r"mean `old`\? known are old. `variorum pin od`",
         ),
@@ -325,8 +325,8 @@ def test_fine_tuned_models_of_other_pretrained_ones_are_another_kind(here: Path)
         (
             "seeds: [1, 2]",
             "seeds: [1, 2]\nlast_stage: finetune",
-            r"before.yaml:6: variants.before.pinned: old keeps pretrain/\w+ \(config/pins.yaml:4\), "
-            "and the ablation judges what finetune makes",
+            r"before.yaml:6: variants.before.pinned: old keeps pretrain/\w+ "
+            r"\(config/pins.yaml:4\), and the ablation judges what finetune makes",
         ),
         (
             "{pinned: old}",

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from test_runner import failure, results_are_whole
 from torch import Tensor
 
 import flow
 from conftest import Project
+from failing import failure, results_are_whole
 from variorum import cli
 from variorum.base.errors import VariorumError
 from variorum.base.machine import Machine
