@@ -273,7 +273,7 @@ def test_a_command_that_swallows_the_interrupt_ends_soon_all_the_same() -> None:
         "from contextlib import suppress\n"
         "from variorum.cli import signals\n"
         "signals.SECONDS_TO_CLEAR = 1\n"
-        "signals._interrupt_on_signals()\n"
+        "signals.interrupt_on_signals()\n"
         "with suppress(KeyboardInterrupt):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "os.kill(os.getpid(), signal.SIGINT)\n"
