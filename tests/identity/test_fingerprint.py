@@ -1,10 +1,13 @@
 """Fingerprints change with the code that is reached, and with nothing else."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from conftest import ROOT, other_python
 from variorum.base import components
 from variorum.base.components import PACKAGE
 from variorum.identity import fingerprint as module
@@ -638,3 +641,27 @@ def test_the_pretraining_reaches_its_model_and_optimizer_but_no_store() -> None:
 
 def test_module_holds_its_promise_to_import_nothing_numerical() -> None:
     assert not {"numpy", "torch"} & set(vars(module))
+
+
+GOLDEN = "a315b96982d21333b28f24261284c2a99b1098cfce0a6d7c6239d28a0e08fc41"
+"""The fingerprint of the package above. It moves when the way of hashing does: raise `SCHEMA`."""
+
+PRINT = """
+import sys
+from pathlib import Path
+from variorum.identity.fingerprint import fingerprint
+print(fingerprint("variorum.stages.demo:run", (), Path(sys.argv[1])).digest)
+"""
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_a_golden_fingerprint_stays_on_every_python(package: Path, version: str) -> None:
+    python = sys.executable if version == "3.11" else other_python(version)
+    done = subprocess.run(
+        [python, "-c", PRINT, str(package)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == GOLDEN == digest(package)
