@@ -57,6 +57,73 @@ def test_everything_public_is_explained() -> None:
     assert not silent
 
 
+# First lines of docstrings
+
+FOLDERS = ("corpus", "tokenizer", "model", "generation", "training", "evaluation", "report")
+"""Folders whose docstrings comply; a folder is added once its docstrings do."""
+MOST_WORDS = 15
+IN_ORDER = """
+    Add Append Apply Ask Begin Bound Bring Build Cache Carry Change Choose Clean Clip Close
+    Collect Compare Compute Continue Copy Count Cut Declare Decode Define Delete Derive Describe
+    Detect Discard Divide Do Download Draw Embed Encode End Estimate Fill Find Forget Fork
+    Freeze Generate Have Hold Join Judge Lay Learn Let Limit List Load Locate Log Lower Make Map
+    Mark Measure Merge Mix Model Move Name Normalize Note Open Pack Prepare Put Raise Read
+    Record Remember Remove Render Repeat Replace Report Return Rotate Round Run Save Scatter
+    Score Send Set Shorten Show Solve Sort Split State Step Store Stress Subtract Sum Summarize
+    Take Trace Train Transform Transpose Turn Undo Update Use Wait Warm Wrap Write Yield
+"""
+VERBS = frozenset(IN_ORDER.split())
+"""How a first line may begin: a verb in the imperative. A new verb is added here."""
+
+
+def first_lines(tree: ast.Module) -> Iterator[str]:
+    """First line of every docstring, private definitions' too."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and (
+            docstring := ast.get_docstring(node)
+        ):
+            yield docstring.splitlines()[0]
+
+
+def is_scannable(line: str) -> bool:
+    first, *others = line.split()
+    return first in VERBS and len(others) < MOST_WORDS
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_first_lines_of_docstrings_open_with_a_verb(folder: str) -> None:
+    found = [
+        f"{module}: {line}"
+        for module, path in MODULES.items()
+        if module.split(".")[0] == folder
+        for line in first_lines(parsed(path))
+        if not is_scannable(line)
+    ]
+    assert not found
+
+
+def test_first_lines_that_do_not_open_with_a_verb_are_found() -> None:
+    tree = ast.parse(
+        '"""The tokens of a text."""\n'
+        "class Reader:\n"
+        '    """Reads a text."""\n'
+        "    async def _read(self):\n"
+        '        """Return what stands there.\n\n        More."""\n'
+    )
+    assert list(first_lines(tree)) == [
+        "The tokens of a text.",
+        "Reads a text.",
+        "Return what stands there.",
+    ]
+    for line in ("The tokens of a text.", "Reads a text.", "Return" + " word" * MOST_WORDS):
+        assert not is_scannable(line), line
+    assert is_scannable("Return" + " word" * (MOST_WORDS - 1))
+
+
+def test_verbs_are_in_order_and_each_once() -> None:
+    assert IN_ORDER.split() == sorted(VERBS)
+
+
 PICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 
 

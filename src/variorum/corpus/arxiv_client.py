@@ -1,9 +1,9 @@
-"""Abstracts of the papers that a query to arXiv finds; by the `arxiv` package's client.
+"""Read the abstracts of papers that a query to arXiv finds, with the `arxiv` package.
 
 The client pages, waits as arXiv's terms of use ask, and tries again when a page fails or is empty
-(which happens). Here each page is kept, papers that come twice are dropped, and paging ends at the
-number of papers asked for. A paper is a document: its abstract on one line, with title, date and
-categories beside it; its id and group are arXiv's identifier without the version.
+(which happens). Here each page is stored, papers that come twice are dropped, and paging ends at
+the number of papers asked for. A paper is a document: its abstract on one line, with title, date
+and categories beside it; its id and group are arXiv's identifier without the version.
 """
 
 import re
@@ -23,7 +23,7 @@ _DELAY = 3.0  # seconds between requests, as https://info.arxiv.org/help/api/tou
 _RETRIES = 4  # of a page
 _TIMEOUTS = (10.0, 60.0)  # seconds to connect, and without a byte
 _ERRORS = "/api/errors"  # in the id of an entry that is a complaint
-# Told by a feed; to the package an answer that is no feed at all finds nothing, too.
+# In a feed without papers; the package takes an answer that is no feed for one, too.
 _NOTHING_FOUND = re.compile(rb"totalResults[^<>]*>\s*0\s*<")
 _ORDERS = {
     "relevance": (arxiv.SortCriterion.Relevance, arxiv.SortOrder.Descending),
@@ -33,7 +33,7 @@ _ORDERS = {
 
 
 def read(client: "ArxivClient", query: str, order: str, most: int) -> Iterator[Document]:
-    """Give a document for each of the first papers that the query finds, `most` at most.
+    """Yield a document for each of the first papers found, `most` at most.
 
     Raises `VariorumError` if nothing is found or the API does not answer.
     """
@@ -51,7 +51,7 @@ def read(client: "ArxivClient", query: str, order: str, most: int) -> Iterator[D
 
 
 def _unique(papers: Iterator[arxiv.Result], kept: Answers) -> Iterator[Document]:
-    """Each paper once: pages overlap when the index changes between two requests."""
+    """Yield each paper once: pages overlap when the index changes between two requests."""
     seen: set[str] = set()
     for paper in papers:
         document = _document(paper)
@@ -73,12 +73,12 @@ def _document(paper: arxiv.Result) -> Document:
 
 
 def _on_one_line(text: str) -> str:
-    """Some answers wrap lines at a width, some do not; so a line end says nothing."""
+    """Join lines: some answers wrap at a width, so line ends carry no meaning."""
     return " ".join(text.split())
 
 
 def _papers(client: "ArxivClient", query: str, order: str) -> Iterator[arxiv.Result]:
-    """What the API gives; pages are asked for as they are needed."""
+    """Yield the papers that the API returns; pages are requested as they are needed."""
     criterion, direction = _ORDERS[order]
     search = arxiv.Search(query, max_results=None, sort_by=criterion, sort_order=direction)
     try:
@@ -111,7 +111,7 @@ def _is_complaint(paper: arxiv.Result) -> bool:
 
 
 class ArxivClient(arxiv.Client):  # type: ignore[misc]  # the package comes without types
-    """The package's client, at the address that the settings name, with its pages kept."""
+    """Wrap the package's client: use the settings' address, and store each page."""
 
     def __init__(self, api: str, page_size: int, kept: Answers) -> None:
         super().__init__(page_size, _DELAY, _RETRIES)
@@ -126,7 +126,7 @@ class ArxivClient(arxiv.Client):  # type: ignore[misc]  # the package comes with
         if content is not None:
             return feeds.parse(content)
         try:
-            # No page is the first one here: that may be empty by mistake like any other.
+            # Treat no page as the first: it may be empty by mistake like any other.
             feed = super()._parse_feed(url, first_page=False, _try_index=_try_index)
         except arxiv.UnexpectedEmptyPageError as problem:
             if first_page and _NOTHING_FOUND.search(self._session.content):
@@ -142,16 +142,16 @@ class ArxivClient(arxiv.Client):  # type: ignore[misc]  # the package comes with
 
 
 class _Session(requests.Session):
-    """Remembers the last answer, and waits for none for ever.
+    """Remember the last answer, and limit the time of each request.
 
-    An answer that breaks off or does not come is told as a lost connection, which the client takes
-    for a reason to try again.
+    An answer that breaks off or never arrives is raised as a lost connection, which makes the
+    client try again.
     """
 
     content = b""
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send a request; the package's client sets no limit of time."""
+        """Send a request with a time limit; the package's client sets none."""
         try:
             response = super().send(request, **{**options, "timeout": _TIMEOUTS})
         except (requests.Timeout, requests.exceptions.ChunkedEncodingError) as problem:

@@ -1,7 +1,7 @@
-"""Documents: what every source gives and every later step of a corpus takes.
+"""Define documents: what every source yields and every later step of a corpus reads.
 
 A file of documents holds one JSON object a line (UTF-8, sorted keys), so that it can be streamed,
-compared and read by other tools. Takes and gives `Document`s, one at a time.
+compared and read by other tools. Documents are read and written one at a time.
 """
 
 import json
@@ -18,7 +18,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Document:
-    """One text and where it belongs.
+    """Hold one text and where it belongs.
 
     `id` is unique within its corpus. `group` is what must stay together when a corpus is split: a
     module, a paper, a song, a file. `meta` is small, plain data for people.
@@ -31,7 +31,7 @@ class Document:
 
 
 def write(path: Path, documents: Iterable[Document]) -> int:
-    """Write `documents` to `path`, one a line, and say how many."""
+    """Write `documents` to `path`, one a line, and return their number."""
     count = 0
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for document in documents:
@@ -41,21 +41,22 @@ def write(path: Path, documents: Iterable[Document]) -> int:
 
 
 def line(document: Document) -> str:
-    """One document as a line of its file.
+    """Return one document as a line of its file.
 
-    A surrogate, which UTF-8 cannot hold, is written as JSON's escape; the rest stands as it is.
+    A surrogate, which UTF-8 cannot hold, is written as JSON's escape; all else is written
+    unescaped.
     """
     text = json.dumps(asdict(document), ensure_ascii=False, sort_keys=True, allow_nan=False)
     return escaped(text) + "\n"
 
 
 def escaped(text: str) -> str:
-    """A text with surrogates, which UTF-8 cannot hold, as JSON's escapes."""
+    """Replace surrogates, which UTF-8 cannot hold, by JSON's escapes."""
     return _SURROGATE.sub(_escape, text)
 
 
 def read(path: Path) -> Iterator[Document]:
-    """The documents of `path`, one at a time.
+    """Yield the documents of `path`, one at a time.
 
     Raises `VariorumError` for a line that is no document, naming file and line.
     """
@@ -72,7 +73,7 @@ def read(path: Path) -> Iterator[Document]:
 
 
 def _document(data: Any) -> Document:
-    """The document in `data`. Raises ValueError when it is something else."""
+    """Return the document in `data`. Raises ValueError when it is something else."""
     if not isinstance(data, dict):
         raise ValueError("found no JSON object")
     if wrong := {"id", "group", "text", "meta"} ^ set(data):

@@ -1,7 +1,7 @@
-"""The encoding of a text file, where nobody says it, and reading it in that.
+"""Detect the encoding of a text file and open it accordingly.
 
-It is UTF-8 if all of the file is that but for stray bytes (of a UTF-16 file the byte-order mark
-tells), else what charset-normalizer takes it for.
+It is UTF-8 if all of the file is UTF-8 but for stray bytes (a UTF-16 file is recognized by its
+byte-order mark), else the guess of charset-normalizer.
 """
 
 import codecs
@@ -12,7 +12,7 @@ from typing import TextIO
 from variorum.base.errors import VariorumError
 
 _SAMPLE = 1 << 20  # bytes that an encoding is guessed from
-_STRAYS = 10  # one in so many bytes beyond ASCII may be no UTF-8, and it is UTF-8 all the same
+_STRAYS = 10  # UTF-8 if at most one in so many bytes beyond ASCII is invalid
 _BLOCK = 1 << 20
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -26,7 +26,7 @@ STRAY = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, by surrogatees
 
 
 def opened(file: Path, encoding: str) -> TextIO:
-    """Open a file as text. What is no UTF-8 there becomes surrogates, so the rest can be read."""
+    """Open a file as text; bytes that are not UTF-8 become surrogates."""
     if codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
         return file.open(encoding=encoding, newline="")
     # The second is the first with a byte-order mark, or without one.
@@ -34,13 +34,13 @@ def opened(file: Path, encoding: str) -> TextIO:
 
 
 def encoding_of(file: Path) -> tuple[str, bool]:
-    """Return the encoding of a file, and whether that is a guess.
+    """Return the encoding of a file, and whether it is a guess.
 
-    By its mark; UTF-8 if it is that, or if nine tenths of its bytes beyond ASCII are: no other
-    encoding looks so. Else the likeliest.
+    A byte-order mark decides. Else it is UTF-8 if at least nine tenths of the bytes beyond ASCII
+    are valid UTF-8, which no other encoding looks like. Else it is the likeliest encoding.
 
     Raises:
-        VariorumError: if there is none.
+        VariorumError: if no encoding fits.
     """
     with file.open("rb") as stream:
         start = stream.read(len(codecs.BOM_UTF32_LE))
@@ -61,7 +61,7 @@ def encoding_of(file: Path) -> tuple[str, bool]:
 
 
 def _beyond_ascii(file: Path) -> tuple[int, int, int]:
-    """Bytes beyond ASCII, those of them that are no UTF-8, and about where the first such is."""
+    """Count bytes beyond ASCII and invalid UTF-8; locate the first invalid byte, roughly."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     beyond = strays = first = place = 0
     with file.open("rb") as stream:
@@ -79,9 +79,9 @@ def _beyond_ascii(file: Path) -> tuple[int, int, int]:
 
 
 def _sample(file: Path, middle: int) -> bytes:
-    """Whole lines around a place: a character that is cut in two would look like another encoding.
+    """Return whole lines around a place, as a cut character would suggest another encoding.
 
-    A line that is longer than a sample is cut all the same.
+    A line longer than a sample is cut all the same.
     """
     start = max(0, middle - _SAMPLE // 2)
     with file.open("rb") as stream:

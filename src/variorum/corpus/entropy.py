@@ -1,6 +1,6 @@
-"""The entropy rate of a Markov chain (Shannon 1948, section 7).
+"""Compute the entropy rate of a Markov chain (Shannon 1948, section 7).
 
-It is the mean of the entropies of its rows of odds, weighted by how often each row is met,
+It is the mean entropy of the rows of odds, weighted by how often each row is met,
 
     H = - sum over contexts c of pi(c) * sum over letters x of p(x|c) * log2 p(x|c),
 
@@ -8,9 +8,9 @@ where pi is the stationary distribution: the shares of contexts that one more le
 It exists and is unique if every letter can follow every context.
 
 Uneven odds make loops of contexts that the text leaves once in a million letters, and letter by
-letter their shares settle as slowly. So rounds of two steps are made (iterative aggregation and
+letter their shares settle as slowly. So each round has two steps (iterative aggregation and
 disaggregation; Stewart, "Introduction to the Numerical Solution of Markov Chains", chapter 6): the
-shares of the contexts that are met most, with all others taken as one, are solved exactly; then a
+shares of the most frequent contexts, with all others taken as one, are solved exactly; then a
 few letters spread them over the others. A small chain is solved by the first step alone.
 """
 
@@ -28,9 +28,10 @@ Table = npt.NDArray[np.float64]
 
 
 def entropy_rate(table: list[list[int]], order: int) -> float:
-    """Bits per letter of the chain with these odds, which look `order` letters back.
+    """Return the bits per letter of the chain with these odds of order `order`.
 
-    Raises `VariorumError` if the shares of its contexts do not settle.
+    `table`: (C, A) odds, one row for each context. Raises `VariorumError` if the shares of the
+    contexts do not settle.
     """
     weights = np.array(table, dtype=np.float64)  # (C, A)
     probability = weights / weights.sum(axis=1, keepdims=True)  # (C, A)
@@ -39,9 +40,9 @@ def entropy_rate(table: list[list[int]], order: int) -> float:
 
 
 def _shares(probability: Table) -> Table:
-    """How often each context is met in the long run: what one more letter does not change.
+    """Return each context's long-run share, which one more letter leaves unchanged.
 
-    probability: (C, A) with C = A**order, contexts in alphabetical order. Gives (C,).
+    probability: (C, A) with C = A**order, contexts in alphabetical order. Returns (C,).
     """
     shares = _spread(np.full(len(probability), 1 / len(probability)), probability)
     for _ in range(_MOST_ROUNDS):
@@ -56,7 +57,7 @@ def _shares(probability: Table) -> Table:
 
 
 def _spread(shares: Table, probability: Table) -> Table:
-    """The shares a few letters later."""
+    """Return the shares of the contexts a few letters later."""
     contexts, letters = probability.shape
     for _ in range(_SPREAD):
         joint = shares[:, None] * probability  # (C, A): a context, and the letter after it
@@ -67,7 +68,7 @@ def _spread(shares: Table, probability: Table) -> Table:
 
 
 def _solved(shares: Table, probability: Table) -> Table:
-    """The shares, with those of the heaviest contexts and the sum of the others made exact."""
+    """Solve exactly for the heaviest contexts and for the sum of all others."""
     contexts, letters = probability.shape
     groups = min(contexts, _SOLVED)
     group = np.full(contexts, groups - 1)  # (C,): the others are the last one
@@ -83,9 +84,9 @@ def _solved(shares: Table, probability: Table) -> Table:
 
 
 def _stationary(chain: Table) -> Table:
-    """The stationary distribution of a chain from its odds of one step (G, G), which are used up.
+    """Return the stationary distribution of a chain (G, G), whose odds it overwrites.
 
-    States are taken out one by one (Grassmann, Taksar and Heyman 1985). Nothing is subtracted, so
+    States are eliminated one by one (Grassmann, Taksar and Heyman 1985). Nothing is subtracted, so
     the smallest odds count in full.
     """
     for last in range(len(chain) - 1, 0, -1):

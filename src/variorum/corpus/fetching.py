@@ -1,7 +1,7 @@
-"""What every source needs to fetch: where it is, where it may keep things, how it tells.
+"""Define what every source needs to fetch: folders, mirrors, progress lines, facts.
 
-Also the checksum over a set of files, which names their bytes and relative paths and nothing of
-the machine they lie on, and the error of a source that answers differently than it was locked.
+Also the checksum over a set of files, which covers their bytes and relative paths and nothing of
+the machine they lie on, and the error for a source whose answer differs from the locked one.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ DOWNLOADS = "scratch/downloads"
 
 @dataclass
 class Facts:
-    """What a source knows of its text beside the documents; the same for the same settings.
+    """Hold what a source knows about its text; equal for equal settings.
 
     `notes`: sentences for the report. `steps`: what the source itself left out, which the funnel
     begins with. `entropy`: where it is known, the bits per byte that no model can beat on average.
@@ -33,18 +33,18 @@ class Facts:
     entropy: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         steps = [step.to_dict() for step in self.steps]
         return {"notes": self.notes, "steps": steps, "entropy": self.entropy}
 
 
 @dataclass(frozen=True)
 class FetchContext:
-    """The surroundings of one fetch; none of it may change what is fetched.
+    """Describe the surroundings of one fetch, none of which may change what is fetched.
 
     `root`: relative paths of settings start here. `cache`: folder for partial and complete
     downloads, which outlives a killed fetch. `mirrors`: folders that are searched before a network
-    is asked. `report`: takes one line of progress for a person. `facts`: what a source tells.
+    is asked. `report`: takes one line of progress for a person. `facts`: what a source finds out.
     """
 
     root: Path
@@ -55,9 +55,9 @@ class FetchContext:
 
 
 class ChecksumError(VariorumError):
-    """A complete answer of the wrong checksum, which was kept at `kept`.
+    """Report a complete answer with the wrong checksum, stored at `kept`.
 
-    `name` is what the lock calls the source. `elsewhere` says where else the expected bytes may be
+    `name` is the source's name in the lock. `elsewhere` says where else the expected bytes may be
     put by hand, as part of a sentence.
     """
 
@@ -74,9 +74,9 @@ class ChecksumError(VariorumError):
 
 
 def mirrors_from_environment() -> tuple[Path, ...]:
-    """The folders that the environment variable VARIORUM_MIRRORS names.
+    """Return the folders in the environment variable VARIORUM_MIRRORS.
 
-    They are separated as in PATH. Raises `VariorumError` for one that is no folder.
+    They are separated as in PATH. Raises `VariorumError` for a name that is no folder.
     """
     folders = [Path(name) for name in os.environ.get(MIRRORS, "").split(os.pathsep) if name]
     for folder in folders:
@@ -88,12 +88,12 @@ def mirrors_from_environment() -> tuple[Path, ...]:
 
 
 def secret(name: str) -> str:
-    """A token from the environment, which opens a server and decides nothing; "" if not set."""
+    """Return a token from the environment, or "" if unset; it decides no result."""
     return os.environ.get(name, "").strip()
 
 
 def context_of(root: Path, report: Callable[[str], None]) -> FetchContext:
-    """The surroundings of fetches for the project at `root`."""
+    """Return the fetch context of the project at `root`."""
     return FetchContext(root, root / DOWNLOADS, mirrors_from_environment(), report)
 
 
@@ -103,13 +103,13 @@ def folder_of(name: str) -> str:
 
 
 def sha256_of_file(path: Path) -> str:
-    """SHA-256 of the bytes of `path`, in hex digits."""
+    """Return the SHA-256 of the bytes of `path`, in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_of_files(files: Iterable[Path], base: Path) -> str:
-    """SHA-256 over paths and bytes of `files`, which lie below `base`, in the given order.
+    """Return the SHA-256 over paths (relative to `base`) and bytes of `files`, in order.
 
     It is the checksum of the listing that `sha256sum` prints from within `base`, so it can be
     checked by hand.

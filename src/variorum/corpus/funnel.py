@@ -1,8 +1,8 @@
-"""The funnel: what each step of a corpus kept and dropped, and a few examples of what went.
+"""Count what each step of a corpus kept and dropped, with a few examples.
 
-Steps stand in their order; what one keeps is what the next takes in. Examples are the first few in
-the order of the documents, so that the same corpus has the same ones. Surrogates are spelled out in
-them, so that a page and a log can hold them.
+Steps are in their order; each takes in what the one before kept. Examples are the first few
+dropped documents, so equal corpora have equal examples. Surrogates are spelled out in them, so
+that a page and a log can hold them.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -16,7 +16,7 @@ EXCERPT = 160  # characters
 
 @dataclass(frozen=True)
 class Example:
-    """A document that a step dropped: its id, how it begins, and why, where reasons differ."""
+    """Hold a dropped document: its id, its beginning, and why, where reasons differ."""
 
     document: str
     excerpt: str
@@ -25,9 +25,9 @@ class Example:
 
 @dataclass
 class FunnelStep:
-    """What one step did: documents and UTF-8 bytes that came in and were kept.
+    """Count the documents and UTF-8 bytes that entered one step and were kept.
 
-    `changed` counts the documents whose text the step altered, `dropped` those it left out.
+    `changed` counts the documents whose text the step altered, `dropped` the documents it left out.
     """
 
     name: str
@@ -41,11 +41,11 @@ class FunnelStep:
 
     @property
     def dropped(self) -> int:
-        """Documents that the step left out."""
+        """Return the number of documents that the step left out."""
         return self.documents_in - self.documents_kept
 
     def keep(self, before: int, after: int, *, changed: bool = False) -> None:
-        """Count one document of `before` bytes that left with `after`."""
+        """Count one kept document: `before` bytes when it came in, `after` when it left."""
         self.documents_in += 1
         self.documents_kept += 1
         self.bytes_in += before
@@ -61,27 +61,27 @@ class FunnelStep:
             self.examples.append(Example(*shown))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return asdict(self) | {"dropped": self.dropped}
 
 
 @dataclass
 class Funnel:
-    """The steps in their order."""
+    """Hold the steps in their order."""
 
     steps: list[FunnelStep] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {"steps": [step.to_dict() for step in self.steps]}
 
 
 def excerpt(text: str) -> str:
-    """The beginning of a text on one line."""
+    """Return the beginning of a text on one line."""
     line = " ".join(text[: 2 * EXCERPT].split())
     return line if len(line) <= EXCERPT and len(text) <= 2 * EXCERPT else f"{line[:EXCERPT]}…"
 
 
 def size(text: str) -> int:
-    """Bytes of a text in UTF-8 (surrogates, which have none, count 3)."""
+    """Return the bytes of a text in UTF-8; a surrogate, which has none, counts 3."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

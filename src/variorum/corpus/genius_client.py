@@ -1,15 +1,15 @@
-"""Lyrics of named artists from Genius; by the `lyricsgenius` package.
+"""Read lyrics of named artists from Genius, with the `lyricsgenius` package.
 
 The package searches the artist, lists the songs and takes the lyrics out of a song's page. Here
-every answer is kept, so that nothing is asked twice, an artist of another name is refused (the
-package would take the nearest), and what is no lyrics goes: lines such as [Chorus], and what the
-page puts between them.
+every answer is stored, so that nothing is asked twice. An artist of another name is refused (the
+package would take the nearest). Whatever is not lyrics is removed: lines such as [Chorus], and
+what the page puts between lines.
 
 The access token comes from the environment variable GENIUS_ACCESS_TOKEN, when a request needs it.
-It is sent to the API and nowhere written.
+It is sent to the API and written nowhere.
 
-A song is a document. Its group is artist and title, without what stands in brackets: so a remix
-or a live version stands on the side of its song.
+A song is a document. Its group is artist and title, without anything in brackets: so a remix
+or a live version falls on the same side of a split as its song.
 """
 
 import json
@@ -45,7 +45,7 @@ _PAGE = 50  # songs of an artist's list that come at once: the most that the API
 # A line that is a section's name, which may itself go over lines where it names the singers.
 _HEADER = re.compile(r"^[ \t]*\[[^\[\]]{1,200}\][ \t]*(?:\n|\Z)", re.MULTILINE)
 # What older and newer pages put around and between the lines. The page's number of embeddings
-# stands right behind the last word, so a number that ends a song goes with it.
+# follows the last word directly, so a number that ends a song is removed with it.
 _REMNANTS = (
     re.compile(r"\A\s*\d+ Contributors?[^\n]*Lyrics(?=\n|\[|\Z)"),
     re.compile(r"See [^\n]{1,80}? LiveGet tickets as low as \$\d+"),
@@ -67,7 +67,7 @@ def cleaned(lyrics: str) -> str:
 def read(
     client: "GeniusClient", names: tuple[str, ...], most: int, facts: Facts
 ) -> Iterator[Document]:
-    """Give a document for each song, artist by artist, `most` of each, the most popular first.
+    """Yield a document for each song: `most` per artist, the most popular first.
 
     Raises `VariorumError` if an artist is unknown, the token is missing or wrong, or Genius does
     not answer.
@@ -92,9 +92,10 @@ def read(
 
 
 def _artists(names: tuple[str, ...], client: "GeniusClient") -> list[Artist]:
-    """The artists of these names.
+    """Return the artists of these names.
 
-    Raises `VariorumError` that tells all that are unknown, or for which another one was found.
+    Raises `VariorumError` that lists all unknown names, and names for which another artist was
+    found.
     """
     found = [client.artist_of(name) for name in names]
     known = [
@@ -130,7 +131,7 @@ def _document(song: dict[str, Any], artist: str, lyrics: str) -> Document:
 
 
 class GeniusClient(Genius):  # type: ignore[misc]  # the package comes without types
-    """The package's client, at the addresses that the settings name, with its answers kept."""
+    """Wrap the package's client: use the settings' addresses, and store each answer."""
 
     def __init__(self, api: str, site: str, kept: Answers) -> None:
         token = secret(TOKEN)
@@ -140,7 +141,7 @@ class GeniusClient(Genius):  # type: ignore[misc]  # the package comes without t
         self.API_ROOT, self.WEB_ROOT = api, site
         self.PUBLIC_API_ROOT = f"{site}api/"
         self._has_token, self.kept, self._status = bool(token), kept, 0
-        self._questions: list[str] = []  # of the step at hand
+        self._questions: list[str] = []  # of the current step
         retry = Retry(
             total=4,
             connect=2,
@@ -154,7 +155,7 @@ class GeniusClient(Genius):  # type: ignore[misc]  # the package comes without t
         self._session.hooks["response"].append(self._note_status)
 
     def artist_of(self, name: str) -> Artist | None:
-        """Return the artist whom Genius takes for that name; it may be another."""
+        """Return the artist that Genius finds for a name; it may be another artist."""
         with self._understood():
             artist = self.search_artist(name, max_songs=0)
         if artist is None or not _is_called(artist, name):
@@ -175,7 +176,7 @@ class GeniusClient(Genius):  # type: ignore[misc]  # the package comes without t
             return [_document(song._body, full.name, song.lyrics) for song in full.songs]
 
     def lyrics(self, *arguments: Any, **named: Any) -> str | None:
-        """Return the lyrics of a song's page; none may have come by mistake."""
+        """Return the lyrics of a song's page; an empty answer may be a mistake."""
         found: str | None = super().lyrics(*arguments, **named)
         if not found:
             self.kept.doubt(self._questions[-1])
@@ -183,7 +184,7 @@ class GeniusClient(Genius):  # type: ignore[misc]  # the package comes without t
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
-        """Say it in one line if an answer is not as the package expects it, and forget it."""
+        """Report an answer of an unexpected form in one line, and discard it."""
         self._questions.clear()
         try:
             yield
@@ -196,7 +197,7 @@ class GeniusClient(Genius):  # type: ignore[misc]  # the package comes without t
             ) from None
 
     def _forget(self) -> None:
-        """Keep no answer of this step, but for the pages of songs that were read before."""
+        """Discard this step's answers, but for the pages of songs already read."""
         last = len(self._questions) - 1
         for number, question in enumerate(self._questions):
             if number == last or not question.startswith(_WEB):
@@ -211,7 +212,7 @@ class GeniusClient(Genius):  # type: ignore[misc]  # the package comes without t
         web: bool = False,
         **options: Any,
     ) -> dict[str, Any]:
-        """One answer, as the package gives it: from what is kept, or else from Genius."""
+        """Return one answer in the package's form: from the cache, or else from Genius."""
         question = f"{_WEB if web else 'api '}{path}?{urlencode(sorted((params_ or {}).items()))}"
         self._questions.append(question)
         content = self.kept.kept(question)

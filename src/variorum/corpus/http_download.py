@@ -1,4 +1,4 @@
-"""Downloads the file behind an http(s) address, from a mirror folder or from the network.
+"""Download the file behind an http(s) address, from a mirror folder or the network.
 
 A mirror is asked first: a file with the expected SHA-256 wherever it lies, or, without one, the
 file that shares the longest end of its path with the address. A download resumes where the last
@@ -31,12 +31,12 @@ _REPORT_INTERVAL = 5.0  # seconds
 
 
 class _BrokenOffError(Exception):
-    """A transfer ended before the file did; the next attempt may continue it."""
+    """Report that a transfer ended before the file did; another attempt may continue it."""
 
 
 @dataclass(frozen=True)
 class _Partial:
-    """What has arrived of a download: the bytes, and the server's name for their version."""
+    """Hold what has arrived of a download: the bytes, and the server's version name."""
 
     data: Path
     version: Path
@@ -82,11 +82,11 @@ def download(url: str, sha256: str | None, context: FetchContext) -> Path:
     return target
 
 
-# --- mirrors --------------------------------------------------------------------------------
+# Mirrors
 
 
 def _from_mirrors(url: str, sha256: str | None, context: FetchContext) -> Path | None:
-    """The mirrored file for `url`, or None."""
+    """Return the mirrored file for `url`, or None."""
     wanted = _path_parts(url)
     ranked = [
         (_common_end(file.relative_to(mirror).parts, wanted), file, mirror)
@@ -120,7 +120,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _common_end(parts: tuple[str, ...], wanted: tuple[str, ...]) -> int:
-    """How many last parts two paths share."""
+    """Return how many last parts two paths share."""
     pairs = zip(reversed(parts), reversed(wanted), strict=False)
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(parts), len(wanted)))
 
@@ -132,14 +132,14 @@ def _copy(source: Path, target: Path) -> None:
     unfinished.replace(target)
 
 
-# --- the network ----------------------------------------------------------------------------
+# The network
 
 
 def _transfer(url: str, partial: _Partial, checked: bool, report: Callable[[str], None]) -> None:
     """Bring the whole file behind `url` to `partial`, continuing what is there.
 
-    What is there is continued when the server says that it is the same version, or when a checksum
-    will tell (`checked`).
+    Bytes already there are continued when the server says that the version is the same, or when a
+    checksum will decide (`checked`).
     """
     session = requests.Session()
     session.mount("http://", HTTPAdapter(max_retries=_retries()))
@@ -168,7 +168,7 @@ def _transfer(url: str, partial: _Partial, checked: bool, report: Callable[[str]
 
 
 def _retries() -> Retry:
-    """Retries of requests that got no answer, or one that says to try later."""
+    """Return the retry policy: again if there was no answer, or "try later"."""
     return Retry(
         total=4,
         connect=2,
@@ -240,7 +240,7 @@ def _receive(
     url: str,
     report: Callable[[str], None],
 ) -> None:
-    """Append the body of `response` to `partial`, telling how it goes. Raises `_BrokenOffError`."""
+    """Append the body of `response` to `partial`, with progress. Raises `_BrokenOffError`."""
     told = time.monotonic()
     with partial.data.open("ab") as file:
         try:
@@ -260,13 +260,13 @@ def _receive(
 
 
 def _version(response: requests.Response) -> str:
-    """What names this version of the file to the server: a strong ETag, or the date of change."""
+    """Return the server's name for this version: a strong ETag, or the modification date."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
 def _total_size(response: requests.Response, start: int) -> int | None:
-    """Bytes of the whole file, as the server announced them."""
+    """Return the bytes of the whole file, as the server announced them."""
     length = response.headers.get("Content-Length", "")
     return start + int(length) if length.isdecimal() else None
 
@@ -276,7 +276,7 @@ def _amount(received: int, total: int | None) -> str:
 
 
 def _innermost(problem: BaseException) -> str:
-    """The reason at the bottom of a chain of exceptions: the only part that says something."""
+    """Return the innermost reason of a chain of exceptions, the only informative part."""
     reason: object = problem
     while isinstance(reason, BaseException):
         deeper = getattr(reason, "reason", None) or next(
@@ -289,11 +289,11 @@ def _innermost(problem: BaseException) -> str:
     return re.sub(r"^.*?object at 0x[0-9a-f]+>: |^HTTP\w*\(.*?\): ", "", str(reason))
 
 
-# --- addresses ------------------------------------------------------------------------------
+# Addresses
 
 
 def _path_parts(url: str) -> tuple[str, ...]:
-    """Host and path of `url`, taken apart."""
+    """Return host and path of `url`, taken apart."""
     address = urlsplit(url)
     return (address.hostname or "", *(part for part in unquote(address.path).split("/") if part))
 

@@ -1,7 +1,7 @@
-"""Leakage: how much of one text stands, letter for letter, in another.
+"""Measure leakage: how much of one text occurs, letter for letter, in another.
 
-A split by group keeps related texts together, but a sentence may still stand in two groups. This
-measures it: the share of the spans of val or test that stand in any train part.
+A split by group keeps related texts together, but a sentence may still occur in two groups. This
+measures it: the share of the spans of validation or test text that occur in any train part.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,17 +9,17 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-_BATCH = 1 << 20  # characters of train that are looked at together
+_BATCH = 1 << 20  # characters of train that are searched together
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so it has an inverse modulo 2**64
 _INVERSE = np.uint64(pow(int(_BASE), -1, 1 << 64))
 
 
 def share_of_spans(text_parts: Iterable[str], train_parts: Iterable[str], span: int = 50) -> float:
-    """Share of the `span`-character spans of `text_parts` that stand in any of `train_parts`.
+    """Return the share of spans of `text_parts` that occur in any of `train_parts`.
 
-    Every position of a text counts; no span crosses from one part to the next. The answer is
-    exact: hashes find the candidates, and the characters decide. 0 if no part is as long as
-    `span`. Memory grows with `text_parts` only; `train_parts` are streamed.
+    A span has `span` characters. Every position of a text counts; no span crosses from one part to
+    the next. The answer is exact: hashes find the candidates, and the characters decide. 0 if no
+    part is as long as `span`. Memory grows with `text_parts` only; `train_parts` are streamed.
     """
     text = list(text_parts)
     joined = "".join(text)
@@ -29,7 +29,7 @@ def share_of_spans(text_parts: Iterable[str], train_parts: Iterable[str], span: 
     hashes = _hashes(joined, starts, span)
     order = np.argsort(hashes)
     ranked = hashes[order]
-    first_alike = np.searchsorted(ranked, ranked)  # of equal hashes, the first stands for all
+    first_alike = np.searchsorted(ranked, ranked)  # the first of equal hashes represents all
     found = np.zeros(len(starts), dtype=bool)  # in the order of `ranked`
     for batch in _batches(train_parts):
         train = "".join(batch)
@@ -48,7 +48,7 @@ def share_of_spans(text_parts: Iterable[str], train_parts: Iterable[str], span: 
 
 
 def _span_starts(lengths: list[int], span: int) -> npt.NDArray[np.int64]:
-    """Where spans begin in joined parts of these `lengths`, without those that cross an end."""
+    """Return where spans begin in joined parts; none crosses a part's end."""
     ends = np.cumsum(np.array(lengths, dtype=np.int64))
     rooms = np.maximum(np.array(lengths, dtype=np.int64) - span + 1, 0)  # spans of each part
     offsets = ends - lengths - (np.cumsum(rooms) - rooms)
@@ -57,7 +57,7 @@ def _span_starts(lengths: list[int], span: int) -> npt.NDArray[np.int64]:
 
 
 def _hashes(text: str, starts: npt.NDArray[np.int64], span: int) -> npt.NDArray[np.uint64]:
-    """A polynomial hash, modulo 2**64, of the `span` characters from each start.
+    """Return a polynomial hash, modulo 2**64, of the `span` characters from each start.
 
     With prefix sums P[i] = sum of c[j] * B**j over j < i, the sum of c[i+k] * B**k over a span is
     (P[i+span] - P[i]) * B**-i.
@@ -70,14 +70,14 @@ def _hashes(text: str, starts: npt.NDArray[np.int64], span: int) -> npt.NDArray[
 
 
 def _powers(base: np.uint64, count: int) -> npt.NDArray[np.uint64]:
-    """base**0 … base**(count - 1), modulo 2**64."""
+    """Return base**0 … base**(count - 1), modulo 2**64."""
     factors = np.full(count, base, dtype=np.uint64)
     factors[:1] = 1
     return np.cumprod(factors, dtype=np.uint64)
 
 
 def _batches(parts: Iterable[str]) -> Iterator[list[str]]:
-    """Whole parts, together at least `_BATCH` characters long (the last batch may be shorter)."""
+    """Yield whole parts, `_BATCH` characters or more together (the last batch may be shorter)."""
     batch: list[str] = []
     size = 0
     for part in parts:

@@ -1,4 +1,4 @@
-"""Finds the files on this machine that a source names, and checksums them.
+"""Find the files on this machine that a source names, and checksum them.
 
 Files are named, ordered and checksummed by their paths relative to what the setting names, so that
 the same files in another place are the same corpus.
@@ -14,14 +14,14 @@ from variorum.corpus.fetching import sha256_of_files
 def find(path: str, suffixes: tuple[str, ...], root: Path) -> list[Path]:
     """Return the files that `path` names, in the order of their relative paths.
 
-    In a folder those with one of the `suffixes` (all if there are none), without hidden ones; a
-    pattern is followed as it is. Raises `VariorumError` when there is none.
+    In a folder, only files with one of the `suffixes` count (all if there are none), without hidden
+    files; a pattern is followed as it is. Raises `VariorumError` when there is none.
     """
     return _found(path, suffixes, root)[1]
 
 
 def digest(path: str, suffixes: tuple[str, ...], root: Path) -> str:
-    """Return the SHA-256 over relative paths and bytes of the files `find` gives."""
+    """Return the SHA-256 over relative paths and bytes of the files `find` returns."""
     base, files = _found(path, suffixes, root)
     return sha256_of_files(files, base)
 
@@ -31,7 +31,7 @@ def checked(
 ) -> tuple[Path, list[Path]]:
     """Return the folder that names start from, and the files that `path` names.
 
-    Raises `VariorumError` when there is none, or their checksum is another than `sha256`.
+    Raises `VariorumError` when there is none, or their checksum differs from `sha256`.
     """
     base, files = _found(path, suffixes, root)
     if sha256 and (found := sha256_of_files(files, base)) != sha256:
@@ -43,7 +43,7 @@ def checked(
 
 
 def _found(path: str, suffixes: tuple[str, ...], root: Path) -> tuple[Path, list[Path]]:
-    """The folder that names start from, and the files."""
+    """Return the folder that names start from, and the files."""
     try:
         place = root / Path(path).expanduser()
     except RuntimeError:
@@ -78,7 +78,7 @@ def _matches(pattern: str, base: Path) -> list[str]:
 
 
 def _taken_apart(pattern: Path) -> tuple[Path, str]:
-    """A pattern's leading folders without wildcards, and the rest."""
+    """Return a pattern's leading folders without wildcards, and the rest."""
     parts = pattern.parts
     first = next((n for n, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     return Path(*parts[:first]), str(Path(*parts[first:]))

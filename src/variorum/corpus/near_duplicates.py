@@ -1,7 +1,7 @@
-"""Near-duplicates: documents that have most of their five-word runs in common.
+"""Find near-duplicates: documents that share most of their five-word runs.
 
-How alike two documents are is the Jaccard similarity of their sets of runs, estimated by MinHash
-(Broder 1997); which pairs are looked at at all is decided by locality-sensitive hashing (Leskovec,
+The similarity of two documents is the Jaccard similarity of their sets of runs, estimated by
+MinHash (Broder 1997); locality-sensitive hashing decides which pairs are compared (Leskovec,
 Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3). Both come from `datasketch`. With
 256 hashes the estimate's standard error is at most 1/32.
 """
@@ -12,24 +12,24 @@ _RUN = 5  # words
 _HASHES = 256
 _SEED = 1
 _BATCH = 4096  # runs that are sketched at once; each takes 256 numbers while it is
-_MOST_INDEXED = 0.99  # at 1 no pair can be missed, and the index refuses to be made for that
+_MOST_INDEXED = 0.99  # the index cannot be built for 1, at which no pair may be missed
 
 
 class NearDuplicates:
-    """Remembers documents, about 3 KB of each, and finds the one that a new one repeats."""
+    """Remember documents, about 3 KB each, and find the one that a new document repeats."""
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
-        # Rather a pair too many than one too few: the estimate decides about each.
+        # Compare a pair too many rather than one too few: the estimate decides about each.
         looked_at = min(threshold, _MOST_INDEXED)
         self._index = MinHashLSH(threshold=looked_at, num_perm=_HASHES, weights=(0.1, 0.9))
         self._sketches: list[MinHash] = []
         self._names: list[str] = []
 
     def find(self, name: str, text: str) -> tuple[str, float] | None:
-        """An earlier document that this one repeats, the likest of them, and how like it is.
+        """Return the most similar earlier document that this one repeats, and the similarity.
 
-        If there is none, this document is remembered.
+        If there is none, this document is remembered, and None is returned.
         """
         sketch = MinHash(num_perm=_HASHES, seed=_SEED, scheme="affine32")
         found = [run.encode("utf-8", "surrogatepass") for run in runs(text)]
@@ -46,6 +46,6 @@ class NearDuplicates:
 
 
 def runs(text: str) -> set[str]:
-    """Every run of five words in a text; all of it, if it has fewer."""
+    """Return every run of five words in a text, or all of a shorter text."""
     words = text.split()
     return {" ".join(words[n : n + _RUN]) for n in range(max(1, len(words) - _RUN + 1))}

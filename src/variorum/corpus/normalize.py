@@ -1,13 +1,13 @@
-"""Cleaning: from documents as they were found to documents as a model reads them.
+"""Clean documents: from texts as they were found to texts that a model reads.
 
 Each step is a pure function of one text; together they are repeated until nothing changes, so that
 cleaning clean text changes nothing. Then documents are dropped that are short, fail a rule of
-quality, or repeat an earlier one, to the letter or nearly. Documents are streamed; what happened to
+quality, or repeat an earlier document, exactly or nearly. Documents are streamed; what happened to
 them is counted in a `Funnel`.
 
 Nothing depends on the Unicode tables of the Python that runs: characters that Unicode 14.0 does
-not assign are left alone, and the normal form of those it assigns never changes (Unicode Standard
-Annex 15, section 3).
+not assign are left alone, and the normal form of assigned characters never changes (Unicode
+Standard Annex 15, section 3).
 """
 
 import re
@@ -46,14 +46,14 @@ class _TextStep:
 
 @dataclass(frozen=True)
 class _Drop:
-    """A step that leaves documents out: `fault` says why one must go, or None if it may stay."""
+    """Describe a step that drops documents: `fault` gives the reason, or None to keep."""
 
     step: FunnelStep
     fault: Callable[[Document], str | None]
 
 
 class Normalizer:
-    """Cleans one corpus by `settings`, and counts in `funnel` what happens to it."""
+    """Clean one corpus by `settings`, and count in `funnel` what happens to it."""
 
     def __init__(self, settings: NormalizeSettings) -> None:
         self._text_steps = _text_steps(settings)
@@ -62,7 +62,7 @@ class Normalizer:
         self.funnel = Funnel([*steps, *(drop.step for drop in self._drops)])
 
     def run(self, documents: Iterable[Document]) -> Iterator[Document]:
-        """The cleaned documents, one at a time.
+        """Yield the cleaned documents, one at a time.
 
         32 bytes of each are remembered to find duplicates. Raises `VariorumError` at the end if no
         document is left.
@@ -83,7 +83,7 @@ class Normalizer:
             )
 
     def clean(self, text: str) -> str:
-        """`text` after all steps that change texts; cleaning it again changes nothing."""
+        """Return `text` after all text steps; cleaning it again changes nothing."""
         return self._passes(text)[0]
 
     def _passes(self, text: str) -> tuple[str, list[int], list[bool]]:
@@ -204,7 +204,7 @@ def _mend_surrogates(text: str) -> str:
 
 
 def _repair_encoding(text: str) -> str:
-    """Undo wrong decoding line by line: texts are often put together of several sources."""
+    """Undo wrong decoding line by line, as texts often combine several sources."""
     if text.isascii():
         return text
     return "\n".join(line if line.isascii() else fix_encoding(line) for line in text.split("\n"))
@@ -224,7 +224,7 @@ _UNICODE_FORMS = {"NFC": _to_nfc, "NFKC": _to_nfkc}
 def _to_form(form: Any, text: str) -> str:
     if text.isascii():
         return text
-    # Few texts have an unassigned character, and looking at each one is slow.
+    # Few texts have an unassigned character, and checking each one is slow.
     if not _UNASSIGNED.search("".join(set(text))):
         return unicodedata.normalize(form, text)
     # Odd places hold the unassigned runs.
@@ -242,7 +242,10 @@ def _remove_control(text: str) -> str:
 
 
 def _collapse_spaces(text: str) -> str:
-    """One space for a run, none at line ends and before the text, at most one blank line."""
+    """Shorten runs to one space and one blank line; strip spaces at line ends.
+
+    Spaces before the text are removed too.
+    """
     text = _SPACES.sub(" ", text).replace(" \n", "\n")
     return _BLANK_LINES.sub("\n\n", text).lstrip(" ").rstrip(" ")
 
@@ -251,7 +254,7 @@ def _strip(text: str) -> str:
     """Remove blank lines before and after the text, and white space after its end.
 
     The first line keeps its indentation. A text that ended its last line still does: so a clean
-    file is left as it is, and its parts fall where other recipes cut them.
+    file stays as it is, and its parts fall where other recipes cut them.
     """
     body = text.rstrip(_WHITE)
     end = "\n" if body and "\n" in text[len(body) :] else ""

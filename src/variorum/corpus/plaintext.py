@@ -1,4 +1,4 @@
-"""From bytes to text: UTF-8 or a sentence that says what to do. Nothing is guessed.
+"""Decode bytes as UTF-8, or say in one sentence what to do. Nothing is guessed.
 
 A wrong guess would pass silently and be trained on.
 """
@@ -13,10 +13,9 @@ _MOST_CONTROL = 0.01  # share of the bytes; old texts do have a stray one
 
 
 def decode(data: bytes, name: str) -> str:
-    """The text in `data`, without a byte-order mark.
+    """Return the text in `data`, without a byte-order mark.
 
-    Raises `VariorumError`, which calls the data `name`, when it is another encoding than UTF-8 or
-    no text at all.
+    Raises `VariorumError`, which calls the data `name`, when it is not UTF-8 or no text at all.
     """
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         raise VariorumError(

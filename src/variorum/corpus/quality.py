@@ -1,12 +1,12 @@
-"""Quality filters: rules of thumb that tell running text from menus, tables and noise.
+"""Apply quality filters: rules of thumb that separate running text from menus and noise.
 
-They are those of Gopher (Rae et al. 2021, "Scaling Language Models", table A1 and appendix A.1.1),
-each with a threshold that the settings give. Gopher's own: words of 3 to 10 characters on average,
+The rules are Gopher's (Rae et al. 2021, "Scaling Language Models", table A1 and appendix A.1.1),
+each with a threshold from the settings. Gopher's own: words of 3 to 10 characters on average,
 at most 0.1 hash signs or ellipses a word, at most 0.3 of the lines repeated. Gopher asks for
-a letter in 80 % of the words; here the share of letters is asked, which small texts can meet too.
+a letter in 80 % of the words; here the share of letters counts, which small texts can meet too.
 
-A rule is a function of one text that gives a number; a document stays if that is within the bounds.
-Letters are those of Unicode 14.0, on every Python.
+A rule is a function of one text that returns a number; a document stays if that is within the
+bounds. Letters are the letters of Unicode 14.0, on every Python.
 """
 
 import re
@@ -22,7 +22,7 @@ _SYMBOL = re.compile(r"#|\.\.\.|…")
 
 @dataclass(frozen=True)
 class Rule:
-    """A number that a text has, and the bounds that it must keep; None is no bound."""
+    """Bound a number measured on a text; None is no bound."""
 
     name: str
     explanation: str
@@ -31,7 +31,7 @@ class Rule:
     most: float | None = None
 
     def fault(self, text: str) -> str:
-        """What is wrong with the text, or nothing."""
+        """Return what is wrong with the text, or ""."""
         found = self.measure(text)
         if self.least is not None and found < self.least:
             return f"{found:.3g} < {self.least:g}"
@@ -41,7 +41,7 @@ class Rule:
 
 
 def rules(settings: NormalizeSettings) -> list[Rule]:
-    """The rules that the settings switch on."""
+    """Return the rules that the settings switch on."""
     found = [
         Rule(
             "letters",
@@ -73,23 +73,23 @@ def rules(settings: NormalizeSettings) -> list[Rule]:
 
 
 def letter_share(text: str) -> float:
-    """Share of letters among all characters but spaces; 0 for a text without any."""
+    """Return the share of letters among non-space characters; 0 if there are none."""
     solid = len("".join(text.split()))
     return len(_LETTER.findall(text)) / solid if solid else 0.0
 
 
 def mean_word_length(text: str) -> float:
-    """Mean length of the words, in characters; words are what spaces part."""
+    """Return the mean length in characters of the words, which white space separates."""
     words = text.split()
     return sum(map(len, words)) / len(words) if words else 0.0
 
 
 def symbols_per_word(text: str) -> float:
-    """Hash signs and ellipses for each word."""
+    """Return hash signs and ellipses per word."""
     return len(_SYMBOL.findall(text)) / max(1, len(text.split()))
 
 
 def repeated_lines(text: str) -> float:
-    """Share of the lines, but for blank ones, that stood before in the text."""
+    """Return the share of non-blank lines that occurred earlier in the text."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     return 1 - len(set(lines)) / len(lines) if lines else 0.0

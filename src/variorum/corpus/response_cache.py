@@ -1,10 +1,11 @@
-"""Answers of an API: kept as they came, so that nothing is asked twice, and checked as documents.
+"""Store the answers of an API as they came, and check them as documents.
 
-An answer that is not understood is not kept, or every later fetch would stumble over it.
+So nothing is asked twice. An answer that cannot be parsed is not stored, or every later fetch
+would stumble over it.
 
 A source that asks an API turns a sequence of answers into documents, and asks for each answer
-through `Answers`, which keeps it in a folder. A fetch that was killed goes on from there. What is
-hashed is the documents, as `documents.line` writes them, and not the answers: these hold times
+through `Answers`, which stores it in a folder. A killed fetch continues from there. The checksum
+covers the documents, as `documents.line` writes them, and not the answers, which hold times
 and counts that change by the hour.
 """
 
@@ -19,12 +20,12 @@ from variorum.corpus.documents import Document
 from variorum.corpus.fetching import ChecksumError, FetchContext, folder_of
 from variorum.corpus.source import ChangingSource
 
-_SAME_FETCH = 3600  # seconds after the last answer within which a killed fetch is gone on with
+_SAME_FETCH = 3600  # seconds after the last answer within which a killed fetch is continued
 _DOUBTFUL = ".doubtful"
 
 
 class Answers:
-    """The answers of one fetch, each in a file that is named by a hash of the question.
+    """Store the answers of one fetch, each in a file named by its question's hash.
 
     `say` takes a line of progress; it is silent where answers are only read again.
     """
@@ -33,25 +34,25 @@ class Answers:
         self.folder, self.say = folder, say
 
     def kept(self, question: str) -> bytes | None:
-        """What was answered, or None if that was not asked yet."""
+        """Return the stored answer, or None if the question was not asked yet."""
         file = self._file(question)
         found = [each for each in (file, file.with_suffix(_DOUBTFUL)) if each.exists()]
         return found[0].read_bytes() if found else None
 
     def keep(self, question: str, answer: bytes) -> None:
-        """Keep an answer; whole or not at all, if this is killed."""
+        """Store an answer: whole or not at all, if the process is killed."""
         unfinished = self.folder / ".unfinished"
         unfinished.write_bytes(answer)
         unfinished.replace(self._file(question))
 
     def doubt(self, question: str) -> None:
-        """Keep the answer for this fetch alone: one that goes on after it asks again."""
+        """Store the answer for this fetch alone: a fetch that continues it asks again."""
         file = self._file(question)
         if file.exists():
             file.replace(file.with_suffix(_DOUBTFUL))
 
     def forget(self, question: str) -> None:
-        """Keep the answer no longer."""
+        """Delete the stored answer."""
         file = self._file(question)
         for each in (file, file.with_suffix(_DOUBTFUL)):
             each.unlink(missing_ok=True)
@@ -61,14 +62,14 @@ class Answers:
 
 
 Reader = Callable[[Answers], Iterator[Document]]
-"""Gives all documents of a source; asks for the answers that are not kept yet."""
+"""Yields all documents of a source; asks for the answers that are not stored yet."""
 
 
 def fetch(source: ChangingSource, context: FetchContext, read: Reader) -> Iterator[Document]:
-    """The documents that `read` gives, if they have the source's checksum (or it has none).
+    """Yield the documents of `read`, if they have the source's checksum (or it has none).
 
-    Answers of a fetch that ended are used if they have the checksum; those of one that was killed
-    are completed. Raises `ChecksumError` for other documents than expected.
+    Complete answers are used if they have the checksum; the answers of a killed fetch are
+    completed. Raises `ChecksumError` for other documents than expected.
     """
     folder = _Folder(source, context)
     expected = source.sha256
@@ -84,9 +85,9 @@ def fetch(source: ChangingSource, context: FetchContext, read: Reader) -> Iterat
 
 
 def held(source: ChangingSource, context: FetchContext, read: Reader) -> tuple[str, int]:
-    """SHA-256 and size of the documents that the API gives now.
+    """Return SHA-256 and size in bytes of the documents that the API gives now.
 
-    What was kept of a fetch that was killed within the hour is used: this one goes on with it.
+    Answers of a fetch that was killed within the hour are used, and that fetch is continued.
     Anything older is asked for anew, as pages of different days together are what the API never
     gave.
     """
@@ -96,7 +97,7 @@ def held(source: ChangingSource, context: FetchContext, read: Reader) -> tuple[s
 
 
 class _Folder:
-    """Where one source's answers lie: complete ones, and those of a fetch that was killed."""
+    """Locate one source's answers: complete ones, and the rest of a killed fetch."""
 
     def __init__(self, source: ChangingSource, context: FetchContext) -> None:
         place = context.cache / folder_of(source.lock_name)
@@ -104,7 +105,7 @@ class _Folder:
         self._report = context.report
 
     def known(self, read: Reader) -> str | None:
-        """SHA-256 of the documents in the complete answers, if there are any."""
+        """Return the SHA-256 of the documents in the complete answers, if there are any."""
         return _digest(read(Answers(self.complete)))[0] if self.complete.exists() else None
 
     def discard_old(self) -> None:
@@ -115,7 +116,7 @@ class _Folder:
                 shutil.rmtree(self.unfinished)
 
     def ask(self, read: Reader) -> tuple[str, int]:
-        """Ask for what an earlier call did not bring; gives SHA-256 and size of the documents."""
+        """Ask for missing answers; return SHA-256 and size in bytes of the documents."""
         self.unfinished.mkdir(parents=True, exist_ok=True)
         for doubtful in self.unfinished.glob(f"*{_DOUBTFUL}"):
             doubtful.unlink()
@@ -126,7 +127,7 @@ class _Folder:
 
 
 def _digest(found: Iterator[Document]) -> tuple[str, int]:
-    """SHA-256 and size of the file that these documents fill."""
+    """Return SHA-256 and size in bytes of the file that these documents fill."""
     hashed, size = hashlib.sha256(), 0
     for document in found:
         line = documents.line(document).encode()

@@ -1,7 +1,7 @@
-"""What every kind of source says of itself: a source's settings derive from one of these classes.
+"""Define what every kind of source declares: the base classes of sources' settings.
 
-Each file of `corpus/sources/` is one kind. It defines the settings of that kind, which also tell
-what planning, `verify` and the page need to know of it, and a function `fetch`, which gives the
+Each file of `corpus/sources/` is one kind. It defines the settings of that kind, with what
+planning, `verify` and the page need to know of it, and a function `fetch`, which yields the
 documents. `source_kinds` collects them, so a new kind is one file.
 
 Planning imports all of these files: whatever is slow to import is imported where it is used.
@@ -21,29 +21,29 @@ SOURCES = "corpus/sources"
 
 
 class SourceSettings(Settings):
-    """Where the text of a corpus comes from; its settings fix every byte."""
+    """Describe where the text of a corpus comes from; the settings fix every byte."""
 
     kind: str
 
     @property
     def title(self) -> str:
-        """Return what a sentence calls the source."""
+        """Return the source's name for a sentence."""
         raise NotImplementedError
 
     def sha256_here(self, root: Path) -> str | None:
-        """Return the SHA-256 of what the source holds on this machine; None if nothing tells.
+        """Return the SHA-256 of the source on this machine; None if unknown.
 
         Raises `VariorumError` if its files are not here.
         """
         return None
 
     def n_bytes_here(self, root: Path) -> int | None:
-        """Return the bytes of its text on this machine; None if nothing tells."""
+        """Return the bytes of its text on this machine; None if unknown."""
         return None
 
 
 class LocalSource(SourceSettings):
-    """Files on this machine."""
+    """Describe files on this machine."""
 
     path: Text = setting(..., "A file, a folder or a glob pattern, relative to the project.")
     suffixes: tuple[str, ...]
@@ -67,26 +67,26 @@ class LocalSource(SourceSettings):
 
 
 class ChangingSource(SourceSettings):
-    """A source whose answer may change: it is locked in config/sources.lock at first use."""
+    """Describe a source whose answer may change: config/sources.lock pins it at first use."""
 
     asked_by: ClassVar[str]
-    """The setting that says what is asked for; a message names its line."""
+    """The setting that decides what is asked for; a message names its line."""
 
     sha256: Sha256 | None
 
     @property
     def lock_name(self) -> str:
-        """Return its name in the lock: kind and whatever decides what is asked."""
+        """Return its name in the lock: the kind and every setting that decides the answer."""
         asked = {name: value for name, value in canonical(self).items() if name != "sha256"}
         return f"{asked.pop('kind')}?{urlencode(sorted(asked.items()), doseq=True)}"
 
     @classmethod
     def called(cls, lock_name: str) -> Self | None:
-        """Return the source of that name in the lock, if the name says all that is asked."""
+        """Return the source of that name in the lock, if the name holds every setting."""
         return None
 
     def held(self, context: FetchContext) -> tuple[str, int]:
-        """Return SHA-256 and size of what the source holds now, by asking it.
+        """Return SHA-256 and bytes of what the source holds now, by asking it.
 
         Raises `VariorumError` if it gives no answer.
         """

@@ -1,4 +1,4 @@
-"""The kinds of sources: the files of `corpus/sources/`."""
+"""Collect the kinds of sources: the files of `corpus/sources/`."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,8 +1,8 @@
-"""Splits: which text is trained on, chosen on (val) and reported on (test).
+"""Split text into train, validation (val) and test.
 
-By group: a hash of a document's group decides, the same in every corpus, so that a module, paper
-or file stands on one side in all of them. By position: for one single text, which is cut into
-train, val and test, in this order.
+A model is trained on train, chosen by val and reported on test. By group: a hash of a document's
+group decides, equally in every corpus, so that a module, paper or file falls on one side in all
+of them. By position: for one single text, which is cut into train, val and test, in this order.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
 def side(group: str, split: SplitSettings) -> Side:
-    """The side of `group`: a function of the group, the salt and the fractions alone."""
+    """Return the side of `group`, which group, salt and fractions alone decide."""
     name = f"{split.salt}\n{group}".encode("utf-8", "surrogatepass")
     place = int.from_bytes(sha256(name).digest()[:8], "big") / 2**64  # even in [0, 1)
     if place < split.test_fraction:
@@ -33,7 +33,7 @@ def by_position(document: Document, split: SplitSettings) -> dict[Side, Document
     """Cut one text into its parts, in characters.
 
     With n characters, test begins at int(n * (1 - test_fraction)): for 0.1 exactly where nanoGPT's
-    `data/shakespeare_char/prepare.py` cuts train from validation. val is the end of what is left;
+    `data/shakespeare_char/prepare.py` cuts train from validation. val is the end of the rest;
     with `train_includes_val` it is trained on as well. Raises `VariorumError` for an empty part.
     """
     text = document.text
@@ -61,10 +61,10 @@ def by_position(document: Document, split: SplitSettings) -> dict[Side, Document
 
 
 def assign(documents: Iterable[Document], split: SplitSettings) -> Iterator[tuple[Side, Document]]:
-    """Every document, or part of the single one, with its side; in the order they come.
+    """Yield each document, or part of the single one, with its side, in order.
 
-    With `train_includes_val` what stands in val is given twice, to train as well. Raises
-    `VariorumError` when a side is left empty, and for several documents split by position.
+    With `train_includes_val` the documents of val are yielded twice, once for train. Raises
+    `VariorumError` when a side stays empty, and for several documents split by position.
     """
     if split.by == "position":
         yield from by_position(_single(documents), split).items()

@@ -1,7 +1,7 @@
-"""Reads rows of tables one at a time, and finds a file's delimiter.
+"""Read rows of tables one at a time, and find a file's delimiter.
 
-The delimiter is the one with which the header has the columns that are asked for. (`csv.Sniffer`
-looks for what is regular in the rows, which in prose is often a comma or a space.) A quote that is
+The delimiter is the one with which the header has the requested columns. (`csv.Sniffer`
+looks for regularity in the rows, which in prose is often a comma or a space.) A quote that is
 never closed costs the line where it opens.
 """
 
@@ -25,9 +25,9 @@ NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its columns by name, or what is wrong with it.
+    """Hold one row: its columns by name, or what is wrong with it.
 
-    `line` is where it begins, `raw` what stands there.
+    `line` is where it begins, `raw` its text in the file.
     """
 
     line: int
@@ -36,13 +36,13 @@ class Row:
     fault: str = ""
 
     def wrong(self) -> str:
-        """Return why it cannot be read; nothing if it can."""
+        """Return why the row cannot be read, or ""."""
         stray = not self.raw.isascii() and STRAY.search(self.raw)
         return self.fault or ("bytes that are no UTF-8" if stray else "")
 
 
 class _Lines:
-    """The lines of a table, of which those of the row at hand can be had again."""
+    """Yield the lines of a table, and let the current row's lines be read again."""
 
     def __init__(self, stream: TextIO) -> None:
         self.number = 0  # of the line that was given last
@@ -58,7 +58,7 @@ class _Lines:
         return self.row[-1]
 
     def go_back(self) -> None:
-        """Give all lines of this row but the first once more."""
+        """Put back all lines of this row but the first."""
         first, *others = self.row
         self.row = [first]
         self._again.extendleft(reversed(others))
@@ -68,7 +68,7 @@ class _Lines:
 def table_rows(
     stream: TextIO, file: Path, delimiter: str, quote: str, columns: list[str]
 ) -> Iterator[Row]:
-    """Give the rows below the header; one without any value is no row."""
+    """Yield the rows below the header; rows without any value are skipped."""
     csv.field_size_limit(_LARGEST_FIELD)
     lines = _Lines(stream)
     reader = csv.reader(lines, delimiter=delimiter, strict=True, **_quoting(quote))
@@ -100,12 +100,12 @@ def table_rows(
 
 
 def _quoting(quote: str) -> dict[str, Any]:
-    """How the parser is told of the quote; to it, none is not the same as an empty one."""
+    """Return the parser's options for the quote; none differs from an empty one there."""
     return {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
 
 
 def _check_header(header: list[str], file: Path, delimiter: str, columns: list[str]) -> None:
-    """Raise `VariorumError` unless it has each of these columns once."""
+    """Raise `VariorumError` unless the header has each of these columns once."""
     if missing := [name for name in columns if name not in header]:
         raise VariorumError(
             f"{file} has no column {' and no '.join(map(repr, missing))}; with "
@@ -120,7 +120,7 @@ def _check_header(header: list[str], file: Path, delimiter: str, columns: list[s
 
 
 def json_rows(stream: TextIO, columns: list[str]) -> Iterator[Row]:
-    """Give a row per JSON line; numbers stay as spelled, null is empty."""
+    """Yield a row per JSON line; numbers stay as spelled, null is empty."""
     for line, content in enumerate(stream, start=1):
         if not content.strip():
             continue
@@ -136,7 +136,7 @@ def json_rows(stream: TextIO, columns: list[str]) -> Iterator[Row]:
 
 
 def _fault_of_object(data: Any, columns: list[str]) -> str:
-    """Why a JSON value is no row with these columns."""
+    """Return why a JSON value is no row with these columns, or ""."""
     if not isinstance(data, dict):
         return "no JSON object"
     if missing := [name for name in columns if name not in data]:
@@ -146,7 +146,7 @@ def _fault_of_object(data: Any, columns: list[str]) -> str:
 
 
 def _text(value: object) -> str:
-    """A single JSON value as text."""
+    """Return a single JSON value as text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
@@ -155,7 +155,7 @@ def _text(value: object) -> str:
 def delimiter_of(stream: TextIO, quote: str, columns: list[str]) -> str:
     """Find the delimiter by the header; rewind the stream.
 
-    Among the delimiters with which the header has all `columns`, the one that parts it most often.
+    Among the delimiters with which the header has all `columns`, the most frequent one wins.
     """
     sample = stream.read(_HEADER)
     stream.seek(0)

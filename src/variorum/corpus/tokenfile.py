@@ -1,4 +1,4 @@
-"""Flat token files: what encode writes and training reads.
+"""Read and write flat token files, which encode makes and training reads.
 
 `<name>.bin` is the tokens of all documents one after the other, headerless and little-endian,
 16 bits each (32 for a vocabulary beyond 65,536): nanoGPT's format. Every document is followed by
@@ -28,7 +28,7 @@ _COLUMNS = 3  # start, tokens, bytes
 
 @dataclass(frozen=True)
 class Summary:
-    """What was written: documents, tokens (with one end-of-text token each) and bytes of text."""
+    """Count what was written: documents, tokens (one end-of-text each), bytes of text."""
 
     documents: int
     tokens: int
@@ -37,7 +37,7 @@ class Summary:
 
 @dataclass(frozen=True, eq=False)
 class TokenFile:
-    """An opened token file of D documents and N tokens.
+    """Hold an opened token file of D documents and N tokens.
 
     `tokens`: (N,) uint16 or uint32; `starts`, `n_tokens`, `n_bytes`: (D,) int64. All are
     read-only views of files. `len()` is D.
@@ -66,18 +66,18 @@ class TokenFile:
         return len(self.starts)
 
     def document(self, number: int) -> npt.NDArray[Any]:
-        """Tokens of one document, without the end-of-text token after it."""
+        """Return the tokens of one document, without the end-of-text token after it."""
         start = self.starts[number]
         return self.tokens[start : start + self.n_tokens[number] - 1]
 
     def ids(self) -> Iterator[str]:
-        """The ids of the documents, in their order."""
+        """Yield the ids of the documents, in their order."""
         with (self.folder / f"{self.name}.ids.jsonl").open("rb") as file:
             yield from map(json.loads, file)
 
 
 def dtype_for(vocab_size: int) -> np.dtype[Any]:
-    """The smaller of the two types that holds every token of a vocabulary."""
+    """Return the smaller of the two types that hold every token of a vocabulary."""
     return np.dtype("<u2" if vocab_size <= _UINT16_VOCAB else "<u4")
 
 
@@ -89,7 +89,7 @@ def write(
     *,
     eot: int,
 ) -> Summary:
-    """Write `documents` (id, tokens, bytes of the text), with `eot` after each, one at a time.
+    """Write `documents` (id, tokens, bytes of the text) one by one, `eot` after each.
 
     Raises ValueError for a token that `dtype` cannot hold.
     """
@@ -130,7 +130,7 @@ def _check_range(tokens: npt.NDArray[Any], dtype: np.dtype[Any], what: str) -> N
 
 
 def _load_index(file: Path) -> npt.NDArray[np.int64]:
-    """The rows of an index file. Shape (D, 3)."""
+    """Return the rows of an index file. Shape (D, 3)."""
     try:
         index: npt.NDArray[np.int64] = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -146,7 +146,7 @@ def _load_index(file: Path) -> npt.NDArray[np.int64]:
 
 
 def _map_tokens(file: Path, n_tokens: int, index_file: Path) -> npt.NDArray[Any]:
-    """Map a file of `n_tokens` tokens; its size tells their type. Shape (N,)."""
+    """Map a file of `n_tokens` tokens, whose size gives their type. Shape (N,)."""
     if not file.exists():
         raise VariorumError(f"{file} is missing; encode again.")
     size = file.stat().st_size

@@ -1,4 +1,4 @@
-"""What general-purpose compressors need for the same text, as a line for the model to cross.
+"""Measure general-purpose compressors on the same text, as a line for the model to cross.
 
 A compressor that has just read the training text is a language model, too: what the test text adds
 to the size of the archive is its cost. It knows the train part of the corpus in question and pays
@@ -9,8 +9,8 @@ for the same bytes as a model.
 Documents are joined by a blank line, which plays the part of the end-of-document token: the
 compressor pays for it, and it is not counted among the bytes of the text.
 
-The two see training text differently, and that is left as it is: bz2 sorts blocks of 900 kB and
-forgets what stood in earlier ones; xz is given a dictionary that holds the whole text.
+The two see training text differently, on purpose: bz2 sorts blocks of 900 kB and
+forgets the earlier ones; xz is given a dictionary that holds the whole text.
 """
 
 import bz2
@@ -25,7 +25,9 @@ MOST_DICTIONARY = 1 << 28  # bytes; xz needs about eleven times its dictionary a
 
 
 def compressors(train: Iterable[str], test: Iterable[str]) -> dict[str, float]:
-    """Bits per byte of the test documents, for bz2 and for xz, given the training documents.
+    """Return the bits per byte of the test documents, for bz2 and for xz.
+
+    Both know the training documents.
 
     Raises:
         VariorumError: if the test documents hold no text.

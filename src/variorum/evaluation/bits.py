@@ -1,8 +1,8 @@
-"""How many bits the model needs for a text: scoring every token of it exactly once.
+"""Score every token of a text exactly once: how many bits the model needs.
 
 The text is a stream of tokens, document after document, each followed by the end-of-document
 token. The model sees the stream through windows of `context_length` tokens. Each window scores
-its last `stride` tokens only, so those before them serve as context:
+its last `stride` tokens only, so the tokens before them serve as context:
 
     stride 2, context 4        e a b c | d f g h        inputs (e: end of document)
     window 0                   a b c d                  scores all four: nothing comes before
@@ -12,8 +12,8 @@ With `stride` equal to the context the windows are separate blocks, which is how
 its loss. The very first token is predicted from the end-of-document token alone, as every
 document's first token is in training.
 
-Takes a model, token ids; gives nats per token, and bits per byte from their sum: the one measure
-that models with different tokenizers, and compressors, share.
+Takes a model and token ids; returns nats per token, and bits per byte from their sum: the one
+measure that models with different tokenizers, and compressors, share.
 """
 
 import math
@@ -35,7 +35,7 @@ MOST_NATS = 700.0  # exp of more is no float64
 
 @dataclass(frozen=True)
 class Window:
-    """One look at the stream: inputs `start` to `end`, of which the last are scored from `first`.
+    """Describe one view of the stream: inputs `start` to `end`, scored from `first`.
 
     Input position i holds the token before target position i.
     """
@@ -46,9 +46,9 @@ class Window:
 
 
 def windows(n_tokens: int, context_length: int, stride: int) -> Iterator[Window]:
-    """Windows that score each of `n_tokens` targets once, in order.
+    """Yield windows that score each of `n_tokens` targets once, in order.
 
-    What a token is scored with does not depend on how much text comes after it.
+    The context that a token is scored with does not depend on how much text comes after it.
     """
     if not 1 <= stride <= context_length:
         raise VariorumError(
@@ -63,10 +63,10 @@ def windows(n_tokens: int, context_length: int, stride: int) -> Iterator[Window]
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model made of each token of a stream (N,).
+    """Hold the scores of each token of a stream, all (N,).
 
-    nats: minus the logarithm of its probability, in float64. ranks: how many other tokens the model
-    held for likelier, 0 for the likeliest; of equals the lowest id comes first. confidences:
+    nats: minus the logarithm of its probability, in float64. ranks: how many other tokens were
+    likelier, 0 for the likeliest; of equally likely tokens the lowest id comes first. confidences:
     probability of the likeliest.
     """
 
@@ -86,7 +86,7 @@ def score(
     """Score every token of the stream exactly once.
 
     Args:
-        model: gives logits (B, T, V) for ids (B, T); its dropout is off while scoring.
+        model: returns logits (B, T, V) for ids (B, T); its dropout is off while scoring.
         tokens: the stream (N,), such as a test part with its end-of-document tokens.
         eot: id of the end-of-document token, which the first token is predicted from.
         stride: new tokens scored per window, from 1 to the model's context length.
@@ -118,7 +118,7 @@ def _note(found: Scores, place: slice, logits: Tensor, targets: Tensor) -> None:
     own = log_probabilities.gather(-1, targets[:, None])  # (S, 1)
     found.nats[place] = -own[:, 0].numpy()
     ids = torch.arange(logits.shape[-1])
-    before = (log_probabilities == own) & (ids < targets[:, None])  # as `generation` orders equals
+    before = (log_probabilities == own) & (ids < targets[:, None])  # as `generation` orders ties
     found.ranks[place] = ((log_probabilities > own) | before).sum(-1).numpy()
     found.confidences[place] = log_probabilities.amax(-1).exp().numpy()
 
@@ -138,7 +138,10 @@ def _batches(plan: Iterator[Window], rows: int) -> Iterator[list[Window]]:
 
 @contextmanager
 def evaluating(model: GPT) -> Iterator[torch.device]:
-    """No dropout, no gradients; afterwards the model trains again if it did. Gives its device."""
+    """Turn off dropout and gradients in the block; yield the model's device.
+
+    Afterwards the model trains again if it did before.
+    """
     training = model.training
     model.eval()
     try:
@@ -151,13 +154,13 @@ def evaluating(model: GPT) -> Iterator[torch.device]:
 def summary(
     nats: npt.NDArray[np.float64], *, n_bytes: int, n_characters: int
 ) -> dict[str, float | int]:
-    """What the scores of a whole text come to.
+    """Summarize the scores of a whole text.
 
-    The end-of-document tokens are paid for and hold no bytes: the model has to say where a
+    The end-of-document tokens are paid for and hold no bytes: the model has to predict where a
     document ends.
 
     Args:
-        nats: of every token (N,), as `score` gives them.
+        nats: of every token (N,), as `score` returns them.
         n_bytes: UTF-8 bytes of the text that the tokens stand for.
         n_characters: its characters (code points).
 

@@ -1,12 +1,12 @@
-"""How far bits per byte could lie elsewhere, had the test text been another of its kind.
+"""Estimate how far bits per byte would vary over other test texts of its kind.
 
 What a text costs depends on where it is from: documents of one module, author or song cost alike.
 So not tokens but whole groups of documents are drawn with replacement, as many as there are (the
 cluster bootstrap; Davison and Hinkley 1997, section 3.8). Where there are too few, as in one single
 text, blocks of neighbouring tokens are drawn instead, as many as fill the text (moving-block
-bootstrap; Künsch 1989, section 2.3), which cannot know of parts of the text that are longer than a
-block. The interval holds the middle 95 % of what such texts cost. It says nothing of other seeds of
-the training.
+bootstrap; Künsch 1989, section 2.3), which cannot see parts of the text that are longer than a
+block. The interval holds the middle 95 % of the costs of such texts. It does not cover other seeds
+of the training.
 """
 
 import math
@@ -27,7 +27,7 @@ Sums = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """Ends of an interval in the unit of what it is about, and how sure it is.
+    """Hold the ends of an interval, in its measure's unit, and its confidence.
 
     drawn: what was drawn with replacement; count: how many of these make up a text.
     """
@@ -46,7 +46,7 @@ def bits_per_byte(
     *,
     block: int = BLOCK,
 ) -> Interval:
-    """The interval of bits per byte of a text.
+    """Return the interval of bits per byte of a text.
 
     Args:
         nats: the cost of each token (N,).
@@ -66,7 +66,10 @@ def bits_per_byte(
 def _interval(
     costs: Sums, lengths: Sums, per_text: int, drawn: Literal["groups", "blocks"]
 ) -> Interval:
-    """From texts of so many parts each, which have these costs and lengths."""
+    """Return the interval over drawn texts of `per_text` parts.
+
+    `costs` and `lengths` belong to the parts that are drawn from.
+    """
     numbers = np.random.Philox(SEED).random_raw(RESAMPLES * per_text) % np.uint64(len(costs))
     places = numbers.astype(np.int64).reshape(RESAMPLES, per_text)
     found = costs[places].sum(1) / np.maximum(1, lengths[places].sum(1)) / math.log(2)
@@ -76,14 +79,14 @@ def _interval(
 
 
 def _sums_of_groups(values: Sums | NDArray[np.int64], groups: NDArray[np.int64]) -> Sums:
-    """Sums over all values of a group."""
+    """Return the sums over all values of a group."""
     sums = np.zeros(groups.max() + 1)
     np.add.at(sums, groups, values)
     return sums
 
 
 def _sums_of_blocks(values: NDArray[np.float64] | NDArray[np.int64], block: int) -> Sums:
-    """Sums over every run of `block` neighbours."""
+    """Return the sums over every run of `block` neighbours."""
     summed = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     sums: Sums = summed[block:] - summed[:-block]
     return sums

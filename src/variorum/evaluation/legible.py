@@ -1,4 +1,4 @@
-"""A model's text made fit to print: it may hold anything, also bytes that mean nothing.
+"""Make a model's text fit to print: it may hold any bytes, even meaningless ones.
 
 Control characters are shown as escapes, so that they neither act on a terminal nor spoil a page.
 Only the fixed sets of ASCII, Latin-1 and the bidirectional controls count: a list that follows
@@ -10,21 +10,21 @@ import re
 LEGIBLE_CONTROLS = "\n"
 TERMINAL_CONTROLS = "\t\u200c\u200d"
 # C0 and DEL, C1, line and paragraph separator, directional marks, embeddings and isolates,
-# the byte order mark, and what stands for undecodable bytes.
+# the byte order mark, and the surrogates of undecodable bytes.
 CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 
 
 def legible(text: str) -> str:
-    r"""The text with control and invisible characters as `\x07`, `\u200b`; line ends stay."""
+    r"""Replace control and invisible characters by `\x07`, `\u200b`; line ends stay."""
     return CONTROLS.sub(_escape, text)
 
 
 def for_terminal(text: str) -> str:
-    """As `legible`, but tabs and joiners of letters stay.
+    """Do as `legible`, but keep tabs and joiners of letters.
 
-    A tab moves the cursor to the right on its line, and a joiner (of Persian, of emoji) says how
+    A tab moves the cursor to the right on its line, and a joiner (of Persian, of emoji) decides how
     the letters beside it look; neither can do anything else to a terminal.
     """
     return CONTROLS.sub(
@@ -42,10 +42,10 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def legible_bytes(data: bytes) -> str:
-    r"""UTF-8 bytes as legible text; bytes that are not UTF-8 as `\xff`."""
+    r"""Return UTF-8 bytes as legible text; bytes that are not UTF-8 as `\xff`."""
     return legible(data.decode("utf-8", errors="surrogateescape"))
 
 
 def token_label(data: bytes) -> str:
-    """One token on one line, with its spaces and line ends to be seen: `␣the`, `↵`."""
+    """Return one token on one line, its spaces and line ends visible: `␣the`, `↵`."""
     return legible_bytes(data).replace(" ", "␣").replace("\n", "↵")

@@ -1,7 +1,7 @@
-"""How much of what a model writes by itself stands, letter for letter, in what it was trained on.
+"""Measure how much of a model's free writing occurs, letter for letter, in train.
 
-The share of 50-character spans (Carlini et al. 2023 use 50 tokens). Beside it stands the same share
-for the test text, which people wrote: what a model that only wrote alike would come to.
+The measure is the share of 50-character spans (Carlini et al. 2023 use 50 tokens). Beside it is the
+same share for the test text, which people wrote: a model that does not copy reaches about as much.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ SAMPLING = SamplingSettings(
 
 @dataclass(frozen=True)
 class Memorization:
-    """Shares of 50-character spans that stand in train, and what they were taken over."""
+    """Hold the shares of 50-character spans that occur in train, and their sizes."""
 
     written_share: float
     test_share: float
@@ -34,7 +34,7 @@ class Memorization:
 def memorization(
     model: GPT, tokenizer: Tokenizer, tokens: int, *, train: Iterable[str], test: Iterable[str]
 ) -> Memorization:
-    """Have the model write at least so many tokens, and look for them in the train documents."""
+    """Have the model write at least so many tokens, and find them in train documents."""
     train = list(train)
     written = _written(model, tokenizer, tokens)
     texts = [each.text for each in written]
@@ -47,7 +47,10 @@ def memorization(
 
 
 def _written(model: GPT, tokenizer: Tokenizer, tokens: int) -> list[Written]:
-    """Texts of at least so many tokens in all, each begun from nothing with a seed of its own."""
+    """Write texts of at least so many tokens in all, each with its own seed.
+
+    Each begins from an empty prompt.
+    """
     texts: list[Written] = []
     while sum(each.account.tokens for each in texts) < tokens:
         settings = [

@@ -1,4 +1,4 @@
-"""An n-gram model of bytes, smoothed as by Kneser and Ney: the classical line for a model to cross.
+"""Model bytes by smoothed n-grams (Kneser-Ney): the classical line for a model to cross.
 
 Interpolated modified Kneser-Ney (Chen and Goodman 1999, section 3). The probability of a byte
 behind its context of n - 1 bytes is
@@ -6,9 +6,8 @@ behind its context of n - 1 bytes is
     p(b | context) = max(c(context b) - D, 0) / c(context) + share(context) · p(b | shorter context)
 
 where D depends on the count, c are counts for the longest n-grams, and for shorter ones the number
-of different symbols that stand before them. Below the shortest all symbols are equally likely.
+of different symbols that precede them. Below the shortest all symbols are equally likely.
 Documents end with a symbol of their own, which is paid for, as by the model, and counts no byte.
-
 N-grams are packed into one integer each, 9 bits a symbol, so counts are sorted arrays.
 """
 
@@ -24,7 +23,7 @@ from variorum.base.errors import VariorumError
 Packed = NDArray[np.uint64]
 
 END = 256
-"""The symbol that stands behind every document, and before the first."""
+"""The symbol that follows every document, and precedes the first."""
 
 SYMBOLS = 257
 BITS = 9
@@ -33,10 +32,10 @@ MOST_ORDER = 7  # symbols in 64 bits
 
 @dataclass(frozen=True)
 class _Level:
-    """The n-grams of one length, sorted, with their discounted shares; and their contexts.
+    """Hold the n-grams of one length, sorted, with discounted shares, and their contexts.
 
-    shares: max(c - D, 0) / c(context) of each n-gram. contexts: their own n - 1 symbols, with what
-    they leave to shorter n-grams.
+    shares: max(c - D, 0) / c(context) of each n-gram. contexts: the different first n - 1 symbols
+    of the n-grams; left: the share that each leaves to shorter n-grams.
     """
 
     grams: Packed
@@ -46,10 +45,10 @@ class _Level:
 
 
 class NgramModel:
-    """Learned from documents; `score` gives the cost of others."""
+    """Learn n-grams from documents; `score` returns the cost of other documents."""
 
     def __init__(self, train: Iterable[bytes], order: int) -> None:
-        """`order`: symbols of the longest n-grams, from 1 to 7. Raises `VariorumError`."""
+        """Learn n-grams of up to `order` symbols, from 1 to 7. Raises `VariorumError`."""
         if not 1 <= order <= MOST_ORDER:
             raise VariorumError(f"n-grams of {order} symbols; give 1 to {MOST_ORDER}")
         self.order = order
@@ -57,7 +56,7 @@ class NgramModel:
         self._levels = _levels(packed, order)
 
     def score(self, documents: Iterable[bytes]) -> NDArray[np.float64]:
-        """Nats of every symbol of these documents: of their bytes, and of the end of each."""
+        """Return the nats of every symbol of these documents, their ends included."""
         packed = _packed(_stream(documents), self.order)
         likely = np.full(len(packed), 1 / SYMBOLS)
         for length, level in enumerate(self._levels, start=1):
@@ -70,10 +69,10 @@ class NgramModel:
 
 
 def bits_per_byte(train: Iterable[str], test: Iterable[str], order: int) -> float:
-    """What an n-gram model that was given the train documents needs for the test documents.
+    """Return an n-gram model's bits per byte of the test documents, given train.
 
     Raises:
-        VariorumError: if the test documents hold no text, or the order is none.
+        VariorumError: if the test documents hold no text, or the order is out of range.
     """
     documents = [document.encode() for document in test]
     n_bytes = sum(map(len, documents))
@@ -87,7 +86,7 @@ def bits_per_byte(train: Iterable[str], test: Iterable[str], order: int) -> floa
 
 
 def _stream(documents: Iterable[bytes]) -> NDArray[np.uint64]:
-    """All symbols, with an end behind each document."""
+    """Return all symbols, with an end after each document."""
     end = np.array([END], dtype=np.uint64)
     parts = [
         part
@@ -98,7 +97,7 @@ def _stream(documents: Iterable[bytes]) -> NDArray[np.uint64]:
 
 
 def _packed(stream: NDArray[np.uint64], order: int) -> Packed:
-    """Each symbol with the `order - 1` before it; ends stand before the first."""
+    """Pack each symbol with the `order - 1` before it; ends precede the first."""
     result = np.zeros(len(stream), dtype=np.uint64)
     padded = np.concatenate([np.full(order - 1, END, dtype=np.uint64), stream])
     for place in range(order):
@@ -107,16 +106,16 @@ def _packed(stream: NDArray[np.uint64], order: int) -> Packed:
 
 
 def _last(packed: Packed, length: int) -> Packed:
-    """The last symbols of each n-gram."""
+    """Return the last symbols of each n-gram."""
     return packed & np.uint64((1 << BITS * length) - 1)
 
 
 def _levels(packed: Packed, order: int) -> list[_Level]:
-    """From single symbols to the longest n-grams."""
+    """Return the levels, from single symbols to the longest n-grams."""
     grams, counts = np.unique(packed, return_counts=True)
     levels = [_level(grams, counts)]
     for length in range(order - 1, 0, -1):
-        # each different longer n-gram counts once: by what stands before
+        # each different longer n-gram counts once: for the symbol before
         grams, counts = np.unique(_last(grams, length), return_counts=True)
         levels.append(_level(grams, counts))
     return levels[::-1]
@@ -132,10 +131,10 @@ def _level(grams: Packed, counts: NDArray[np.int64]) -> _Level:
 
 
 def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What is taken from n-grams that came never, once, twice, and more often.
+    """Return the discounts of n-grams that occurred never, once, twice, and more often.
 
-    By how many came how often (Chen and Goodman 1999, equation 17). A text too small to tell gets
-    1/2, and no n-gram loses all that it has.
+    They follow from how many occurred how often (Chen and Goodman 1999, equation 17). A text too
+    small for that gets 1/2, and no n-gram loses all of its count.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=5)
     result = np.zeros(4)
@@ -150,7 +149,7 @@ def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 def _found(
     sorted_keys: Packed, values: NDArray[np.float64], wanted: Packed, otherwise: float
 ) -> NDArray[np.float64]:
-    """The value of each wanted key, or something else where it is missing."""
+    """Return the value of each wanted key, or `otherwise` where it is missing."""
     if not len(sorted_keys):
         return np.full(len(wanted), otherwise)
     places = np.minimum(np.searchsorted(sorted_keys, wanted), len(sorted_keys) - 1)

@@ -1,4 +1,4 @@
-"""What scores say beyond their sum: how often right, how well it knows, and by how much context."""
+"""Measure what scores show beyond their sum: accuracy, calibration, and use of context."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,13 @@ BINS = 10
 
 
 def accuracy(scores: Scores, among: int) -> float:
-    """Share of the tokens that were among the so many likeliest."""
+    """Return the share of the tokens that were among the so many likeliest."""
     return float(np.mean(scores.ranks < among))
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Tokens whose likeliest guess had about this probability: how many, and how many it got."""
+    """Count tokens whose best guess had about this probability, and how many were right."""
 
     tokens: int
     confidence: float
@@ -26,7 +26,10 @@ class Bin:
 
 
 def reliability(scores: Scores) -> list[Bin]:
-    """Bins of equal width from 0 to 1 that hold any token, by the probability of the best guess."""
+    """Return the non-empty bins of equal width, by the probability of the best guess.
+
+    The bins lie between 0 and 1.
+    """
     places = np.minimum((scores.confidences * BINS).astype(np.int64), BINS - 1)
     return [
         Bin(
@@ -40,16 +43,19 @@ def reliability(scores: Scores) -> list[Bin]:
 
 
 def calibration_error(bins: list[Bin]) -> float:
-    """Expected calibration error (Guo et al. 2017, section 2): mean distance of the two shares."""
+    """Return the expected calibration error (Guo et al. 2017, section 2).
+
+    It is the mean distance of confidence and accuracy.
+    """
     total = sum(each.tokens for each in bins)
     return sum(each.tokens * abs(each.confidence - each.accuracy) for each in bins) / total
 
 
 def by_position(nats: NDArray[np.float64], context_length: int) -> list[dict[str, Any]]:
-    """Mean nats by how many tokens of context were seen, in ranges that double.
+    """Return the mean nats by tokens of context seen, in ranges that double.
 
     `nats` were scored in separate blocks: the first of each saw one token, the last a full context.
-    What is left at the end, if it is less than half a range, goes to the last.
+    A rest at the end of less than half a range goes to the last range.
     """
     seen = np.arange(len(nats)) % context_length + 1
     rows, low = [], 1

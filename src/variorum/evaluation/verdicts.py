@@ -1,4 +1,4 @@
-"""What a stress case came to: a measurement, a threshold, and a verdict that can be "failed"."""
+"""Judge a stress case by measurement and threshold; the verdict can be "failed"."""
 
 import math
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ Comparison = Literal["<=", ">="]
 
 @dataclass(frozen=True)
 class Case:
-    """One case of the stress catalogue, carried out on one model.
+    """Report one case of the stress catalogue, carried out on one model.
 
     `measured` is None where there was nothing to measure, because the model broke before; such a
-    case has not passed, and `explanation` says what happened. `excerpt` is text to look at, made
-    legible. `parts` are what the measurement consists of, by name, in words.
+    case has not passed, and `explanation` says what happened. `excerpt` is text to read, made
+    legible. `parts` are the parts of the measurement, by name, in words.
     """
 
     name: str
@@ -41,7 +41,7 @@ def judge(
     excerpt: str = "",
     parts: Mapping[str, str] | None = None,
 ) -> Case:
-    """The case with its verdict; a measurement that is not finite counts as none."""
+    """Return the case with its verdict; a measurement that is not finite counts as none."""
     if measured is None or not math.isfinite(measured):
         measured, passed = None, False
     else:

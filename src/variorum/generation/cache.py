@@ -1,6 +1,6 @@
-"""What a model has computed of the tokens before, so that each new token costs one token's work.
+"""Cache what a model has computed of earlier tokens, so each new one costs one.
 
-The keys and values of every layer stand in memory that is taken once, with room for a whole window.
+The keys and values of every layer lie in memory that is taken once, with room for a whole window.
 """
 
 import torch
@@ -11,9 +11,10 @@ from variorum.config.model_settings import ModelSettings
 
 
 class Cache:
-    """Keys and values of `batch_size` sequences of equal length, at first none.
+    """Hold keys and values of `batch_size` sequences of equal length, at first none.
 
-    `keys` and `values` are (n_layer, B, H, capacity, D), of which the first `length` places count.
+    `keys` and `values` are (n_layer, B, H, capacity, D), of which the first `length` positions
+    count.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Cache:
         self.length = 0
 
     def read(self, ids: Tensor) -> Tensor:
-        """Put T new tokens (B, T) behind the others; all so far (B, S).
+        """Append T new tokens (B, T); return all so far (B, S).
 
         Raises:
             VariorumError: if there is no room.
@@ -43,7 +44,9 @@ class Cache:
         return self.ids[:, :end]
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put those of T new tokens (B, H, T, D) behind what layer has; all so far (B, H, S, D).
+        """Append a layer's keys and values of T tokens; return all so far.
+
+        New ones are (B, H, T, D), both results (B, H, S, D).
 
         Raises:
             VariorumError: if there is no room.
@@ -56,7 +59,7 @@ class Cache:
         return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
 
     def _end_with(self, n_new: int) -> int:
-        """Tokens so far with so many new ones, for which there must be room."""
+        """Return the number of tokens with the new ones; they must fit."""
         end = self.length + n_new
         if end > self.capacity:
             raise VariorumError(
@@ -70,7 +73,7 @@ class Cache:
         self.length += n_tokens
 
     def keep(self, rows: list[int]) -> None:
-        """Go on with these of the sequences alone."""
+        """Continue with these of the sequences alone."""
         self.keys, self.values = self.keys[:, rows], self.values[:, rows]
         self.ids = self.ids[rows]
 

@@ -1,27 +1,27 @@
-"""Writing token by token: how the next one is chosen, and what the model sees meanwhile.
+"""Write token by token: choose the next one, and move the window the model sees.
 
-What is done with the model's logits, in this order, in float64:
+The logits of the model are changed in this order, in float64:
 
 1. `repetition_penalty` (Keskar et al. 2019, CTRL, section 4.1) over the last `repetition_window`
    tokens. A negative logit is multiplied, as dividing it would favour the token.
-2. `valid_utf8`: tokens that would make the text no text are left out (see `utf8_guard`).
+2. `valid_utf8`: tokens that would make the text invalid are excluded (see `utf8_guard`).
 3. `temperature` divides.
-4. `top_k` (Fan et al. 2018) keeps exactly so many, of equals those with the lowest ids.
-5. `top_p` (Holtzman et al. 2020) keeps the smallest set that reaches it, of what is left.
-6. `min_p` (Nguyen et al. 2024) keeps what is likely enough beside the likeliest.
+4. `top_k` (Fan et al. 2018) keeps exactly so many; of equal logits, the lowest ids.
+5. `top_p` (Holtzman et al. 2020) keeps the smallest set of the remaining tokens that reaches it.
+6. `min_p` (Nguyen et al. 2024) keeps tokens that are likely enough beside the likeliest.
 
 One number is then drawn from a generator of the text's own, which the settings seed: the same
 model, prompt and settings give the same tokens, alone or beside others.
 
 The model sees a window of at most `context_length` tokens. A longer prompt is cropped to its last
 part. When the window is full it is cut to its last half, and fills again ("half-window"): memory
-stays constant and each token sees at least half a context. Keys of a cut window cannot be kept, as
-their positions change; so the half is read anew, once in half a context of tokens. Without a cache
-the whole window is read for every token; the windows, and so the tokens, are the same.
+stays constant and each token sees at least half a context. Keys of a cut window cannot be reused,
+as their positions change; so the half is read anew, once in half a context of tokens. Without a
+cache the whole window is read for every token; the windows, and so the tokens, are the same.
 
 Several texts are written in step: at each moment all have been read up to the same position. Where
 one prompt is shorter, its text begins to grow while the others' prompts are still being read. So
-nothing is padded, and no text knows of the others.
+nothing is padded, and no text depends on the others.
 """
 
 from collections import deque
@@ -41,7 +41,7 @@ from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.streaming import unfinished
 
 WINDOW_MODE = "half-window"
-"""How a text goes on beyond the context."""
+"""How a text continues beyond the context."""
 
 Ending = Literal["document", "length", "stop"]
 
@@ -50,7 +50,7 @@ def next_token(logits: Tensor, settings: SamplingSettings, generator: torch.Gene
     """Choose the next token by its logits (V,): steps 3 to 6.
 
     Temperature 0 takes the likeliest and draws nothing. Otherwise one number is drawn from
-    `generator`, which is on the CPU. Among equals the lowest id comes first, in top-k too.
+    `generator`, which is on the CPU. Of equal logits the lowest id comes first, in top-k too.
 
     Raises:
         VariorumError: if the logits are not numbers, as after a training that diverged.
@@ -76,21 +76,24 @@ def next_token(logits: Tensor, settings: SamplingSettings, generator: torch.Gene
 
 
 def penalized(logits: Tensor, tokens: Collection[int], penalty: float) -> Tensor:
-    """The logits (V,), with those of `tokens` made smaller: each once, however often it stood."""
+    """Return the logits (V,) with the `tokens`' own lowered, each once.
+
+    How often a token occurred does not matter.
+    """
     ids = torch.tensor(list(tokens), dtype=torch.int64)
     seen = logits[ids]
     return logits.index_copy(0, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
 
 
 def share_of(tokens: Tensor, logits: Tensor, temperature: float) -> float:
-    """Probability of the masked tokens (V,) together; temperature 0 counts as 1 here."""
+    """Return the total probability of the masked tokens (V,); temperature 0 counts as 1."""
     scores = (logits - logits.max()) / (temperature or 1.0)
     return float(scores.softmax(0)[tokens].sum())
 
 
 @dataclass
 class Removed:
-    """Probability that `valid_utf8` took away, over the tokens drawn so far."""
+    """Sum the probability that `valid_utf8` took away, over the tokens drawn so far."""
 
     draws: int = 0
     total: float = 0.0
@@ -104,12 +107,12 @@ class Removed:
 
     @property
     def mean(self) -> float:
-        """Per token; 0 if none was drawn."""
+        """Return the mean per token; 0 if none was drawn."""
         return self.total / max(1, self.draws)
 
 
 class Draft:
-    """One text while it is written: how its next token is chosen, and when it ends.
+    """Hold one text while it is written: choose its next token, and end it.
 
     `ending` is None until then; setting it ends the text from outside. `drawn` tokens were drawn,
     a `stop` token that ended the text included, and the window was cut `cuts` times.
@@ -123,7 +126,7 @@ class Draft:
         stop: int | None = None,
         tokenizer: Tokenizer | None = None,
     ) -> None:
-        """For the arguments and errors see `generate`."""
+        """Begin a text; for the arguments and errors see `generate`."""
         self.prompt, self.settings, self.stop = list(prompt_ids), settings, stop
         self.ending: Ending | None = None
         self.drawn, self.cuts = 0, 0
@@ -142,7 +145,7 @@ class Draft:
             self._guard.check_end(self._state, settings.max_tokens)
 
     def draw(self, logits: Tensor) -> int | None:
-        """The next token, by the logits (V,) behind what is there; None if the text ends."""
+        """Draw the next token by the logits (V,) after the text; None if it ends."""
         scores = logits.cpu().double()
         if self.settings.repetition_penalty != 1:
             recent = set(self._recent) - {self.stop}
@@ -173,16 +176,16 @@ def generate(
     tokenizer: Tokenizer | None = None,
     use_cache: bool = True,
 ) -> Iterator[int]:
-    """Continue a prompt, one token after the other, as they are made.
+    """Yield the continuation of a prompt, one token after the other, as they are made.
 
     Args:
         model: is used without dropout, whichever mode it is in.
         prompt_ids: at least one token; the tokenizer's `eot` alone begins a document.
-        settings: how tokens are drawn, and how many at most. Stop strings are the business of
-            `generation.text`.
-        stop: a token that ends the text and is not given, such as `eot`.
+        settings: how tokens are drawn, and how many at most; `generation.text` takes care of stop
+            strings.
+        stop: a token that ends the text and is not yielded, such as `eot`.
         tokenizer: the model's; only `valid_utf8` needs it.
-        use_cache: keep keys and values; without, every token costs a whole window's work.
+        use_cache: store keys and values; without, every token costs a whole window's work.
 
     Raises:
         VariorumError: if the prompt is empty or has tokens that the model does not know; if it
@@ -196,9 +199,9 @@ def generate(
 def write(
     model: GPT, drafts: Sequence[Draft], *, use_cache: bool = True
 ) -> Iterator[tuple[int, int]]:
-    """Write several texts at once: the number of a draft and its next token, as they are made.
+    """Write several texts at once; yield each draft's number with its next token.
 
-    Each has the tokens that it has alone, wherever rounding (1e-5 in a logit) does not decide.
+    Each gets the tokens that it gets alone, wherever rounding (1e-5 in a logit) does not decide.
 
     Raises:
         VariorumError: as `generate`.
@@ -225,7 +228,7 @@ def _written(model: GPT, drafts: list[Draft], use_cache: bool) -> Iterator[tuple
     windows = [draft.prompt[-context_length:] for draft in drafts]
     start = 0
     while live:
-        end = min(map(len, windows))  # all are read up to here, and the shortest go on
+        end = min(map(len, windows))  # all are read up to here, and the shortest grow
         logits = _next_logits(model, [window[start:end] for window in windows], cache)  # (B, V)
         for (number, draft), window, row in zip(live, windows, logits, strict=True):
             if len(window) == end and (token := draft.draw(row)) is not None:
@@ -253,7 +256,10 @@ def _cache(model: GPT, batch_size: int) -> Cache:
 
 @torch.inference_mode()
 def _next_logits(model: GPT, ids: list[list[int]], cache: Cache | None) -> Tensor:
-    """Logits (B, V) of the token after each row of ids (B, T), which follow what the cache has."""
+    """Return logits (B, V) of the token after each row of ids (B, T).
+
+    The ids continue the tokens in the cache.
+    """
     training = model.training
     if training:
         model.eval()

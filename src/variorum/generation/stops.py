@@ -1,14 +1,14 @@
-"""Stop strings: a text that comes in pieces ends before the first of them that it holds.
+"""End a text that comes in pieces before the first stop string in it.
 
-The first is the one that is complete first; of two that end together, the longer one. So what is
-given depends on the text alone, not on how it was cut into pieces.
+The first is the one that is complete first; if two end together, the longer one. So the result
+depends on the text alone, not on how it was cut into pieces.
 """
 
 from collections.abc import Sequence
 
 
 class StopStrings:
-    """Takes pieces of a text, and gives what surely stands before a stop string."""
+    """Take pieces of a text, and return what certainly precedes any stop string."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
@@ -16,7 +16,7 @@ class StopStrings:
         self.found = False
 
     def feed(self, piece: str) -> str:
-        """What has become certain with this piece; nothing once a stop string was found."""
+        """Return the text that this piece makes certain; nothing after a stop string."""
         if self.found:
             return ""
         text = self._held + piece
@@ -28,12 +28,12 @@ class StopStrings:
         return text[:cut]
 
     def finish(self) -> str:
-        """What was held back: the text ends here, so it became no stop string."""
+        """Return the text held back: here the text ends, so it became no stop string."""
         held, self._held = self._held, ""
         return held
 
     def _could_begin(self, text: str) -> int:
-        """Length of the longest end of the text that is the beginning of a stop string."""
+        """Return the length of the longest end of the text that begins a stop string."""
         longest = max((len(stop) for stop in self._stops), default=0)
         lengths = range(min(longest - 1, len(text)), 0, -1)
         return next((n for n in lengths if self._begins(text[-n:])), 0)

@@ -1,4 +1,4 @@
-"""Writing text: prompts go in, their continuations come out, whole or piece by piece."""
+"""Write text: continue prompts, whole or piece by piece."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Prompt = str | Sequence[int]
 
 @dataclass(frozen=True)
 class Account:
-    """How a text was written.
+    """Report how a text was written.
 
     tokens: how many were drawn, an end of the document included.
     ending: what ended it: the document, the length, or a stop string; None if it was left early.
@@ -34,14 +34,14 @@ class Account:
 
 @dataclass(frozen=True)
 class Written:
-    """A text that a model wrote behind its prompt, and how."""
+    """Hold a text that a model wrote after its prompt, and how."""
 
     text: str
     account: Account
 
 
 class Continuation:
-    """The continuation of one prompt: tokens go in, certain text comes out.
+    """Continue one prompt: tokens go in, certain text comes out.
 
     An empty prompt begins a document. The text ends with the document, before a stop string, or
     after `settings.max_tokens`. A prompt of tokens may end inside a character; the text then
@@ -56,14 +56,14 @@ class Continuation:
         self._stops = StopStrings(settings.stop)
 
     def take(self, token: int) -> str:
-        """The text that is certain with this token; it may be empty."""
+        """Return the text that is certain with this token; it may be empty."""
         piece = self._stops.feed(self._stream.feed(token))
         if self._stops.found:
             self.draft.ending = "stop"
         return piece
 
     def finish(self) -> str:
-        """What was held back; a character that was never finished is shown as U+FFFD."""
+        """Return the text held back; a character that was never finished becomes U+FFFD."""
         piece = self._stops.feed(self._stream.finish()) + self._stops.finish()
         if self._stops.found:
             self.draft.ending = "stop"
@@ -71,26 +71,26 @@ class Continuation:
 
     @property
     def account(self) -> Account:
-        """How it was written, so far."""
+        """Return how the text was written, so far."""
         draft = self.draft
         removed = draft.removed
         return Account(draft.drawn, draft.ending, removed.mean, removed.largest, draft.cuts)
 
 
 class Streamed(Iterator[str]):
-    """The pieces of a text, as they are made; `account` tells how it was written so far."""
+    """Yield the pieces of a text, as they are made; `account` reports so far."""
 
     def __init__(self, continuation: Continuation, tokens: Iterator[tuple[int, int]]) -> None:
         self._continuation = continuation
         self._pieces = _pieces(continuation, tokens)
 
     def __next__(self) -> str:
-        """The next piece, which is not empty."""
+        """Return the next piece, which is not empty."""
         return next(self._pieces)
 
     @property
     def account(self) -> Account:
-        """How the text was written so far."""
+        """Return how the text was written so far."""
         return self._continuation.account
 
 
@@ -102,9 +102,9 @@ def stream_text(
     *,
     use_cache: bool = True,
 ) -> Streamed:
-    """Continue `prompt` in pieces of whole characters, as they are made; the prompt is not given.
+    """Continue `prompt` in pieces of whole characters, as they are made.
 
-    Only what could still become a stop string is held back.
+    The prompt itself is not yielded. Only a possible beginning of a stop string is held back.
 
     Raises:
         VariorumError: if the tokenizer is not this model's, or the prompt cannot be continued.
@@ -122,7 +122,7 @@ def continue_text(
     *,
     use_cache: bool = True,
 ) -> str:
-    """The continuation of `prompt` in one piece: what `stream_text` gives, joined."""
+    """Return the continuation of `prompt` in one piece: `stream_text`, joined."""
     return "".join(stream_text(model, tokenizer, prompt, settings, use_cache=use_cache))
 
 
@@ -134,9 +134,9 @@ def continue_texts(
     *,
     use_cache: bool = True,
 ) -> list[Written]:
-    """Continue several prompts at once, of any lengths, each by its own settings and seed.
+    """Continue several prompts at once, of any lengths, each by its settings and seed.
 
-    Each text is what `continue_text` gives for it alone.
+    Each text equals what `continue_text` returns for it alone.
 
     Raises:
         VariorumError: as `stream_text`.

@@ -1,12 +1,11 @@
-"""Which tokens keep a text valid UTF-8: an automaton over bytes, carried over to whole tokens.
+"""Find the tokens that keep a text valid UTF-8, by an automaton over bytes.
 
-A byte-level vocabulary can spell what is no text. The automaton is table 3-7 of the Unicode
+A byte-level vocabulary can spell invalid text. The automaton is table 3-7 of the Unicode
 standard (chapter 3): no overlong forms, no surrogates, nothing above U+10FFFF. Its state says what
-may follow the bytes so far. For every state and token it is worked out once where the token leads,
-and how many tokens the character that is then begun still takes. So one comparison tells the
-tokens that may be drawn when only so many are left: none begins what could not be finished.
-
-`<|endoftext|>` has no bytes, and stands only between whole characters.
+may follow the bytes so far. For every state and token it is computed once where the token leads,
+and how many tokens the character that is then begun still takes. So one comparison finds the
+tokens that may be drawn when only so many are left: none begins a character that could not be
+finished. `<|endoftext|>` has no bytes, and occurs only between whole characters.
 """
 
 from functools import lru_cache
@@ -48,10 +47,10 @@ NEVER = 255  # tokens: no number of them makes this text valid
 
 
 class Utf8Guard:
-    """The automaton for one tokenizer: `state` is a number below 8, `START` between characters.
+    """Hold the automaton of one tokenizer; a state is a number below 8.
 
-    `after` (9, V) is the state behind each token; `cost` (9, V) the tokens that then remain to be
-    written until the character is whole, or `NEVER`.
+    `START` is the state between characters. `after` (9, V) is the state behind each token; `cost`
+    (9, V) the tokens that then remain to be written until the character is whole, or `NEVER`.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -64,22 +63,25 @@ class Utf8Guard:
         self._needed = [int(n) for n in needed]
 
     def state_of(self, unfinished: bytes) -> int:
-        """The state behind these bytes, with which a character begins."""
+        """Return the state behind these bytes, with which a character begins."""
         state = START
         for byte in unfinished:
             state = int(self._step[state, byte])
         return state
 
     def allowed(self, state: int, left: int) -> Tensor:
-        """The tokens (V,) that may come in `state`, when `left` can be written with this one."""
+        """Return which tokens (V,) may come in `state`, with `left` still to be written.
+
+        `left` includes the next token.
+        """
         return self.cost[state] <= min(left - 1, NEVER - 1)
 
     def next_state(self, state: int, token: int) -> int:
-        """The state behind a token."""
+        """Return the state behind a token."""
         return int(self.after[state, token])
 
     def check_end(self, state: int, max_tokens: int) -> None:
-        """Raise `VariorumError` if the character at hand cannot be finished in so many tokens."""
+        """Raise `VariorumError` if the begun character cannot be finished in so many tokens."""
         needed = self._needed[state]
         if needed > max_tokens:
             raise VariorumError(
@@ -90,12 +92,12 @@ class Utf8Guard:
 
 @lru_cache(maxsize=4)
 def guard_of(tokenizer: Tokenizer) -> Utf8Guard:
-    """The guard of a tokenizer, made when it is first asked for."""
+    """Return the guard of a tokenizer, made at its first use."""
     return Utf8Guard(tokenizer)
 
 
 def _byte_table() -> Bytes:
-    """The next state (9, 256) of each state and byte."""
+    """Return the next state (9, 256) of each state and byte."""
     table = np.full((INVALID + 1, 256), INVALID, dtype=np.uint8)
     for state, first, last, following in TABLE_3_7:
         table[state, first : last + 1] = following
@@ -103,7 +105,10 @@ def _byte_table() -> Bytes:
 
 
 def _token_table(step: Bytes, tokenizer: Tokenizer) -> Bytes:
-    """The next state (9, V) of each state and token: all of them take one byte at a time."""
+    """Return the next state (9, V) of each state and token.
+
+    All tokens take one byte at a time.
+    """
     spellings = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
     lengths = np.array([len(spelling) for spelling in spellings])
     starts = lengths.cumsum() - lengths  # where each token begins in `joined`
@@ -117,7 +122,7 @@ def _token_table(step: Bytes, tokenizer: Tokenizer) -> Bytes:
 
 
 def _tokens_needed(after: Bytes) -> Bytes:
-    """The fewest tokens (9,) that lead from each state to `START`."""
+    """Return the fewest tokens (9,) that lead from each state to `START`."""
     needed = np.full(len(after), NEVER, dtype=np.uint8)
     needed[START] = 0
     for _ in range(len(after)):  # no shortest way is longer than there are states

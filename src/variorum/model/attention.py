@@ -1,8 +1,8 @@
-"""Causal self-attention with several heads (Vaswani et al. 2017, section 3.2).
+"""Compute causal self-attention with several heads (Vaswani et al. 2017, section 3.2).
 
 Each token asks (query) all tokens up to itself (keys) and takes the mean of what they offer
 (values), weighted by the softmax of query · key / √D. One product makes queries, keys and values of
-all heads. How the mixing is computed is a choice among the files in `model/attentions/`, each of
+all heads. How the values are mixed is a choice among the files in `model/attentions/`, each of
 which defines a function `attend`: fused, or written out.
 """
 
@@ -18,35 +18,38 @@ from variorum.model.position_encoding import PositionEncoding
 
 
 class KeyValueCache(Protocol):
-    """Keys and values of the tokens that a model has read already, and these tokens."""
+    """Hold keys and values of the tokens that a model has read, and their ids."""
 
     length: int  # tokens that it holds for every layer
 
     def read(self, ids: Tensor) -> Tensor:
-        """Note new tokens (B, T) behind `length`; all so far (B, S)."""
+        """Append new tokens (B, T) behind `length`; return all so far (B, S)."""
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add those of new tokens (B, H, T, D) behind `length`; all so far (B, H, S, D)."""
+        """Append keys and values (B, H, T, D) of one layer; return all so far.
+
+        The new ones go behind `length`; both results are (B, H, S, D).
+        """
 
     def advance(self, n_tokens: int) -> None:
-        """Count the new tokens, once every layer has added them."""
+        """Count the new tokens, once every layer has appended them."""
 
 
 class Attend(Protocol):
-    """What a file in `model/attentions/` defines."""
+    """Define the function that a file in `model/attentions/` provides."""
 
     def __call__(
         self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float
     ) -> Tensor:
-        """The mixtures (B, H, T, D) of values (B, H, S, D) for queries (B, H, T, D).
+        """Mix values (B, H, S, D) for queries, with their shape (B, H, T, D).
 
-        mask: true where a query may look, or what is added to the scaled scores; it broadcasts to
+        mask: true where a query may look, or an addend of the scaled scores; it broadcasts to
         (B, H, T, S). None: the causal mask, for T = S, or for T = 1, which comes last.
         """
 
 
 class Attention(nn.Module):
-    """Self-attention of the layer with the number `layer`: (B, T, C) to (B, T, C)."""
+    """Apply the self-attention of layer number `layer`: (B, T, C) to (B, T, C)."""
 
     def __init__(self, settings: ModelSettings, layer: int) -> None:
         super().__init__()
@@ -60,7 +63,7 @@ class Attention(nn.Module):
         self.c_proj = nn.Linear(width, width, bias=settings.bias)
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of x (B, T, C), each (B, H, T, D), without their positions."""
+        """Return unrotated queries, keys and values of x (B, T, C): (B, H, T, D)."""
         split = self.c_attn(x).unflatten(-1, (3, self.n_head, -1))  # (B, T, 3, H, D)
         queries, keys, values = split.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D)
         if self.qk_norm:  # Dehghani et al. 2023, section 2; without a trained scale
@@ -74,7 +77,10 @@ class Attention(nn.Module):
         mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """Each token's mixture of what itself and the tokens before it offer; see `Attend`."""
+        """Mix the values of each token and the tokens before it.
+
+        x: (B, T, C), as is the result. mask: see `Attend`.
+        """
         queries, keys, values = self.heads(x)
         queries, keys = positions.rotate(queries, keys, 0 if cache is None else cache.length)
         if cache is not None:
@@ -92,6 +98,9 @@ class Attention(nn.Module):
 
 
 def causal_mask(n_queries: int, n_keys: int, device: torch.device) -> Tensor:
-    """True where a query may look, (n_queries, n_keys); the queries are the last of the keys."""
+    """Return a mask (n_queries, n_keys), true where a query may look.
+
+    The queries are the last of the keys.
+    """
     everything = torch.ones(n_queries, n_keys, dtype=torch.bool, device=device)
     return everything.tril(n_keys - n_queries)

@@ -1,4 +1,4 @@
-"""Who looks at whom: the attention weights of every layer and head, for figures."""
+"""Compute the attention weights of every layer and head, for figures."""
 
 import torch
 from torch import Tensor
@@ -7,9 +7,9 @@ from variorum.model.gpt import GPT
 
 
 def attention_maps(model: GPT, ids: Tensor) -> Tensor:
-    """The weights (n_layer, n_head, T, T) with which a model reads the tokens `ids` (T,).
+    """Return the weights (n_layer, n_head, T, T) with which a model reads ids (T,).
 
-    Row t of a map says how much token t looks at each token: it sums to 1 and is 0 for the future.
+    Row t of a map holds token t's weight for each token: it sums to 1 and is 0 for the future.
     Dropout is left out.
     """
     found = model.trace(ids[None])

@@ -1,9 +1,9 @@
-"""A model as a folder in Hugging Face's layout: `model.safetensors` and `config.json`.
+"""Save and load a model as a folder in Hugging Face's layout.
 
-A model with GPT-2's parts is a GPT-2, and its files have GPT-2's names, shapes and settings. Others
-are written alike, under the model type "variorum". The settings themselves stand in `config.json`
-under "variorum"; what is read there decides. A GPT-2 of another origin has no such entry, and is
-read by the fields that Hugging Face's `GPT2Config` has.
+The files are `model.safetensors` and `config.json`. A model with GPT-2's parts is a GPT-2, and its
+files have GPT-2's names, shapes and settings. Other models are written alike, under the model type
+"variorum". The settings themselves are in `config.json` under "variorum"; this entry decides. A
+GPT-2 of another origin has no such entry, and is read by the fields of Hugging Face's `GPT2Config`.
 """
 
 import json
@@ -40,9 +40,9 @@ def save(model: GPT, folder: Path) -> None:
 
 
 def load(folder: Path) -> GPT:
-    """The model in `folder`, on the CPU and ready to be used (no dropout).
+    """Load the model in `folder`, on the CPU and ready to be used (no dropout).
 
-    It is one that `save` wrote, or a GPT-2 in Hugging Face's layout.
+    Either `save` wrote it, or it is a GPT-2 in Hugging Face's layout.
 
     Raises:
         VariorumError: if a file is missing or damaged, or the two do not belong together.
@@ -65,18 +65,21 @@ def _file_name(name: str) -> str:
 
 
 def _is_redundant(name: str) -> bool:
-    """Whether a tensor is a mask that some files of GPT-2 hold, which is no weight."""
+    """Return whether a tensor is a mask, which some GPT-2 files hold, and no weight."""
     return name.endswith((".attn.bias", ".attn.masked_bias"))
 
 
 def _as_in_file(name: str, tensor: Tensor) -> Tensor:
-    """GPT-2's files hold the matrices of linear layers transposed: (in, out). Its own inverse."""
+    """Transpose the weight matrices of linear layers, which GPT-2's files hold as (in, out).
+
+    It is its own inverse. Other tensors are returned unchanged.
+    """
     linear = name.endswith(("c_attn.weight", "c_fc.weight", "c_proj.weight"))
     return tensor.T if linear else tensor
 
 
 def _config(settings: ModelSettings, vocab_size: int) -> dict[str, Any]:
-    """The content of `config.json`: Hugging Face's fields of GPT-2, and ours."""
+    """Return the content of `config.json`: Hugging Face's fields of GPT-2, and ours."""
     is_gpt2 = not beyond_gpt2(settings)
     return {
         "architectures": ["GPT2LMHeadModel" if is_gpt2 else "GPT"],

@@ -1,4 +1,4 @@
-"""Reads `config.json` of a model: one that was saved here, or a GPT-2 in Hugging Face's layout.
+"""Read a model's `config.json`: one saved here, or a GPT-2 in Hugging Face's layout.
 
 Planning reads it too, so no numerical library is imported here.
 """
@@ -26,7 +26,7 @@ GPT2_PARTS = {
     "tied_head": True,
     "bias": True,
 }
-"""What makes a model a GPT-2, whatever its size."""
+"""Settings that make a model a GPT-2, whatever its size."""
 
 GPT2_FIELDS = {
     "activation_function": "gelu_new",
@@ -37,7 +37,7 @@ GPT2_FIELDS = {
     "tie_word_embeddings": True,
     "add_cross_attention": False,
 }
-"""What Hugging Face lets a GPT-2 vary and this model does not; a field left out is so."""
+"""Fields that Hugging Face lets vary and this model does not; an omitted field has this value."""
 
 
 def beyond_gpt2(settings: ModelSettings) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def read(path: Path) -> tuple[ModelSettings, int]:
     """Read the settings and the vocabulary's size from a `config.json`.
 
     Raises:
-        VariorumError: if there is no such file, or it is of a model that this one cannot be.
+        VariorumError: if there is no such file, or its model differs from what can be built here.
     """
     try:
         config = json.loads(path.read_bytes())
@@ -81,7 +81,7 @@ def read(path: Path) -> tuple[ModelSettings, int]:
 
 
 def _gpt2_settings(config: Mapping[str, Any], path: Path) -> ModelSettings:
-    """The settings of a GPT-2 by Hugging Face's fields."""
+    """Return the settings of a GPT-2 by Hugging Face's fields."""
     for name, value in GPT2_FIELDS.items():
         found = config.get(name, value)
         if found != value and not (name == "n_inner" and found == 4 * config["n_embd"]):
@@ -102,7 +102,7 @@ def _gpt2_settings(config: Mapping[str, Any], path: Path) -> ModelSettings:
 
 
 def _dropout(config: Mapping[str, Any], path: Path) -> tuple[float, float]:
-    """The shares dropped of activations and of attention's weights; left out, they are 0.1."""
+    """Return the dropout of activations and of attention's weights, by default 0.1."""
     embedded, added, attended = (
         config.get(f"{name}_pdrop", 0.1) for name in ("embd", "resid", "attn")
     )

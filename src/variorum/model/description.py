@@ -1,8 +1,8 @@
-"""What a model is made of: its layers with their shapes, and what it costs to run and to train.
+"""Describe a model: its layers with shapes, and its costs to run and train.
 
 Operations are counted as in Hoffmann et al. 2022, appendix F: a product of matrices takes two for
-each number that is multiplied, the backward pass twice as many as the forward pass, and what is
-done element by element is left out. Attention counts all T × T pairs, as kernels for short contexts
+each number that is multiplied, the backward pass twice as many as the forward pass, and elementwise
+operations are left out. Attention counts all T × T pairs, as kernels for short contexts
 compute them.
 """
 
@@ -20,7 +20,7 @@ FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer: its name, what it is, the shapes of its weights, and how many numbers they hold.
+    """Describe one layer: name, kind, shapes of its weights, and number of parameters.
 
     flops: of the forward pass, for one token of a full context.
     """
@@ -34,7 +34,7 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class Description:
-    """The rows of a model, and sums.
+    """Hold the rows of a model, and sums.
 
     flops: for one token of a full context, forward. cache_bytes: keys and values of one sequence.
     weight_bytes: in float32.
@@ -49,21 +49,21 @@ class Description:
     cache_bytes: int
 
     def training_flops(self, tokens: int) -> int:
-        """Operations of a training that sees so many tokens: forward, and twice that backward."""
+        """Return the operations of training on so many tokens: forward, and twice that backward."""
         return 3 * self.flops * tokens
 
     def training_bytes(self, shards: int, states: int) -> int:
-        """Memory of a training without activations, at its end, where it is largest.
+        """Return the bytes of a training without activations, at its end, where they peak.
 
-        A gradient for each shard, and four times the weights: as they are, the best ones so far,
-        which of them decay, and, with a second set of the optimizer's states, how they were when
-        the last interval began.
+        A gradient for each shard, and four times the weights: the current ones, the best ones so
+        far, the mask of weight decay, and, with a second set of the optimizer's states, the weights
+        when the last interval began.
         """
         return self.weight_bytes * (4 + shards + 2 * states)
 
 
 def describe(model: GPT) -> Description:
-    """What `model` is made of."""
+    """Describe the layers and costs of `model`."""
     rows = tuple(_rows(model))
     settings = model.settings
     embeddings = sum(row.parameters for row in rows if row.kind == "Embedding")
@@ -79,13 +79,13 @@ def describe(model: GPT) -> Description:
 
 
 def describe_settings(settings: ModelSettings, vocab_size: int) -> Description:
-    """What a model of these settings would be made of; no memory is taken for its weights."""
+    """Describe a model of these settings, without taking memory for its weights."""
     with torch.device("meta"):
         return describe(GPT(settings, vocab_size))
 
 
 def _kind(module: nn.Module) -> str:
-    """Return what a layer is called: its class's `kind`, or the name of its class in PyTorch.
+    """Return what a layer is called: its class's `kind`, or its class in PyTorch.
 
     The name of a class of this project decides nothing, so renaming one changes no result.
     """

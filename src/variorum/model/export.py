@@ -1,8 +1,8 @@
-"""Copies a model with its tokenizer into a folder that Hugging Face's libraries load.
+"""Copy a model with its tokenizer into a folder that Hugging Face's libraries load.
 
 `transformers` takes the folder with `AutoModelForCausalLM` and `AutoTokenizer`, `tokenizers` the
-`tokenizer.json` in it. A saved model lacks only what says how the tokenizer is used, and how texts
-begin and end; weights, configuration and vocabulary are copied as they are.
+`tokenizer.json` in it. A saved model lacks only the files that say how the tokenizer is used, and
+how texts begin and end; weights, configuration and vocabulary are copied unchanged.
 """
 
 import json
@@ -21,7 +21,7 @@ COPIED = (checkpoint.WEIGHTS, checkpoint.CONFIG, TOKENIZER)
 
 
 def export(model: Path, target: Path) -> list[Path]:
-    """Copy what the folder `model` holds into `target`, and write what it lacks; gives all files.
+    """Copy the folder `model` into `target`, add the missing files, and return all.
 
     Raises:
         VariorumError: if `target` holds anything, or the model is no GPT-2.

@@ -1,4 +1,4 @@
-"""What a feed-forward network is: the contract of the files in `model/feed_forwards/`.
+"""Define a feed-forward network: the contract of the files in `model/feed_forwards/`.
 
 Each file there defines one class `FeedForward`, a subclass of `TwoLayers`; the file's name is the
 setting's value, so `model/feed_forwards/mine.py` is all it takes to try `feed_forward: mine`.
@@ -14,7 +14,7 @@ WIDENING = 4  # GPT-2's
 
 
 class TwoLayers(nn.Module):
-    """Two linear layers with an activation between them: (B, T, C) to (B, T, C)."""
+    """Apply two linear layers with an activation between them, keeping (B, T, C)."""
 
     kind = "FeedForward"
 
@@ -27,14 +27,14 @@ class TwoLayers(nn.Module):
 
     @staticmethod
     def inner_widths(width: int) -> tuple[int, int]:
-        """Channels that the second layer reads, and those that the first one makes for them."""
+        """Return the channels that the second layer reads, and the first one makes."""
         return WIDENING * width, WIDENING * width
 
     @abstractmethod
     def activation(self, x: Tensor) -> Tensor:
-        """What the second layer reads (B, T, read), of what the first one made (B, T, made)."""
+        """Turn the first layer's output (B, T, made) into the second's input (B, T, read)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same function of each token's vector."""
+        """Apply the same function to each token's vector."""
         y: Tensor = self.c_proj(self.activation(self.c_fc(x)))
         return y

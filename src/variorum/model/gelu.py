@@ -1,4 +1,4 @@
-"""GELU in the tanh form that GPT-2 uses (Hendrycks and Gimpel 2016, section 2).
+"""Compute GELU in GPT-2's tanh form (Hendrycks and Gimpel 2016, section 2).
 
 0.5 x (1 + tanh(z / 2)) is x · sigmoid(z), with z = 2 √(2/π) (x + 0.044715 x³). The sigmoid is
 several times faster than PyTorch's tanh on a CPU, and taking the derivative along on the way
@@ -17,7 +17,7 @@ CUBIC = 0.044715 * LINEAR
 
 
 def gelu(x: Tensor) -> Tensor:
-    """GELU of each element, tanh form."""
+    """Return GELU of each element, tanh form."""
     if x.is_cpu and x.requires_grad and torch.is_grad_enabled():
         result: Tensor = _WithDerivative.apply(x)  # type: ignore[no-untyped-call]
         return result
@@ -25,7 +25,10 @@ def gelu(x: Tensor) -> Tensor:
 
 
 class _WithDerivative(torch.autograd.Function):
-    """x s with s = sigmoid(z), z = x (LINEAR + CUBIC x²); its derivative is s + x s (1 - s) z'."""
+    """Compute x s with s = sigmoid(z), and its derivative in the same pass.
+
+    z = x (LINEAR + CUBIC x²); the derivative is s + x s (1 - s) z'.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
-"""The model: a decoder-only Transformer, GPT-2 by default (Radford et al. 2019, section 2.3).
+"""Build the model: a decoder-only Transformer (Radford et al. 2019, section 2.3).
 
-Token ids go in, a score for every possible next token comes out. Each block reads the residual
-stream through a norm, and adds what attention and then a feed-forward network make of it; the
-embedding of the tokens serves again as the output layer. `model.gpt2` is the same without options.
+By default it is GPT-2. Token ids go in, a score for every possible next token comes out. Each block
+reads the residual stream through a norm, and adds the outputs of attention and then of a
+feed-forward network; the embedding of the tokens serves again as the output layer. `model.gpt2` is
+the same without options.
 
 Names of parameters are GPT-2's: wte (token embedding), h (blocks), ln (norms), c_attn (queries,
 keys and values), c_proj (out of attention), c_fc and c_proj (into and out of the feed-forward
@@ -31,7 +32,7 @@ INIT_STD = 0.02  # GPT-2's, for all weights
 
 
 class Block(nn.Module):
-    """One layer: attention, then the feed-forward network, each added to what comes in."""
+    """Add attention, then the feed-forward network, to the residual stream."""
 
     def __init__(self, settings: ModelSettings, layer: int) -> None:
         super().__init__()
@@ -51,7 +52,10 @@ class Block(nn.Module):
         mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """The residual stream (B, T, C) behind this layer; for mask see `attention.Attend`."""
+        """Return the residual stream (B, T, C) behind this layer.
+
+        mask: see `attention.Attend`.
+        """
         if self.norms_first:
             x = x + self.drop(self.attn(self.ln_1(x), positions, mask, cache))
             y: Tensor = x + self.drop(self.mlp(self.ln_2(x)))
@@ -62,12 +66,12 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """A language model over `vocab_size` tokens, with the initial weights of `seed`."""
+    """Model language over `vocab_size` tokens, with the initial weights of `seed`."""
 
     def __init__(self, settings: ModelSettings, vocab_size: int, seed: int = 0) -> None:
         super().__init__()
         self.settings, self.vocab_size = settings, vocab_size
-        with torch.random.fork_rng(devices=[]):  # PyTorch's own initial weights are not kept
+        with torch.random.fork_rng(devices=[]):  # PyTorch's own initial weights are overwritten
             self._build(settings)
         self.init_weights(seed)
 
@@ -113,17 +117,18 @@ class GPT(nn.Module):
 
     @property
     def n_parameters(self) -> int:
-        """Trained numbers; the embedding, which is also the output layer, counts once."""
+        """Return the number of parameters; an embedding that is also the head counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def blocks(self) -> Iterator[Block]:
-        """The layers, first to last."""
+        """Return the layers, first to last."""
         return (cast(Block, block) for block in self.h)
 
     def embed(self, ids: Tensor, n_new: int | None = None) -> Tensor:
-        """What the first block reads (B, T, C), of the last T = `n_new` of ids (B, S), or of all.
+        """Embed ids (B, S); return the first block's input (B, T, C) for the last.
 
-        ids are the window so far, from position 0 on; those before the new ones were read already.
+        T is `n_new`, or S by default. ids are the window so far, from position 0 on; all before the
+        last T were read already.
 
         Raises:
             VariorumError: if they reach beyond the context.
@@ -137,7 +142,7 @@ class GPT(nn.Module):
         n_new = end if n_new is None else n_new
         start = end - n_new
         x = self.wte(ids[:, start:])
-        # where attention stays inside a document, so does what looks at the tokens just before
+        # where attention stays inside a document, so do the parts that read the tokens just before
         numbers = self._document_numbers(ids) if self.settings.document_attention else None
         if self.shift is not None:
             before = self.wte(ids[:, start - 1 : start]) if start else torch.zeros_like(x[:, :1])
@@ -149,9 +154,9 @@ class GPT(nn.Module):
         return y
 
     def features(self, ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """The last layer's normalized output (B, T, C), from which `head` makes logits.
+        """Return the last layer's normalized output (B, T, C), from which `head` makes logits.
 
-        With a cache, ids are those that follow what it holds, and it holds them afterwards.
+        With a cache, ids continue the tokens that it holds, and it holds them afterwards.
         """
         n_new = ids.shape[1]
         window = ids if cache is None else cache.read(ids)  # (B, S)
@@ -165,7 +170,10 @@ class GPT(nn.Module):
         return y
 
     def mask(self, window: Tensor, n_new: int) -> Tensor | None:
-        """What hides the future from the last `n_new` of window (B, S); see `attention.Attend`."""
+        """Return a mask that hides the future from the last `n_new` of window (B, S).
+
+        For its form see `attention.Attend`.
+        """
         n_keys = window.shape[1]
         bias = self.positions.bias(n_new, n_keys)  # (H, n_new, S)
         documents = self.settings.document_attention
@@ -179,14 +187,15 @@ class GPT(nn.Module):
         return seen if bias is None else bias.masked_fill(~seen, -torch.inf)
 
     def _document_numbers(self, window: Tensor) -> Tensor:
-        """Which document of window (B, S) each token belongs to, counted from its left (B, S).
+        """Return the document number of each token of window (B, S), counted from its left.
 
-        The token between two documents, which is the last of the vocabulary, begins the second.
+        The result is (B, S). The token between two documents, which is the last of the vocabulary,
+        begins the second.
         """
         return (window == self.vocab_size - 1).cumsum(1)
 
     def head(self, features: Tensor) -> Tensor:
-        """Logits (..., V) of features (..., C).
+        """Return logits (..., V) of features (..., C).
 
         They are products with every token's embedding, unless the head is free.
         """
@@ -194,22 +203,22 @@ class GPT(nn.Module):
         return F.linear(features, weights)
 
     def forward(self, ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        """Logits (B, T, V) of the token after each of ids (B, T)."""
+        """Return logits (B, T, V) of the token after each of ids (B, T)."""
         return self.head(self.features(ids, cache))
 
     def trace(self, ids: Tensor) -> dict[str, Tensor]:
-        """Everything that is computed on the way from ids (B, T) to logits, by name."""
+        """Return every intermediate from ids (B, T) to logits, by name."""
         layers = [(block.attn, block.mlp.c_proj) for block in self.blocks()]
         return trace(self, ids, self.drop, layers)
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross entropy, in nats a token, of targets (B, T) after ids (B, T)."""
+        """Return the mean cross entropy of targets after ids, both (B, T): nats a token."""
         logits: Tensor = self(ids)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
 class TokenShift(nn.Module):
-    """Adds a trained share of its predecessor's embedding to each token's (Peng et al. 2023, RWKV).
+    """Add to each embedding a trained share of its predecessor's (Peng et al. 2023, RWKV).
 
     The share (C,) of each channel begins at 0.
     """
@@ -221,14 +230,14 @@ class TokenShift(nn.Module):
         self.share = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor, before: Tensor) -> Tensor:
-        """(B, T, C) of x (B, T, C) and what precedes each of its tokens, before (B, T, C)."""
+        """Add to x its shares of `before`, the predecessors; all are (B, T, C)."""
         return x + self.share * before
 
 
 def _inside(before: Tensor, numbers: Tensor) -> Tensor:
-    """What precedes each token (B, T, C), or zeros where that is of another document.
+    """Set predecessors (B, T, C) from another document to zero.
 
-    numbers (B, S) are those of the documents, of which the last T belong to the tokens.
+    numbers (B, S) are the documents' numbers, of which the last T belong to the tokens.
     """
     n_new = before.shape[1]
     earlier = torch.cat([numbers[:, :1], numbers[:, :-1]], dim=1)  # (B, S)

@@ -1,8 +1,8 @@
-"""GPT-2 (Radford et al. 2019) with nothing left out and nothing to choose: for reading.
+"""Build GPT-2 (Radford et al. 2019) without options, for reading.
 
-`model.gpt` is the model that is trained here; with equal weights the two give equal logits, which
-a test holds. Shapes: B sequences, T tokens, C channels, H heads of D = C / H channels, V tokens in
-the vocabulary.
+Nothing is left out. `model.gpt` is the model that is trained here; a test holds that the two give
+equal logits with equal weights. Shapes: B sequences, T tokens, C channels, H heads of D = C / H
+channels, V tokens in the vocabulary.
 """
 
 import math
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 
 def gelu(x: Tensor) -> Tensor:
-    """Each x times the normal distribution function there, nearly (Hendrycks and Gimpel 2016)."""
+    """Return x times the normal distribution function, nearly (Hendrycks and Gimpel 2016)."""
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 class LayerNorm(nn.Module):
-    """Each token's channels brought to mean 0 and variance 1, then scaled and shifted."""
+    """Bring each token's channels to mean 0 and variance 1, then scale and shift."""
 
     def __init__(self, n_embd: int) -> None:
         super().__init__()
@@ -25,14 +25,14 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_embd))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) to (B, T, C)."""
+        """Normalize (B, T, C), in the same shape."""
         centred = x - x.mean(-1, keepdim=True)
         variance = (centred**2).mean(-1, keepdim=True)  # (B, T, 1)
         return centred / torch.sqrt(variance + 1e-5) * self.weight + self.bias
 
 
 class GPT2Attention(nn.Module):
-    """Each token gathers from itself and the tokens before it."""
+    """Let each token gather from itself and the tokens before it."""
 
     def __init__(self, n_embd: int, n_head: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class GPT2Attention(nn.Module):
         self.c_proj = nn.Linear(n_embd, n_embd)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) to (B, T, C)."""
+        """Mix values: (B, T, C) to (B, T, C)."""
         B, T, C = x.shape
         D = C // self.n_head
 
@@ -58,7 +58,7 @@ class GPT2Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Each token thinks by itself."""
+    """Transform each token by itself."""
 
     def __init__(self, n_embd: int) -> None:
         super().__init__()
@@ -66,13 +66,13 @@ class FeedForward(nn.Module):
         self.c_proj = nn.Linear(4 * n_embd, n_embd)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) to (B, T, C)."""
+        """Transform (B, T, C), in the same shape."""
         output: Tensor = self.c_proj(gelu(self.c_fc(x)))
         return output
 
 
 class GPT2Block(nn.Module):
-    """One layer. Both parts read a normalized copy and add to the stream that passes by."""
+    """Add attention and feed-forward to the stream; both read a normalized copy."""
 
     def __init__(self, n_embd: int, n_head: int) -> None:
         super().__init__()
@@ -82,21 +82,21 @@ class GPT2Block(nn.Module):
         self.mlp = FeedForward(n_embd)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) to (B, T, C)."""
+        """Return the stream (B, T, C) behind this layer, given the stream before it."""
         x = x + self.attn(self.ln_1(x))
         output: Tensor = x + self.mlp(self.ln_2(x))
         return output
 
 
 class GPT2(nn.Module):
-    """Token ids in, scores for every possible next token out."""
+    """Score every possible next token, given token ids."""
 
     def __init__(
         self, vocab_size: int, context_length: int, n_layer: int, n_head: int, n_embd: int
     ) -> None:
         super().__init__()
         self.wte = nn.Embedding(vocab_size, n_embd)  # what a token means
-        self.wpe = nn.Embedding(context_length, n_embd)  # where it stands
+        self.wpe = nn.Embedding(context_length, n_embd)  # its position
         self.h = nn.ModuleList(GPT2Block(n_embd, n_head) for _ in range(n_layer))
         self.ln_f = LayerNorm(n_embd)
         for name, parameter in self.named_parameters():
@@ -108,7 +108,7 @@ class GPT2(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Logits (B, T, V) of the token after each of ids (B, T)."""
+        """Return logits (B, T, V) of the token after each of ids (B, T)."""
         x = self.wte(ids) + self.wpe(torch.arange(ids.shape[1]))  # (B, T, C)
         for block in self.h:
             x = block(x)

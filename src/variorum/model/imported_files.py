@@ -1,6 +1,6 @@
-"""The files of a GPT-2 in Hugging Face's layout that is imported, and their checksum.
+"""List the files of an imported GPT-2 in Hugging Face's layout.
 
-Planning takes the checksum, so no numerical library is imported here.
+Planning takes their checksum, so no numerical library is imported here.
 """
 
 from pathlib import Path
@@ -12,7 +12,9 @@ MODEL = ("config.json", "model.safetensors")
 
 
 def files_of(folder: Path) -> list[Path]:
-    """What is read of the model in `folder`, always in the same order; other files don't count.
+    """Return the files that are read of the model in `folder`, in a fixed order.
+
+    Other files don't count.
 
     Raises:
         VariorumError: if one of them is not there.

@@ -1,4 +1,4 @@
-"""How much goes through a model at once, so that what it says of it fits into memory."""
+"""Limit how much a model reads at once, so that its logits fit into memory."""
 
 from variorum.model.gpt import GPT
 
@@ -6,7 +6,7 @@ MOST_LOGITS = 1 << 25  # at once: 128 MB in float32
 
 
 def windows_at_once(model: GPT, most: int) -> int:
-    """How many windows of a full context go through the model at once, from 1 to `most`.
+    """Return how many full windows go through the model at once, from 1 to `most`.
 
     Where the vocabulary is large, logits are most of the memory.
     """

@@ -1,8 +1,8 @@
-"""Embeddings of n-grams, by their hashes (Svenstrup et al. 2017; for n-grams Clark et al. 2022).
+"""Embed n-grams by their hashes (Svenstrup et al. 2017; for n-grams Clark et al. 2022).
 
-What a small model needs its first layer for, which tokens stood just before, is looked up. Tables
-begin at zero: an n-gram that training never showed says nothing, but for those it shares a row
-with.
+A small model needs its first layer to find out which tokens came just before; here that is looked
+up. Tables begin at zero: an n-gram that training never showed adds nothing, unless it shares a row
+with one that it did.
 """
 
 import torch
@@ -18,7 +18,7 @@ at full size would drown the tokens' own embeddings."""
 
 
 class NgramEmbeddings(nn.Module):
-    """One table (rows, C) for each length of n-grams."""
+    """Hold one table (rows, C) for each length of n-grams."""
 
     def __init__(self, lengths: tuple[int, ...], rows: int, width: int) -> None:
         super().__init__()
@@ -26,10 +26,11 @@ class NgramEmbeddings(nn.Module):
         self.tables = nn.ModuleList(nn.Embedding(rows, width) for _ in lengths)
 
     def forward(self, ids: Tensor, n_new: int, numbers: Tensor | None = None) -> Tensor:
-        """The sum of the embeddings of the n-grams that end at the last `n_new` of ids (B, S).
+        """Sum the embeddings of the n-grams that end at the last `n_new` ids.
 
-        (B, n_new, C); a place with less than n tokens of the window up to it has no n-gram. With
-        the numbers of their documents (B, S), all n tokens must be of one.
+        ids: (B, S). Returns (B, n_new, C); a position with less than n tokens of the window up to
+        it has no n-gram. With the documents' `numbers` (B, S), all n tokens must be of one
+        document.
         """
         reach = n_new + max(self.lengths) - 1
         ids, numbers = ids[:, -reach:], None if numbers is None else numbers[:, -reach:]
@@ -42,7 +43,7 @@ class NgramEmbeddings(nn.Module):
         return y
 
     def _rows_of(self, ids: Tensor, length: int) -> Tensor:
-        """The row of the n-gram that ends at each token (B, S)."""
+        """Return the row of the n-gram that ends at each token (B, S)."""
         mixed = torch.zeros_like(ids)
         for back in range(min(length, ids.shape[1])):
             factor = MULTIPLIERS[back % len(MULTIPLIERS)]
@@ -51,7 +52,10 @@ class NgramEmbeddings(nn.Module):
 
     @staticmethod
     def _is_whole(ids: Tensor, length: int, numbers: Tensor | None) -> Tensor:
-        """1 where n tokens, of one document, have been read, else 0: (S, 1) or (B, S, 1)."""
+        """Return 1 where n tokens of one document have been read, else 0.
+
+        The shape is (S, 1) or (B, S, 1).
+        """
         places = torch.arange(ids.shape[1], device=ids.device)
         whole = places >= length - 1  # (S,)
         if numbers is not None:

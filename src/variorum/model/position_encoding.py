@@ -1,7 +1,7 @@
-"""What a position encoding is: the contract of the files in `model/positions/`.
+"""Define a position encoding: the contract of the files in `model/positions/`.
 
 Attention alone does not know the order of its tokens (Vaswani et al. 2017, section 3.5). A position
-encoding tells it, at one or more of three places: in the embeddings, in the queries and keys, or in
+encoding adds it at one or more of three places: in the embeddings, in the queries and keys, or in
 the attention scores. Each file in `model/positions/` defines one class `Positions`, a subclass of
 `PositionEncoding` that overrides what it needs; the file's name is the setting's value. So
 `model/positions/my_positions.py` is all it takes to try `positions: my_positions`.
@@ -14,9 +14,9 @@ from variorum.config.model_settings import ModelSettings
 
 
 class PositionEncoding(nn.Module):
-    """A position encoding that says nothing, built from the settings of the model.
+    """Encode no positions; subclasses override what they need.
 
-    T new tokens stand at positions `start` to `start + T - 1` of the window; `start` is above 0
+    T new tokens have the positions `start` to `start + T - 1` of the window; `start` is above 0
     when a model writes token by token and the earlier keys are cached.
     """
 
@@ -31,17 +31,17 @@ class PositionEncoding(nn.Module):
             nn.init.normal_(parameter, std=0.02, generator=draw)
 
     def embed(self, x: Tensor, start: int) -> Tensor:
-        """Token embeddings (B, T, C) with their positions, in the same shape."""
+        """Return token embeddings (B, T, C) with their positions, in the same shape."""
         return x
 
     def rotate(self, queries: Tensor, keys: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        """Queries and keys (B, H, T, D) of one layer with their positions, in the same shapes."""
+        """Return one layer's queries and keys (B, H, T, D) with positions, in these shapes."""
         return queries, keys
 
     def bias(self, n_queries: int, n_keys: int) -> Tensor | None:
-        """What is added to the scaled scores of one layer: (H, n_queries, n_keys), or nothing.
+        """Return an addend (H, n_queries, n_keys) of one layer's scaled scores, or None.
 
-        The queries are the last `n_queries` of the `n_keys` positions. Hiding the future is not
-        the encoding's business.
+        The queries are the last `n_queries` of the `n_keys` positions. The encoding does not hide
+        the future.
         """
         return None

@@ -1,6 +1,6 @@
-"""A trace: every intermediate of one forward pass by name, for learning and for figures.
+"""Trace every intermediate of one forward pass by name, for learning and for figures.
 
-Names are those of the modules: `wte`, `h.0.ln_1`, `h.0.attn.c_attn`, ..., `ln_f`. Beside them stand
+Names are the modules' names: `wte`, `h.0.ln_1`, `h.0.attn.c_attn`, ..., `ln_f`. Also
 `embedded` (what the first block reads), for each layer `h.0.attn.queries`, `.keys` and `.values`
 (with their positions), `.weights` and `.mixed`, `h.0.mlp.activation`, and `logits`.
 """
@@ -28,9 +28,9 @@ def trace(
 ) -> dict[str, Tensor]:
     """Return what `model` computes of ids (B, T), without dropout, in the order of computing.
 
-    `embedding` gives what the first block reads; `layers` are the attention of each block and the
-    projection behind its activation. Attention is computed written out, so its weights are those
-    that made the logits here.
+    `embedding` returns what the first block reads; `layers` are the attention of each block and the
+    projection behind its activation. Attention is computed written out, so its weights are exactly
+    the ones that made these logits.
     """
     found: dict[str, Tensor] = {"ids": ids}
     training = model.training

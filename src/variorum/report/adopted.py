@@ -1,6 +1,7 @@
-"""What is said of a result that was not made under its key but adopted from an older one.
+"""Describe a result that was adopted from an older one instead of made.
 
-It is said wherever such a result is shown: on the page, in an ablation's table, in `runs()`.
+The description is shown wherever such a result is: on the page, in an ablation's table, in
+`runs()`.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ MARK = "†"
 
 @dataclass(frozen=True)
 class Adoption:
-    """Where a result's files come from, and why they can stand for what its spec would make.
+    """Hold where a result's files come from, and why they can replace a new result.
 
     word: the reason that a person gave, where there is no proof.
     evidence: what was proved, in lines.
@@ -24,7 +25,7 @@ class Adoption:
 
     @classmethod
     def of(cls, adopted: Mapping[str, Any] | None) -> "Adoption | None":
-        """What a manifest tells under `adopted`; None for a result that was made by its spec."""
+        """Read a manifest's `adopted`; None for a result that its own spec made."""
         if adopted is None:
             return None
         return cls(adopted["from"], adopted.get("because"), tuple(adopted["evidence"]))

@@ -1,4 +1,4 @@
-"""The chart on top of the page: bits per byte of models and baselines, as bars."""
+"""Compute the chart on top of the page: bits per byte of models and baselines."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from variorum.report.traced import Traced, derived
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of the chart on top: `share` of the longest bar's length, from 0 to 1.
+    """Hold one bar: `share` of the longest bar's length, from 0 to 1.
 
     `interval` are the ends of its 95 % interval on the same scale; None where there is none.
     """
@@ -24,7 +24,10 @@ class Bar:
 
 
 def bars(report: ReportData, corpus: Corpus) -> list[Bar]:
-    """Models and baselines on one corpus's test part, on a scale that both corpora share."""
+    """Return models and baselines on one corpus's test part, on a common scale.
+
+    Both corpora share the scale.
+    """
     longest = max(
         [score.high for score in report.scores]
         + [each.bits_per_byte for one in report.corpora for each in one.baselines],

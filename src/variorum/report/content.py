@@ -1,4 +1,4 @@
-"""What the page says, before it is placed: values from results, each with where it stands.
+"""Define the content of the page: values from results, each with its address.
 
 `stages.report` reads them from the results of one experiment; `page` renders them.
 """
@@ -22,12 +22,12 @@ SECTION_OF = {
     "attention": "inside",
     "provenance": "provenance",
 }
-"""Where each figure stands; one that is not named here stands under "Figures"."""
+"""The section of each figure; a figure that is not named here is under "Figures"."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a compressor, or an n-gram model, needs for a test part."""
+    """Hold what a compressor, or an n-gram model, needs for a test part."""
 
     name: Traced
     bits_per_byte: Traced
@@ -35,12 +35,13 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Corpus:
-    """One corpus: what it is, how it was cleaned, and what baselines need for its test part.
+    """Hold one corpus: what it is, how it was cleaned, and its baselines.
 
-    `steps` are those of the cleaning, as `funnel.json` has them, and `splits` the parts, as in
-    `splits.json`. `note` is a published result on the same text to compare with, in one sentence.
-    `facts` are sentences that the source tells of its text. `floor`, where it is known, is the
-    entropy of the text in bits per byte, below which no model can get on average.
+    `steps` are the steps of the cleaning, as `funnel.json` has them, and `splits` the parts, as in
+    `splits.json`. `baselines` are measured on the test part. `note` is a published result on the
+    same text to compare with, in one sentence. `facts` are sentences from the source about its
+    text. `floor`, where it is known, is the entropy of the text in bits per byte, below which no
+    model can get on average.
     """
 
     role: Role
@@ -55,11 +56,11 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Score:
-    """What one model needs for the test part of one corpus: the `metrics.json` of its evaluation.
+    """Hold one model's score on one corpus's test part: its evaluation's `metrics.json`.
 
     In bits per byte with the 95 % interval, for which groups of documents or blocks of tokens were
-    drawn; accuracy, calibration error and memorized spans are shares. `task` is what the report
-    calls the evaluation, such as `finetuned_on_base`, and says whose it is.
+    drawn; accuracy, calibration error and memorized spans are shares. `task` is the report's name
+    for the evaluation, such as `finetuned_on_base`, from which model and corpus follow.
     """
 
     model: str
@@ -69,35 +70,35 @@ class Score:
     task: Traced
 
     def name(self, part: Literal["model", "corpus"]) -> Traced:
-        """The model or the corpus, as the name of a row."""
+        """Return the model or the corpus, as the name of a row."""
         return derived(part, self.task)
 
     @property
     def bits_per_byte(self) -> Traced:
-        """What it needs."""
+        """Return the bits per byte."""
         return self.metrics["bits_per_byte"]
 
     @property
     def low(self) -> Traced:
-        """The lower end of the interval."""
+        """Return the lower end of the interval."""
         return self.metrics["interval"]["low"]
 
     @property
     def high(self) -> Traced:
-        """The upper end of the interval."""
+        """Return the upper end of the interval."""
         return self.metrics["interval"]["high"]
 
     @property
     def confidence(self) -> Traced:
-        """How sure the interval is."""
+        """Return the confidence of the interval."""
         return self.metrics["interval"]["confidence"]
 
 
 @dataclass(frozen=True)
 class TokenizerFacts:
-    """The tokenizer: its size, bytes a token on each corpus's test part, and what it did to words.
+    """Hold the tokenizer: its size, bytes a token on each test part, and words.
 
-    `words` is what `report.words` tells.
+    `words` is what `report.token_words` returns.
     """
 
     kind: Traced
@@ -109,7 +110,7 @@ class TokenizerFacts:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """One training: the `metrics.json` of how far it went, and of the checkpoint that it kept."""
+    """Hold one training: its `metrics.json`, with how far it went and its checkpoint."""
 
     name: str
     metrics: Traced
@@ -118,7 +119,7 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class Imported:
-    """A model that was pretrained elsewhere: the folder it came from and its checksum."""
+    """Hold a model that was pretrained elsewhere: its folder and its checksum."""
 
     path: Traced
     sha256: Traced
@@ -127,7 +128,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Sample:
-    """The same prompt continued by the pretrained and by the fine-tuned model."""
+    """Hold a prompt continued by the pretrained and by the fine-tuned model."""
 
     prompt: Traced
     before: Traced
@@ -136,7 +137,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Stress:
-    """The stress cases of one model, as `cases.json` has them, and their settings.
+    """Hold the stress cases of one model, as `cases.json` has them, and their settings.
 
     `task` is what the report calls the result, such as `stress_finetuned`.
     """
@@ -149,18 +150,18 @@ class Stress:
 
     @property
     def name(self) -> Traced:
-        """The model, as a heading."""
+        """Return the model, as a heading."""
         return derived("model", self.task)
 
     @property
     def passed(self) -> Traced:
-        """How many of the cases passed."""
+        """Return how many of the cases passed."""
         return derived("passed", self.cases)
 
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure of the page: the SVG text of a file, and what it shows."""
+    """Hold a figure of the page: a file's SVG text, title and caption."""
 
     name: str
     title: str
@@ -171,9 +172,9 @@ class PageFigure:
 
 @dataclass(frozen=True)
 class Provenance:
-    """One result that the page stands on, and the results that it was made from.
+    """Hold one result that the page depends on, and the results it was made from.
 
-    `adopted` tells how an older result serves in its place, as its manifest has it.
+    `adopted` says how an older result serves in its place, as its manifest has it.
     """
 
     stage: str
@@ -183,7 +184,7 @@ class Provenance:
 
     @property
     def adoption(self) -> Traced:
-        """That in a sentence."""
+        """Return how an older result serves, in a sentence."""
         if self.adopted is None:
             raise ValueError(f"{self.stage} {self.key.value} was not adopted")
         return derived("adoption", self.adopted)
@@ -191,11 +192,11 @@ class Provenance:
 
 @dataclass(frozen=True)
 class ReportData:
-    """Everything that the page says. `domain` is None where nothing was fine-tuned.
+    """Hold everything on the page. `domain` is None where nothing was fine-tuned.
 
     `architecture` is the `config.json` of the model, and `parameters` their number. `imported`
-    tells of a pretrained model that was not trained here. `settings` are those of the results by
-    the names that the page has for them.
+    describes a pretrained model that was not trained here. `settings` are the results' settings, by
+    the page's names for them.
     """
 
     title: Traced
@@ -218,12 +219,12 @@ class ReportData:
 
     @property
     def corpora(self) -> tuple[Corpus, ...]:
-        """The base corpus, and the domain's where there is one."""
+        """Return the base corpus, and the domain's where there is one."""
         return (self.base,) if self.domain is None else (self.base, self.domain)
 
     @property
     def adopted(self) -> frozenset[str]:
-        """Results that were adopted from older ones, by their keys and by stage and key."""
+        """Return results adopted from older ones: their keys, and stage with key."""
         rows = [row for row in self.provenance if row.adopted is not None]
         return frozenset(
             name for row in rows for name in (row.key.value, f"{row.stage}/{row.key.value}")
@@ -231,16 +232,16 @@ class ReportData:
 
     @property
     def on_word(self) -> tuple[Provenance, ...]:
-        """Those of them that no proof stands behind."""
+        """Return the adopted results without a proof."""
         return tuple(
             row for row in self.provenance if row.adopted and "because" in row.adopted.value
         )
 
     def score(self, model: str, corpus: str) -> Score | None:
-        """The score of that model on that corpus's test part, if it was taken."""
+        """Return the score of a model on a corpus's test part, if it was taken."""
         chosen = (s for s in self.scores if (s.model, s.corpus) == (model, corpus))
         return next(chosen, None)
 
     def figures_of(self, section: str) -> list[PageFigure]:
-        """The figures of one section."""
+        """Return the figures of one section."""
         return [each for each in self.figures if SECTION_OF.get(each.name, "figures") == section]

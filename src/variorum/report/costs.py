@@ -1,6 +1,7 @@
-"""What trainings took, and where: facts that may differ each time, so no manifest lists them.
+"""Report what trainings took, and where, which may differ each time.
 
-A stage notes them for its `run.json`; they are shown as `costs.csv` beside what was placed.
+So no manifest lists these facts. A stage notes them for its `run.json`; they are shown as
+`costs.csv` beside a published table.
 """
 
 import csv
@@ -14,12 +15,15 @@ FACTS = ("seconds", "tokens_per_second", "processes", "device", "processor", "co
 
 
 def cost(run: str, model: Result) -> dict[str, Any]:
-    """How long the training of this model took, and where. `run` is what people call it."""
+    """Return how long the training of this model took, and where.
+
+    `run` is the name that people know it by.
+    """
     return {"run": run, **{fact: model.run.get(fact) for fact in FACTS}}
 
 
 def csv_text(costs: Iterable[Mapping[str, Any]]) -> str:
-    """Costs as CSV, one line a training."""
+    """Return costs as CSV, one line a training."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ("run", *FACTS), lineterminator="\n")
     writer.writeheader()

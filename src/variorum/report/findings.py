@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: which model won, what was forgotten, which baseline is ahead.
+"""State the findings in sentences: which model won, what it forgot, which baseline leads.
 
 Every sentence is made from the numbers of a `ReportData`, and marks where each is from.
 """
@@ -17,7 +17,7 @@ def _bits(traced: Traced) -> Markup:
 
 
 def summary(report: ReportData) -> Iterator[Markup]:
-    """What was trained, and on what."""
+    """Yield a sentence on what was trained, and on what."""
     size = number(report.parameters, "count")
     steps = [number(training.metrics["steps"], "count") for training in report.trainings]
     if report.imported is None:
@@ -34,7 +34,7 @@ def summary(report: ReportData) -> Iterator[Markup]:
 
 
 def findings(report: ReportData) -> Iterator[Markup]:
-    """What was learned, in sentences made from the numbers."""
+    """Yield what was learned, in sentences made from the numbers."""
     if report.domain is None:
         score = report.score(PRETRAINED, "base")
         if score:
@@ -54,9 +54,10 @@ UNLEARNED = {"domain": "gained nothing: it lost", "base": "forgot"}
 
 
 def _change(before: Score, after: Score) -> Markup:
-    """What fine-tuning changed on one test text; no gain or loss where the intervals overlap.
+    """State what fine-tuning changed on one test text.
 
-    Both models read the same text, so this asks for more than a paired interval would.
+    No gain or loss is stated where the intervals overlap. Both models read the same text, so this
+    asks for more than a paired interval would.
     """
     ends = before.bits_per_byte, after.bits_per_byte
     relative = number(derived("change", *ends), "signed-percent 1")
@@ -100,7 +101,7 @@ def _interval(score: Score) -> Markup:
 
 
 def standings(report: ReportData) -> Iterator[Markup]:
-    """How the last model stands beside the best baseline on the text that it was trained for."""
+    """State how the last model compares with its own text's best baseline."""
     corpus = report.corpora[-1]
     score = report.score(PRETRAINED if report.domain is None else FINETUNED, corpus.role)
     if score is None or not corpus.baselines:
@@ -121,7 +122,7 @@ def standings(report: ReportData) -> Iterator[Markup]:
 
 
 def floors(report: ReportData) -> Iterator[Markup]:
-    """How far each model is above the entropy of a text, where that is known."""
+    """State how far each model is above a text's entropy, where that is known."""
     for corpus in report.corpora:
         for score in report.scores:
             if corpus.floor is None or score.corpus != corpus.role:
@@ -140,7 +141,7 @@ def floors(report: ReportData) -> Iterator[Markup]:
 
 
 def flags(report: ReportData) -> Iterator[Markup]:
-    """Every place where a baseline needs fewer bits than a model, said as plainly as a win."""
+    """State where a baseline needs fewer bits than a model, as plainly as a win."""
     for corpus in report.corpora:
         for score in report.scores:
             if score.corpus != corpus.role:
@@ -169,7 +170,7 @@ def flags(report: ReportData) -> Iterator[Markup]:
 
 
 def _unseen(report: ReportData, score: Score) -> str:
-    """What is to be said where a model may not have seen the training text of that corpus."""
+    """Return a remark if a model may not have seen a corpus's training text."""
     if score.corpus == "domain" and score.model == FINETUNED:
         return ""
     if report.imported is not None:

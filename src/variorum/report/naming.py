@@ -1,4 +1,4 @@
-"""What a report calls the models and corpora that its inputs are of."""
+"""Name the models and corpora of a report's inputs."""
 
 from typing import Literal
 
@@ -7,17 +7,17 @@ PRETRAINED, FINETUNED = "pretrained", "fine-tuned"
 Role = Literal["base", "domain"]
 
 MODELS = {"pretrained": PRETRAINED, "finetuned": FINETUNED}
-"""By the names that inputs have."""
+"""The models' names on the page, by their names in inputs."""
 
 SIDES: tuple[Role, ...] = ("base", "domain")
 """The corpora, in the order of the page."""
 
 
 def model_of(task: str) -> str:
-    """The model of an input such as `finetuned_on_base` or `stress_finetuned`."""
+    """Return the model of an input such as `finetuned_on_base` or `stress_finetuned`."""
     return next(shown for name, shown in MODELS.items() if name in task.split("_"))
 
 
 def corpus_of(task: str) -> str:
-    """The corpus of an input such as `finetuned_on_base`."""
+    """Return the corpus of an input such as `finetuned_on_base`."""
     return task.rpartition("_")[2]

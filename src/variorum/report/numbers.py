@@ -1,4 +1,4 @@
-"""How numbers are written for people: the one place where a table, figure or page rounds."""
+"""Write numbers for people: the one place where a table, figure or page rounds."""
 
 import math
 
@@ -10,7 +10,7 @@ THIN = "\u202f"
 
 
 def fixed(value: float, digits: int = 3) -> str:
-    """`value` with so many decimals, a true minus sign, and never minus zero."""
+    """Write `value` with so many decimals, a true minus sign, and never minus zero."""
     text = f"{value:.{digits}f}"
     if not text.startswith("-"):
         return text
@@ -18,23 +18,23 @@ def fixed(value: float, digits: int = 3) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Like `fixed`, with a plus sign before what is above zero."""
+    """Do as `fixed`, with a plus sign before a value above zero."""
     text = fixed(value, digits)
     return text if text.startswith(MINUS) or not float(text) else "+" + text
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share as percent: 0.25 is `25 %`."""
+    """Write a share as percent: 0.25 is `25 %`."""
     return fixed(100 * share, digits) + NO_BREAK + "%"
 
 
 def signed_percent(share: float, digits: int = 1) -> str:
-    """A change as percent, with its sign: `+2.5 %`."""
+    """Write a change as percent, with its sign: `+2.5 %`."""
     return signed(100 * share, digits) + NO_BREAK + "%"
 
 
 def count(value: int) -> str:
-    """A whole number with its thousands apart: `1 234 567`."""
+    """Write a whole number with its thousands apart: `1 234 567`."""
     return f"{value:,}".replace(",", THIN).replace("-", MINUS)
 
 
@@ -44,12 +44,12 @@ def size(n_bytes: int) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A positive value with so many significant digits, such as a learning rate: `0.0003`."""
+    """Write a positive value with so many significant digits, such as a rate: `0.0003`."""
     return f"{value:.{digits}g}"
 
 
 def scientific(value: float) -> str:
-    """A large positive number in powers of ten: `1.23e12`; `0` for none."""
+    """Write a large positive number in powers of ten: `1.23e12`; `0` for none."""
     if not value:
         return "0"
     power = math.floor(math.log10(value))

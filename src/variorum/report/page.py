@@ -1,9 +1,9 @@
-"""The report: one HTML page that holds everything it shows and needs no network.
+"""Render the report: one HTML page that holds everything and needs no network.
 
-Takes a `ReportData`. Gives the page as text: styles and figures inside, no script, light and dark,
-from a phone's width up. The template places things; `findings` decides what is said about them, in
-functions that tests can reach. Numbers are rounded by `numbers`, as everywhere, and marked with the
-files that they are from.
+Takes a `ReportData`. Returns the page as text: styles and figures inside, no script, light and
+dark, from a phone's width up. The template places things; `findings` decides what is said about
+them, in functions that tests can reach. Numbers are rounded by `numbers`, as everywhere, and marked
+with the files that they are from.
 """
 
 from functools import partial
@@ -38,11 +38,11 @@ SECTIONS = {
     "figures": "Figures",
     "provenance": "Provenance",
 }
-"""What the page consists of, in its order."""
+"""The sections of the page, in order."""
 
 
 def render(report: ReportData) -> str:
-    """The whole page as HTML. Everything from the data is escaped, except the figures' own SVG."""
+    """Return the page as HTML; all data is escaped, except the figures' own SVG."""
     filters = {way.replace("-", "_"): partial(_shown, way) for way in WAYS}
     return rendered(
         "report.html.j2",
@@ -74,7 +74,7 @@ def _lines(settings: Traced) -> list[tuple[str, str]]:
 
 
 def commands(report: ReportData) -> list[tuple[str, Traced]]:
-    """What to type for the page, a part of it, a check of it, and what each does."""
+    """Return commands for the page, a part or a check of it, each explained."""
     return [
         (
             "The whole page. Results that are complete are taken as they are; what is missing is "
@@ -99,6 +99,6 @@ def commands(report: ReportData) -> list[tuple[str, Traced]]:
 
 
 def _empty(report: ReportData) -> set[str]:
-    """Sections that this page has nothing for."""
+    """Return the sections that this page has nothing for."""
     optional = {"inside", "figures"}
     return {section for section in optional if not report.figures_of(section)}

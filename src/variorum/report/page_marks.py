@@ -1,7 +1,7 @@
-"""Read the marks of a finished page, as a browser would: what it says, and where that is from.
+"""Read the marks of a finished page, as a browser would: its content and sources.
 
-`report.traced` writes them. What a reader sees or hears and no mark covers is listed as well: a
-digit in the page's text or in an element's name, a drawing, a length.
+`report.traced` writes them. Anything that a reader sees or hears without a mark is listed as well:
+a digit in the page's text or in an element's name, a drawing, a length.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ VOID = frozenset({"br", "col", "hr", "img", "input", "link", "meta"})
 
 @dataclass(frozen=True)
 class Mark:
-    """A marked element: its attributes, and all text in it, one space between pieces.
+    """Hold a marked element: its attributes, and all text in it, singly spaced.
 
     drawing: the source of the SVG in it, if there is one.
     """
@@ -31,7 +31,7 @@ class Mark:
 
 @dataclass
 class _Open:
-    """An element that is being read."""
+    """Hold an element that is being read."""
 
     tag: str
     attributes: dict[str, str]
@@ -40,7 +40,7 @@ class _Open:
 
 
 class PageMarks(HTMLParser):
-    """The marks of a page, and what says something outside of any.
+    """Read the marks of a page, and the content outside of any mark.
 
     Raises `ValueError` or `IndexError` for a page whose elements are not nested.
     """

@@ -1,4 +1,4 @@
-"""How pages are made of templates: one folder of them, one style sheet, one way to escape.
+"""Render pages from templates: one folder, one style sheet, one way to escape.
 
 A page holds everything that it shows, styles and figures, and needs no script and no network.
 """
@@ -17,9 +17,9 @@ TAG = re.compile(r"<[a-z](?:[^<>\"]|\"[^\"]*\")*>")
 
 
 def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **names: Any) -> str:
-    """The page that a template makes of these names. All text is escaped, `Markup` is taken as is.
+    """Return a template's page; all names are escaped, except `Markup`.
 
-    `css` stands for the style sheet, and the filter `inline` is `inline_svg`.
+    `css` names the style sheet, and the filter `inline` is `inline_svg`.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -35,10 +35,10 @@ def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **names: 
 
 
 def inline_svg(svg: str, name: str, label: str) -> Markup:
-    """SVG text of a figure, made fit to stand inside a page beside others.
+    """Prepare a figure's SVG text for a page with other figures.
 
     Takes off the XML head, makes the ids the figure's own, lets the page decide the width, and
-    names the figure to those who cannot see it.
+    names the figure to readers who cannot see it.
     """
     body = TAG.sub(lambda tag: _with_own_ids(tag[0], name), svg[svg.index("<svg") :])
     head, rest = body.split(">", 1)
@@ -49,7 +49,7 @@ def inline_svg(svg: str, name: str, label: str) -> Markup:
 
 
 def _with_own_ids(tag: str, name: str) -> str:
-    """A tag whose ids, and what leads to ids, begin with the name."""
+    """Put the name before a tag's ids, and before references to ids."""
     tag = re.sub(r'\sid="([^"]+)"', rf' id="{name}-\1"', tag)
     tag = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", tag)
     return re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', tag)

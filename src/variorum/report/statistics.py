@@ -1,12 +1,12 @@
-"""How surely a few seeds show something: means, spreads, intervals, paired differences.
+"""Estimate what a few seeds show: means, spreads, intervals, paired differences.
 
-Runs of one seed share their initial numbers and their batches, so two variants are compared seed
-by seed. Where much of a run's scatter is of what they share, as where both fine-tune one model, the
-differences of pairs spread far less than the two means; where little is, pairs cost some degrees of
-freedom and are as right. Intervals are Student's t, two-sided; with five seeds and near-normal
-scatter they are honest, and with two they are as wide as they ought to be. Where several variants
-are compared with one baseline, each interval is widened so that all of them hold together
-(Bonferroni): among twenty useless ideas, one would otherwise look good.
+Runs of one seed share their initial numbers and their batches, so two variants are compared seed by
+seed. Where much of a run's scatter comes from this shared part, as where both fine-tune one model,
+the differences of pairs spread far less than the two means; where little does, pairs cost some
+degrees of freedom and are as right. Intervals are Student's t, two-sided; with five seeds and
+near-normal scatter they are honest, and with two they are as wide as they ought to be. Where
+several variants are compared with one baseline, each interval is widened so that all of them hold
+together (Bonferroni): among twenty useless ideas, one would otherwise look good.
 """
 
 import math
@@ -23,9 +23,9 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class IntervalEstimate:
-    """A mean of `n` values, their sample standard deviation, and the interval of the mean.
+    """Hold a mean of `n` values, their sample standard deviation, and its interval.
 
-    With one value there is neither spread nor interval: they are None.
+    The interval is the mean's. With one value there is neither spread nor interval: they are None.
     """
 
     n: int
@@ -36,12 +36,12 @@ class IntervalEstimate:
 
     @property
     def shows_difference(self) -> bool:
-        """Whether, as an estimate of a difference, its interval leaves out zero."""
+        """Return whether, as an estimate of a difference, its interval leaves out zero."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> IntervalEstimate:
-    """Mean, sample standard deviation (n - 1) and t interval of the mean.
+    """Return mean, sample standard deviation (n - 1) and t interval of the mean.
 
     Raises:
         ValueError: if there are no values, or one is not finite.
@@ -59,7 +59,9 @@ def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Interva
 def paired_difference(
     values: Mapping[int, float], baseline: Mapping[int, float], confidence: float = CONFIDENCE
 ) -> IntervalEstimate | None:
-    """Mean and interval of value minus baseline, over the seeds that both have; None without one.
+    """Return mean and interval of value minus baseline, over the seeds of both.
+
+    None if they share no seed.
 
     Args:
         values: result by seed.
@@ -73,17 +75,17 @@ def paired_difference(
 
 
 def simultaneous(comparisons: int, confidence: float = CONFIDENCE) -> float:
-    """The confidence that each of so many intervals needs for all of them to hold together."""
+    """Return the confidence each interval needs for all of them to hold together."""
     return 1 - (1 - confidence) / max(1, comparisons)
 
 
 def detectable(
     found: IntervalEstimate, confidence: float = CONFIDENCE, power: float = POWER
 ) -> float | None:
-    """The smallest true difference that pairs such as these show with the probability `power`.
+    """Return the smallest true difference that such pairs show with probability `power`.
 
     A test of size 1 - confidence finds a difference δ by the noncentral t distribution, whose
-    noncentrality is δ √n / sd (Cohen 1988, section 2.3). None where there is no spread to go by.
+    noncentrality is δ √n / sd (Cohen 1988, section 2.3). None where there is no spread.
     """
     if not found.sd:
         return None
@@ -92,13 +94,16 @@ def detectable(
 
 @cache
 def _shift(n: int, confidence: float, power: float) -> float:
-    """The noncentrality at which a test of n pairs has this power."""
+    """Return the noncentrality at which a test of n pairs has this power."""
     degrees = n - 1
     edge = float(stats.t.ppf((1 + confidence) / 2, degrees))
     spreads = stats.chi(degrees, scale=1 / math.sqrt(degrees))
 
     def lacking(shift: float) -> float:
-        """What the test lacks; scipy's noncentral t has holes, so by its definition."""
+        """Return the power that the test lacks, by the definition of noncentral t.
+
+        scipy's own noncentral t has holes.
+        """
 
         def beyond(spread: float) -> float:
             reach = edge * spread

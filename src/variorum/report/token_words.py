@@ -1,7 +1,7 @@
-"""What the page tells of a tokenizer: how it built a word, and how it splits common and rare ones.
+"""Describe a tokenizer for the page: how it builds one word and splits others.
 
-Takes a tokenizer and the counted words of a text, gives plain data for `words.json`. Pieces are
-written as everywhere: `␣the`.
+Takes a tokenizer and the counted words of a text, returns plain data for `words.json`. Common and
+rare words are split. Pieces are written as everywhere: `␣the`.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ LONGEST = 12
 
 
 def words(tokenizer: Tokenizer, counts: Mapping[str, int]) -> dict[str, Any]:
-    """The longest tokens, the words at some ranks of frequency, and the story of one word.
+    """Return the longest tokens, words at some ranks, and the derivation of one word.
 
-    `derivation` is None where words are not built by merges.
+    Ranks are of frequency. `derivation` is None where words are not built by merges.
     """
     ordered = by_frequency(counts)
     spelled = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
@@ -34,7 +34,7 @@ def words(tokenizer: Tokenizer, counts: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _ranks(n_words: int) -> list[int]:
-    """1, 3, 10, 30, 100 and so on."""
+    """Return 1, 3, 10, 30, 100 and so on."""
     powers = [10**power for power in range(len(str(n_words)))]
     return [rank for power in powers for rank in (power, 3 * power) if rank <= n_words]
 

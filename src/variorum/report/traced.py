@@ -1,7 +1,7 @@
-"""Values that know where they stand, so that whoever reads the page can look there.
+"""Trace values to their addresses in results, so that a reader can look there.
 
 A `Traced` is a value with the addresses that it was read from, and the name of the operation that
-combined them where it is not simply what stands there. An address is
+combined them, unless it is simply the value at its address. An address is
 
     evaluate/875374eac0e6/metrics.json#/interval/low
 
@@ -37,28 +37,28 @@ NAME_OF = "#"
 
 @dataclass(frozen=True)
 class Traced:
-    """A value, the addresses of what it was made from, and how: the name of an operation."""
+    """Hold a value, its addresses, and how it was made: the name of an operation."""
 
     value: Any
     sources: tuple[str, ...]
     how: str = SAME
 
     def __getitem__(self, name: str | int) -> "Traced":
-        """A member of an object or list."""
+        """Return a member of an object or list."""
         step = quote(str(name).replace("~", "~0").replace("/", "~1"))
         return Traced(self.value[name], (f"{self._address}/{step}",))
 
     def __iter__(self) -> Iterator["Traced"]:
-        """The items of a list."""
+        """Return the items of a list."""
         return (self[index] for index in range(len(self.value)))
 
     def items(self) -> Iterator[tuple["Traced", "Traced"]]:
-        """The members of an object: their names, and what they are."""
+        """Return the members of an object: their names and values."""
         return ((self[name].name, self[name]) for name in self.value)
 
     @property
     def name(self) -> "Traced":
-        """The name of this member."""
+        """Return the name of this member."""
         return Traced(_unescaped(self._address.rsplit("/", 1)[1]), (self._address + NAME_OF,))
 
     @property
@@ -68,33 +68,33 @@ class Traced:
         return self.sources[0]
 
     def __html__(self) -> str:
-        """As text of the page."""
+        """Return the value as text of the page."""
         return Markup("<span{}>{}</span>").format(attributes(self), self.value)
 
 
 def of_file(result: Result, name: str) -> Traced:
-    """All of a JSON file of a result."""
+    """Return all of a JSON file of a result."""
     return Traced(result.json(name), (f"{result.ref}/{name}#",))
 
 
 def of_manifest(result: Result, name: str) -> Traced:
-    """A member of a result's manifest, such as its `spec`."""
+    """Return a member of a result's manifest, such as its `spec`."""
     return in_manifest(result.ref, {name: result.manifest[name]})[name]
 
 
 def in_manifest(ref: Ref, manifest: Mapping[str, Any]) -> Traced:
-    """The manifest of a result, also of one that has yet to be published."""
+    """Return the manifest of a result, even of one that is not yet published."""
     return Traced(manifest, (f"{ref}/{MANIFEST}#",))
 
 
 def derived(how: str, *parts: Traced) -> Traced:
-    """What the operation of that name makes of values that stand somewhere."""
+    """Return what the operation of that name computes from traced values."""
     sources = tuple(part._address for part in parts)
     return Traced(OPERATIONS[how](*(part.value for part in parts)), sources, how)
 
 
 def looked_up(content: Any, pointer: str) -> Any:
-    """What a pointer, as addresses have it, finds in a parsed file. Raises `LookupError`."""
+    """Return the value at an address's pointer in a parsed file. Raises `LookupError`."""
     steps = [_unescaped(step) for step in pointer.removesuffix(NAME_OF).split("/")[1:]]
     for step in steps:
         content = content[int(step) if isinstance(content, list) else step]
@@ -105,7 +105,7 @@ def _unescaped(step: str) -> str:
     return unquote(step).replace("~1", "/").replace("~0", "~")
 
 
-# --- what may be made of values -------------------------------------------------------------
+# What may be made of values
 
 
 def _change(before: float, after: float) -> float:
@@ -117,7 +117,7 @@ def _passed(cases: Sequence[Mapping[str, Any]]) -> int:
 
 
 def source_title(source: Mapping[str, Any]) -> str:
-    """Return what a sentence calls a source, by its settings in a spec.
+    """Return a source's name for a sentence, by its settings in a spec.
 
     Raises `VariorumError` if its kind is unknown.
     """
@@ -125,13 +125,13 @@ def source_title(source: Mapping[str, Any]) -> str:
 
 
 def _of_evaluations(command: str) -> str:
-    """The command that makes the evaluations, from that of the report."""
+    """Return the command that makes the evaluations, from the report's command."""
     options, _, _ = command.rpartition(" -- ")
     return f"{options} -- evaluate"
 
 
 def _of_graph(command: str) -> str:
-    """The command that draws the graph of what makes the report."""
+    """Return the command that draws the graph of what makes the report."""
     options, _, target = command.rpartition(" -- ")
     return f"{options} graph=whole --rulegraph -- {target} | dot -Tsvg > graph.svg"
 
@@ -155,14 +155,14 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "verify-command": "variorum verify {}".format,
     "rerun-command": "variorum verify --rerun {}".format,
 }
-"""By the names that stand in `data-how`. All are functions of what stands at the addresses."""
+"""By the names in `data-how`. All are functions of the values at the addresses."""
 
 
-# --- how they are written -------------------------------------------------------------------
+# How they are written
 
 
 def lines(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as rows of a dotted name and a value."""
+    """Yield nested settings as rows of a dotted name and a value."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from lines(value, f"{prefix}{name}.")
@@ -210,22 +210,22 @@ WAYS: Mapping[str, Callable[..., str]] = {
     "sign": {"<=": "≤", ">=": "≥"}.__getitem__,
     **DRAWN,
 }
-"""By the names that stand in `data-as`, which for some is followed by a number of digits."""
+"""By the names in `data-as`, which for some is followed by a number of digits."""
 
 
 def as_text(value: Any, way: str) -> str:
-    """A value written in a way such as `count` or `fixed 3`."""
+    """Write a value in a way such as `count` or `fixed 3`."""
     name, *digits = way.split()
     return WAYS[name](value, *map(int, digits))
 
 
 def exactly(value: Any) -> str:
-    """A value as the `value` of a `<data>` holds it: every digit of it."""
+    """Write a value as the `value` of a `<data>` holds it: every digit of it."""
     return json.dumps(value)
 
 
 def attributes(traced: Traced, way: str = TEXT) -> Markup:
-    """What marks an element whose text is this value, with a space before."""
+    """Return the attributes that mark an element with this value, after a space."""
     marks = {"data-from": " ".join(traced.sources)}
     marks |= {"data-how": traced.how} if traced.how != SAME else {}
     marks |= {"data-as": way} if way != TEXT else {}
@@ -237,7 +237,10 @@ NUMBER_COLUMNS = ("from", "how", "value", "text")
 
 
 def numbers_csv(page: str) -> str:
-    """Every number of a page, each once, as CSV: its addresses, the operation, itself, its text."""
+    """Return every number of a page, each once, as CSV.
+
+    The columns are its addresses, the operation, the value itself, and its text.
+    """
     rows: dict[tuple[str, ...], None] = {}
     for value, marks, text in NUMBER.findall(page):
         found = dict(re.findall(r"data-([a-z]+)=\"([^\"]*)\"", marks))
@@ -250,14 +253,14 @@ def numbers_csv(page: str) -> str:
 
 
 def number(traced: Traced, way: str) -> Markup:
-    """A number of the page: rounded to be read, exact and traced inside the tag."""
+    """Return a number of the page: rounded as text, exact and traced inside."""
     return Markup('<data value="{}"{}>{}</data>').format(
         exactly(traced.value), attributes(traced, way), escape(as_text(traced.value, way))
     )
 
 
 def drawn(traced: Traced, tag: str, way: str) -> Markup:
-    """An empty element whose style is a value, such as a bar."""
+    """Return an empty element whose style is a value, such as a bar."""
     return Markup('<{tag} style="{style}"{marks}></{tag}>').format(
         tag=tag, style=as_text(traced.value, way), marks=attributes(traced, way)
     )

@@ -1,9 +1,9 @@
-"""What every tokenizer can do, and the special token that all of them have.
+"""Define what every tokenizer can do, and the special token that all of them have.
 
 A tokenizer turns text into token ids and ids into the bytes of the text. Nothing is ever lost:
 `decode_bytes(encode(text))` is the text's UTF-8. Two rules hold for all kinds:
 
-- `<|endoftext|>` (GPT-2's name) is the last id. It stands between documents; only the code that
+- `<|endoftext|>` (GPT-2's name) is the last id. It comes between documents; only the code that
   joins documents writes it. In a text those 13 characters are ordinary characters.
 - A lone surrogate, which UTF-8 cannot express, is encoded as the three bytes that it would have
   (Python's `surrogatepass`), so `decode_bytes(ids).decode("utf-8", "surrogatepass")` gives back
@@ -22,12 +22,12 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def text_bytes(text: str) -> bytes:
-    """The bytes that stand for `text`: UTF-8, with lone surrogates passed through."""
+    """Return the bytes of `text`: UTF-8, with lone surrogates passed through."""
     return text.encode("utf-8", "surrogatepass")
 
 
 class Tokenizer(ABC):
-    """Text to token ids and back. Immutable, as seen from outside.
+    """Turn text to token ids and back. Immutable, as seen from outside.
 
     `spellings` are the bytes of every id but the last, which is `<|endoftext|>` and has none.
     """
@@ -38,28 +38,34 @@ class Tokenizer(ABC):
 
     @property
     def vocab_size(self) -> int:
-        """Number of token ids, `<|endoftext|>` included."""
+        """Return the number of token ids, `<|endoftext|>` included."""
         return len(self._bytes)
 
     @property
     def eot(self) -> int:
-        """The id of `<|endoftext|>`: the last."""
+        """Return the id of `<|endoftext|>`: the last."""
         return len(self._bytes) - 1
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """The token ids of `text`; never `eot`."""
+        """Return the token ids of `text`; never `eot`."""
 
     @abstractmethod
     def document(self) -> dict[str, Any]:
-        """The content of the `tokenizer.json` of this tokenizer."""
+        """Return the content of this tokenizer's `tokenizer.json`."""
 
     def token_bytes(self, token: int) -> bytes:
-        """The bytes of one token; none for `eot`. An unknown id is a VariorumError."""
+        """Return the bytes of one token; none for `eot`.
+
+        Raises `VariorumError` for an unknown id.
+        """
         return self.decode_bytes([token])
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes of the tokens, joined. An unknown id is a VariorumError."""
+        """Return the bytes of the tokens, joined.
+
+        Raises `VariorumError` for an unknown id.
+        """
         try:
             return b"".join(map(self._bytes.__getitem__, ids))
         except KeyError as error:
@@ -69,7 +75,7 @@ class Tokenizer(ABC):
             ) from None
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of the tokens. Bytes that are not valid UTF-8 are shown as U+FFFD."""
+        """Return the text of the tokens; bytes that are not valid UTF-8 become U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     def save(self, path: Path) -> None:
@@ -87,9 +93,9 @@ def hugging_face_document(
     pre_tokenizer: dict[str, Any] | None,
     decoder: dict[str, Any],
 ) -> dict[str, Any]:
-    """A `tokenizer.json`: the given parts, and what all kinds have in common.
+    """Return a `tokenizer.json`: the given parts, and what all kinds have in common.
 
-    `kind` stands inside `model`, the one place where the format bears an entry of our own.
+    `kind` goes inside `model`, the one place where the format accepts an entry of our own.
     """
     eot = len(vocabulary)
     return {

@@ -1,7 +1,7 @@
-"""How byte-pair encoding builds a word: merge by merge, and which words it leaves in pieces.
+"""Derive how byte-pair encoding builds a word, merge by merge.
 
-Takes learned merges and counted words. A word here is a pretoken of letters with the space before
-it, if there is one, since that is what merges are learned from.
+Takes learned merges and counted words; also finds which words stay in pieces. A word here is a
+pretoken of letters with the space before it, if there is one, since merges are learned from these.
 """
 
 import re
@@ -17,14 +17,14 @@ from variorum.tokenizer.merges import BYTES, Pair, spellings
 from variorum.tokenizer.pretokens import split
 
 LEAST_MERGES = 6
-"""Of the word that is told of: fewer make a short story."""
+"""Of the word whose derivation is shown: fewer show little."""
 
 
 @dataclass(frozen=True)
 class Merge:
-    """One step: the rank of a merge, from 0 on, the two pieces that it joins, and all pieces then.
+    """Hold one step: a merge's rank, the two pieces it joins, all pieces then.
 
-    Pieces are bytes of the text.
+    Ranks count from 0. Pieces are bytes of the text.
     """
 
     rank: int
@@ -33,7 +33,7 @@ class Merge:
 
 
 def count_words(texts: Iterable[str]) -> Counter[str]:
-    """How often each word stands in some texts."""
+    """Count each word in some texts."""
     pretokens = Counter[str]()
     for text in texts:
         pretokens.update(split(text))
@@ -42,14 +42,14 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
 
 
 def by_frequency(counts: Mapping[str, int]) -> list[str]:
-    """Words from the commonest to the rarest; those that are equally common by their letters."""
+    """Sort words from the commonest to the rarest; equally common ones by their letters."""
     return sorted(counts, key=lambda word: (-counts[word], word))
 
 
 def derive(merges: Sequence[Pair], word: str) -> list[Merge]:
-    """Every merge that turns the bytes of a word into its tokens, in order.
+    """Return every merge that turns a word's bytes into its tokens, in order.
 
-    The earliest learned is applied first, and wherever its pair stands (Sennrich et al. 2016,
+    The earliest learned is applied first, wherever its pair occurs (Sennrich et al. 2016,
     algorithm 1).
     """
     ranks = {pair: rank for rank, pair in enumerate(merges)}
@@ -66,7 +66,7 @@ def derive(merges: Sequence[Pair], word: str) -> list[Merge]:
 
 
 def _joined(tokens: Sequence[int], pair: Pair, new: int) -> list[int]:
-    """The tokens with each `pair`, from left to right, replaced by `new`."""
+    """Replace each `pair` in the tokens, from left to right, by `new`."""
     result: list[int] = []
     for token in tokens:
         if result and (result[-1], token) == pair:
@@ -77,9 +77,9 @@ def _joined(tokens: Sequence[int], pair: Pair, new: int) -> list[int]:
 
 
 def telling_word(merges: Sequence[Pair], words: Sequence[str]) -> str | None:
-    """The first of some words that ends as one token after at least six merges.
+    """Return the first word that ends as one token after at least six merges.
 
-    Where no word took so many, the first of those that took most; None if none is one token.
+    If no word took so many, the first of the words that took most; None if none is one token.
     """
     whole = {
         spelling.translate(BYTE_OF_ID).decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""Reads a tokenizer of GPT-2's kind from Hugging Face's files, which others wrote.
+"""Read a tokenizer of GPT-2's kind from Hugging Face's files, which others wrote.
 
-Takes the folder of a model, gives a `BytePairTokenizer` with the same ids for every text. The files
-are `tokenizer.json`, or `vocab.json` and `merges.txt` where that is absent. What such a file may
-say and this tokenizer cannot do is refused by name.
+Takes the folder of a model, returns a `BytePairTokenizer` with the same ids for every text. The
+files are `tokenizer.json`, or `vocab.json` and `merges.txt` where it is absent. Whatever such a
+file may ask for and this tokenizer cannot do is refused by name.
 """
 
 import json
@@ -16,7 +16,7 @@ from variorum.tokenizer.kinds import bpe
 
 WHOLE = "tokenizer.json"
 PARTS = ("vocab.json", "merges.txt")
-USE = "tokenizer_config.json"  # says how the others are used; may be absent
+USE = "tokenizer_config.json"  # describes the use of the others; may be absent
 PREFIX_SPACE = "add_prefix_space"
 
 MODEL = {
@@ -27,20 +27,20 @@ MODEL = {
     "byte_fallback": False,
     "ignore_merges": False,
 }
-"""What decides ids beside vocabulary and merges, and how GPT-2 has it; null is as good as \"\"."""
+"""GPT-2's values of all else that decides ids; null is as good as \"\"."""
 
 
 def files_of(folder: Path) -> list[str]:
-    """Names of the files that the tokenizer in `folder` is read from."""
+    """Return the names of the files that the tokenizer in `folder` is read from."""
     names = [WHOLE] if (folder / WHOLE).is_file() else list(PARTS)
     return [*names, *([USE] if (folder / USE).is_file() else [])]
 
 
 def load(folder: Path) -> bpe.BytePairTokenizer:
-    """The tokenizer of the model in `folder`.
+    """Read the tokenizer of the model in `folder`.
 
     Raises:
-        VariorumError: if a file is missing or damaged, or its ids could be other ones here.
+        VariorumError: if a file is missing or damaged, or its ids could differ here.
     """
     use = _json(folder / USE) if (folder / USE).is_file() else {}
     if isinstance(use, dict) and use.get(PREFIX_SPACE):
@@ -55,7 +55,7 @@ def load(folder: Path) -> bpe.BytePairTokenizer:
 
 
 def _of_whole(path: Path, document: Any) -> tuple[Any, list[str]]:
-    """Vocabulary and merges of a `tokenizer.json`, if all else is as in GPT-2's."""
+    """Return vocabulary and merges of a `tokenizer.json`, if all else is as in GPT-2's."""
     try:
         _refuse_other_steps(path, document)
         model = document["model"]
@@ -73,7 +73,7 @@ def _of_whole(path: Path, document: Any) -> tuple[Any, list[str]]:
 
 
 def _refuse_other_steps(path: Path, document: Mapping[str, Any]) -> None:
-    """Whatever stands before or behind the merges and is not GPT-2's."""
+    """Raise `VariorumError` for any step around the merges that is not GPT-2's."""
     if document.get("normalizer") is not None:
         raise _refused(path, "it has a normalizer; GPT-2 has none")
     cut = document["pre_tokenizer"]
@@ -87,7 +87,7 @@ def _refuse_other_steps(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _adds_nothing(template: Mapping[str, Any]) -> bool:
-    """Whether a template is the text alone, as `transformers` writes it for GPT-2."""
+    """Return whether a template is the text alone, as `transformers` writes it for GPT-2."""
     return [set(piece) for piece in template.get("single", ())] == [{"Sequence"}]
 
 

@@ -1,15 +1,15 @@
-"""Byte-pair merges: learned from counted words, and applied to one word.
+"""Learn byte-pair merges from counted words, and apply them to one word.
 
 Byte-pair encoding (Sennrich et al. 2016, section 3.2) replaces the most frequent pair of
 neighbouring tokens by a new token, again and again. Here a word is a byte string whose values are
 its first tokens (ids 0 to 255), a merge is a pair of ids, and the merge of rank r makes the id
 256 + r. The results depend on counts and ids alone.
 
-`learn` takes words with their counts and gives merges by rank, `spellings` what each id stands for;
-`apply` takes a word and gives its ids.
+`learn` takes words with their counts and returns merges by rank, `spellings` the bytes of each id;
+`apply` takes a word and returns its ids.
 
 No two ids have one spelling. A token arises by merges within its own span, none of which depends on
-what stands around it: one that did would cross the span's ends. So its bytes have one history, and
+its surroundings: a merge that did would cross the span's ends. So its bytes have one history, and
 a pair that was merged everywhere never arises again.
 """
 
@@ -22,15 +22,15 @@ BYTES = 256
 
 Pair = tuple[int, int]
 
-_NONE = -1  # stands where no token is: between words, and inside a token
+_NONE = -1  # marks places without a token: between words, and inside a token
 
 
 def learn(counts: Mapping[bytes, int], most: int) -> list[Pair]:
-    """Up to `most` merges, by rank; fewer if no pair is left before.
+    """Learn up to `most` merges, by rank; fewer if no pair is left before.
 
-    Each step takes the pair with the highest count, and among equals the lowest pair of ids. Exact:
-    the counts are kept up to date, and a heap of counts is corrected lazily, when an outdated one
-    comes to its top.
+    Each step takes the pair with the highest count; of pairs with equal counts, the lowest pair of
+    ids. Exact: the counts are updated at each step, and a heap of counts is corrected lazily, when
+    an outdated count comes to its top.
     """
     words = _Words(counts)
     lengths = [1] * BYTES
@@ -53,7 +53,7 @@ def learn(counts: Mapping[bytes, int], most: int) -> list[Pair]:
 
 
 class _Words:
-    """All distinct words in one row, and where each pair of neighbours stands in it.
+    """Hold all distinct words in one row, and where each pair of neighbours occurs.
 
     A token occupies as many places as it has bytes. `starts` has its id at its first place,
     `ends` at its last, so both neighbours of a token are found without links.
@@ -75,7 +75,7 @@ class _Words:
                 self.places[pair].append(place)
 
     def merge(self, pair: Pair, new: int, lengths: list[int]) -> set[Pair]:
-        """Replace `pair` by `new` everywhere, from left to right; give the pairs that arose."""
+        """Replace `pair` by `new` everywhere, from left to right; return the new pairs."""
         starts, ends, weights = self.starts, self.ends, self.weights
         counts, places = self.counts, self.places
         first, second = pair
@@ -103,7 +103,10 @@ class _Words:
 
 
 def spellings(merges: Iterable[Pair]) -> list[bytes]:
-    """What each id stands for, as a string of the first 256 ids. A too high id: IndexError."""
+    """Return the spelling of each id, as a string of the first 256 ids.
+
+    Raises `IndexError` for an id that is too high.
+    """
     spelled = [bytes([value]) for value in range(BYTES)]
     for first, second in merges:
         spelled.append(spelled[first] + spelled[second])
@@ -111,7 +114,7 @@ def spellings(merges: Iterable[Pair]) -> list[bytes]:
 
 
 def apply(word: Iterable[int], ranks: Mapping[Pair, int]) -> list[int]:
-    """The ids of one word: the merge of lowest rank first, and the leftmost among equals.
+    """Return the ids of one word: the lowest rank merges first, then the leftmost.
 
     `ranks` has the rank of each merge. Takes time n log n for n bytes: one long word does no harm.
     """

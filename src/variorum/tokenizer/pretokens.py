@@ -1,6 +1,6 @@
-r"""Pre-tokenization: the pieces of text that byte-pair encoding never merges across.
+r"""Split text into pretokens: the pieces that byte-pair encoding never merges across.
 
-The pieces are those of GPT-2's pattern (Radford et al. 2019, `encoder.py`):
+The pieces follow GPT-2's pattern (Radford et al. 2019, `encoder.py`):
 
     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 
@@ -8,7 +8,7 @@ An English contraction; a word, a number or a run of other signs, each with at m
 before it; a run of white space, whose last space is left to the word that follows. Joined, the
 pieces are the text again.
 
-Takes a text, gives its pieces. The classes are pinned to Unicode 14.0.0, so every Python agrees.
+The classes are pinned to Unicode 14.0.0, so every Python agrees.
 """
 
 import re
@@ -18,19 +18,22 @@ from variorum.base.unicode14 import LETTERS, NUMBERS, WHITE_SPACE
 
 
 def split(text: str) -> list[str]:
-    """The pretokens of `text`, in order. A lone surrogate counts as one of the other signs."""
+    """Return the pretokens of `text`, in order; a lone surrogate counts as other sign."""
     return _pattern(beyond_bmp=_has_beyond_bmp(text)).findall(text)
 
 
 def _has_beyond_bmp(text: str) -> bool:
-    """Whether a character is above U+FFFF: an emoji, a rare script."""
-    # UTF-16 takes four bytes for exactly those; counting them is faster than a search.
+    """Return whether a character is above U+FFFF: an emoji, a rare script."""
+    # UTF-16 takes four bytes for exactly such characters; counting is faster than a search.
     return not text.isascii() and len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text)
 
 
 @cache
 def _pattern(beyond_bmp: bool) -> re.Pattern[str]:
-    """GPT-2's pattern. Without the ranges above U+FFFF, which `re` tries one by one, it is fast."""
+    """Return GPT-2's pattern, with the ranges above U+FFFF only if asked for.
+
+    `re` tries those ranges one by one, so the pattern without them is fast.
+    """
     letters, numbers = (LETTERS, NUMBERS) if beyond_bmp else (_bmp(LETTERS), _bmp(NUMBERS))
     return re.compile(
         "'(?:[stmd]|re|ve|ll)"
@@ -43,5 +46,5 @@ def _pattern(beyond_bmp: bool) -> re.Pattern[str]:
 
 
 def _bmp(ranges: str) -> str:
-    r"""The ranges of a class up to U+FFFF: they stand before the first `\U` escape."""
+    r"""Return a class's ranges up to U+FFFF, which precede the first `\U` escape."""
     return ranges.partition(r"\U")[0]

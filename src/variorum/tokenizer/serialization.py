@@ -1,8 +1,8 @@
-"""Reads a tokenizer from its `tokenizer.json`, whatever its kind.
+"""Read a tokenizer from its `tokenizer.json`, whatever its kind.
 
-Takes a path, gives a `Tokenizer`. A file is accepted only if the tokenizer made from it would be
-saved as that very content: what was changed by hand or by another program is refused, as its ids
-would differ from what the program that reads it the other way gives.
+A file is accepted only if the tokenizer made from it would be saved as exactly that content. A file
+that was changed by hand or by another program is refused, as its ids could differ from the ids of a
+program that reads all of it.
 """
 
 import json
@@ -17,7 +17,10 @@ KINDS = "tokenizer/kinds"
 
 
 def load(path: Path) -> Tokenizer:
-    """The tokenizer that `path` holds. A file that is none is a VariorumError."""
+    """Read the tokenizer that `path` holds.
+
+    Raises `VariorumError` for a file that is no tokenizer.
+    """
     document = _read(path)
     kind = _kind(document)
     if kind not in components.options(KINDS):

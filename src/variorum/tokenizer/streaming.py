@@ -1,7 +1,7 @@
-"""Text from tokens that come one at a time, as while a model writes.
+"""Decode text from tokens that come one at a time, as while a model writes.
 
-A token can end in the middle of a character. `TextStream` takes token ids and gives the text that
-is certain so far; together, the pieces are what `decode` gives for all the ids at once.
+A token can end in the middle of a character. `TextStream` takes token ids and returns the text that
+is certain so far; together, the pieces are what `decode` returns for all the ids at once.
 """
 
 import codecs
@@ -11,10 +11,10 @@ from variorum.tokenizer.base import Tokenizer
 
 
 class TextStream:
-    """An incremental decoder: `feed` it ids, then `finish`; it can then be used again.
+    """Decode incrementally: `feed` it ids, then `finish`; it can then be used again.
 
-    `begun` are bytes of a character that what stands before has begun and the first id goes on
-    with (see `unfinished`).
+    `begun` are the bytes of a character that the text before has begun and the first id continues
+    (see `unfinished`).
     """
 
     def __init__(self, tokenizer: Tokenizer, begun: bytes = b"") -> None:
@@ -23,16 +23,16 @@ class TextStream:
         self._decoder.decode(begun)
 
     def feed(self, token: int) -> str:
-        """The characters that this token completes: none, one or more."""
+        """Return the characters that this token completes: none, one or more."""
         return self._decoder.decode(self._tokenizer.token_bytes(token))
 
     def finish(self) -> str:
-        """What was held back: U+FFFD if the last character never came to its end."""
+        """Return the text held back: U+FFFD if the last character is incomplete."""
         return self._decoder.decode(b"", final=True)
 
 
 def unfinished(tokenizer: Tokenizer, ids: Sequence[int]) -> bytes:
-    """The bytes of a last character that these tokens begin and do not end: none, up to three."""
+    """Return the bytes of an incomplete last character: none, up to three."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token in ids:
         if token == tokenizer.eot:

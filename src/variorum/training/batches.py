@@ -1,8 +1,8 @@
-"""Batches: which windows of the text a step sees, as a pure function of (seed, step).
+"""Choose the windows of a step's batch, as a pure function of (seed, step).
 
-Nothing is remembered between steps, so any number of workers, and a training that goes on after a
+Nothing is remembered between steps, so any number of workers, and a training that resumes after a
 kill, see the same batches. Windows are cut from the stream of all documents, so every token of a
-batch is one of the text: nothing is padded. Which windows are taken is a choice among the files in
+batch comes from the text: nothing is padded. Which windows are taken is a choice among the files in
 `training/batch_orders/`, each of which defines a function `starts`.
 """
 
@@ -24,7 +24,7 @@ REPLAYED = 2**63
 
 
 class Starts(Protocol):
-    """What a file in `training/batch_orders/` defines."""
+    """Define the function that a file in `training/batch_orders/` provides."""
 
     def __call__(
         self,
@@ -35,7 +35,7 @@ class Starts(Protocol):
         context_length: int,
         stride: int,
     ) -> NDArray[np.int64]:
-        """Where the windows of a step, counted from 1, begin (batch_size,).
+        """Return where the windows of a step, counted from 1, begin (batch_size,).
 
         Each holds context_length tokens and the one after them. stride: tokens from one window to
         the next, for orders that count windows.
@@ -43,7 +43,7 @@ class Starts(Protocol):
 
 
 class Batches:
-    """The batches of one training."""
+    """Build the batches of one training."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Batches:
         replayed: Tokens | None = None,
         replay: float = 0.0,
     ) -> None:
-        """`replay` is the share of each batch that is of the tokens `replayed`."""
+        """Set the share `replay` of each batch that comes from the tokens `replayed`."""
         self.tokens, self.settings, self.seed = tokens, settings, seed
         self.context_length, self.replayed = context_length, replayed
         self.n_replayed = 0 if replayed is None else round(replay * settings.batch_size)
@@ -63,7 +63,7 @@ class Batches:
         self._order: Starts = order.starts
 
     def rows(self, step: int, rows: slice) -> tuple[Tensor, Tensor]:
-        """These rows of a step's batch: inputs and targets, both (n_rows, context_length) int64.
+        """Return these rows of a step's batch: inputs and targets, (n_rows, context_length) int64.
 
         Replayed rows come last.
         """
@@ -84,7 +84,10 @@ class Batches:
 
 
 def windows(tokens: Tokens, first: NDArray[np.int64], context_length: int) -> tuple[Tensor, Tensor]:
-    """Windows that begin at `first`: inputs and, one token on, targets (n, context_length)."""
+    """Return windows that begin at `first`: inputs and targets (n, context_length).
+
+    Targets are one token further on.
+    """
     places = first[:, None] + np.arange(context_length + 1)  # (n, context_length + 1)
     taken = torch.from_numpy(tokens[places].astype(np.int64))
     return taken[:, :-1], taken[:, 1:]

@@ -1,9 +1,9 @@
-"""What happens inside while a model trains, noted at each validation.
+"""Record what happens inside while a model trains, at each validation.
 
-For each layer and what stands around them: the norm of the gradient before clipping, the norm of
-the weights, and how far the step moved them in proportion (about 1e-3 is usual for Adam). Of the
-activations behind each layer, on the first window of val: root mean square, largest size, and the
-share of the feed-forward network's channels that no token made positive (dead ones).
+For each layer and each part outside of layers: the norm of the gradient before clipping, the
+norm of the weights, and how far the step moved them in proportion (about 1e-3 is usual for Adam).
+For the activations behind each layer, on the first validation window: root mean square, largest
+size, and the share of the feed-forward network's channels that no token made positive (dead ones).
 """
 
 from collections.abc import Iterator
@@ -31,14 +31,14 @@ COLUMNS = (
 
 
 class Watch:
-    """The weights (n,) before a step, and the gradient (n,) that it follows."""
+    """Hold the weights (n,) before a step, and the gradient (n,) that it follows."""
 
     def __init__(self, layout: Layout, weights: Tensor, gradients: Tensor) -> None:
         self._layout, self._before = layout, weights.clone()
         self._gradient_norms = dict(_norms(layout, gradients))
 
     def rows(self, step: int, weights: Tensor) -> list[Row]:
-        """A row for each part, given the weights after the step."""
+        """Return a row for each part, given the weights after the step."""
         moved = dict(_norms(self._layout, weights - self._before))
         return [
             {
@@ -53,7 +53,7 @@ class Watch:
 
 
 def _norms(layout: Layout, vector: Tensor) -> Iterator[tuple[str, float]]:
-    """The norm of each part: a layer's attention and feed-forward network, or what has no layer."""
+    """Yield each part's norm: a layer's attention or feed-forward network, or another part."""
     views = sorted(layout.views(vector), key=lambda view: part_of(view[0]))
     for part, own in groupby(views, key=lambda view: part_of(view[0])):
         squares = [square_sum(view) for _, view in own]
@@ -61,13 +61,13 @@ def _norms(layout: Layout, vector: Tensor) -> Iterator[tuple[str, float]]:
 
 
 def part_of(name: str) -> str:
-    """What a parameter belongs to: h.0.attn for h.0.attn.c_attn.weight, wte for wte.weight."""
+    """Return a parameter's part: h.0.attn for h.0.attn.c_attn.weight, wte for wte.weight."""
     parts = name.split(".")
     return ".".join(parts[:3] if parts[0] == "h" else parts[:-1])
 
 
 def activations(step: int, model: GPT, window: Tensor) -> list[Row]:
-    """A row for each layer's output on one window (1, T) of tokens."""
+    """Return a row for each layer's output on one window (1, T) of tokens."""
     found = {name: tensor.cpu() for name, tensor in model.trace(window).items()}
     return [
         {
@@ -82,5 +82,5 @@ def activations(step: int, model: GPT, window: Tensor) -> list[Row]:
 
 
 def _dead_share(activation: Tensor) -> float:
-    """Share of the channels of (1, T, C) that are positive nowhere."""
+    """Return the share of the channels of (1, T, C) that are positive nowhere."""
     return float((activation <= 0).all(dim=1).double().mean())

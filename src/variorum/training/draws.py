@@ -1,10 +1,10 @@
-"""Random numbers as a pure function of (seed, number of the draw)."""
+"""Draw random numbers as a pure function of (seed, number of the draw)."""
 
 import numpy as np
 
 
 def philox(seed: int, number: int) -> np.random.Philox:
-    """A generator of raw 64-bit numbers for one step, or one epoch.
+    """Return a generator of raw 64-bit numbers for one step, or one epoch.
 
     Philox (Salmon et al. 2011) is counter-based: its key is (seed, number), and its raw stream is
     part of NumPy's compatibility promise.

@@ -1,4 +1,4 @@
-"""All parameters of a model as one flat vector, which processes can share and split.
+"""Lay all parameters of a model in one flat vector, which processes share and split.
 
 The matrices inside the blocks come first, then all else, so that an optimizer can take the matrices
 one by one and the rest in runs of any length. Each parameter begins at a multiple of 64 bytes, so
@@ -19,9 +19,9 @@ ALIGNMENT = 16  # floats of 4 bytes
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each parameter stands in the flat vector: its offset, by name, in order.
+    """Hold the offset of each parameter in the flat vector, by name, in order.
 
-    n_matrices: so many of the first are matrices inside the blocks.
+    n_matrices: the first so many are matrices inside the blocks.
     """
 
     offsets: dict[str, int]
@@ -31,7 +31,7 @@ class Layout:
 
     @classmethod
     def of(cls, model: nn.Module) -> "Layout":
-        """The layout of a model's parameters."""
+        """Return the layout of a model's parameters."""
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
         matrices = [name for name in shapes if name.startswith("h.") and len(shapes[name]) == 2]
         order = [*matrices, *(name for name in shapes if name not in matrices)]
@@ -42,23 +42,23 @@ class Layout:
         return cls(offsets, {name: shapes[name] for name in order}, len(matrices), size)
 
     def views(self, vector: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Each parameter's name and the part of `vector` that is its own, in its shape."""
+        """Yield each parameter's name and its part of `vector`, in its shape."""
         for name in self.offsets:
             yield name, self.view(vector, name)
 
     def view(self, vector: Tensor, name: str) -> Tensor:
-        """The part of `vector` that is one parameter's own, in its shape."""
+        """Return one parameter's part of `vector`, in its shape."""
         offset, shape = self.offsets[name], self.shapes[name]
         return vector[offset : offset + shape.numel()].view(shape)
 
     def slices(self, count: int, begin: int = 0) -> list[slice]:
-        """The vector from `begin` on cut into `count` runs of nearly equal length, each aligned."""
+        """Cut the vector from `begin` on into `count` aligned runs of nearly equal length."""
         length = -(-(self.size - begin) // (count * ALIGNMENT)) * ALIGNMENT
         cuts = [min(begin + i * length, self.size) for i in range(count + 1)]
         return [slice(*cut) for cut in pairwise(cuts)]
 
     def shares(self, count: int, *, matrices_whole: bool) -> list["Share"]:
-        """The vector as `count` shares of about equal work, which together are all of it."""
+        """Divide the whole vector into `count` shares of about equal work."""
         if not matrices_whole:
             return [Share(run, ()) for run in self.slices(count)]
         names = list(self.offsets)[: self.n_matrices]
@@ -72,7 +72,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Share:
-    """What one update is about: a run of the vector, and whole matrices beside it."""
+    """Hold the object of one update: a run of the vector, and whole matrices."""
 
     run: slice
     matrices: tuple[str, ...]
@@ -83,7 +83,10 @@ def _aligned(length: int) -> int:
 
 
 def gather(layout: Layout, model: nn.Module) -> Tensor:
-    """A new flat vector with the parameters' values, where they are; gaps are zero."""
+    """Return a new flat vector with the parameters' values; gaps are zero.
+
+    It lies on the parameters' device.
+    """
     parameters = dict(model.named_parameters())
     vector = torch.zeros(layout.size, device=next(iter(parameters.values())).device)
     for name, part in layout.views(vector):
@@ -107,13 +110,16 @@ def attach_gradients(layout: Layout, model: nn.Module, vector: Tensor) -> None:
 
 
 def square_sum(vector: Tensor) -> Tensor:
-    """The sum of the squares, in float64: where Apple's GPU, which has none, is left for it."""
+    """Return the sum of the squares, in float64, on the CPU if need be.
+
+    Apple's GPU has no float64.
+    """
     exact = vector.cpu() if vector.is_mps else vector
     return torch.sum(exact.double() ** 2)
 
 
 def freeze(model: nn.Module, beginnings: Iterable[str]) -> None:
-    """Train none of the parameters whose names begin so; at least one has to be left.
+    """Freeze the parameters whose names begin so; at least one has to be left.
 
     Raises:
         VariorumError: if no name begins so, or if none is left.
@@ -135,7 +141,10 @@ def freeze(model: nn.Module, beginnings: Iterable[str]) -> None:
 
 
 def decayed(layout: Layout, model: nn.Module) -> Tensor:
-    """1 where weight decay applies: trained matrices and embeddings, not biases and norms."""
+    """Return 1 where weight decay applies (n,): trained matrices and embeddings.
+
+    Biases and norms do not decay, and have 0.
+    """
     parameters = dict(model.named_parameters())
     mask = torch.zeros(layout.size, device=next(iter(parameters.values())).device)
     for name, part in layout.views(mask):

@@ -1,12 +1,13 @@
-"""The training loop, for pretraining and fine-tuning alike; `training.plain` is for reading first.
+"""Train a model, from scratch or further; read `training.plain` first.
 
-A batch is cut into a fixed number of logical shards. Each shard's gradient is computed by one
-thread into a vector of its own, and the vectors are summed in the order of the shards; then the
-parameters, cut into as many slices, are updated slice by slice. Both cuts are part of the settings,
-so one process that does everything and several that share the work make the same bits.
+Pretraining and fine-tuning share this loop. A batch is cut into a fixed number of logical shards.
+Each shard's gradient is computed by one thread into a vector of its own, and the vectors are summed
+in the order of the shards; then the parameters, cut into as many slices, are updated slice by
+slice. Both cuts are part of the settings, so one process that does everything and several that
+share the work make the same bits.
 
-The log, the samples and the choice of the checkpoint follow from the settings alone; how long
-things took does not enter them.
+The log, the samples and the choice of the checkpoint follow from the settings alone; durations do
+not enter them.
 """
 
 import math
@@ -45,9 +46,9 @@ SAMPLE = SamplingSettings(
 
 @dataclass(frozen=True)
 class Data:
-    """What a training reads: token streams of the train and val parts.
+    """Hold what a training reads: token streams of the train and val parts.
 
-    replayed: the train part of the base corpus, of which fine-tuning goes on showing the share
+    replayed: the train part of the base corpus, from which fine-tuning still takes the share
     `replay` of each batch.
     """
 
@@ -59,9 +60,9 @@ class Data:
 
 @dataclass(frozen=True)
 class Host:
-    """Where a training runs; none of it changes a result.
+    """Describe where a training runs; none of it changes a result.
 
-    state: file of the state to go on from, saved every `checkpoint_seconds`.
+    state: file of the state to resume from, saved every `checkpoint_seconds`.
     stop_after: end early, with the state saved, once so many steps are done in all.
     device: where the model computes, by PyTorch's name. One process feeds a GPU.
     """
@@ -76,7 +77,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a training; the model holds the chosen weights.
+    """Hold the outcome of a training; the model holds the chosen weights.
 
     last_interval: the state at the last validation before the end, to replay the rest from.
     """
@@ -90,7 +91,7 @@ class Outcome:
 
 
 class Training:
-    """One training of one model; `run` does it, from the saved state if there is one."""
+    """Train one model; `run` does it, from the saved state if there is one."""
 
     def __init__(
         self,
@@ -162,7 +163,7 @@ class Training:
         )
 
     def _tokens_per_second(self) -> float:
-        """Speed since this process began or went on."""
+        """Return the speed since this process began or resumed, in tokens a second."""
         steps = self._position.step - self._first_step
         tokens = steps * self.settings.batch_size * self.context_length
         return tokens / (time.monotonic() - self._begun)
@@ -225,11 +226,11 @@ class Training:
                 self._stop_here(team)
 
     def _is_over(self) -> bool:
-        """Whether the last step is done, or the loss on val has not fallen for too long."""
+        """Return whether the last step is done, or the validation loss has stalled."""
         return self._position.step >= self.settings.max_steps or bool(self._over.item())
 
     def _refuse_non_finite(self, value: float, what: str, step: int) -> None:
-        """Raise `VariorumError` if a number that the training stands on is none."""
+        """Raise `VariorumError` if a number that the training depends on is not finite."""
         if not math.isfinite(value):
             saved = self.host.state
             good = f"; the last good state is {saved}" if saved.is_file() else ""
@@ -248,14 +249,14 @@ class Training:
     # Validation
 
     def _watch(self, team: Team) -> None:
-        """Note what the update is about to change, before any rank changes it."""
+        """Record what the update is about to change, before any rank changes it."""
         if team.leads:
             shards = self._shards
             self._watched = diagnostics.Watch(shards.layout, shards.weights, shards.gradients[0])
         team.barrier()
 
     def _validate(self, team: Team, rate: float = 0.0) -> None:
-        """Add a row to the log, choose, and write a sample; ranks share the forward passes."""
+        """Log a row, choose, and write a sample; ranks share the forward passes."""
         team.barrier()
         self._validation.run(team)
         if team.leads:
@@ -306,7 +307,7 @@ class Training:
         self.host.progress.say(f"step {self._position.step}: val {val_loss:.4f}  “{shown}”")
 
     def _keep_for_replay(self) -> None:
-        """Keep the state behind the last validation but the one at the end."""
+        """Store the state at the last validation but the one at the end."""
         step, settings = self._position.step, self.settings
         last = settings.max_steps - step <= settings.val_interval or settings.patience is not None
         if step % settings.val_interval == 0 and last and not self._is_over():
@@ -351,12 +352,12 @@ class Training:
         self._best.copy_(tensors["best"])
         self._over.fill_(self._has_no_patience())
         if self._last_interval is None:
-            self._keep_for_replay()  # it goes on from just there
+            self._keep_for_replay()  # it resumes from just there
         self.host.progress.say(f"goes on from step {self._position.step}")
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM end the training after the step at hand, with its state saved."""
+        """End the training on Ctrl-C or SIGTERM after the current step, its state saved."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             self._asked_to_stop = True

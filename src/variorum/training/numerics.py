@@ -1,4 +1,4 @@
-"""How PyTorch computes while a model trains: threads, kernels, precision and compilation."""
+"""Set how PyTorch computes while training: threads, kernels, precision and compilation."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -34,9 +34,9 @@ def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
 
 
 def compiled(loss: Loss) -> Loss:
-    """Return the function as one program, which PyTorch makes when it is first called.
+    """Return the function as one program, which PyTorch compiles at the first call.
 
-    It is made in this process: ranks of a team may start no process of their own.
+    It is compiled in this process: ranks of a team may start no process of their own.
 
     Raises:
         VariorumError: if there is no compiler for it.

@@ -1,4 +1,4 @@
-"""A training, from token files to what it leaves: a model in the field's formats, log, samples."""
+"""Train from token files to result files: a model in the field's formats, log, samples."""
 
 import csv
 import json
@@ -37,10 +37,10 @@ def train(
     replayed: Path | None = None,
     replay: float = 0.0,
 ) -> Outcome:
-    """Train `model` on the token files in `tokens` and write what comes of it into `output`.
+    """Train `model` on the token files in `tokens` and write the result into `output`.
 
     `vocabulary` is the `tokenizer.json` that the files were encoded with. `replayed` are the token
-    files of the base corpus, of which a fine-tuning goes on showing the share `replay` a batch.
+    files of the base corpus, from which a fine-tuning still takes the share `replay` of a batch.
     """
     parts = {part: TokenFile.open(tokens, part).tokens for part in ("train", "val")}
     base = None if replayed is None else TokenFile.open(replayed, "train").tokens

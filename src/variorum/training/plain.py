@@ -1,7 +1,7 @@
-"""The training loop with nothing left out and nothing to choose: for reading, beside `model.gpt2`.
+"""Train without options or omissions, for reading beside `model.gpt2`.
 
-`training.loop` is the loop that is used here; on one thread the two give equal losses and weights
-to the bit, which a test holds. All parameters of the model lie in one vector (n,), so the optimizer
+`training.loop` is the loop that is used here; a test holds that on one thread the two give equal
+losses and weights to the bit. All parameters of the model lie in one vector (n,), so the optimizer
 is written as on paper. Shapes: B sequences, T tokens, V tokens in the vocabulary.
 """
 
@@ -44,7 +44,7 @@ def batch(tokens: Tokens, context_length: int, seed: int, step: int) -> tuple[Te
 
 
 def train(model: nn.Module, tokens: Tokens, context_length: int, seed: int) -> Iterator[float]:
-    """Train the model in place on tokens (N,); yield the loss of each step, in nats a token."""
+    """Train the model in place on tokens (N,); yield each step's loss (nats a token)."""
     layout = flat.Layout.of(model)
     weights = flat.gather(layout, model)  # (n,), as all vectors below
     decayed = flat.decayed(layout, model)  # 1 for matrices, 0 for biases and norms

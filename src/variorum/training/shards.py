@@ -1,4 +1,4 @@
-"""The work of a step, cut into logical shards, and the memory that it is done in.
+"""Do the work of a step, cut into logical shards, in memory that ranks share.
 
 A step has three parts: each shard's gradient, computed into a vector of its own; the mean of these
 vectors, summed in the order of the shards, slice by slice; the update of the weights, share by
@@ -20,7 +20,7 @@ from variorum.training.team import shared
 
 
 class Shards:
-    """Weights, gradients and optimizer's states of a training, all flat float32 vectors (n,)."""
+    """Hold a training's weights, gradients and optimizer's states: flat float32 vectors (n,)."""
 
     def __init__(self, model: GPT, settings: TrainingSettings, batches: Batches, seed: int) -> None:
         self.model, self.settings, self.batches, self.seed = model, settings, batches, seed
@@ -42,16 +42,16 @@ class Shards:
 
     @property
     def loss(self) -> float:
-        """The mean loss of the batch, in nats a token, once every shard's gradient is computed."""
+        """Return the batch's mean loss, in nats a token, once all gradients are computed."""
         return self._losses.mean().item()
 
     @property
     def norm(self) -> float:
-        """The norm of the mean gradient, before clipping, once it is summed."""
+        """Return the norm of the mean gradient, before clipping, once it is summed."""
         return self._squares.sum().sqrt().item()
 
     def compute_gradient(self, step: int, shard: int) -> None:
-        """Compute the mean gradient and loss of a shard's rows into its places of the memory."""
+        """Compute a shard's mean gradient and loss into its part of the memory."""
         settings = self.settings
         if self.model.settings.dropout:
             torch.manual_seed(_dropout_seed(self.seed, step, shard))
@@ -80,7 +80,7 @@ class Shards:
         self._squares[index] = flat.square_sum(total)
 
     def update(self, index: int, step: int, rate: float, norm: float) -> None:
-        """Clip and apply the gradients of one share, a run of the vector and whole matrices."""
+        """Clip and apply one share's gradients: a run of the vector, and matrices."""
         settings, share = self.settings, self._shares[index]
         clipped = settings.grad_clip and norm > settings.grad_clip
         scale = settings.grad_clip / norm if clipped else 1.0

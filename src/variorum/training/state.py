@@ -1,4 +1,4 @@
-"""The state that a training goes on from: one file, replaced as a whole.
+"""Store the state that a training resumes from: one file, replaced as a whole.
 
 Tensors and the rows of the log lie in one safetensors file, so that a kill at any moment leaves
 either the state before or the state after.
@@ -21,12 +21,12 @@ from torch import Tensor
 from variorum.base.atomic import replacing
 
 LAST_INTERVAL = "last_interval."
-"""Before the names of the tensors that are kept for a replay."""
+"""Precedes the names of the tensors that are stored for a replay."""
 
 
 @dataclass
 class Position:
-    """How far a training is: steps done, rows of the logs, samples, and the choice so far."""
+    """Hold a training's progress: steps done, rows of logs, samples, the choice so far."""
 
     step: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -40,19 +40,19 @@ class Position:
 
 
 class State(NamedTuple):
-    """Flat tensors by name, and the position they belong to."""
+    """Hold flat tensors by name, and the position they belong to."""
 
     tensors: dict[str, Tensor]
     position: Position
 
     def copy(self) -> "State":
-        """A state that later steps do not change."""
+        """Return a state that later steps do not change."""
         tensors = {name: tensor.clone() for name, tensor in self.tensors.items()}
         return State(tensors, deepcopy(self.position))
 
 
 def write(path: Path, state: State, last_interval: State | None = None) -> None:
-    """Replace the state at `path`, and with it the one that is kept for a replay, if any."""
+    """Replace the state at `path`, and the last interval's state with it, if any."""
     tensors, positions = dict(state.tensors), [asdict(state.position)]
     if last_interval is not None:
         positions.append(asdict(last_interval.position))
@@ -66,7 +66,7 @@ def write(path: Path, state: State, last_interval: State | None = None) -> None:
 
 @contextmanager
 def _as_os_error(path: Path) -> Iterator[None]:
-    """Raise what the disk refused as Python does; safetensors tells it in words."""
+    """Raise a disk error as Python's OSError; safetensors only words it."""
     try:
         yield
     except SafetensorError as error:
@@ -77,7 +77,7 @@ def _as_os_error(path: Path) -> Iterator[None]:
 
 
 def read(path: Path) -> tuple[State, State | None] | None:
-    """What `write` left at `path`; None if there is nothing, or if it cannot be read."""
+    """Read what `write` left at `path`; None if it is missing or unreadable."""
     if not path.is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""A team: one or more processes that run the same steps over shared memory.
+"""Run the same steps in one or more processes over shared memory: a team.
 
 The main process is rank 0; the others are forked from it and end with it. They wait for each other
 at barriers. Which rank does what never changes a result, because the work is cut into logical
@@ -28,7 +28,7 @@ GUARD_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Team:
-    """A team as one of its processes sees it: its own rank of `size`."""
+    """Describe a team as one of its processes sees it: its own rank of `size`."""
 
     rank: int
     size: int
@@ -39,20 +39,20 @@ class Team:
         return range(self.rank, count, self.size)
 
     def barrier(self) -> None:
-        """Wait until every rank is here."""
+        """Wait until every rank has arrived."""
         if self._barrier is not None:
             self._barrier.wait()
 
     @property
     def leads(self) -> bool:
-        """Whether this is rank 0, the main process, which alone reports and writes."""
+        """Return whether this is rank 0, the main process, which alone reports and writes."""
         return self.rank == 0
 
 
 def shared(tensor: Tensor) -> Tensor:
     """Move a tensor to memory that forked processes see as well.
 
-    One on a GPU stays where it is: no other process works on it.
+    A tensor on a GPU stays there: no other process works on it.
 
     Raises:
         VariorumError: if there is no such memory.
@@ -71,8 +71,9 @@ def shared(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def assembled(size: int, work: Callable[[Team], None]) -> Iterator[Team]:
-    """Fork ranks 1 to `size - 1`, which run `work`; yield rank 0, to run it as well.
+    """Fork all ranks but 0 to run `work`; yield rank 0, to do likewise.
 
+    The other ranks are 1 to `size - 1`.
     Raises `VariorumError` in rank 0, wherever it is, if another one dies.
     """
     if size == 1:
@@ -103,7 +104,7 @@ ALARM = signal.SIGUSR1
 
 @contextmanager
 def _alarmed_by(workers: list[BaseProcess]) -> Iterator[None]:
-    """While the block runs, a worker that dies raises an error in this thread.
+    """Raise an error in this thread if a worker dies while the block runs.
 
     The barrier cannot be broken for that: a killed process may hold its lock. A signal wakes the
     leader from any wait.
@@ -128,11 +129,11 @@ def _alarmed_by(workers: list[BaseProcess]) -> Iterator[None]:
 
 
 def _work(work: Callable[[Team], None], team: Team, leader: int) -> None:
-    """Run `work` in a forked process, which leaves signals to its leader and ends with it."""
+    """Run `work` in a forked process that ignores signals and ends with its leader."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
-    with suppress(VariorumError):  # the leader meets the same error, and says it
+    with suppress(VariorumError):  # the leader meets the same error, and reports it
         work(team)
 
 
@@ -144,7 +145,7 @@ def _end_with(leader: int) -> None:
 
 
 def _guard(workers: list[BaseProcess], leader: int, over: threading.Event) -> None:
-    """Send the alarm if a worker ends by a signal or an error before the block is over."""
+    """Send the alarm if a worker fails or is killed before the block ends."""
     while not over.is_set():
         wait([worker.sentinel for worker in workers], timeout=GUARD_SECONDS)
         if any(worker.exitcode for worker in workers) and not over.is_set():

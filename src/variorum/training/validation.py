@@ -1,4 +1,4 @@
-"""Validation: the loss on separate windows of the val part, shared among the ranks of a team."""
+"""Compute the loss on separate windows of the val part, shared among ranks."""
 
 import math
 
@@ -16,7 +16,7 @@ MOST_ROWS = 16  # windows in one forward pass
 
 
 class Validation:
-    """The windows of val that are read each time: at most `most_tokens` in all."""
+    """Hold the validation windows of each reading: at most `most_tokens` in all."""
 
     def __init__(self, model: GPT, val: Tokens, most_tokens: int, device: str) -> None:
         self._model, self._val, self._device = model, val, device
@@ -40,14 +40,14 @@ class Validation:
 
     @property
     def loss(self) -> float:
-        """Mean loss in nats a token, once every rank has run."""
+        """Return the mean loss in nats a token, once every rank has run."""
         return math.fsum(self._sums.tolist()) / (len(self._starts) * self._length)
 
     def first_window(self) -> Tensor:
-        """Return the first window of val (1, T)."""
+        """Return the first validation window (1, T)."""
         return self._windows(slice(1))[0]
 
     def _windows(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets (n, T), where the model is."""
+        """Return inputs and targets (n, T), on the model's device."""
         inputs, targets = batches.windows(self._val, self._starts[rows], self._length)
         return inputs.to(self._device), targets.to(self._device)

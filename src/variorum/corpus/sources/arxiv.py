@@ -1,4 +1,4 @@
-"""Abstracts of the papers that a query to arXiv finds; by the `arxiv` package's client."""
+"""Declare the source `arxiv`: abstracts of the papers that a query finds."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal
@@ -14,7 +14,7 @@ ARXIV_API = "https://export.arxiv.org/api/query"
 
 
 class ArxivSource(ChangingSource):
-    """Abstracts of the papers that a query to arXiv finds."""
+    """Describe abstracts of the papers that a query to arXiv finds."""
 
     asked_by: ClassVar[str] = "query"
 
@@ -36,16 +36,16 @@ class ArxivSource(ChangingSource):
 
     @property
     def title(self) -> str:
-        """Return what is asked for."""
+        """Return a description with the query."""
         return f"abstracts that arXiv finds for “{self.query}”"
 
     def held(self, context: FetchContext) -> tuple[str, int]:
-        """Return SHA-256 and size of the documents that the API gives now."""
+        """Return SHA-256 and bytes of the documents that the API gives now."""
         return response_cache.held(self, context, _reader(self))
 
 
 def fetch(settings: ArxivSource, context: FetchContext) -> Iterator[Document]:
-    """Give a document for each paper, in the API's order.
+    """Yield a document for each paper, in the API's order.
 
     Raises `VariorumError` if nothing is found or the API does not answer, and `ChecksumError` for
     other papers than were locked.
@@ -54,7 +54,7 @@ def fetch(settings: ArxivSource, context: FetchContext) -> Iterator[Document]:
 
 
 def _reader(settings: ArxivSource) -> Reader:
-    """Return what reads the papers from answers."""
+    """Return the function that reads papers from answers."""
     from variorum.corpus.arxiv_client import ArxivClient, read
 
     def papers(kept: Answers) -> Iterator[Document]:

@@ -1,9 +1,9 @@
-"""Tables on this machine: comma- or tab-separated values (.csv, .tsv), or JSON lines (.jsonl).
+"""Read tables on this machine: comma- or tab-separated (.csv, .tsv), or JSON lines (.jsonl).
 
 Each row is a document: the text of one column, or a template that is filled from several. Rows are
-read one at a time, so a file may be larger than memory. How a file is encoded and what stands
-between its columns is found out where the settings don't say it, and told. Rows that cannot be read
-are left out, counted and shown.
+read one at a time, so a file may be larger than memory. Encoding and delimiter are detected and
+reported where the settings don't give them. Rows that cannot be read are left out, counted and
+shown.
 """
 
 import re
@@ -35,7 +35,7 @@ from variorum.corpus.table_rows import (
 
 
 class RowFilter(Settings):
-    """A condition on one column; a table's rows that fail it are left out."""
+    """Define a condition on one column; rows that fail it are left out."""
 
     column: Text = setting(..., "The column that is looked at.")
     equals: Text | None = setting(None, "It must be this.")
@@ -66,7 +66,7 @@ class RowFilter(Settings):
 
 
 class CsvSource(LocalSource):
-    """Tables on this machine: files of comma- or tab-separated values, or of JSON lines."""
+    """Describe tables on this machine: comma- or tab-separated values, or JSON lines."""
 
     kind: Literal["csv"] = setting("csv", "The kind of source.", component=SOURCES)
     suffixes: tuple[str, ...] = setting(
@@ -118,9 +118,9 @@ class CsvSource(LocalSource):
 
 
 def fetch(settings: CsvSource, context: FetchContext) -> Iterator[Document]:
-    """Give a document per readable row that meets the conditions.
+    """Yield a document per readable row that meets the conditions.
 
-    Raises `VariorumError` when there is no such file or column, the checksum is another, a file
+    Raises `VariorumError` when there is no such file or column, the checksum differs, a file
     cannot be decoded, or no row is left.
     """
     base, found = local_files.checked(
@@ -130,7 +130,7 @@ def fetch(settings: CsvSource, context: FetchContext) -> Iterator[Document]:
 
 
 class _Tables:
-    """Turns rows to documents, and counts those that are left out."""
+    """Turn rows into documents, and count the rows that are left out."""
 
     def __init__(self, settings: CsvSource, context: FetchContext) -> None:
         self.settings, self.context = settings, context
@@ -143,7 +143,7 @@ class _Tables:
         self.fitting = FunnelStep("where", "rows that do not meet the conditions dropped")
 
     def documents(self, base: Path, found: list[Path]) -> Iterator[Document]:
-        """All rows of all files that are left."""
+        """Yield the remaining rows of all files as documents."""
         for file in found:
             yield from self._of_file(file, file.relative_to(base).as_posix())
         facts = self.context.facts
@@ -165,7 +165,7 @@ class _Tables:
             )
 
     def _said(self) -> Iterator[str]:
-        """What was left out, in sentences."""
+        """Yield sentences on what was left out."""
         for step in (self.readable, self.fitting):
             if step.dropped:
                 shown = "; ".join(
@@ -206,7 +206,7 @@ class _Tables:
         return table_rows(stream, file, delimiter, quote, self.columns)
 
     def _document(self, row: Row, name: str, number: int) -> Document | None:
-        """The document that a row is, or None if it is left out."""
+        """Return the document of a row, or None if it is left out."""
         place = f"{name}, line {row.line}"
         if wrong := row.wrong():
             self.readable.drop(place, row.raw, wrong)
@@ -228,7 +228,7 @@ class _Tables:
         return Document(id=named, group=group or named, text=text, meta={})
 
     def _fault_of_id(self, named: str) -> str:
-        """What is wrong with a name that the settings' column gives; it is remembered."""
+        """Return what is wrong with an id from the settings' column, which is remembered."""
         if not self.settings.id:
             return ""
         mark = sha256(named.encode("utf-8", "surrogatepass")).digest()[:16]
@@ -239,14 +239,14 @@ class _Tables:
 
 
 def _columns(template: str, settings: CsvSource) -> list[str]:
-    """Every column that the settings name, each once."""
+    """Return every column that the settings name, each once."""
     named = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
     named += [name for name in (settings.group, settings.id) if name is not None]
     return list(dict.fromkeys([*named, *(condition.column for condition in settings.where)]))
 
 
 def _filled(template: str, values: dict[str, str]) -> str:
-    """The template with each {column} replaced; not `str.format`, to which a dot means more."""
+    """Fill each {column} of the template; not by `str.format`, which interprets dots."""
     return "".join(
         before + (values[name] if name is not None else "")
         for before, name, _, _ in Formatter().parse(template)
@@ -254,7 +254,7 @@ def _filled(template: str, values: dict[str, str]) -> str:
 
 
 def _test(condition: RowFilter) -> Callable[[dict[str, str]], bool]:
-    """Whether a row meets the condition."""
+    """Return a test of whether a row meets the condition."""
     column = condition.column
     if condition.matches is not None:
         pattern = re.compile(condition.matches, re.ASCII)

@@ -1,4 +1,7 @@
-"""Text files on this machine: a file, a folder or a pattern. Each file is a document."""
+"""Read text files on this machine: a file, a folder or a pattern.
+
+Each file is a document.
+"""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -13,7 +16,7 @@ from variorum.corpus.source import SOURCES, LocalSource
 
 
 class FilesSource(LocalSource):
-    """Text files on this machine: a file, a folder, or a pattern."""
+    """Describe text files on this machine: a file, a folder, or a pattern."""
 
     kind: Literal["files"] = setting("files", "The kind of source.", component=SOURCES)
     suffixes: tuple[str, ...] = setting(
@@ -22,9 +25,9 @@ class FilesSource(LocalSource):
 
 
 def fetch(settings: FilesSource, context: FetchContext) -> Iterator[Document]:
-    """Give a document per file, in the order of their paths.
+    """Yield a document per file, in the order of their paths.
 
-    Raises `VariorumError` when nothing is found, the checksum is another, a file is no UTF-8 text,
+    Raises `VariorumError` when nothing is found, the checksum differs, a file is no UTF-8 text,
     or there is no text in any.
     """
     base, files = local_files.checked(

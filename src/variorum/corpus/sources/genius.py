@@ -1,4 +1,4 @@
-"""Lyrics of named artists from Genius; by the `lyricsgenius` package."""
+"""Declare the source `genius`: lyrics of named artists from Genius."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal
@@ -16,7 +16,7 @@ SAFE_FOR_TOKENS = r"^(https://|http://(127\.0\.0\.1|localhost)[:/]).*/$"
 
 
 class GeniusSource(ChangingSource):
-    """Lyrics from Genius, with the access token of the environment variable GENIUS_ACCESS_TOKEN."""
+    """Describe lyrics from Genius; the token is the environment variable GENIUS_ACCESS_TOKEN."""
 
     asked_by: ClassVar[str] = "artists"
 
@@ -37,16 +37,16 @@ class GeniusSource(ChangingSource):
 
     @property
     def title(self) -> str:
-        """Return what is asked for."""
+        """Return a description with the artists."""
         return f"lyrics of {', '.join(self.artists)}"
 
     def held(self, context: FetchContext) -> tuple[str, int]:
-        """Return SHA-256 and size of the documents that the API gives now."""
+        """Return SHA-256 and bytes of the documents that the API gives now."""
         return response_cache.held(self, context, _reader(self, context.facts))
 
 
 def fetch(settings: GeniusSource, context: FetchContext) -> Iterator[Document]:
-    """Give a document for each song, artist by artist, the most popular first.
+    """Yield a document for each song, artist by artist, the most popular first.
 
     Raises `VariorumError` if an artist is unknown, the token is missing or wrong, or Genius does
     not answer, and `ChecksumError` for other lyrics than were locked.
@@ -55,7 +55,7 @@ def fetch(settings: GeniusSource, context: FetchContext) -> Iterator[Document]:
 
 
 def _reader(settings: GeniusSource, facts: Facts) -> Reader:
-    """Return what reads the songs from answers."""
+    """Return the function that reads songs from answers."""
     from variorum.corpus.genius_client import GeniusClient, read
 
     def songs(kept: Answers) -> Iterator[Document]:

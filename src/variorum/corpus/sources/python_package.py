@@ -1,4 +1,4 @@
-"""Text from an installed pure-Python package: its prose, its docstrings or its source.
+"""Read text of an installed pure-Python package: its prose, docstrings or source.
 
 A package that the lock pins has the same bytes on every machine, needs no network and raises no
 licence question. It is read statically: the package is never imported, and nothing that differs
@@ -44,7 +44,7 @@ _DEFINITIONS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class PythonPackageSource(SourceSettings):
-    """Text from a pure-Python package that the lock pins: the same bytes on every machine."""
+    """Describe text of a pinned pure-Python package: equal bytes on every machine."""
 
     kind: Literal["python-package"] = setting(
         "python-package", "The kind of source.", component=SOURCES
@@ -70,7 +70,7 @@ class PythonPackageSource(SourceSettings):
 
 @dataclass(frozen=True)
 class _Package:
-    """The Python files of an installed package, sorted, below the folder it is installed in."""
+    """Hold the Python files of an installed package, sorted, and their base folder."""
 
     name: str
     base: Path
@@ -86,7 +86,7 @@ class _Package:
 
 @dataclass(frozen=True)
 class _Docstring:
-    """A docstring as it stands in the source: dotted name of its owner, line, raw text."""
+    """Hold a docstring as spelled in the source: owner's dotted name, line, raw text."""
 
     name: str
     line: int
@@ -94,10 +94,10 @@ class _Docstring:
 
 
 def fetch(settings: PythonPackageSource, context: FetchContext) -> Iterator[Document]:
-    """Give the documents of an installed package, in the order of its files and lines.
+    """Yield the documents of an installed package, in the order of its files and lines.
 
-    Raises `VariorumError` when the package is absent, is not the version or has not the files that
-    the settings name, or has no such text.
+    Raises `VariorumError` when the package is absent, its version or files differ from the
+    settings, or it has no such text.
     """
     package = _locate(settings.package)
     _check_version(settings)
@@ -123,10 +123,10 @@ def digest(package: str) -> str:
 
 
 def paragraphs(docstring: str) -> Iterator[str]:
-    """Give the prose paragraphs of a docstring, each on one line with single spaces.
+    """Yield the prose paragraphs of a docstring, each on one line with single spaces.
 
-    A paragraph is a run of lines that are indented alike, so a term and its explanation, which
-    stands further in, are two.
+    A paragraph is a run of lines of equal indentation, so a term and its explanation, which
+    is indented further, are two.
     """
     for block in _blocks(docstring):
         lines: list[str] = []
@@ -139,7 +139,7 @@ def paragraphs(docstring: str) -> Iterator[str]:
 
 
 def _blocks(docstring: str) -> Iterator[list[str]]:
-    """Runs of lines without a blank one. A docstring's first line gets the second's indentation."""
+    """Yield runs of non-blank lines; the first line takes the second's indentation."""
     first, *rest = docstring.expandtabs().split("\n")
     first = first.lstrip(_BLANK)
     if rest and rest[0].strip(_BLANK):
@@ -219,7 +219,7 @@ def _numbered(
 
 
 def _docstrings(file: Path, package: _Package) -> Iterator[_Docstring]:
-    """Every docstring of `file` from top to bottom.
+    """Yield every docstring of `file` from top to bottom.
 
     The tree is walked with a stack and through statements only: generated code nests deeper than
     Python's recursion limit.
@@ -243,9 +243,9 @@ def _docstrings(file: Path, package: _Package) -> Iterator[_Docstring]:
 def _docstring(
     node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
 ) -> ast.Constant | None:
-    """The constant that is the docstring of `node`.
+    """Return the constant that is the docstring of `node`.
 
-    Not `ast.get_docstring`: what that cleans is a matter of the Python version.
+    Not `ast.get_docstring`, whose cleaning depends on the Python version.
     """
     first = node.body[0] if node.body else None
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
@@ -254,7 +254,7 @@ def _docstring(
 
 
 def _dedented(docstring: str) -> str:
-    """`docstring` without common indentation, blank ends and white space at line ends."""
+    """Return `docstring` without common indentation, blank ends and trailing white space."""
     first, *rest = (line.rstrip(_BLANK).expandtabs() for line in docstring.split("\n"))
     indents = [len(line) - len(line.lstrip(" ")) for line in rest if line]
     margin = min(indents, default=0)
@@ -274,7 +274,7 @@ def _parsed(file: Path) -> ast.Module:
 
 
 def _read(file: Path) -> str:
-    """The source in `file`, decoded as Python does: UTF-8 unless its first lines say otherwise."""
+    """Return the source in `file`, decoded as Python does: UTF-8 unless declared otherwise."""
     data = file.read_bytes()
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
@@ -287,13 +287,13 @@ def _read(file: Path) -> str:
 
 
 def _module(file: Path, package: _Package) -> str:
-    """The dotted module that `file` is."""
+    """Return the dotted module name of `file`."""
     parts = file.relative_to(package.base).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _locate(name: str) -> _Package:
-    """Find an installed package without importing it (which holds for top-level names only)."""
+    """Find an installed top-level package without importing it."""
     if not name.isidentifier():
         raise VariorumError(
             f"source.package: '{name}' is no name of a top-level package; give the name that "
@@ -334,7 +334,7 @@ def _check_version(settings: PythonPackageSource) -> None:
 
 
 def _installed_version(package: str) -> str | None:
-    """Version of the distribution that brings `package`, which may have another name."""
+    """Return the version of the distribution that holds `package`, whatever its name."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

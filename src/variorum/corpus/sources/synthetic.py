@@ -1,10 +1,10 @@
-"""A made-up language whose entropy is known: a random Markov chain over the first letters.
+"""Generate a made-up language of known entropy: a random Markov chain over letters.
 
-After each `order` letters the next one is drawn by odds of their own, which are drawn once from the
-seed: the `sharpness`-th power of an even random number, as a whole number, plus one, so that every
-letter can follow. The chain's entropy rate is the least that any model can need on average; what is
-above it is left to learn. A letter near the beginning of a document is harder to guess, so the
-bound is reached by long documents only.
+The letters are the first of the alphabet. After each `order` letters the next one is drawn by odds
+of their own, which are drawn once from the seed: the `sharpness`-th power of an even random number,
+as a whole number, plus one, so that every letter can follow. The chain's entropy rate is the least
+that any model can need on average; the excess is left to learn. A letter near the beginning of a
+document is harder to guess, so only long documents reach the bound.
 
 The text is one long walk, cut into documents. Odds and draws are whole numbers, and Python promises
 that `Random.random` gives the same numbers for a seed in every version; so the text has the same
@@ -35,7 +35,7 @@ MOST_ODDS = 2**20
 
 
 class SyntheticSource(SourceSettings):
-    """A made-up language whose entropy is known: a random Markov chain over letters."""
+    """Describe a made-up language of known entropy: a random Markov chain over letters."""
 
     kind: Literal["synthetic"] = setting("synthetic", "The kind of source.", component=SOURCES)
     alphabet_size: Whole = setting(
@@ -70,7 +70,7 @@ class SyntheticSource(SourceSettings):
 
     @property
     def title(self) -> str:
-        """Return the size of the language."""
+        """Return a description with the size of the language."""
         return (
             f"a made-up language of {self.alphabet_size} letters, {self.order} of which decide the "
             "next"
@@ -78,7 +78,7 @@ class SyntheticSource(SourceSettings):
 
 
 def fetch(settings: SyntheticSource, context: FetchContext) -> Iterator[Document]:
-    """Give the documents, each its own group; tell their entropy as a fact."""
+    """Yield the documents, each its own group; record their entropy as a fact."""
     from variorum.corpus.entropy import entropy_rate
 
     context.facts.entropy = round(entropy_rate(odds(settings), settings.order), _DIGITS)
@@ -100,7 +100,7 @@ def odds(settings: SyntheticSource) -> list[list[int]]:
 
 
 def _power(base: float, exponent: int) -> float:
-    """`base ** exponent` by multiplication alone, whose result is the same on every machine."""
+    """Return `base ** exponent` by multiplication alone: equal on every machine."""
     result = 1.0
     for _ in range(exponent):
         result *= base
@@ -118,7 +118,7 @@ def _documents(settings: SyntheticSource) -> Iterator[Document]:
 
 
 def _walk(settings: SyntheticSource) -> Iterator[str]:
-    """Letters without end."""
+    """Yield letters without end."""
     random = Random(2 * settings.seed + 1)
     sums = [list(accumulate(row)) for row in odds(settings)]
     contexts, context = len(sums), 0

@@ -1,4 +1,4 @@
-"""One text file behind an http(s) address, from a mirror folder or from the network."""
+"""Read one text file behind an http(s) address, from a mirror or the network."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from variorum.corpus.source import SOURCES, ChangingSource
 
 
 class UrlSource(ChangingSource):
-    """One text file behind an http(s) address."""
+    """Describe one text file behind an http(s) address."""
 
     asked_by: ClassVar[str] = "url"
 
@@ -46,7 +46,7 @@ class UrlSource(ChangingSource):
 
     @classmethod
     def called(cls, lock_name: str) -> Self | None:
-        """Return the source of that address, which says all that is asked."""
+        """Return the source of that address, which is its only setting."""
         return cls(url=lock_name) if lock_name.startswith(("http://", "https://")) else None
 
     @property
@@ -55,12 +55,12 @@ class UrlSource(ChangingSource):
         return self.url
 
     def sha256_here(self, root: Path) -> str | None:
-        """Return the SHA-256 of the file that was downloaded last, if it is here."""
+        """Return the SHA-256 of the last downloaded file, if it is on this machine."""
         cached = sorted(root.glob(f"{DOWNLOADS}/{folder_of(self.url)}/[!.]*"))
         return sha256_of_file(cached[0]) if cached else None
 
     def held(self, context: FetchContext) -> tuple[str, int]:
-        """Return SHA-256 and size of what the address holds now, whatever is expected."""
+        """Return SHA-256 and bytes of the file at the address now, whatever is expected."""
         from variorum.corpus.http_download import download
 
         file = download(self.url, None, context)
@@ -68,7 +68,7 @@ class UrlSource(ChangingSource):
 
 
 def fetch(settings: UrlSource, context: FetchContext) -> Iterator[Document]:
-    """Give the one document behind an address, named as the file.
+    """Yield the one document behind an address, with the file's name.
 
     Raises `VariorumError` as `download` does, and for bytes that are no UTF-8 text.
     """

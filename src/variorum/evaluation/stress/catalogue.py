@@ -1,8 +1,8 @@
-"""The stress catalogue: what a model does where it was not trained to be.
+"""List the stress cases: what a model does where it was not trained to be.
 
 Each case asks one question of one model, measures something, and compares it with a threshold that
 the settings or the nature of the case gave beforehand. An error is an outcome like any other: the
-case has failed, and its explanation says with what.
+case has failed, and its explanation gives the error.
 
     soundness    the past alone decides, and decides the same every time
     overflow     writing on when the context is full: finite numbers, a cache that agrees with
@@ -14,7 +14,7 @@ case has failed, and its explanation says with what.
     prompts      control characters, scripts and tokens that training never showed, nothing at all,
                  a prompt far too long, and the special token's name written out as text
 
-Takes model, tokenizer, settings, held-out tokens, and how often each token stands in train.
+Takes model, tokenizer, settings, held-out tokens, and how often each token occurs in train.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ CASES: tuple[Callable[[StressedModel], Case], ...] = (
     long_prompt,
     rare_tokens,
 )
-"""In the order of the report."""
+"""The cases, in the order of the report."""
 
 
 def catalogue(
@@ -78,14 +78,14 @@ def catalogue(
         tokenizer: the one it was trained with.
         settings: thresholds, prompts, and how long each case may write.
         held_out: the stream of a part that was not trained on (N,); if short, it is read again.
-        train_counts: how often each token stands in the text it was trained on (V,).
+        train_counts: how often each token occurs in the text it was trained on (V,).
     """
     subject = StressedModel(model, tokenizer, settings, held_out, train_counts)
     return [case(subject) for case in CASES]
 
 
 def samples(model: GPT, tokenizer: Tokenizer, settings: StressSettings) -> list[dict[str, str]]:
-    """How the model continues each of the fixed prompts: `prompt` and `text`, which follows it."""
+    """Continue each of the fixed prompts; return dictionaries of `prompt` and `text`."""
     prompts = settings.prompts
     written = continue_texts(model, tokenizer, prompts, [settings.sampling] * len(prompts))
     return [

@@ -1,4 +1,4 @@
-"""Settings far from where they are used: a high temperature, and each setting at its end."""
+"""Stress extreme settings: a high temperature, and each setting at its end."""
 
 import re
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def high_temperature(subject: StressedModel) -> Case:
 
 @dataclass(frozen=True)
 class Extreme:
-    """A setting at its end, and whether only the likeliest token is left then."""
+    """Hold a setting at its end, and whether it leaves only the likeliest token."""
 
     changes: Mapping[str, Any]
     likeliest: bool = False
@@ -97,7 +97,10 @@ def extreme_settings(subject: StressedModel) -> Case:
 
 
 def _fault(subject: StressedModel, text: Writing, likeliest: Writing | None) -> str:
-    """What is wrong with a text, or nothing; where `likeliest` is given it should be the same."""
+    """Return what is wrong with a text, or "".
+
+    Where `likeliest` is given the text should equal it.
+    """
     if text.problem:
         return text.problem.strip()
     share, problem = attempt(lambda: finite_share(subject.model, subject.tokenizer, text))

@@ -1,4 +1,4 @@
-"""Noise: clean text is predicted behind text with slips of the keyboard.
+"""Stress noise: predict clean text behind text with slips of the keyboard.
 
 Each character is hit with a fixed chance: another character of the text takes its place, or it is
 left out, or it changes places with the next. The continuation that is then predicted is clean, and
@@ -55,7 +55,7 @@ def noise(subject: StressedModel) -> Case:
 
 
 def noised(text: str, share: float, seed: int, number: int = 0) -> str:
-    """The text with about this share of its characters replaced, left out, or swapped.
+    """Change about this share of the characters: replaced, left out, or swapped.
 
     Raw numbers of Philox alone are used, which NumPy promises not to change.
     """
@@ -74,7 +74,7 @@ def noised(text: str, share: float, seed: int, number: int = 0) -> str:
 
 
 def read_again(subject: StressedModel, tokens: Integers, share: float, number: int) -> list[int]:
-    """The tokens of the noisy text of tokens (N,); ends of documents stay."""
+    """Return the tokens of a noisy text of tokens (N,); ends of documents stay."""
     tokenizer, eot = subject.tokenizer, subject.tokenizer.eot
     read: list[int] = []
     for piece in np.split(tokens, np.flatnonzero(tokens == eot)):
@@ -86,7 +86,7 @@ def read_again(subject: StressedModel, tokens: Integers, share: float, number: i
 
 
 def _nats(subject: StressedModel, before: list[int], after: Integers) -> float:
-    """What the tokens `after` (N,) cost together, behind these."""
+    """Return the nats of the tokens `after` (N,) together, after the tokens `before`."""
     ids = torch.tensor([*before, *after.tolist()][-subject.context_length - 1 :])
     with evaluating(subject.model) as device:
         logits = subject.model(ids[None, :-1].to(device))[0].cpu().double()  # (T, V)

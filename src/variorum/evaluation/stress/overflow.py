@@ -1,4 +1,4 @@
-"""Context overflow: what the cut of a full window does to the tokens, and to the loss."""
+"""Stress context overflow: what cutting a full window does to tokens and loss."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ from variorum.evaluation.stress.subject import FULL, StressedModel
 from variorum.evaluation.stress.writing import attempt, equal_tokens, excerpt, write_all
 from variorum.evaluation.verdicts import Case, judge
 
-WINDOWS = 64  # looked at for the loss beyond the context
+WINDOWS = 64  # read for the loss beyond the context
 
 
 def overflow_cache(subject: StressedModel) -> Case:
-    """Compare what is written with and without the cache, behind a full context."""
+    """Compare texts written with and without the cache, behind a full context."""
     cached = subject.continuations[FULL]
     job = (cached.prompt, cached.sampling)
     [plain] = write_all(subject.model, subject.tokenizer, [job], use_cache=False)
@@ -32,11 +32,11 @@ def overflow_cache(subject: StressedModel) -> Case:
 
 
 def overflow_loss(subject: StressedModel) -> Case:
-    """Compare the loss of the same tokens just after the window slid and well inside one.
+    """Compare the loss just after the window slid and well inside a window.
 
-    The text is scored with the windows that writing has: a full one is cut to its last half. Then
-    it is scored again, half a stride further on, so that what stood just behind a cut now stands
-    before one.
+    The same tokens are compared. The text is scored with the windows of writing: a full one is cut
+    to its last half. Then it is scored again, half a stride further on, so that tokens just behind
+    a cut are now before one.
     """
     context_length = subject.context_length
     stride = context_length - context_length // 2 + 1

@@ -1,4 +1,4 @@
-"""Prompts that are not easy: they are to be read without loss, and written on behind.
+"""Stress hard prompts, to be read without loss and continued.
 
 A full context, one far too long, nothing at all, control characters, scripts and tokens that
 training never showed, and the special token's name written out as text.
@@ -17,7 +17,7 @@ from variorum.tokenizer.base import END_OF_TEXT, text_bytes
 def _continues(
     subject: StressedModel, prompt: str, name: str, title: str, question: str, note: str = ""
 ) -> Case:
-    """The verdict on writing on behind one of `subject.continuations`: every token, and finite."""
+    """Judge whether one of `subject.continuations` has every token, with finite probabilities."""
     writing = subject.continuations[prompt]
     share, problem = attempt(lambda: finite_share(subject.model, subject.tokenizer, writing))
     written = round((share or 0.0) * writing.wanted)
@@ -82,7 +82,7 @@ def special_token_text(subject: StressedModel) -> Case:
 
 
 def hostile_text(subject: StressedModel, name: str) -> Case:
-    """Write on behind one of the hostile texts, which the tokenizer has to give back unchanged."""
+    """Write on behind a hostile text, which the tokenizer must give back unchanged."""
     what, prompt = HOSTILE[name]
     case = _continues(
         subject,

@@ -1,7 +1,7 @@
-"""Repetition: how much of a text stood in it before, by how the next token is chosen.
+"""Stress repetition: how much of a text occurred in it before, by strategy.
 
-Greedy text that loops is a known trait of language models (Holtzman et al. 2020, figure 1), so it
-is shown and not judged.
+A strategy is how the next token is chosen. Greedy text that loops is a known trait of language
+models (Holtzman et al. 2020, figure 1), so it is shown and not judged.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from variorum.evaluation.stress.subject import StressedModel
 from variorum.evaluation.stress.writing import Writing, excerpt, written_text
 from variorum.evaluation.verdicts import Case, judge
 
-REPEAT = 16  # characters that stand twice in a row of their own make a repeat
+REPEAT = 16  # characters that occur twice make a repeat
 
 
 def repeated_share(text: str) -> float:
-    """Share of the characters that stand in a span which stood in the text before.
+    """Return the share of the characters in a span that occurred in the text before.
 
     Spans are 16 characters long, or a quarter of a shorter text; repeats may overlap, so a loop is
     covered from its second turn on.
@@ -33,7 +33,7 @@ def repeated_share(text: str) -> float:
 
 @dataclass(frozen=True)
 class Loop:
-    """The text of one strategy that repeats itself most."""
+    """Hold the text of one strategy that repeats itself most."""
 
     strategy: str
     share: float
@@ -41,7 +41,7 @@ class Loop:
 
     @property
     def sampled(self) -> bool:
-        """Whether tokens were drawn, and not the likeliest taken."""
+        """Return whether tokens were drawn, and not the likeliest taken."""
         return self.writing.sampling.temperature > 0
 
 

@@ -1,4 +1,4 @@
-"""What makes it a language model: the past alone decides, and decides the same every time."""
+"""Stress what makes a language model: only the past decides, equally every time."""
 
 import numpy as np
 import torch
@@ -14,13 +14,16 @@ ROUNDING = 1e-4  # what sums in another order may change in a logit, several tim
 
 
 def causality(subject: StressedModel) -> Case:
-    """Change what comes later: the last token, then the last half. Earlier logits must stay."""
+    """Change the last token, then the last half; earlier logits must stay."""
     n = subject.context_length
     text = torch.from_numpy(subject.held(n).astype(np.int64))  # (T,)
     other = (text + 1) % subject.tokenizer.eot  # another token everywhere, and never the special
 
     def largest_change(start: int) -> float:
-        """Of any logit before `start`, when all from there on is another text."""
+        """Return the largest change of a logit before `start`.
+
+        All tokens from `start` on are replaced.
+        """
         changed = _logits(subject, torch.cat([text[:start], other[start:]]))
         return float((changed - _logits(subject, text))[:start].abs().max())
 
@@ -65,7 +68,7 @@ def determinism(subject: StressedModel) -> Case:
 
 
 def _logits(subject: StressedModel, ids: Tensor) -> Tensor:
-    """Scores (T, V) of the tokens behind each of ids (T,)."""
+    """Return the scores (T, V) of the tokens behind each of ids (T,)."""
     with evaluating(subject.model) as device:
         logits: Tensor = subject.model(ids[None].to(device))[0]
     if not torch.isfinite(logits).all():

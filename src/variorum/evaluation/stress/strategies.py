@@ -1,4 +1,7 @@
-"""What holds however the next token is chosen: valid text, and a cache that changes nothing."""
+"""Stress each strategy: text stays valid, and the cache changes nothing.
+
+A strategy is how the next token is chosen.
+"""
 
 from itertools import chain
 
@@ -14,8 +17,8 @@ BEGUN = "👍"  # its last token is left out, so a prompt ends inside a characte
 def valid_utf8(subject: StressedModel) -> Case:
     """Count bytes of no character in all that was written with `valid_utf8`.
 
-    Short texts at a wild temperature come on top, as there the guard has most to do, and most of
-    all at a text's end; half of them go on inside a character.
+    Short texts at a wild temperature are added, where the guard has most to do, above all at a
+    text's end; half of them begin inside a character.
     """
     texts = [*chain.from_iterable(subject.by_strategy.values()), *subject.continuations.values()]
     begun = subject.tokenizer.encode(BEGUN)[:-1] or [subject.tokenizer.eot]

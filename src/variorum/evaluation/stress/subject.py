@@ -1,4 +1,4 @@
-"""What the cases examine, and the texts that several of them judge: each is written once."""
+"""Hold what the cases examine, and the texts that several judge, each written once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,12 +54,12 @@ HOSTILE = {
     "zero-width": ("invisible characters", "a\u200bb\u200c\u200d\u2060c\ufeff\u00add\u0301\u0301"),
 }
 FULL, TOO_LONG, RARE = "full", "long", "rare"
-"""The other prompts that it has to write on behind."""
+"""Names of the other prompts to continue."""
 
 
 @dataclass(frozen=True)
 class StressedModel:
-    """One model; for the fields see `catalogue.catalogue`."""
+    """Hold one model; for the fields see `catalogue.catalogue`."""
 
     model: GPT
     tokenizer: Tokenizer
@@ -69,38 +69,41 @@ class StressedModel:
 
     @property
     def context_length(self) -> int:
-        """Most tokens that the model sees."""
+        """Return the most tokens that the model sees."""
         return self.model.settings.context_length
 
     @property
     def short(self) -> int:
-        """Tokens of the texts of which there are many, or which take long."""
+        """Return the length in tokens of texts that are many or take long."""
         return max(LEAST, self.settings.case_tokens // SHORTER)
 
     def sampling(self, max_tokens: int) -> SamplingSettings:
-        """The settings of the samples, at another length."""
+        """Return the settings of the samples, at another length."""
         return self.settings.sampling.model_copy(update={"max_tokens": max_tokens})
 
     def plain(self, max_tokens: int, changes: Mapping[str, Any]) -> SamplingSettings:
-        """Draws from all tokens as they are, but for these changes; the seed of the samples."""
+        """Return settings that draw from unchanged probabilities, but for these changes.
+
+        The seed is the samples' seed.
+        """
         fixed = {"max_tokens": max_tokens, "seed": self.settings.sampling.seed}
         return PLAIN.model_copy(update={**fixed, **changes})
 
     def strategies(self, max_tokens: int) -> dict[str, SamplingSettings]:
-        """The ways to choose the next token, by name."""
+        """Return the ways to choose the next token, by name."""
         return {name: self.plain(max_tokens, how) for name, how in STRATEGIES.items()}
 
     def held(self, n: int) -> Integers:
-        """The first `n` held-out tokens (n,); they are read over again if they are fewer."""
+        """Return the first `n` held-out tokens (n,), repeated if there are fewer."""
         return np.resize(self.held_out[:n], n)
 
     def read(self, prompt: str) -> list[int]:
-        """The tokens of a prompt; an empty one begins a document."""
+        """Return the tokens of a prompt; an empty one begins a document."""
         return self.tokenizer.encode(prompt) or [self.tokenizer.eot]
 
     @cached_property
     def by_strategy(self) -> dict[str, list[Writing]]:
-        """What it writes behind each of the settings' prompts, by strategy and as the samples."""
+        """Continue each of the settings' prompts, by strategy and as the samples."""
         n = self.settings.case_tokens
         strategies = {**self.strategies(n), AS_SAMPLES: self.sampling(n)}
         prompts = [self.read(prompt) for prompt in self.settings.prompts]
@@ -110,7 +113,7 @@ class StressedModel:
 
     @cached_property
     def continuations(self) -> dict[str, Writing]:
-        """What it writes behind prompts that are not easy, by the name of the prompt."""
+        """Continue the hard prompts, by the name of the prompt."""
         prompts = {
             FULL: self.held(self.context_length).tolist(),
             **{name: self.tokenizer.encode(text) for name, (_, text) in HOSTILE.items()},
@@ -123,6 +126,6 @@ class StressedModel:
 
     @property
     def rarest(self) -> Integers:
-        """The tokens that training showed least, or never."""
+        """Return the tokens that training showed least, or never."""
         counts = self.train_counts[: self.tokenizer.eot]
         return np.argsort(counts, kind="stable")[:RARE_TOKENS]

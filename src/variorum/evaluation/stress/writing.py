@@ -1,4 +1,4 @@
-"""Writing until it is done or an error ends it, and what can be said of the tokens then.
+"""Write until done or until an error, and examine the tokens.
 
 An error is an outcome like any other here: its words go into the verdict.
 """
@@ -28,7 +28,7 @@ EXCERPT = 320  # characters
 
 @dataclass(frozen=True)
 class Writing:
-    """Tokens that a model wrote behind a prompt, until it was done or an error ended it."""
+    """Hold tokens that a model wrote behind a prompt, until done or an error."""
 
     prompt: list[int]
     tokens: list[int]
@@ -37,15 +37,15 @@ class Writing:
 
     @property
     def wanted(self) -> int:
-        """The tokens that it was to write."""
+        """Return how many tokens it was to write."""
         return self.sampling.max_tokens
 
 
 def attempt(measure: Callable[[], Measured]) -> tuple[Measured | None, str]:
-    """What is measured; or None, and a sentence with the error."""
+    """Return the measurement; or None, and a sentence with the error."""
     try:
         return measure(), ""
-    except Exception as error:  # the very thing that is being looked for
+    except Exception as error:  # the very thing that is tested for
         # a name of this project decides nothing, so renaming the class changes no result
         kind = "VariorumError" if isinstance(error, VariorumError) else type(error).__name__
         return None, f" It ended with {kind}: {error}"
@@ -81,7 +81,7 @@ def _write(model: GPT, tokenizer: Tokenizer, jobs: Sequence[Job], use_cache: boo
 
 
 def finite_share(model: GPT, tokenizer: Tokenizer, writing: Writing) -> float:
-    """Share of the wanted tokens that were written and have a finite probability."""
+    """Return the share of wanted tokens that were written with finite probability."""
     if not writing.tokens:
         return 0.0
     context_length = model.settings.context_length
@@ -93,14 +93,14 @@ def finite_share(model: GPT, tokenizer: Tokenizer, writing: Writing) -> float:
 
 
 def equal_tokens(one: Writing, other: Writing) -> int:
-    """How many tokens are the same, from the first on."""
+    """Return how many tokens are the same, from the first on."""
     pairs = zip(one.tokens, other.tokens, strict=False)
     differs = (place for place, (a, b) in enumerate(pairs) if a != b)
     return next(differs, min(len(one.tokens), len(other.tokens)))
 
 
 def written_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
-    """The tokens as text, ends of documents as NUL, and bytes that are no UTF-8 as surrogates.
+    """Return the tokens as text: document ends as NUL, invalid bytes as surrogates.
 
     A character that was cut off by the end of the writing is left out.
     """
@@ -109,14 +109,14 @@ def written_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
 
 
 def bad_bytes(tokenizer: Tokenizer, writing: Writing) -> int:
-    """Bytes of no character; the first may go on with one that the prompt began."""
+    """Count bytes of no character; the first may finish the prompt's last one."""
     data = unfinished(tokenizer, writing.prompt) + _data(tokenizer, writing.tokens)
     text = data.decode("utf-8", "surrogateescape")
     return sum("\udc80" <= character <= "\udcff" for character in text)
 
 
 def excerpt(tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
-    """The beginning of what was written, fit to print."""
+    """Return the beginning of a written text, fit to print."""
     text = written_text(tokenizer, tokens).replace("\0", END_OF_TEXT)
     return legible(text[:EXCERPT])
 

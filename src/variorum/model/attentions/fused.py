@@ -1,4 +1,4 @@
-"""Attention by PyTorch's fused kernels, which never store the (T, S) weights (Dao et al. 2022)."""
+"""Compute attention by fused kernels, which store no weights (Dao et al. 2022)."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 def attend(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float
 ) -> Tensor:
-    """The mixtures (B, H, T, D) of values (B, H, S, D) for queries (B, H, T, D).
+    """Mix values (B, H, S, D) for queries, with their shape (B, H, T, D).
 
     mask: see `attention.Attend`.
     """

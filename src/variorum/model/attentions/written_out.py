@@ -1,4 +1,4 @@
-"""Attention written out: softmax(Q Kᵀ / √D) V (Vaswani et al. 2017, section 3.2.1)."""
+"""Compute attention, written out: softmax(Q Kᵀ / √D) V (Vaswani et al. 2017, section 3.2.1)."""
 
 import math
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 def attend(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, dropout: float
 ) -> Tensor:
-    """The mixtures (B, H, T, D) of values (B, H, S, D) for queries (B, H, T, D).
+    """Mix values (B, H, S, D) for queries, with their shape (B, H, T, D).
 
     mask: see `attention.Attend`.
     """
@@ -18,7 +18,10 @@ def attend(
 
 
 def weights(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
-    """How much each query looks at each key (B, H, T, S): rows sum to 1, hidden keys have 0."""
+    """Return the weight of each key for each query (B, H, T, S).
+
+    Rows sum to 1; hidden keys have 0.
+    """
     scores = queries @ keys.transpose(-1, -2) / math.sqrt(keys.shape[-1])
     if mask is None and queries.shape[2] > 1:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()

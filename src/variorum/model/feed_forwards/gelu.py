@@ -1,4 +1,4 @@
-"""GELU between the layers, as in GPT-2 (Radford et al. 2018, section 4.1)."""
+"""Apply a GELU between the layers, as GPT-2 does (Radford et al. 2018, section 4.1)."""
 
 from torch import Tensor
 
@@ -7,8 +7,8 @@ from variorum.model.gelu import gelu
 
 
 class FeedForward(TwoLayers):
-    """Two layers with a GELU between them."""
+    """Apply two layers with a GELU between them."""
 
     def activation(self, x: Tensor) -> Tensor:
-        """GELU of each element, tanh form."""
+        """Return GELU of each element, tanh form."""
         return gelu(x)

@@ -1,4 +1,7 @@
-"""ReLU between the layers, as in the first Transformer (Vaswani et al. 2017, section 3.3)."""
+"""Apply a ReLU between the layers (Vaswani et al. 2017, section 3.3).
+
+The first Transformer did so.
+"""
 
 from torch import Tensor
 
@@ -6,8 +9,8 @@ from variorum.model.feed_forward import TwoLayers
 
 
 class FeedForward(TwoLayers):
-    """Two layers with a ReLU between them."""
+    """Apply two layers with a ReLU between them."""
 
     def activation(self, x: Tensor) -> Tensor:
-        """Each element, or 0 if it is negative."""
+        """Return each element, or 0 if it is negative."""
         return x.relu()

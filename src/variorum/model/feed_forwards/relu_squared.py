@@ -1,4 +1,7 @@
-"""ReLU² between the layers (So et al. 2021, Primer, section 4): cheap, and sparse."""
+"""Apply ReLU² between the layers (So et al. 2021, Primer, section 4).
+
+It is cheap, and sparse.
+"""
 
 from torch import Tensor
 
@@ -6,8 +9,8 @@ from variorum.model.feed_forward import TwoLayers
 
 
 class FeedForward(TwoLayers):
-    """Two layers with a squared ReLU between them."""
+    """Apply two layers with a squared ReLU between them."""
 
     def activation(self, x: Tensor) -> Tensor:
-        """The square of each element, or 0 if it is negative."""
+        """Return the square of each element, or 0 if it is negative."""
         return x.relu().square()

@@ -1,4 +1,4 @@
-"""LayerNorm (Ba et al. 2016, section 3): mean 0 and variance 1 over a token's channels."""
+"""Apply LayerNorm: mean 0, variance 1 over channels (Ba et al. 2016, section 3)."""
 
 from torch import nn
 
@@ -6,7 +6,7 @@ from variorum.config.model_settings import ModelSettings
 
 
 class Norm(nn.LayerNorm):
-    """Over the last dimension, with a trained scale, and with a shift if the model has biases."""
+    """Normalize the last dimension, with a trained scale and, with biases, a shift."""
 
     kind = "Norm"
 

@@ -1,4 +1,4 @@
-"""RMSNorm (Zhang and Sennrich 2019, section 4): mean square 1 over a token's channels."""
+"""Apply RMSNorm: mean square 1 over channels (Zhang and Sennrich 2019, section 4)."""
 
 from torch import nn
 
@@ -8,7 +8,7 @@ EPSILON = 1e-5
 
 
 class Norm(nn.RMSNorm):
-    """Over the last dimension, with a trained scale; it has no shift."""
+    """Normalize the last dimension, with a trained scale and no shift."""
 
     kind = "Norm"
 

@@ -1,4 +1,4 @@
-"""ALiBi (Press et al. 2022, section 3): the further away a token is, the less it counts."""
+"""Lower scores with distance, as ALiBi does (Press et al. 2022, section 3)."""
 
 import math
 
@@ -10,7 +10,7 @@ from variorum.model.position_encoding import PositionEncoding
 
 
 class Positions(PositionEncoding):
-    """Takes from each score the distance times a slope of the head; has no parameters."""
+    """Subtract from each score the distance times a slope of the head, without parameters."""
 
     slopes: Tensor  # (H,)
 
@@ -19,16 +19,17 @@ class Positions(PositionEncoding):
         self.register_buffer("slopes", slopes(settings.n_head), persistent=False)
 
     def bias(self, n_queries: int, n_keys: int) -> Tensor:
-        """(H, n_queries, n_keys): minus slope times distance."""
+        """Return minus slope times distance (H, n_queries, n_keys)."""
         places = torch.arange(n_keys, device=self.slopes.device)
         distances = places[n_keys - n_queries :, None] - places  # (n_queries, n_keys)
         return -self.slopes[:, None, None] * distances
 
 
 def slopes(n_head: int) -> Tensor:
-    """Each head's slope (H,): a geometric sequence from 2^(-8/H) on.
+    """Return each head's slope (H,): a geometric sequence from 2^(-8/H) on.
 
-    Where H is no power of two, the heads beyond one take every other slope of twice as many.
+    Where H is no power of two, the heads beyond the largest power take every other slope of twice
+    as many.
     """
     whole = 2 ** math.floor(math.log2(n_head))
     first = [2 ** (-8 * (i + 1) / whole) for i in range(whole)]

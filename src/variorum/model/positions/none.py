@@ -1,7 +1,7 @@
-"""No positions: the causal mask alone tells how much came before (Haviv et al. 2022)."""
+"""Encode no positions: the causal mask alone conveys them (Haviv et al. 2022)."""
 
 from variorum.model.position_encoding import PositionEncoding
 
 
 class Positions(PositionEncoding):
-    """Says nothing."""
+    """Encode nothing."""

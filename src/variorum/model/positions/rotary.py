@@ -1,4 +1,4 @@
-"""Rotary positions (Su et al. 2021, RoFormer, section 3.2): angles between queries and keys.
+"""Rotate queries and keys by their positions (Su et al. 2021, RoFormer, section 3.2).
 
 Channels are taken in neighbouring pairs. At position p, pair i is turned by the angle
 p · base^(-2i/D), so a score depends on the distance between its query and its key alone. Turning a
@@ -13,7 +13,7 @@ from variorum.model.position_encoding import PositionEncoding
 
 
 class Positions(PositionEncoding):
-    """Turns the queries and keys of every layer; has no parameters."""
+    """Turn the queries and keys of every layer, without parameters."""
 
     turns: Tensor  # (context_length, D / 2), complex, of length 1
 
@@ -27,7 +27,7 @@ class Positions(PositionEncoding):
         self.register_buffer("turns", turns, persistent=False)
 
     def rotate(self, queries: Tensor, keys: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        """Queries and keys (B, H, T, D), turned by their positions."""
+        """Return queries and keys (B, H, T, D), turned by their positions."""
         turns = self.turns[start : start + queries.shape[2]]  # (T, D / 2)
         return _turned(queries, turns), _turned(keys, turns)
 

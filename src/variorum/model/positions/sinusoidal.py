@@ -1,7 +1,8 @@
-"""Sinusoidal positions (Vaswani et al. 2017, section 3.5): waves from 2π to 10000 · 2π tokens long.
+"""Add waves of 2π to 10000 · 2π tokens (Vaswani et al. 2017, section 3.5).
 
-The first Transformer scaled its embeddings up to the waves; here the waves are scaled down to the
-size that embeddings begin with, so that everything else stays as GPT-2 has it.
+They are called sinusoidal positions. The first Transformer scaled its embeddings up to the waves;
+here the waves are scaled down to the initial size of embeddings, so that everything else stays as
+in GPT-2.
 """
 
 import math
@@ -17,7 +18,7 @@ AMPLITUDE = 0.02 * math.sqrt(2)  # the mean square of a wave is then that of an 
 
 
 class Positions(PositionEncoding):
-    """Adds sines in even channels and cosines in odd ones to each token's embedding."""
+    """Add sines in even channels, and cosines in odd ones, to each token's embedding."""
 
     waves: Tensor  # (context_length, C)
 
@@ -31,5 +32,5 @@ class Positions(PositionEncoding):
         self.register_buffer("waves", (AMPLITUDE * pairs).float(), persistent=False)
 
     def embed(self, x: Tensor, start: int) -> Tensor:
-        """Token embeddings (B, T, C) plus the waves at their positions."""
+        """Return token embeddings (B, T, C) plus the waves at their positions."""
         return x + self.waves[start : start + x.shape[1]]

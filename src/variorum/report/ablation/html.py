@@ -1,4 +1,7 @@
-"""An answered ablation as one HTML page: the cells and sentences of `written`, and the figures."""
+"""Render an answered ablation as one HTML page, with the figures.
+
+Cells and sentences come from `render`.
+"""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +15,7 @@ from variorum.report.rendering import rendered
 
 
 def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
-    """The page, which holds everything that it shows. `figures` are (name, caption, SVG text)."""
+    """Return the page, which holds all it shows. `figures`: (name, caption, SVG text)."""
     return rendered(
         "ablation.html.j2",
         {},
@@ -30,6 +33,6 @@ def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
 
 
 def spans(text: str) -> Markup:
-    """Text in which what stands between backticks is code, and `[words](file)` a link."""
+    """Mark text between backticks as code, and `[words](file)` as a link."""
     marked = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text)))
     return Markup(re.sub(r"\[([^]]*)\]\(([^)]*)\)", r'<a href="\2">\1</a>', marked))

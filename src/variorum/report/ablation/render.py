@@ -1,4 +1,4 @@
-"""An answered ablation in words: headings, cells and sentences, and as Markdown and CSV.
+"""Render an answered ablation in words: headings, cells, sentences; as Markdown and CSV.
 
 Markdown and HTML show the same cells, CSV the same numbers with more digits.
 """
@@ -28,7 +28,7 @@ from variorum.report.statistics import CONFIDENCE, POWER, IntervalEstimate
 HERE = "working tree"
 """The code of variants that name none."""
 
-DIGITS = 4  # of people's table: a seed's scatter stands in the third or fourth decimal
+DIGITS = 4  # of people's table: a seed's scatter shows in the third or fourth decimal
 CSV_DIGITS = 6
 PERCENT = round(100 * CONFIDENCE)
 FILES = (
@@ -39,7 +39,7 @@ FILES = (
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as people see it: `numeric` columns stand to the right."""
+    """Hold a table as people see it; `numeric` columns are aligned to the right."""
 
     heading: str
     columns: tuple[str, ...]
@@ -48,7 +48,7 @@ class Grid:
 
 
 def grids(table: AblationTable) -> list[Grid]:
-    """The table of each section."""
+    """Return the table of each section."""
     return [_grid(table, section) for section in table.sections]
 
 
@@ -74,7 +74,7 @@ def _grid(table: AblationTable, section: Section) -> Grid:
 
 
 def heading(table: AblationTable, section: Section) -> str:
-    """What a section is about: `base test text, tuned`."""
+    """Return a section's heading, such as `base test text, tuned`."""
     kind = {True: ", tuned", False: ", untuned"}[section.tuned] if table.choices else ""
     return f"{section.corpus} test text{kind}"
 
@@ -99,17 +99,17 @@ def _cells(table: AblationTable, section: Section, row: TableRow) -> Iterator[st
 
 
 def interval(value: IntervalEstimate, write: Callable[[float, int], str] = fixed) -> str:
-    """The interval as people read it: `1.6012 to 1.6120`; nothing for a single value."""
+    """Return the interval as people read it: `1.6012 to 1.6120`; "" for a single value."""
     if value.low is None or value.high is None:
         return ""
     return f"{write(value.low, DIGITS)} to {write(value.high, DIGITS)}"
 
 
-# --- sentences ------------------------------------------------------------------------------
+# Sentences
 
 
 def finding(table: AblationTable, section: Section) -> str:
-    """What one section shows, in a sentence."""
+    """Return what one section shows, in a sentence."""
     baseline = table.question.baseline
     parts = []
     for verdict, words in (
@@ -133,7 +133,7 @@ def _with_difference(row: TableRow) -> str:
 
 
 def findings(table: AblationTable) -> list[str]:
-    """What each section shows, in a sentence, and where tuning met the end of what was tried."""
+    """Return each section's finding, and where tuning met the end of its values."""
     return [finding(table, section) for section in table.sections] + [
         f"The best {table.question.tuned} of {choice.variant}, {choice.best}, is the "
         f"{'largest' if choice.best == max(choice.tried) else 'smallest'} that was tried: a better "
@@ -144,7 +144,7 @@ def findings(table: AblationTable) -> list[str]:
 
 
 def how_to_read(table: AblationTable) -> str:
-    """What the columns mean."""
+    """Return what the columns mean."""
     together = (
         f" The intervals of the {table.comparisons} differences hold together: each is widened for "
         "all of them (Bonferroni)."
@@ -173,7 +173,7 @@ def how_to_read(table: AblationTable) -> str:
 
 
 def tried(table: AblationTable) -> Grid | None:
-    """The mean loss on val of every value that was tried; None where nothing was tuned."""
+    """Return the mean validation loss of every tuned value; None without tuning."""
     if not table.choices:
         return None
     values = sorted({value for choice in table.choices for value in choice.tried})
@@ -202,7 +202,7 @@ def _loss(choice: TunedChoice, value: float) -> str:
 
 
 def keys(table: AblationTable) -> Grid:
-    """The model of every run."""
+    """Return the key of every run's model."""
     lines: dict[str, list[str]] = {}
     for run in table.runs:
         name = run.variant if run.tuned is None else f"{run.variant}@{run.tuned}"
@@ -212,7 +212,7 @@ def keys(table: AblationTable) -> Grid:
 
 
 def codes(table: AblationTable) -> Grid | None:
-    """Which code ran, and where to see what it changes; None where one code ran all."""
+    """Return the code of each variant and its change; None for one common code."""
     question = table.question
     if not (question.codes or question.pinned):
         return None
@@ -231,7 +231,10 @@ def _code(question: Question, variant: str) -> str:
 
 
 def _change(question: Question, variant: str) -> str:
-    """What is known of a variant's code against the baseline's: nothing, where either is pinned."""
+    """Return what is known of a variant's code against the baseline's.
+
+    It is "" where either is pinned.
+    """
     if variant == question.baseline or {variant, question.baseline} & question.pinned.keys():
         return ""
     if question.edited.get(variant):
@@ -239,13 +242,13 @@ def _change(question: Question, variant: str) -> str:
     return "the same in all that it reaches"
 
 
-# --- Markdown -------------------------------------------------------------------------------
+# Markdown
 
 
 def markdown(table: AblationTable, figures: Sequence[tuple[str, str]] = ()) -> str:
-    """The table as a page of GitHub-flavoured Markdown, with how to read it and make it again.
+    """Return the table as GitHub-flavoured Markdown, with how to read and repeat it.
 
-    `figures` are (file, caption) of what is drawn beside it.
+    `figures` are (file, caption) of the drawings beside it.
     """
     question = table.question
     several = len(table.sections) > 1
@@ -282,7 +285,7 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-# --- CSV ------------------------------------------------------------------------------------
+# CSV
 
 CSV_COLUMNS = (
     "corpus",
@@ -312,7 +315,10 @@ CSV_COLUMNS = (
 
 
 def csv_text(table: AblationTable) -> str:
-    """The table as CSV, one line a variant and section; empty where there is no such number."""
+    """Return the table as CSV, one line a variant and section.
+
+    A cell is empty where there is no such number.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)

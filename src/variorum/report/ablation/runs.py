@@ -1,4 +1,4 @@
-"""The runs of an ablation: what its table is computed from, all of it, and as CSV.
+"""Hold the runs of an ablation, from which its table is computed, and as CSV.
 
 `runs.csv` holds one line for each run and corpus, with numbers in full, so that a table can be
 computed again from it without the results.
@@ -15,14 +15,14 @@ from variorum.report.adopted import MARK
 
 @dataclass(frozen=True)
 class Run:
-    """One run of an ablation: a variant with one seed, what it scored, and where that stands.
+    """Hold one run of an ablation: a variant with one seed, and its scores.
 
     scores: of the metric, by corpus. tuned: the value of the setting that is tuned; None: the
-    variant's own. val_loss: in nats per token, of the weights that were kept. tokens: that the
+    variant's own. val_loss: in nats per token, of the chosen weights. tokens: that the
     judged training saw. flops: operations of that training;
     None: of a model that other code defines, which are not counted. key: of the judged model.
-    evaluations: their keys, by corpus. adopted: what is to be said of those of its results that
-    were adopted from older ones.
+    evaluations: their keys, by corpus. adopted: a sentence for each of its results that was
+    adopted from an older one.
     """
 
     variant: str
@@ -39,7 +39,7 @@ class Run:
 
     @property
     def mark(self) -> str:
-        """Stands behind the run where it is shown, if something was adopted."""
+        """Return the mark to show behind the run if a result was adopted."""
         return MARK if self.adopted else ""
 
 
@@ -60,7 +60,7 @@ COLUMNS = (
 
 
 def csv_text(runs: Iterable[Run]) -> str:
-    """Every run on every corpus as CSV; numbers as Python writes them, so that nothing is lost."""
+    """Return every run on every corpus as CSV, with numbers in full precision."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -88,7 +88,7 @@ def _line(run: Run, corpus: str, value: float) -> list[object]:
 
 
 def read_csv(text: str) -> list[Run]:
-    """The runs that `csv_text` wrote."""
+    """Read the runs that `csv_text` wrote."""
     lines: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     for line in csv.DictReader(io.StringIO(text)):
         lines.setdefault((line["variant"], line["tuned"], line["seed"]), []).append(line)
@@ -117,5 +117,5 @@ def _written(number: float | None) -> str:
 
 
 def _number(text: str) -> float | None:
-    """A number as it was written: whole ones stay whole."""
+    """Read a number as it was written: whole ones stay whole."""
     return json.loads(text) if text else None

@@ -1,9 +1,9 @@
-"""The table that answers an ablation: every variant, how it scattered, and what that shows.
+"""Compute the table that answers an ablation: every variant, its scatter, its verdict.
 
-Takes the runs. Gives an `AblationTable`: for each corpus, and for the tuned and the untuned runs
+Takes the runs. Returns an `AblationTable`: for each corpus, and for the tuned and the untuned runs
 apart, every variant's mean and spread over the seeds, the interval of the mean, the difference to
-the baseline paired by seed with its interval, what difference could have been shown at all, and a
-verdict. Nothing in it varies when the same runs are tabulated again: no times, no paths, no hosts.
+the baseline paired by seed with its interval, the difference that could have been shown at all, and
+a verdict. Nothing in it varies when the same runs are tabulated again: no times, paths or hosts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,13 +31,13 @@ NO_PAIRS = "no seed in common"
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked.
+    """Hold what was asked.
 
     metric: what a score measures, with its unit, such as `bits per byte`. variants: their names, in
-    the order of the table. tuned: the setting that is tuned, if one is. codes: what the code of a
-    variant is called, of those that the present one does not run. edited: of variants that could
-    have another code than the baseline, whether they have.
-    pinned: the names under which the models of variants are kept.
+    the order of the table. tuned: the setting that is tuned, if one is. codes: the name of a
+    variant's code, where the present code does not run it. edited: whether a variant's code differs
+    from the baseline's, where it could. pinned: the names under which the models of variants are
+    pinned.
     """
 
     title: str
@@ -55,10 +55,10 @@ class Question:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One variant over its seeds, by seed. `difference` is to the baseline, whose own is None.
+    """Hold one variant's runs by seed. `difference` is to the baseline, whose own is None.
 
     detectable: the smallest true difference that these runs would show four times in five.
-    same_runs: whether they are those of the baseline: the two differ in nothing that decides any.
+    same_runs: whether they are the baseline's runs: the two differ in nothing that decides any.
     """
 
     variant: str
@@ -71,33 +71,33 @@ class TableRow:
 
     @property
     def parameters(self) -> int:
-        """Of one model."""
+        """Return the parameters of one model."""
         return self.runs[0].parameters
 
     @property
     def tokens(self) -> int:
-        """That one judged training saw, on average."""
+        """Return the mean number of tokens that one judged training saw."""
         return round(fmean(run.tokens for run in self.runs))
 
     @property
     def flops(self) -> int | None:
-        """Operations of one judged training; None where they are not counted."""
+        """Return the operations of one judged training; None where they are not counted."""
         return self.runs[0].flops
 
     @property
     def tuned(self) -> float | None:
-        """The value that was chosen, if this is a tuned row."""
+        """Return the value that was chosen, if this is a tuned row."""
         return self.runs[0].tuned
 
     @property
     def mark(self) -> str:
-        """Stands behind the variant where it is shown, if something of it was adopted."""
+        """Return the mark to show behind the variant if a result was adopted."""
         return MARK if any(run.adopted for run in self.runs) else ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """The variants on one corpus; `tuned` where each has the value that was chosen for it."""
+    """Hold the variants on one corpus; `tuned` where each has its chosen value."""
 
     corpus: str
     tuned: bool
@@ -106,8 +106,9 @@ class Section:
 
 @dataclass(frozen=True)
 class TunedChoice:
-    """What was tried for one variant, by its mean loss on val (nats per token), and what is best.
+    """Hold the tuned values of one variant with their mean validation losses.
 
+    tried: the mean validation loss in nats per token, by value.
     own: the mean loss with the variant's own value; None where there is no such run.
     """
 
@@ -117,18 +118,18 @@ class TunedChoice:
 
     @property
     def best(self) -> float:
-        """The value with the lowest loss on val; of equals the smallest."""
+        """Return the value with the lowest validation loss; the smallest of equally good ones."""
         return min(self.tried, key=lambda value: (self.tried[value], value))
 
     @property
     def at_edge(self) -> bool:
-        """Whether nothing was tried on one side of the best, where a better one may lie."""
+        """Return whether the best value is an extreme: a better may lie beyond."""
         return self.best in (min(self.tried), max(self.tried))
 
 
 @dataclass(frozen=True)
 class AblationTable:
-    """An answered question; `written` and `html` render it.
+    """Hold an answered question, which `render` and `html` render.
 
     comparisons: how many differences it shows, whose intervals hold together.
     """
@@ -141,7 +142,7 @@ class AblationTable:
 
     @property
     def adopted(self) -> list[str]:
-        """What is to be said of results that were adopted from older ones, each once."""
+        """Return the sentences on results adopted from older ones, each once."""
         return list(dict.fromkeys(line for run in self.runs for line in run.adopted))
 
 
@@ -199,7 +200,7 @@ def _refuse_missing_and_repeated(runs: Sequence[Run], question: Question) -> Non
 
 
 def _choices(runs: Sequence[Run], question: Question) -> Iterator[TunedChoice]:
-    """What was tried for each variant of which something was."""
+    """Yield the values tried for each variant that was tuned."""
     for variant in question.variants:
         losses: dict[float | None, list[float]] = {}
         for run in runs:
@@ -214,7 +215,7 @@ def _choices(runs: Sequence[Run], question: Question) -> Iterator[TunedChoice]:
 def _by_variant(
     runs: Sequence[Run], chosen: Mapping[str, float | None]
 ) -> dict[str, dict[int, Run]]:
-    """The runs of each variant with its chosen value, by seed."""
+    """Return the runs of each variant with its chosen value, by seed."""
     return {
         variant: {run.seed: run for run in runs if (run.variant, run.tuned) == (variant, value)}
         for variant, value in chosen.items()
@@ -222,7 +223,7 @@ def _by_variant(
 
 
 def _distinct(runs: Mapping[int, Run]) -> dict[int, Run]:
-    """Runs of one and the same model are one run: an imported model knows no seeds."""
+    """Merge runs of one and the same model: an imported model knows no seeds."""
     same = len({run.key for run in runs.values()}) == 1
     return dict(sorted(runs.items())[: 1 if same else None])
 
@@ -257,9 +258,9 @@ def _scores(runs: Mapping[int, Run], corpus: str) -> dict[int, float]:
 def _difference(
     runs: Mapping[int, Run], judged: Mapping[int, Run], corpus: str, confidence: float
 ) -> IntervalEstimate | None:
-    """The difference to the baseline, seed by seed.
+    """Return the difference to the baseline, seed by seed.
 
-    Where one side is a single model, each seed of the other is held against that; where both are,
+    Where one side is a single model, each seed of the other is compared with it; where both are,
     there is one pair.
     """
     if len(_distinct(runs)) == len(_distinct(judged)) == 1:

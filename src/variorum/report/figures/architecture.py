@@ -1,7 +1,7 @@
-"""The model from tokens to logits: its parts in order, with shapes and numbers of parameters.
+"""Draw the model from tokens to logits: its parts in order, with shapes and parameters.
 
-Nothing is drawn from memory. The order and the shapes are those of a `trace` of the model itself,
-and the weights those of its `describe`, so a component that changes shows up by itself.
+Nothing is drawn from memory. The order and the shapes come from a `trace` of the model itself,
+and the weights from its `describe`, so a component that changes shows up by itself.
 """
 
 from collections.abc import Mapping
@@ -28,19 +28,19 @@ from variorum.report.numbers import count
 
 FIRST_BLOCK = "h.0."
 OWNERS = {"positions": "embedded", "lm_head": "logits", "head": "logits"}
-"""What is computed with weights whose module is not called by itself."""
+"""The step computed with weights whose module is not called by itself."""
 TINTS = {"attn": PALETTE[0], "mlp": PALETTE[1]}
 
 
 @dataclass(frozen=True)
 class DrawnStep:
-    """One part of the model, and what it hands on.
+    """Hold one part of the model, and what it hands on.
 
-    name: as in the trace; those of the first block stand for all blocks.
-    detail: shapes of its weights, or what else there is to say.
+    name: as in the trace; the parts of the first block stand for all blocks.
+    detail: shapes of its weights, or another remark.
     shape: of what it hands on for one text of T tokens.
-    leaves: whether the residual stream passes by from here on, to be added again later.
-    joins: whether what passed by is added to what this step gives.
+    leaves: whether the residual stream branches off from here on, to be added again later.
+    joins: whether the branched stream is added to this step's output.
     """
 
     name: str
@@ -53,12 +53,12 @@ class DrawnStep:
 
     @property
     def in_block(self) -> bool:
-        """Whether every layer has one."""
+        """Return whether every layer has one."""
         return self.name.startswith(FIRST_BLOCK)
 
     @property
     def tint(self) -> str:
-        """The colour of its kind; norms have none."""
+        """Return the colour of its kind; norms have none."""
         inner = self.name.removeprefix(FIRST_BLOCK)
         if inner.startswith("ln_"):
             return FAINT
@@ -66,7 +66,7 @@ class DrawnStep:
 
 
 def steps(model: GPT) -> list[DrawnStep]:
-    """What happens between tokens and logits, in its order; the first block stands for all."""
+    """Return the steps between tokens and logits, in order; one block stands for all."""
     shapes = _shapes(model)
     rows = _rows_by_step(model, shapes)
     labels, details = _labels(model), _details(model, shapes)
@@ -88,7 +88,10 @@ def steps(model: GPT) -> list[DrawnStep]:
 
 
 def _shapes(model: GPT) -> dict[str, str]:
-    """The shape of everything in a trace of one text, by name; what grows with the text is T."""
+    """Return the shape of everything in a trace of one text, by name.
+
+    A size that grows with the text is T.
+    """
     device = model.wte.weight.device
     short, long = (
         model.trace(torch.zeros(1, length, dtype=torch.long, device=device)) for length in (1, 2)
@@ -104,7 +107,7 @@ def _shapes(model: GPT) -> dict[str, str]:
 
 
 def _rows_by_step(model: GPT, known: Mapping[str, str]) -> dict[str, list[LayerRow]]:
-    """The weights that each step of the trace computes with."""
+    """Return the weights that each step of the trace computes with."""
     found: dict[str, list[LayerRow]] = {}
     for row in describe(model).rows:
         if row.shapes and (not row.name.startswith("h.") or row.name.startswith(FIRST_BLOCK)):
@@ -119,7 +122,7 @@ def _is_drawn(name: str, rows: Mapping[str, object], labels: Mapping[str, str]) 
 
 
 def _labels(model: GPT) -> dict[str, str]:
-    """What the steps are called; those without an entry go by their module's name."""
+    """Return the names of the steps; others go by their module's name."""
     chosen = model.settings
     norm = f"{chosen.norm} norm"
     labels = {
@@ -150,7 +153,7 @@ def _labels(model: GPT) -> dict[str, str]:
 
 
 def _details(model: GPT, shapes: Mapping[str, str]) -> dict[str, str]:
-    """What there is to say of steps besides the shapes of their weights."""
+    """Return remarks on steps besides the shapes of their weights."""
     chosen = model.settings
     weights = f"{FIRST_BLOCK}attn.weights"
     inside = [f"weights {shapes[weights]}"]
@@ -163,26 +166,26 @@ def _details(model: GPT, shapes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _adds_positions(model: GPT) -> bool:
-    """Whether the position encoding adds to the embeddings."""
+    """Return whether the position encoding adds to the embeddings."""
     return type(model.positions).embed is not PositionEncoding.embed
 
 
 def _attends_by_position(model: GPT) -> bool:
-    """Whether it acts on queries and keys, or on their scores."""
+    """Return whether it acts on queries and keys, or on their scores."""
     kind = type(model.positions)
     return kind.rotate is not PositionEncoding.rotate or kind.bias is not PositionEncoding.bias
 
 
 def _weights(row: LayerRow) -> str:
-    """The shape of a layer's weights; of a linear one, what it reads and what it makes."""
+    """Return the shape of a layer's weights; for a linear one, input and output."""
     sizes = [count(size) for size in row.shapes[0]]
     shape = " → ".join(reversed(sizes)) if row.kind == "Linear" else " × ".join(sizes)
     return shape + " + bias" * (len(row.shapes) > 1)
 
 
-# --- the drawing ----------------------------------------------------------------------------
+# The drawing
 
-LEFT, RIGHT = 0.62, 4.15  # inches: the boxes' edges; parameters stand beyond, right-aligned
+LEFT, RIGHT = 0.62, 4.15  # inches: the boxes' edges; parameters are beyond, right-aligned
 MIDDLE = (LEFT + RIGHT) / 2
 BYPASS = 0.38  # where the residual stream passes by
 FRAME = (0.16, 4.28)  # the edges of what every layer has
@@ -192,7 +195,10 @@ JOINT = 0.075  # radius of an addition
 
 
 def model_diagram(model: GPT) -> str:
-    """The parts of a model from tokens to logits, a block once, and its number of parameters."""
+    """Draw the parts of a model from tokens to logits, a block once.
+
+    The number of parameters is below.
+    """
     parts = steps(model)
     inside = [step for step in parts if step.in_block]
     n_layer = model.settings.n_layer
@@ -226,7 +232,7 @@ def _layers(n_layer: int) -> str:
 
 
 def _draw_step(axes: Axes, y: float, step: DrawnStep) -> float:
-    """A box whose upper edge is at y; where the next thing begins."""
+    """Draw a box whose upper edge is at y; return where the next thing begins."""
     height = LINE * (step.detail.count("\n") + 1) + PADDING
     edges = {"facecolor": pale(step.tint), "edgecolor": step.tint}
     draw_box(axes, (LEFT, RIGHT), (y - height, y), **edges)
@@ -239,14 +245,14 @@ def _draw_step(axes: Axes, y: float, step: DrawnStep) -> float:
 
 
 def _hand_on(axes: Axes, y: float, shape: str) -> float:
-    """An arrow from y on with the shape of what it stands for; where it ends."""
+    """Draw an arrow down from y, labelled with a shape; return where it ends."""
     draw_arrow(axes, (MIDDLE, y), (MIDDLE, y - ARROW))
     write(axes, MIDDLE + 0.1, y - ARROW / 2, shape, fontsize=SMALL)
     return y - ARROW
 
 
 def _draw_joint(axes: Axes, y: float, passing: float) -> float:
-    """An addition whose upper edge is at y, of what passes by from `passing` on."""
+    """Draw an addition, upper edge at y, of the stream branched off at `passing`."""
     middle = y - JOINT
     corners = [(MIDDLE, passing), (BYPASS, passing), (BYPASS, middle)]
     axes.plot(*zip(*corners, strict=True), color=INK, linewidth=0.9)
@@ -257,7 +263,10 @@ def _draw_joint(axes: Axes, y: float, passing: float) -> float:
 
 
 def _draw_frame(axes: Axes, top: float, y: float, parameters: str) -> float:
-    """The frame of a block from `top` to a little below y, with what all layers hold."""
+    """Draw the frame of a block from `top` to a little below y.
+
+    It is labelled with the parameters of all layers.
+    """
     bottom = y - 0.1
     axes.plot([MIDDLE, MIDDLE], [y, bottom], color=INK, linewidth=0.9)
     looks = {"facecolor": "none", "edgecolor": FAINT, "linestyle": "--"}

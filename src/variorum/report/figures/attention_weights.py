@@ -1,4 +1,4 @@
-"""Where attention looks."""
+"""Draw the attention weights."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,9 +17,9 @@ CELL = 12  # pixels a side, of an attention map's cell
 
 
 def attention_heatmap(maps: Floats, labels: Sequence[str]) -> str:
-    """Where each head looks while reading one text: all heads small, the sharpest one large.
+    """Draw each head's attention to one text: all heads small, the sharpest large.
 
-    Rows are the positions that look, columns those looked at; white is 0, the darkest is 1.
+    Rows are queries, columns are keys; white is 0, the darkest is 1.
     A large model's layers and heads are thinned out evenly.
 
     Args:
@@ -43,7 +43,7 @@ def attention_heatmap(maps: Floats, labels: Sequence[str]) -> str:
 
 
 def _draw_heads(panels: Any, maps: Floats, layers: list[int], heads: list[int]) -> None:
-    """Every head small: a row for each layer."""
+    """Draw every head small: a row for each layer."""
     for row, layer in enumerate(layers):
         for axes in panels[row, len(heads) :]:
             axes.axis("off")
@@ -63,10 +63,10 @@ def _thinned(n: int) -> list[int]:
 
 
 def _sharpest(maps: Floats) -> tuple[int, int]:
-    """The head with the least entropy over what it looks at, the first position left out.
+    """Return the head with the least entropy over what it attends to.
 
-    Looking at the first position alone is how a head rests (Xiao et al. 2023), so it does not
-    count as a look. Of one token, no head is sharper than another, and the first is taken.
+    The first position is left out: attending to it alone is how a head rests (Xiao et al. 2023).
+    For one token, no head is sharper than another, and the first is taken.
     """
     if maps.shape[-1] < 2:
         return 0, 0
@@ -89,7 +89,7 @@ def _draw_attention(axes: Axes, weights: Floats, labels: Sequence[str], title: s
 
 
 def _show(axes: Axes, weights: Floats) -> None:
-    """Draw a matrix as an image of large cells: viewers blur the edges of small ones."""
+    """Draw a matrix as large cells: viewers blur the edges of small ones."""
     rows, columns = weights.shape
     axes.imshow(
         np.kron(weights, np.ones((CELL, CELL))),

@@ -1,4 +1,4 @@
-"""Boxes and arrows: what the diagrams of the model and of the provenance are drawn with."""
+"""Draw boxes and arrows, of which the diagrams of model and provenance consist."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SMALL = 8.5  # size of letters
 
 
 def canvas() -> tuple[Figure, Axes]:
-    """A figure that is nothing but ground; its size and limits, in inches, are set at the end."""
+    """Return an empty figure; its size and limits, in inches, are set at the end."""
     figure = Figure()
     axes = figure.add_axes((0, 0, 1, 1))
     axes.axis("off")
@@ -21,20 +21,20 @@ def canvas() -> tuple[Figure, Axes]:
 
 
 def finish(figure: Figure, axes: Axes, width: float, height: float) -> None:
-    """Show x from 0 to `width` and y from 0 down to -`height`, an inch to an inch."""
+    """Show x from 0 to `width`, y from 0 down to -`height`, in inches."""
     axes.set(xlim=(0, width), ylim=(-height, 0))
     figure.set_size_inches(width, height)
 
 
 def write(axes: Axes, x: float, y: float, text: str, **looks: Any) -> None:
-    """A text whose middle is at the height y."""
+    """Write a text whose middle is at the height y."""
     axes.text(x, y, text, va="center", **looks)
 
 
 def draw_box(
     axes: Axes, sides: tuple[float, float], ends: tuple[float, float], **looks: Any
 ) -> None:
-    """A box with round corners between two x and two y."""
+    """Draw a box with round corners between two x and two y."""
     size = (sides[1] - sides[0], ends[1] - ends[0])
     shape = "round,pad=0,rounding_size=0.05"
     looks = {"linewidth": 0.9, **looks}
@@ -42,7 +42,7 @@ def draw_box(
 
 
 def draw_arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """A straight arrow."""
+    """Draw a straight arrow."""
     arrow = FancyArrowPatch(
         start,
         end,
@@ -57,5 +57,5 @@ def draw_arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float])
 
 
 def pale(color: str) -> tuple[float, ...]:
-    """The colour as a ground for letters."""
+    """Return the colour, pale enough for letters on it."""
     return tuple(0.88 + 0.12 * part for part in to_rgb(color))

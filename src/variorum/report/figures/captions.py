@@ -1,4 +1,4 @@
-"""What the figures of a report are called, and what they show; in the order of the page."""
+"""List the titles and captions of a report's figures, in the page's order."""
 
 FIGURES: dict[str, tuple[str, str]] = {
     "model": (

@@ -1,4 +1,4 @@
-"""The corpora: how much of each was left after each step of cleaning, and how it was split."""
+"""Draw the corpora: the text after each step of cleaning, and the split."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What became of one corpus.
+    """Hold the cleaning of one corpus.
 
     steps: in their order, as `corpus.funnel` notes them.
-    splits: of each part, its `documents` and `bytes`, as the stage normalize notes them.
+    splits: for each part, its `documents` and `bytes`, as the stage normalize notes them.
     """
 
     steps: Sequence[Mapping[str, Any]]
@@ -27,17 +27,18 @@ class Cleaning:
 
     @property
     def effective(self) -> list[Mapping[str, Any]]:
-        """The steps that found something to do."""
+        """Return the steps that changed or dropped something."""
         return [s for s in self.steps if s["changed"] or s["documents_in"] != s["documents_kept"]]
 
 
 def corpus_funnel(corpora: Mapping[str, Cleaning]) -> str:
-    """The text that each step kept (a bar) and dropped (its pale end), then the parts of the split.
+    """Draw the text that each step kept and dropped, then the parts of the split.
 
-    Steps that changed nothing are left out. Each corpus has a scale of its own.
+    Kept text is a bar, dropped text its pale end. Steps that changed nothing are left out. Each
+    corpus has a scale of its own.
 
     Args:
-        corpora: by its name, what became of a corpus, which has at least one step.
+        corpora: by its name, the cleaning of a corpus, which has at least one step.
     """
     with style():
         heights = [len(each.effective) + len(PARTS) + 3 for each in corpora.values()]

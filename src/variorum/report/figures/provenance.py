@@ -1,6 +1,6 @@
-"""The provenance: from the sources to the page, which result was made from which.
+"""Draw the provenance, from the sources to the page: which result made which.
 
-The results are layered by their longest way from a source (Sugiyama et al. 1981): one row under
+The results are layered by their longest path from a source (Sugiyama et al. 1981): one row under
 another, so that every arrow points down. Where an arrow passes rows, it has a place in each of
 them, so it runs between boxes. An arrow that others imply is left out.
 """
@@ -26,7 +26,7 @@ TEXTS = ("download", "normalize", "tokenizer", "encode")
 
 @dataclass(frozen=True)
 class DrawnNode:
-    """A result: its name among the edges, its stage, what people call it, and its key."""
+    """Hold a result: its name among the edges, its stage, its label, and its key."""
 
     name: str
     stage: str
@@ -35,16 +35,16 @@ class DrawnNode:
 
     @property
     def lines(self) -> list[str]:
-        """What its box says."""
+        """Return the lines in its box."""
         label = self.label.replace(" on ", "\non ").split("\n") if self.label else []
         return [self.stage, *label, self.key]
 
 
 Edge = tuple[str, str]
-"""From what was used to what was made of it, by their names."""
+"""From a result to one that was made from it, by their names."""
 
 Place = tuple[str, int]
-"""What stands in a row: a result, or further down, arrows from it that pass by."""
+"""A place in a row: a result, or further down, arrows from it that pass by."""
 
 Way = list[Place]
 """An arrow from row to row."""
@@ -52,7 +52,7 @@ Way = list[Place]
 
 @dataclass(frozen=True)
 class GraphLayout:
-    """Where everything stands: `rows` from the top, and the middle of each place across.
+    """Hold the positions of all: `rows` from the top, and each place's middle across.
 
     ways: the arrows. width: of the widest row, or of the page.
     """
@@ -65,7 +65,7 @@ class GraphLayout:
 
 
 def provenance_graph(nodes: Sequence[DrawnNode], edges: Sequence[Edge]) -> str:
-    """The results as boxes, the sources on top, with arrows from each to what was made of it.
+    """Draw the results as boxes, sources on top, with arrows to what they made.
 
     Args:
         nodes: the results; their order decides where there is a choice.
@@ -94,7 +94,7 @@ def _names(row: Iterable[Place], placed: GraphLayout) -> list[str]:
 
 
 def layout(names: Sequence[str], edges: Sequence[Edge]) -> GraphLayout:
-    """A place for each result and a way for each arrow that is not implied."""
+    """Return a place for each result, and a way for each unimplied arrow."""
     needed = {name: list(dict.fromkeys(a for a, b in edges if b == name)) for name in names}
     depths = _depths(needed)
     boxes = {(name, depth): name for name, depth in depths.items()}
@@ -116,7 +116,7 @@ def layout(names: Sequence[str], edges: Sequence[Edge]) -> GraphLayout:
 
 
 def without_implied(needed: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """What each result needs, less what the others that it needs stand on (Aho et al. 1972)."""
+    """Return each result's needs without the needs of its needs (Aho et al. 1972)."""
     below: dict[str, set[str]] = {}
 
     def all_below(name: str) -> set[str]:
@@ -131,7 +131,7 @@ def without_implied(needed: Mapping[str, Sequence[str]]) -> dict[str, list[str]]
 
 
 def _depths(needed: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """The longest way of each result from a source."""
+    """Return the longest path of each result from a source."""
 
     @cache
     def depth(name: str) -> int:
@@ -141,14 +141,14 @@ def _depths(needed: Mapping[str, Sequence[str]]) -> dict[str, int]:
 
 
 def _rows(places: Iterable[Place]) -> list[list[Place]]:
-    """The places by rows, each once."""
+    """Return the places by rows, each once."""
     each_once = dict.fromkeys(places)
     n_rows = 1 + max(row for _, row in each_once)
     return [[place for place in each_once if place[1] == row] for row in range(n_rows)]
 
 
 def _in_order(rows: list[list[Place]], ways: Iterable[Way]) -> list[list[Place]]:
-    """The rows sorted so that few arrows cross: each place where its neighbours are on average."""
+    """Sort the rows so that few arrows cross: each place to its neighbours' mean."""
     above: dict[Place, set[Place]] = {place: set() for row in rows for place in row}
     below: dict[Place, set[Place]] = {place: set() for row in rows for place in row}
     for way in ways:
@@ -164,14 +164,17 @@ def _in_order(rows: list[list[Place]], ways: Iterable[Way]) -> list[list[Place]]
 
 
 def _middle(place: Place, rows: Sequence[Sequence[Place]], neighbours: Iterable[Place]) -> float:
-    """Where a place's neighbours stand on average, from 0 left to 1 right; without any, itself."""
+    """Return the mean position of a place's neighbours, from 0 left to 1 right.
+
+    Without any, its own position.
+    """
     shares = [(rows[row].index((name, row)) + 0.5) / len(rows[row]) for name, row in neighbours]
     own = rows[place[1]]
     return sum(shares) / len(shares) if shares else (own.index(place) + 0.5) / len(own)
 
 
 def _draw_way(axes: Axes, stops: Sequence[tuple[float, float, float]]) -> None:
-    """A curve through the middle, upper and lower edge of each place, with a tip at its end."""
+    """Draw a curve through each place's middle and edges, with a tip at its end."""
     x, _, y = stops[0]
     points, codes = [(x, y)], [Path.MOVETO]
     for place, top, bottom in stops[1:]:

@@ -1,4 +1,4 @@
-"""What the scores of test texts say beyond their sum: calibration, and loss by context."""
+"""Draw what scores show beyond their sum: calibration, and loss by context."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,9 +15,9 @@ Models = Mapping[str, Rows]
 
 
 def calibration(texts: Mapping[str, Models]) -> str:
-    """How often the likeliest token came, by how likely the model held it (Guo et al. 2017).
+    """Draw how often the likeliest token came, by its probability (Guo et al. 2017).
 
-    On the dotted line a model knows how much it knows; below it, it is too sure. Larger points
+    On the dotted line a model's confidence is right; below it, it is too sure. Larger points
     stand for more tokens.
 
     Args:
@@ -42,7 +42,7 @@ def _finish_calibration(axes: Axes) -> None:
 
 
 def loss_by_context(texts: Mapping[str, Models]) -> str:
-    """Nats a token by how many tokens before it the model saw, in ranges that double.
+    """Draw nats a token by the number of tokens seen before, in doubling ranges.
 
     Args:
         texts: by the test text and the model, the rows of `evaluation.score_quality.by_position`.
@@ -69,7 +69,7 @@ def _side_by_side(
     draw: Callable[[Axes, Rows, str, str], None],
     finish: Callable[[Axes], None],
 ) -> str:
-    """One panel for each text, with a line for each model."""
+    """Draw one panel for each text, with a line for each model."""
     with style():
         figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
         panels = figure.subplots(1, len(texts), sharey=True, squeeze=False)[0]

@@ -1,6 +1,6 @@
-"""How figures look, and how they become text: SVG, the same bytes every time.
+"""Set how figures look, and turn them into SVG text, the same bytes every time.
 
-Every figure is made within one style and leaves by one door (`svg_of`), which together take out
+Every figure is made within one style and leaves by one function (`svg_of`). Together they remove
 what differs between runs: dates, random ids, the version in the metadata. Text stays text, so a
 page can search it and a reader can select it. Figures have a white ground of their own and are
 drawn small with comparatively large letters, so that they can be read on a dark page and on a
@@ -64,7 +64,7 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The one place for looks: every figure is made and written inside."""
+    """Set the looks: every figure is made and written inside this context."""
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         mpl.rcdefaults()
@@ -73,7 +73,7 @@ def style() -> Iterator[None]:
 
 
 def svg_of(figure: Figure) -> str:
-    """The figure as text."""
+    """Return the figure as SVG text."""
     text = io.StringIO()
     metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(text, format="svg", metadata=metadata)
@@ -85,5 +85,5 @@ def svg_of(figure: Figure) -> str:
 
 
 def _rounded(places: re.Match[str]) -> str:
-    """Coordinates to a hundredth of a point, which is finer than any screen."""
+    """Round coordinates to a hundredth of a point, which is finer than any screen."""
     return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", places[0])

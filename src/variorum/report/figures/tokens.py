@@ -1,4 +1,4 @@
-"""The tokens: how often they stand in the text, and where their embeddings lie."""
+"""Draw the tokens: their frequencies, and the place of their embeddings."""
 
 import math
 import re
@@ -18,7 +18,7 @@ from variorum.report.numbers import count, percent
 
 
 def token_frequencies(counts: Mapping[str, npt.NDArray[np.integer]]) -> str:
-    """How often the k-th most common token stands in each text, with both axes logarithmic.
+    """Draw the share of the k-th most common token in each text, on logarithmic axes.
 
     A straight line of slope -1 is Zipf's law (Zipf 1949).
 
@@ -48,31 +48,31 @@ def token_frequencies(counts: Mapping[str, npt.NDArray[np.integer]]) -> str:
 
 
 def _power_as_percent(share: float, _: int | None = None) -> str:
-    """A power of ten with the decimals that it needs: `1 %`, `0.01 %`."""
+    """Return a power of ten with the decimals that it needs: `1 %`, `0.01 %`."""
     return percent(share, max(0, -2 - math.floor(math.log10(share))))
 
 
 @dataclass(frozen=True)
 class Components:
-    """Principal components: the `mean` (D,) of the vectors, and the `directions` (n, D)."""
+    """Hold principal components: the vectors' `mean` (D,) and the `directions` (n, D)."""
 
     mean: Floats
     directions: Floats
 
     def project(self, vectors: Floats) -> Floats:
-        """Coordinates (V, n) of vectors (V, D)."""
+        """Return coordinates (V, n) of vectors (V, D)."""
         coordinates: Floats = (vectors - self.mean) @ self.directions.T
         return coordinates
 
     def shares(self, vectors: Floats) -> Floats:
-        """The share of the variance of vectors (V, D) that each component explains (n,)."""
+        """Return each component's share (n,) of the variance of vectors (V, D)."""
         total = max(float(vectors.var(axis=0).sum()), np.finfo(np.float64).tiny)
         shares: Floats = self.project(vectors).var(axis=0) / total
         return shares
 
 
 def principal_components(vectors: Floats, n: int = 2) -> Components:
-    """Principal component analysis by singular value decomposition (Pearson 1901).
+    """Compute principal components by singular value decomposition (Pearson 1901).
 
     Each component is turned so that the largest coordinate is positive: the decomposition leaves
     the sign open, and a figure must not flip.
@@ -97,9 +97,9 @@ def embedding_pca(
     n_tokens: int = 200,
     n_labels: int = 60,
 ) -> str:
-    """The embeddings of the most common tokens on the first two principal components.
+    """Draw the commonest tokens' embeddings on the first two principal components.
 
-    The components are those of the first model. A second one is projected on them as well, with a
+    The first model gives the components. A second one is projected on them as well, with a
     line from where each token was. Labels go to the most common tokens first, and only where there
     is room for them in every panel.
 
@@ -107,7 +107,7 @@ def embedding_pca(
         embeddings: by the model, its embedding matrix (V, D); one or two.
         labels: each token as it can be printed; one that spells nothing, the special one, is left
             out.
-        counts: how often each token occurs (V,); what never occurs is left out.
+        counts: how often each token occurs (V,); a token that never occurs is left out.
         n_tokens: most tokens to show.
         n_labels: most labels to write.
     """
@@ -160,7 +160,7 @@ def _draw_legend(figure: Figure, axes: Axes) -> None:
 
 
 def _draw_moves(axes: Axes, before: Floats, after: Floats) -> None:
-    """A line from each old place (V, 2) to the new one, as one path with gaps."""
+    """Draw lines from old to new places, both (V, 2), as one path."""
     gaps = np.full_like(before, np.nan)
     x, y = np.stack([before, after, gaps], axis=1).reshape(-1, 2).T
     axes.plot(x, y, color=FAINT, linewidth=0.5, zorder=0.9)
@@ -183,7 +183,7 @@ def _kind_of_token(label: str) -> str:
 def _write_labels(
     panels: Sequence[Axes], places: Sequence[Floats], names: Sequence[str], most: int
 ) -> None:
-    """Write the names of points in every panel, where there is room for them in all."""
+    """Write the names of points that have room in all panels."""
     for index, sides in _room_for_labels(panels, places, names, most):
         for axes, coordinates, side in zip(panels, places, sides, strict=True):
             axes.annotate(
@@ -200,8 +200,9 @@ def _write_labels(
 def _room_for_labels(
     panels: Sequence[Axes], places: Sequence[Floats], names: Sequence[str], most: int
 ) -> list[tuple[int, tuple[int, ...]]]:
-    """Points whose label touches no earlier one in any panel; its side in each: 1 right, -1 left.
+    """Choose points whose label touches no earlier one in any panel.
 
+    Returns each with the label's side in each panel: 1 right, -1 left.
     places: the points' coordinates (V, 2) in each panel.
     """
     taken: list[list[Bbox]] = [[] for _ in panels]
@@ -227,7 +228,7 @@ def _room_for_labels(
 def _free_side(
     point: Floats, name: str, taken: Sequence[Bbox], ground: BboxBase
 ) -> tuple[int, Bbox] | None:
-    """A side of the point with room on the ground beside what is taken, and the box it takes."""
+    """Return a free side of the point, and the label's box; or None."""
     x, y = point
     width = 2 + 5.6 * len(name)
     for side, left in ((1, x + 2), (-1, x - 2 - width)):

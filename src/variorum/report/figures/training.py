@@ -1,4 +1,4 @@
-"""How trainings went: losses and learning rate, and what happened inside."""
+"""Draw how trainings went: losses and learning rate, and what happened inside."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,11 @@ from variorum.report.numbers import fixed
 
 
 def training_curves(metrics: Mapping[str, pd.DataFrame]) -> str:
-    """Losses and learning rate by step, one column of panels for each training.
+    """Draw losses and learning rate by step, one column of panels for each training.
 
     Args:
         metrics: by the training's name, a table with the columns `step`, `train_loss`,
-            `val_loss` (nats per token; empty where it was not looked at) and `learning_rate`.
+            `val_loss` (nats per token; empty at steps without validation) and `learning_rate`.
     """
     with style():
         figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
@@ -72,9 +72,9 @@ def _draw_losses(axes: Axes, table: pd.DataFrame, color: str) -> None:
 
 
 def training_dynamics(diagnostics: Mapping[str, pd.DataFrame]) -> str:
-    """What happened inside by step: one column of panels for each training.
+    """Draw what happened inside by step: one column of panels for each training.
 
-    Of each layer's attention (solid) and feed-forward network (dashed), and of the embedding:
+    For each layer's attention (solid) and feed-forward network (dashed), and for the embedding:
     norm of the gradient before clipping, size of a step over size of the weights; behind each
     layer, root mean square of the activations.
 
@@ -115,11 +115,11 @@ def training_dynamics(diagnostics: Mapping[str, pd.DataFrame]) -> str:
 
 
 LINES = {"attn": "-", "mlp": "--", "": ":"}
-"""Of a layer's attention, of its feed-forward network, and of what leaves the whole layer."""
+"""Styles of a layer's attention, its feed-forward network, and the whole layer's output."""
 
 
 def _draw_parts(axes: Axes, table: pd.DataFrame, measure: str) -> None:
-    """One line for each part: darker is deeper; the first and the last layer are named."""
+    """Draw one line for each part: darker is deeper; first and last layer are named."""
     known = table.dropna(subset=[measure])
     parts = [part for part in known["part"].unique() if part == "wte" or _is_layer(part)]
     n_layer = 1 + max((int(part.split(".")[1]) for part in parts if part != "wte"), default=0)
@@ -143,5 +143,8 @@ def _draw_parts(axes: Axes, table: pd.DataFrame, measure: str) -> None:
 
 
 def _is_layer(part: str) -> bool:
-    """Whether a part is a layer, its attention or its feed-forward network; norms are left out."""
+    """Return whether a part is a layer, its attention or its feed-forward network.
+
+    Norms are left out.
+    """
     return part.startswith("h.") and not part.rpartition(".")[2].startswith("ln_")

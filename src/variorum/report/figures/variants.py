@@ -1,4 +1,4 @@
-"""The variants of an ablation beside each other."""
+"""Draw the variants of an ablation beside each other."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle, product
@@ -18,7 +18,7 @@ LINES = [(color, dashes) for dashes, color in product(("-", "--", ":"), PALETTE)
 
 
 def intervals(table: AblationTable) -> str:
-    """Every variant's runs and mean with its interval, and its difference to the baseline.
+    """Draw each variant's runs, mean and interval, and its difference to the baseline.
 
     One row of panels for each section of the table.
     """
@@ -60,7 +60,7 @@ def _draw_interval(axes: Axes, place: float, value: IntervalEstimate, color: str
 
 
 def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]]) -> str:
-    """Loss on val by tokens seen: the mean over a variant's runs, and the interval of that mean.
+    """Draw the validation loss by tokens seen: mean over runs, and its interval.
 
     Args:
         curves: by variant, one table for each run, with the columns `tokens` and `bits_per_byte`.
@@ -92,9 +92,9 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]]) -> str:
 
 
 def _points(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Mean of all runs and the interval of it, by tokens seen; of one run no interval."""
+    """Return all runs' mean and interval by tokens seen; one run has no interval."""
     by_tokens = pd.concat(runs).groupby("tokens")["bits_per_byte"]
-    # Where some runs have ended, the mean would be one of the others.
+    # Where some runs have ended, the mean would cover only the others.
     values = {at: estimate(list(each)) for at, each in by_tokens if len(each) == len(runs)}
     return pd.DataFrame(
         [
@@ -106,7 +106,7 @@ def _points(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def tuning(choices: Sequence[TunedChoice], setting: str) -> str:
-    """Mean loss on val by the value that was tried, one line for each variant."""
+    """Draw the mean validation loss by the value tried, one line for each variant."""
     with style():
         figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
         axes = figure.subplots()
@@ -129,7 +129,7 @@ def tuning(choices: Sequence[TunedChoice], setting: str) -> str:
 
 
 def trade_off(table: AblationTable) -> str:
-    """Difference to the baseline on one corpus against that on the other, with intervals.
+    """Draw differences to the baseline on one corpus against the other, with intervals.
 
     The table has two sections, one for each corpus.
     """

@@ -1,11 +1,11 @@
-"""Byte-level byte-pair encoding, as in GPT-2 (Radford et al. 2019, section 2.2).
+"""Encode by byte-level byte-pair encoding, as GPT-2 (Radford et al. 2019, section 2.2).
 
 Text is cut into pretokens by GPT-2's pattern, each pretoken's UTF-8 bytes are the first tokens, and
 learned merges join them. The ids: the 256 bytes in GPT-2's order, one id for each merge in the
 order learned, then `<|endoftext|>`.
 
-`train` takes texts and settings and gives a `BytePairTokenizer`; `from_document` makes one of the
-content of its file.
+`train` takes texts and settings and returns a `BytePairTokenizer`; `from_document` makes one from
+the content of its file.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ SIGNS = PRINTING.decode("latin-1") + "".join(map(chr, range(BYTES, 2 * BYTES - l
 
 
 class BytePairTokenizer(Tokenizer):
-    """Byte-level BPE with given merges, by rank; the one of rank r makes the id 256 + r."""
+    """Apply byte-level BPE with merges by rank; rank r makes the id 256 + r."""
 
     def __init__(self, merges: Sequence[Pair]) -> None:
         super().__init__(spelling.translate(BYTE_OF_ID) for spelling in spellings(merges))
@@ -41,11 +41,11 @@ class BytePairTokenizer(Tokenizer):
         self._encoded = _EncodedPretokens(self.merges)
 
     def encode(self, text: str) -> list[int]:
-        """The token ids of `text`."""
+        """Return the token ids of `text`."""
         return list(chain.from_iterable(map(self._encoded.__getitem__, split(text))))
 
     def document(self) -> dict[str, Any]:
-        """The content of `tokenizer.json`, for a BPE model of bytes."""
+        """Return the content of `tokenizer.json`, for a BPE model of bytes."""
         names = [_signs(spelling) for spelling in spellings(self.merges)]
         return hugging_face_document(
             "bpe",
@@ -58,7 +58,7 @@ class BytePairTokenizer(Tokenizer):
 
 
 class _EncodedPretokens(dict[str, list[int]]):
-    """The ids of pretokens: encoded when first asked for, and kept while there is room."""
+    """Cache the ids of pretokens: encoded at first use, stored while there is room."""
 
     def __init__(self, merges: Sequence[Pair]) -> None:
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
@@ -75,8 +75,9 @@ class _EncodedPretokens(dict[str, list[int]]):
 def train(texts: Iterable[str], settings: TokenizerSettings) -> BytePairTokenizer:
     """Learn the merges of a vocabulary of `settings.vocab_size` from `texts`.
 
-    Exact and deterministic: the pair with the highest count is merged, among equals the one with
-    the lowest ids. A text with too few pairs for that size is a VariorumError.
+    Exact and deterministic: the pair with the highest count is merged; of pairs with equal counts,
+    the pair with the lowest ids. Raises `VariorumError` for a text with too few pairs for that
+    size.
     """
     if settings.vocab_size is None or settings.vocab_size <= BYTES:
         raise VariorumError(
@@ -99,7 +100,10 @@ def train(texts: Iterable[str], settings: TokenizerSettings) -> BytePairTokenize
 
 
 def from_document(document: dict[str, Any]) -> BytePairTokenizer:
-    """The tokenizer whose `document()` this is; other content gives any error, or another one."""
+    """Return the tokenizer whose `document()` this is.
+
+    Other content raises any error, or gives another tokenizer.
+    """
     merges: list[Pair] = []
     ids = {sign: i for i, sign in enumerate(SIGNS)}
     for merge in document["model"]["merges"]:

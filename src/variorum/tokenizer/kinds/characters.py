@@ -1,11 +1,11 @@
-"""One token a character, and one a byte for characters that training did not see.
+"""Encode one token a character, and one a byte for characters unseen in training.
 
 The ids: the characters of the training text by code point, the 256 bytes, `<|endoftext|>`. An
 unknown character is written as the bytes of its UTF-8 (byte fallback, as in SentencePiece), so any
 text can be encoded.
 
-`train` takes texts and settings and gives a `CharacterTokenizer`; `from_document` makes one of the
-content of its file.
+`train` takes texts and settings and returns a `CharacterTokenizer`; `from_document` makes one from
+the content of its file.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,10 @@ BYTES = 256
 
 
 class CharacterTokenizer(Tokenizer):
-    """A vocabulary of the given characters, in the given order. A surrogate is a ValueError."""
+    """Encode by a vocabulary of the given characters, in the given order.
+
+    Raises `ValueError` for a surrogate.
+    """
 
     def __init__(self, characters: str) -> None:
         values = (bytes([value]) for value in range(BYTES))
@@ -29,11 +32,11 @@ class CharacterTokenizer(Tokenizer):
         self._encoded = _EncodedCharacters(characters)
 
     def encode(self, text: str) -> list[int]:
-        """The token ids of `text`."""
+        """Return the token ids of `text`."""
         return list(chain.from_iterable(map(self._encoded.__getitem__, text)))
 
     def document(self) -> dict[str, Any]:
-        """The content of `tokenizer.json`, for a BPE model that has no merges."""
+        """Return the content of `tokenizer.json`, for a BPE model that has no merges."""
         names = [*self.characters, *(f"<0x{value:02X}>" for value in range(BYTES))]
         return hugging_face_document(
             "characters",
@@ -46,7 +49,7 @@ class CharacterTokenizer(Tokenizer):
 
 
 class _EncodedCharacters(dict[str, tuple[int, ...]]):
-    """The ids of each character: its own, or those of its bytes."""
+    """Map each character to its ids: its own, or one for each of its bytes."""
 
     def __init__(self, characters: str) -> None:
         super().__init__((character, (i,)) for i, character in enumerate(characters))
@@ -57,9 +60,10 @@ class _EncodedCharacters(dict[str, tuple[int, ...]]):
 
 
 def train(texts: Iterable[str], settings: TokenizerSettings) -> CharacterTokenizer:
-    """The characters of `texts`. No setting matters: the vocabulary is as large as they make it.
+    """Learn the characters of `texts`; the vocabulary is as large as they make it.
 
-    Lone surrogates stay out of it, as no file could hold them. No text is a VariorumError.
+    No setting matters. Lone surrogates stay out, as no file could hold them. Raises `VariorumError`
+    if there is no text.
     """
     seen = set(chain.from_iterable(map(set, texts)))
     characters = "".join(sorted(c for c in seen if not "\ud800" <= c <= "\udfff"))
@@ -69,5 +73,8 @@ def train(texts: Iterable[str], settings: TokenizerSettings) -> CharacterTokeniz
 
 
 def from_document(document: dict[str, Any]) -> CharacterTokenizer:
-    """The tokenizer whose `document()` this is; other content gives any error, or another one."""
+    """Return the tokenizer whose `document()` this is.
+
+    Other content raises any error, or gives another tokenizer.
+    """
     return CharacterTokenizer("".join(n for n in document["model"]["vocab"] if len(n) == 1))

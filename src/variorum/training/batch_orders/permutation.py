@@ -1,4 +1,4 @@
-"""Every window once an epoch, `stride` tokens apart, in an order that each epoch deals anew.
+"""Read every window once an epoch, `stride` tokens apart, shuffled anew each epoch.
 
 The order is never stored: a block cipher with the seed and the epoch as its key permutes the
 numbers of the windows (Black and Rogaway 2002, section 5), so the windows of a step cost the same
@@ -16,7 +16,7 @@ ROUNDS = 6
 def starts(
     seed: int, step: int, batch_size: int, n_tokens: int, context_length: int, stride: int
 ) -> NDArray[np.int64]:
-    """Where the windows of a step begin (batch_size,)."""
+    """Return where the windows of a step begin (batch_size,)."""
     n_windows = (n_tokens - context_length - 1) // stride + 1
     places = (step - 1) * batch_size + np.arange(batch_size)
     epochs, numbers = np.divmod(places, n_windows)
@@ -28,9 +28,9 @@ def starts(
 
 
 def permuted(numbers: NDArray[np.int64], size: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Where a permutation of 0 .. size - 1 takes these numbers.
+    """Map these numbers by a permutation of 0 .. size - 1.
 
-    A Feistel network permutes the next power of 4; what falls outside is sent through it again.
+    A Feistel network permutes the next power of 4; numbers beyond `size` are sent through it again.
     """
     half = max(1, (int(size - 1).bit_length() + 1) // 2)
     keys = philox(seed, epoch).random_raw(ROUNDS)

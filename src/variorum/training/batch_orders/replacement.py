@@ -1,4 +1,4 @@
-"""Windows drawn with replacement from anywhere in the text: nanoGPT's choice."""
+"""Draw windows with replacement from anywhere in the text: nanoGPT's choice."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from variorum.training.draws import philox
 def starts(
     seed: int, step: int, batch_size: int, n_tokens: int, context_length: int, stride: int
 ) -> NDArray[np.int64]:
-    """Where the windows of a step begin (batch_size,).
+    """Return where the windows of a step begin (batch_size,).
 
     Taking 64 random bits modulo n favours no window by more than n / 2^64.
     """

@@ -1,4 +1,7 @@
-"""Adam (Kingma and Ba 2015, algorithm 1); decay enters the gradient, as an L2 penalty does."""
+"""Update by Adam (Kingma and Ba 2015, algorithm 1), with decay in the gradient.
+
+Decay enters the gradient as an L2 penalty does.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+"""Update by AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
 
 Adam (Kingma and Ba 2015) keeps running means of each weight's gradient and of its square, and steps
 by their ratio, so that every weight moves at about the learning rate. Decay shrinks weights
@@ -13,7 +13,7 @@ from torch import Tensor
 from variorum.config.training_settings import TrainingSettings
 
 STATES = ("mean", "mean_square")
-"""Names of the tensors that it keeps for each weight; all begin at zero."""
+"""Names of the optimizer's states for each weight; all begin at zero."""
 
 
 def update(
@@ -42,7 +42,7 @@ def move(
     rate: float,
     settings: TrainingSettings,
 ) -> None:
-    """Adam's step itself, without any decay."""
+    """Take Adam's step itself, without any decay."""
     mean, mean_square = states
     beta1, beta2 = settings.beta1, settings.beta2
     mean.lerp_(gradients, 1 - beta1)

@@ -1,4 +1,4 @@
-"""Muon (Jordan et al. 2024): the matrices inside the blocks step in all directions alike.
+"""Step matrices inside the blocks in all directions alike, by Muon (Jordan et al. 2024).
 
 The momentum of a matrix is brought near to the closest matrix whose singular values are all 1, by
 a few steps of Newton and Schulz's iteration, so that rare directions count as much as common ones.
@@ -42,7 +42,7 @@ def update_matrix(
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """Nearly U Vᵀ of a matrix U S Vᵀ (m, n); zero of zero."""
+    """Return approximately U Vᵀ of a matrix U S Vᵀ (m, n); zero of zero."""
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix

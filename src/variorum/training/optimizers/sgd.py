@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with momentum (Sutskever et al. 2013, section 2), and decay."""
+"""Update by gradient descent with momentum (Sutskever et al. 2013, section 2), and decay."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 from variorum.config.training_settings import TrainingSettings
 
 STATES = ("velocity",)
-"""Names of the tensors that it keeps for each weight; all begin at zero."""
+"""Names of the optimizer's states for each weight; all begin at zero."""
 
 
 def update(

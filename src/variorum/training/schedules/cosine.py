@@ -1,4 +1,4 @@
-"""Linear warmup, then half a cosine down to the lowest rate (Loshchilov and Hutter 2017)."""
+"""Warm up linearly, then follow half a cosine down (Loshchilov and Hutter 2017)."""
 
 import math
 
@@ -7,7 +7,7 @@ from variorum.training.warmup import risen
 
 
 def rate(step: int, settings: TrainingSettings) -> float:
-    """Learning rate of `step`, counted from 1 to `max_steps`."""
+    """Return the learning rate of `step`, counted from 1 to `max_steps`."""
     if step <= settings.warmup_steps:
         return risen(step, settings)
     high, low = settings.learning_rate, settings.min_learning_rate

@@ -1,6 +1,6 @@
-"""Warmup, a plateau, then a straight line down over the last `decay_share` of the steps.
+"""Warm up, hold a plateau, then fall linearly over the last `decay_share` of steps.
 
-Hu et al. 2024 (MiniCPM, section 4) call it WSD. The plateau can be gone on with, so that one long
+Hu et al. 2024 (MiniCPM, section 4) call it WSD. The plateau can be continued, so that one long
 training serves several lengths.
 """
 
@@ -9,7 +9,7 @@ from variorum.training.warmup import fallen, risen
 
 
 def rate(step: int, settings: TrainingSettings) -> float:
-    """Learning rate of `step`, counted from 1 to `max_steps`."""
+    """Return the learning rate of `step`, counted from 1 to `max_steps`."""
     if step <= settings.warmup_steps:
         return risen(step, settings)
     length = settings.decay_share * settings.max_steps
