@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from variorum.base.errors import VariorumError
 from variorum.base.machine import Device, computing_on
 from variorum.base.project import find_project
-from variorum.config.canonical import with_neutrals
+from variorum.config.canonical import with_omitted
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.metrics import METRICS
 from variorum.config.setting_checks import check
@@ -178,9 +178,9 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
 
 
 def _settings(store: Store, result: Result) -> dict[str, Any]:
-    """A model's settings, with those that its key leaves out as they are neutral."""
+    """Return a model's settings, with the values that its key omits."""
     spec = result.spec
-    settings = with_neutrals(STAGES[spec.ref.stage], dict(spec.settings))
+    settings = with_omitted(STAGES[spec.ref.stage], dict(spec.settings))
     beginning = spec.upstream.get("model")
     if beginning is not None:
         settings["pretrained"] = beginning.key

@@ -20,31 +20,34 @@ class NormalizeSettings(Settings):
         "Drop documents with a smaller share of letters among all but spaces.",
         ge=0,
         le=1,
-        neutral=None,
+        omit_when=None,
     )
     min_mean_word_length: Real | None = setting(
         None,
         "Drop documents whose words are shorter on average.",
         unit="characters",
         ge=1,
-        neutral=None,
+        omit_when=None,
     )
     max_mean_word_length: Real | None = setting(
         None,
         "Drop documents whose words are longer on average.",
         unit="characters",
         ge=1,
-        neutral=None,
+        omit_when=None,
     )
     max_symbols_per_word: Real | None = setting(
-        None, "Drop documents with more hash signs and ellipses for each word.", ge=0, neutral=None
+        None,
+        "Drop documents with more hash signs and ellipses for each word.",
+        ge=0,
+        omit_when=None,
     )
     max_repeated_lines: Real | None = setting(
         None,
         "Drop documents with a larger share of lines that stood before in them.",
         ge=0,
         le=1,
-        neutral=None,
+        omit_when=None,
     )
     near_duplicates: Real | None = setting(
         None,
@@ -52,7 +55,7 @@ class NormalizeSettings(Settings):
         "earlier one (Jaccard similarity, estimated by MinHash).",
         ge=0.2,
         le=1,
-        neutral=None,
+        omit_when=None,
     )
 
 

@@ -20,14 +20,14 @@ class EvaluateSettings(Settings):
         ge=1,
     )
     ngram_order: Whole = setting(
-        6, "Symbols of the longest n-grams of the baseline.", ge=1, le=7, neutral=6
+        6, "Symbols of the longest n-grams of the baseline.", ge=1, le=7, omit_when=6
     )
     memorization_tokens: Whole = setting(
         2048,
         "Tokens that the model writes to see how much of them stands in train.",
         unit="tokens",
         ge=64,
-        neutral=2048,
+        omit_when=2048,
     )
 
 
@@ -44,27 +44,27 @@ class SamplingSettings(Settings):
         "Keep tokens with at least this share of the likeliest one's probability; 0 keeps all.",
         ge=0,
         le=1,
-        neutral=0.0,
+        omit_when=0.0,
     )
     repetition_penalty: Real = setting(
         1.0,
         "Divides positive logits of tokens that stood there lately, and multiplies negative ones; "
         "1 does nothing.",
         ge=1,
-        neutral=1.0,
+        omit_when=1.0,
     )
     repetition_window: Whole = setting(
         64,
         "How far back repetition_penalty looks, into the prompt too.",
         unit="tokens",
         ge=1,
-        neutral=64,
+        omit_when=64,
     )
     stop: tuple[StopString, ...] = setting(
-        (), "The text ends before the first of these texts in it.", neutral=()
+        (), "The text ends before the first of these texts in it.", omit_when=()
     )
     valid_utf8: Truth = setting(
-        True, "Draw only tokens that keep the text valid UTF-8, its end too.", neutral=False
+        True, "Draw only tokens that keep the text valid UTF-8, its end too.", omit_when=False
     )
     max_tokens: Whole = setting(200, "Most tokens to write.", unit="tokens", ge=1)
     seed: Whole = setting(1, "Seed of the draws.", ge=0, le=MOST_SEED)
@@ -93,11 +93,11 @@ class StressSettings(Settings):
         "Noise: share of the characters that are replaced, left out, or swapped with the next.",
         gt=0,
         le=1,
-        neutral=0.1,
+        omit_when=0.1,
     )
     noise_loss_ratio: Real = setting(
         1.5,
         "Noise: most that the loss of clean text may grow when noisy text stands before it.",
         gt=1,
-        neutral=1.5,
+        omit_when=1.5,
     )

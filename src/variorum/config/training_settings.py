@@ -17,14 +17,14 @@ class TrainingSettings(Settings):
     max_steps: Whole = setting(2000, "Steps in all.", unit="steps", ge=1)
     schedule: Text = setting("cosine", "How the rate changes.", component="training/schedules")
     decay_share: Real = setting(
-        0.2, "stable_decay: share of the steps in which the rate falls.", gt=0, le=1, neutral=0.2
+        0.2, "stable_decay: share of the steps in which the rate falls.", gt=0, le=1, omit_when=0.2
     )
     optimizer: Text = setting("adamw", "The optimizer.", component="training/optimizers")
     momentum: Real = setting(
-        0.95, "Memory of the gradient of sgd and of muon's matrices.", ge=0, lt=1, neutral=0.95
+        0.95, "Memory of the gradient of sgd and of muon's matrices.", ge=0, lt=1, omit_when=0.95
     )
     matrix_rate: Real = setting(
-        1.0, "Rate of the matrices that muon turns, times the rate.", gt=0, neutral=1.0
+        1.0, "Rate of the matrices that muon turns, times the rate.", gt=0, omit_when=1.0
     )
     beta1: Real = setting(0.9, "Memory of Adam's mean gradient.", ge=0, lt=1)
     beta2: Real = setting(0.99, "Memory of Adam's mean squared gradient.", ge=0, lt=1)
@@ -36,35 +36,35 @@ class TrainingSettings(Settings):
         1,
         "Parts of a shard that are computed one after the other, for less memory.",
         ge=1,
-        neutral=1,
+        omit_when=1,
     )
     batches: Text = setting(
         "replacement",
         "Which windows of the text a step sees.",
         component="training/batch_orders",
-        neutral="replacement",
+        omit_when="replacement",
     )
     stride: Whole | None = setting(
         None,
         "Tokens from one window to the next, for sliding and permutation; null: the context.",
         unit="tokens",
         ge=1,
-        neutral=None,
+        omit_when=None,
     )
     precision: Literal["fp32", "bf16"] = setting(
-        "fp32", "Numbers of matrix products; weights and sums stay fp32.", neutral="fp32"
+        "fp32", "Numbers of matrix products; weights and sums stay fp32.", omit_when="fp32"
     )
     compile: Truth = setting(
         False,
         "Have PyTorch compile the model's loss: half a minute first, then faster steps.",
-        neutral=False,
+        omit_when=False,
     )
     patience: Whole | None = setting(
         None,
         "Looks at val without a lower loss after which the training ends; null: none do.",
         unit="looks",
         ge=1,
-        neutral=None,
+        omit_when=None,
     )
     shards: Whole = setting(
         2, "Logical shards of a batch, each one thread's work; part of the numerics.", ge=1, le=64
@@ -126,12 +126,12 @@ class FinetuneSettings(TrainingSettings):
     warmup_steps: Whole = setting(20, "Steps over which the rate rises.", unit="steps", ge=0)
     max_steps: Whole = setting(500, "Steps in all.", unit="steps", ge=1)
     replay: Real = setting(
-        0.0, "Share of each batch that is text of the base corpus.", ge=0, lt=1, neutral=0.0
+        0.0, "Share of each batch that is text of the base corpus.", ge=0, lt=1, omit_when=0.0
     )
     freeze: tuple[Text, ...] = setting(
         (),
         "Parts that stay as they are, by the beginnings of their names: wte, h.0, h.0.attn.",
-        neutral=(),
+        omit_when=(),
     )
 
     @model_validator(mode="after")

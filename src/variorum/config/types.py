@@ -7,8 +7,8 @@ nothing by themselves; a stage receives the values.
 Two kinds of metadata travel with a setting, both given to `setting()`:
 
 - `component`: the folder whose files are the setting's possible values (see `components`).
-- `neutral`: for a setting added later, the value that means "as before it existed". The canonical
-  form omits a setting at its neutral value, so adding an option changes no key.
+- `omit_when`: for a setting added later, the value that means "as before it existed". The canonical
+  form omits a setting at this value, so adding an option changes no key.
 """
 
 from typing import Annotated, Any, Self, TypeVar
@@ -27,7 +27,7 @@ def setting(
     *,
     unit: str | None = None,
     component: str | None = None,
-    neutral: Any = ...,
+    omit_when: Any = ...,
     **bounds: Any,
 ) -> Any:
     """Build a field of a settings model: explanation, unit and range."""
@@ -36,8 +36,8 @@ def setting(
         extra["unit"] = unit
     if component:
         extra["component"] = component
-    if neutral is not ...:
-        extra["neutral"] = neutral
+    if omit_when is not ...:
+        extra["omit_when"] = omit_when
     return Field(default, description=explanation, json_schema_extra=extra, **bounds)
 
 

@@ -77,7 +77,7 @@ def test_a_setting_of_the_experiments_file_or_of_the_command_line_says_so(root: 
     assert causes_of(told(root)) == [expected]
 
 
-def test_a_setting_that_was_taken_out_has_its_default_and_a_neutral_one_its_value(
+def test_a_setting_that_was_taken_out_has_its_default_and_an_omitted_one_its_value(
     root: Path,
 ) -> None:
     file = root / "config/experiments/micro.yaml"

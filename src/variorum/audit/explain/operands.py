@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from variorum.config.canonical import with_neutrals
+from variorum.config.canonical import with_omitted
 from variorum.config.layers import Place
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import SIDES, Node
@@ -51,10 +51,10 @@ class Operand:
 
     @cached_property
     def leaves(self) -> dict[Place, Any]:
-        """Its settings by place, those at their neutral value included."""
+        """Return its settings by place, omitted ones included."""
         settings = dict(self.spec.settings)
         known = STAGES.get(self.spec.stage)
-        return dict(_leaves(with_neutrals(known, settings) if known else settings, ()))
+        return dict(_leaves(with_omitted(known, settings) if known else settings, ()))
 
     @property
     def sources(self) -> Mapping[str, str]:
