@@ -1,4 +1,4 @@
-"""The command: what it prints, and that whatever a user can mend is one line and exit status 1."""
+"""The command: what it prints, and that whatever a user can fix is one line and exit status 1."""
 
 import fcntl
 import inspect

@@ -1,4 +1,4 @@
-"""Settings of the model: the one that is trained here, and the one that is imported."""
+"""Define the settings of a model that is trained here, or imported."""
 
 from typing import Literal, Self
 
@@ -9,7 +9,7 @@ from variorum.config.types import Real, Settings, Sha256, Text, Truth, Whole, se
 
 
 class ModelSettings(Settings):
-    """A decoder-only Transformer (Radford et al. 2019) and its size."""
+    """Describe a decoder-only Transformer (Radford et al. 2019) and its size."""
 
     n_layer: Whole = setting(4, "Transformer blocks.", ge=1)
     n_head: Whole = setting(4, "Attention heads; must divide n_embd.", ge=1)
@@ -33,23 +33,23 @@ class ModelSettings(Settings):
         omit_when="fused",
     )
     document_attention: Truth = setting(
-        False, "Tokens look at no document before their own.", omit_when=False
+        False, "Tokens attend to no earlier document.", omit_when=False
     )
-    qk_norm: Truth = setting(False, "Queries and keys are brought to length √D.", omit_when=False)
+    qk_norm: Truth = setting(False, "Normalize queries and keys to length √D.", omit_when=False)
     token_shift: Truth = setting(
         False, "Each token's embedding also holds a share of its predecessor's.", omit_when=False
     )
     ngrams: tuple[Whole, ...] = setting(
-        (), "Lengths of the n-grams that have hashed embeddings of their own.", omit_when=()
+        (), "Lengths of the n-grams with hashed embeddings.", omit_when=()
     )
     ngram_buckets: Whole = setting(
         16384, "Rows of each table of n-grams.", unit="rows", ge=1, omit_when=16384
     )
     tied_head: Truth = setting(
-        True, "The embedding is the output layer as well, as in GPT-2.", omit_when=True
+        True, "Share the embedding's weights with the output layer, as GPT-2 does.", omit_when=True
     )
     zero_outputs: Truth = setting(
-        False, "What writes into the residual stream begins at zero.", omit_when=False
+        False, "Initialize the layers that write into the residual stream to zero.", omit_when=False
     )
     dropout: Real = setting(0.0, "Share of activations dropped while training.", ge=0, lt=1)
     attention_dropout: Real | None = setting(
@@ -95,7 +95,7 @@ class ModelSettings(Settings):
 
 
 class ImportedSettings(Settings):
-    """A GPT-2 with its tokenizer, made elsewhere, in Hugging Face's layout."""
+    """Describe an imported GPT-2 with its tokenizer, in Hugging Face's layout."""
 
     path: Text = setting(..., "Folder of the model, relative to the project.", min_length=1)
     sha256: Sha256 | None = setting(

@@ -1,9 +1,8 @@
-"""Let old results serve new keys, after an edit that changed nothing but the code's fingerprint.
+"""Let old results serve new keys after an edit that changed only fingerprints.
 
-For each planned result that is missing, an old one is looked for that has the same settings and was
-made from the same bytes. Then it is proved that the present code makes the same of them (`replay`,
-`old_code`), or a person answers for it; only after that are the old files copied under the new
-keys, with the evidence in their manifests.
+For each missing planned result, an old one with the same settings and input bytes is found. Then a
+proof shows that the present code makes the same (`replay`, `old_code`), or a person answers for it.
+Only then are the files copied under the new keys, with the evidence in their manifests.
 """
 
 import shutil
@@ -42,17 +41,17 @@ NOTHING = "nothing was adopted"
 
 @dataclass(frozen=True)
 class Adopted:
-    """What became of a call.
+    """Hold the outcome of an adoption.
 
-    results: those that are there now, each with the label of what it serves.
-    left: planned results that no old one can serve, each with the reason.
+    results: each with the label of what it serves. left: planned results without an old one, each
+    with the reason.
     """
 
     results: tuple[tuple[Result, str], ...]
     left: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """Yield all of it for people."""
+        """Yield the outcome for people."""
         for result, label in self.results:
             told = result.adopted or {}
             how = f"on your word: {told['because']}" if told["how"] == BECAUSE else "proved"
@@ -69,12 +68,11 @@ def adopt(
     here: Machine | None = None,
     package: Path = PACKAGE,
 ) -> Adopted:
-    """Adopt old results for what `references` name and all that hangs on it.
+    """Adopt old results for what `references` name and everything made from it.
 
-    By default that is the current experiment. `because` adopts on a person's word instead of
-    proofs. `package` is the folder of the package's source, which plans are made by. Raises
-    `VariorumError`, with nothing adopted, if nothing can be, if a setting differs, or if a proof
-    fails; and `Stopped`, that tells how far it came, if it is interrupted.
+    Default: the current experiment. `because` adopts on a person's word, without proofs. `package`
+    is the source to plan with. Raises `VariorumError`, with nothing adopted, if nothing can be, a
+    setting differs or a proof fails; `Stopped`, with the progress so far, if interrupted.
     """
     if because is not None and not (because := " ".join(because.split())):
         raise VariorumError('--because: say why nothing changed, as in --because "renamed only"')
@@ -101,10 +99,10 @@ def adopt(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Planned nodes in the order of the flow, pages apart.
+    """Hold planned nodes in the order of the flow, except pages.
 
-    required: those asked for, and what they are made from; the others hang on them.
-    exact: those asked for one by one, and not as part of a whole experiment or ablation.
+    required: requested nodes and their inputs; the others are made from them. exact: nodes
+    requested one by one, not as part of an experiment or ablation.
     """
 
     nodes: dict[Ref, Node]
@@ -128,7 +126,7 @@ def _wanted(store: Store, references: Sequence[str | None], package: Path) -> _W
 
 
 def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
-    """Return the plan of a reference, and the nodes that it names; none for all of it."""
+    """Return the plan of a reference, and the nodes it names; none means all."""
     named = known.named(reference)
     plan = named.plan or known.current
     if named.whole:
@@ -144,7 +142,7 @@ def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
 
 
 def _closure(nodes: list[Node], named: set[Ref]) -> set[Ref]:
-    """Return the named nodes and all that they are made from."""
+    """Return the named nodes and all their inputs."""
     found = set(named)
     for node in reversed(nodes):
         if node.ref in found:
@@ -153,7 +151,7 @@ def _closure(nodes: list[Node], named: set[Ref]) -> set[Ref]:
 
 
 def _hanging(nodes: list[Node], named: set[Ref]) -> set[Ref]:
-    """Return the named nodes and all that is made from them."""
+    """Return the named nodes and everything made from them."""
     found = set(named)
     for node in nodes:
         if any(needed.ref in found for needed in node.upstream.values()):
@@ -165,7 +163,7 @@ def _hanging(nodes: list[Node], named: set[Ref]) -> set[Ref]:
 
 
 class _Adoption:
-    """One call, from the search to the last result that is put in place."""
+    """Run one adoption, from the search to the last published result."""
 
     def __init__(
         self,
@@ -182,7 +180,7 @@ class _Adoption:
         self.matches = self.search.matches
 
     def run(self, because: str | None) -> Adopted:
-        """Prove everything, then adopt; raises `VariorumError` before anything is in place."""
+        """Prove everything, then adopt; raises `VariorumError` before anything is published."""
         left = self._left_out()
         for match in self.matches.values():
             _refuse_damaged(match.old)
@@ -196,7 +194,7 @@ class _Adoption:
         return Adopted(tuple(results), left)
 
     def how_far(self) -> str:
-        """Say how many of the results are in place."""
+        """Return how many of the results are published."""
         number = sum(map(self.store.exists, self.matches))
         if not number:
             return NOTHING
@@ -206,7 +204,7 @@ class _Adoption:
     def _left_out(self) -> tuple[str, ...]:
         """Return what cannot be adopted, and why.
 
-        Raises `VariorumError` if it was asked for by name, its settings differ, or it is all.
+        Raises `VariorumError` if it was requested by name, its settings differ, or nothing remains.
         """
         reasons, nodes = self.search.reasons, self.wanted.nodes
         refused = [ref for ref in self.search.differing if ref in self.wanted.required]
@@ -227,7 +225,7 @@ class _Adoption:
     # Proofs
 
     def _proofs(self, edited_too: bool) -> dict[Ref, Evidence]:
-        """Return evidence for every match; without `edited_too`, where none must be computed."""
+        """Return evidence for every match; without `edited_too`, only for unedited code."""
         found = {}
         for ref, match in self.matches.items():
             if match.same_code:
@@ -283,7 +281,7 @@ class _Adoption:
     # Putting in place
 
     def _publish(self, match: Match, adopted: Mapping[str, Any]) -> Result:
-        """Copy an old result's files under the new key, through the door of all results."""
+        """Publish an old result's files under the new key."""
         node, store = match.node, self.store
         waiting = f"{node} waits for the process that is making it"
         with store.locked(node.ref, lambda: self.progress.say(waiting)):
@@ -311,7 +309,7 @@ def _refuse_damaged(old: Result) -> None:
 
 
 def _elsewhere(match: Match) -> str:
-    """Say that an old result was made on another platform, where bits differ for that alone."""
+    """Return a remark if the old result was made on another platform."""
     used = match.node.code.libraries
     names = ", ".join(platform_differences(match.old.run, machine.description(), used))
     said = "it was made on another platform, where bits differ for that alone"
@@ -319,7 +317,7 @@ def _elsewhere(match: Match) -> str:
 
 
 def _told(old: Result, proof: Evidence | None, because: str | None) -> dict[str, Any]:
-    """Return what the manifest says of an adoption; it names the original, however often adopted.
+    """Return what the manifest says of an adoption; it names the original.
 
     A word that an earlier adoption rests on stays, unless everything was computed again.
     """

@@ -1,8 +1,7 @@
-"""Make the tiny experiment by the old code and by the new: every file of it must be the same.
+"""Compare the tiny experiment made by the old code and by the new.
 
-The old code's results are taken from the store if they are there. Else the code is looked for in
-git, newest commit first, and known by its fingerprints; it then runs from a folder of its own, as
-the new code does.
+The old results come from the store if they are there. Else the old code is found in git by its
+fingerprints, newest commit first, and run from a folder of its own, as the new code is.
 """
 
 import hashlib
@@ -50,11 +49,11 @@ def compare_tiny(
     progress: Progress,
     package: Path,
 ) -> str:
-    """Make the tiny experiment by the old code and by `package`, in `folder`, and compare.
+    """Make the tiny experiment by the old code and by `package`, and compare.
 
-    `edited` are results whose code is the old one, `others` may be of another version; `find` gives
-    the results that are at hand. Returns the evidence in a line. Raises `VariorumError` that names
-    what differs, or why the old code is unavailable.
+    `edited` are results of the old code, `others` may be of other versions; `find` returns
+    available results. Returns the evidence in a line. Raises `VariorumError` that names what
+    differs, or why the old code is unavailable.
     """
     codes = _codes(edited, find)
     known = {each: code for old in others for each, code in _codes([old], find).items()} | codes
@@ -71,7 +70,7 @@ def compare_tiny(
 
 
 def components_of(spec: Spec) -> Components | None:
-    """Return the components that a spec's settings choose; None if its stage is gone."""
+    """Return the components that a spec chooses; None if its stage no longer exists."""
     try:
         return tuple(chosen_components(restored(STAGES[spec.stage], dict(spec.settings))))
     except (KeyError, ValueError):
@@ -79,7 +78,7 @@ def components_of(spec: Spec) -> Components | None:
 
 
 def _codes(olds: Iterable[Result], find: Find) -> dict[tuple[str, Components], str]:
-    """Return the code that made these results and all that they are made from."""
+    """Return the code that made these results and all their inputs."""
     found: dict[tuple[str, Components], str] = {}
     waiting, seen = [old.spec for old in olds], set()
     while waiting:
@@ -98,7 +97,7 @@ def _codes(olds: Iterable[Result], find: Find) -> dict[tuple[str, Components], s
 
 
 def _made_before(nodes: Iterable[Node], codes: Codes, find: Find) -> dict[str, Result] | None:
-    """Return what the old code made of these nodes, by name; None unless all of it is here."""
+    """Return the old code's results for these nodes; None unless all are here."""
     refs: dict[Ref, Ref] = {}
     found = {}
     for node in nodes:
@@ -115,7 +114,7 @@ def _made_before(nodes: Iterable[Node], codes: Codes, find: Find) -> dict[str, R
 
 
 def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Path:
-    """Return a copy of `package` as it was when these were its fingerprints."""
+    """Return a copy of `package` from the commit with these fingerprints."""
     remedy = (
         'commit the code before you edit it, or adopt on your word: `variorum adopt --because "…"`'
     )
@@ -142,7 +141,7 @@ def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Pa
 
 
 def _is_of(package: Path, codes: Codes) -> bool:
-    """Tell whether the package has all of these fingerprints."""
+    """Check whether the package has all of these fingerprints."""
     try:
         return all(
             fingerprint(f"variorum.stages.{stage}:run", parts, package).digest == code
@@ -186,7 +185,7 @@ def _made(root: Path, packages: Mapping[str, Path], folder: Path) -> dict[str, d
 
 
 def _compared(old: Mapping[str, Result], new: Mapping[str, Result]) -> str:
-    """Return the evidence that both made the same; raises `VariorumError` for what differs."""
+    """Return evidence that both made the same; raises `VariorumError` otherwise."""
     if old.keys() != new.keys():
         raise VariorumError(
             f"the {EXPERIMENT} experiment has other parts by the new code: "

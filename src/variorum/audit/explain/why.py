@@ -1,8 +1,7 @@
-"""Explain why a result is what it is, or must be made: differences, traced to their cause.
+"""Explain why two results differ, or why one must be made.
 
-`why` answers `variorum why A [B]`; `reason` is the same answer in a few words, which Snakemake
-shows with each result that it makes. This module decides what is compared with what;
-`differences` finds the causes.
+`why` answers `variorum why A [B]`; `reason` is the short form that Snakemake shows. This module
+decides what is compared; `differences` finds the causes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,13 +27,13 @@ FEW = 2
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was compared, in a sentence, and the causes of the differences."""
+    """Hold what was compared, in a sentence, and the causes of the differences."""
 
     heading: str
     causes: tuple[Cause, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield the explanation for people: causes below the results that they are in."""
+        """Yield the explanation for people: causes below their results."""
         yield self.heading
         for chain, here in groupby(self.causes, key=lambda cause: cause.chain):
             *after, last = chain
@@ -56,7 +55,7 @@ def _called(step: ResultPair) -> str:
 
 @dataclass(frozen=True)
 class Inquiry:
-    """What is asked about.
+    """Hold what a reference asks about.
 
     nodes: for an experiment or a run, all that it consists of, so that a result of another stage
     can be compared with its like. baseline: for a run of an ablation, what it is judged against.
@@ -74,11 +73,10 @@ def why(
     overrides: dict[str, Any] | None = None,
     package: Path = PACKAGE,
 ) -> Explanation:
-    """Explain how the second differs from the first, or the first from its natural counterpart.
+    """Explain how two results differ, by default the first and its counterpart.
 
-    `overrides` are settings of the current experiment from a command line, `package` is the folder
-    of the code that is planned with. Raises `VariorumError` for a reference that names nothing, or
-    several results.
+    `overrides` change settings of the current experiment; `package` is the code to plan with.
+    Raises `VariorumError` for a reference that names nothing or several results.
     """
     project = _Project(root, overrides or {}, package)
     with suppress(OSError):  # without it no diff of pulled results can be shown
@@ -139,7 +137,7 @@ def _with_state(operand: Operand) -> str:
 
 
 def _of_one_stage(one: Inquiry, other: Inquiry) -> tuple[Operand, Operand]:
-    """Return both operands, after an experiment or a run was taken at the other's stage."""
+    """Return both operands at one stage: an experiment or run follows the other's."""
     first, second = one.operand, other.operand
     if first.ref.stage == second.ref.stage:
         return first, second
@@ -153,7 +151,7 @@ def _of_one_stage(one: Inquiry, other: Inquiry) -> tuple[Operand, Operand]:
 
 
 class _Project:
-    """What references can name: results that are here, and what is planned."""
+    """Find what references name: results and planned nodes."""
 
     def __init__(self, root: Path, overrides: dict[str, Any], package: Path) -> None:
         self.references = References(root, overrides, package)
@@ -161,12 +159,12 @@ class _Project:
 
     @property
     def current(self) -> Plan:
-        """The plan of the current experiment."""
+        """Return the plan of the current experiment."""
         return self.references.current
 
     @cached_property
     def guide(self) -> list[Node]:
-        """Nodes of the current plan, if there can be one."""
+        """Return the nodes of the current plan; none if it cannot be planned."""
         with suppress(VariorumError):
             return list(self.current)
         return []
@@ -181,7 +179,7 @@ class _Project:
     def question(self, reference: str | None) -> Inquiry:
         """Return what a reference names; raises `VariorumError` for nothing or several results.
 
-        A variant stands for its first run, an experiment or ablation for what it ends with.
+        A variant stands for its first run, an experiment or ablation for its last result.
         """
         named = self.references.named(reference)
         plan = named.plan
@@ -201,7 +199,7 @@ class _Project:
 
 
 def _reachable(nodes: Iterable[Node]) -> list[Node]:
-    """Return these nodes and all that they are made from."""
+    """Return these nodes and everything they are made from."""
     found: dict[Ref, Node] = {}
     for node in nodes:
         found[node.ref] = node
@@ -230,7 +228,7 @@ def reason(node: Node, index: ResultIndex) -> str:
 
 
 def _in_few(found: Sequence[Cause]) -> str:
-    """Tell the nearest causes in part of a line."""
+    """Return the nearest causes as part of a line."""
     if not found:
         return "it differs from all that was made before"
     chain = found[0].chain

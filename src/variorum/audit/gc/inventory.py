@@ -1,4 +1,4 @@
-"""What is there: results with label, size, age, the time they took, and who needs them."""
+"""List results with label, size, age, duration, and who needs them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -28,12 +28,10 @@ HEADER = ("result", "size", "age", "took", "label", "needed by")
 
 @dataclass(frozen=True)
 class InventoryRow:
-    """One result, or what lies in the place of one.
+    """Describe one result, or a damaged folder in its place.
 
-    begun: when it was made, as seconds since 1970.
-    seconds: what that took; None if that was not kept.
-    names: those who need it.
-    damaged: what is wrong with it; None if it is whole.
+    begun: when it was made, in seconds since 1970. seconds: how long that took, if known. names:
+    who needs it. damaged: what is wrong with it, if anything.
     """
 
     ref: Ref
@@ -46,7 +44,7 @@ class InventoryRow:
     damaged: str | None = None
 
     def cells(self, now: float) -> tuple[str, ...]:
-        """Return what `variorum ls` shows of it, as `HEADER` names it."""
+        """Return its row of `variorum ls`, as `HEADER` names the columns."""
         took = "" if self.seconds is None else f"{self.seconds:.1f} s"
         marks = shortened(self.names) + (" (adopted)" if self.adopted else "")
         if self.damaged:
@@ -56,9 +54,9 @@ class InventoryRow:
 
 
 def inventory(root: Path, stage: str | None = None) -> tuple[list[InventoryRow], list[str]]:
-    """Return the results of a stage, or of all, in the order of the flow and by age.
+    """Return the results of a stage, or all, by stage and age.
 
-    Beside them stands what could not be told of who needs them.
+    The second list says which needs are unknown.
     """
     store, known = Store(root), needs(root, Vault(root).upstream)
     found = [row(store, ref, known.serves.get(ref, ())) for ref in here(store, stage)]
@@ -67,7 +65,7 @@ def inventory(root: Path, stage: str | None = None) -> tuple[list[InventoryRow],
 
 
 def lines(found: list[InventoryRow], now: float) -> Iterator[str]:
-    """Return what `variorum ls` prints: the results, and their number and size by stage."""
+    """Yield what `variorum ls` prints: the results, then totals by stage."""
     if found:
         yield from table_lines((row.cells(now) for row in found), HEADER, HEADER[1:4])
         yield ""
@@ -80,7 +78,7 @@ def lines(found: list[InventoryRow], now: float) -> Iterator[str]:
 
 
 def here(store: Store, stage: str | None = None) -> Iterator[Ref]:
-    """Return every result, and every folder in the place of one that is not empty."""
+    """Yield every result, and every other folder in a result's place with content."""
     for folder in sorted(store.root.glob(f"results/{stage or '*'}/*")):
         is_there = (folder / MANIFEST).is_file() or (folder.is_dir() and any(folder.iterdir()))
         if KEY.fullmatch(folder.name) and is_there:
@@ -88,13 +86,13 @@ def here(store: Store, stage: str | None = None) -> Iterator[Ref]:
 
 
 def order(ref: Ref) -> tuple[int, Ref]:
-    """Return what sorts results as the flow goes, with stages that are no more at the end."""
+    """Return the sort key of the flow's order; unknown stages come last."""
     stages = list(STAGES)
     return (stages.index(ref.stage) if ref.stage in stages else len(stages)), ref
 
 
 def row(store: Store, ref: Ref, names: tuple[str, ...] = ()) -> InventoryRow:
-    """Return what is there under `ref`."""
+    """Return the row of `ref`."""
     folder = store.folder(ref)
     try:
         result = store.open(ref)
@@ -115,7 +113,7 @@ def row(store: Store, ref: Ref, names: tuple[str, ...] = ()) -> InventoryRow:
 
 
 def _begun(result: Result, run: Mapping[str, Any]) -> float:
-    """Return when it was made: as `run.json` says, else when its manifest was written."""
+    """Return when it was made, from `run.json`, else from its manifest's time."""
     try:
         return datetime.fromisoformat(run["begun"]).timestamp()
     except (KeyError, TypeError, ValueError):
@@ -123,6 +121,6 @@ def _begun(result: Result, run: Mapping[str, Any]) -> float:
 
 
 def shortened(names: tuple[str, ...]) -> str:
-    """Return those who need a result, in a few words."""
+    """Return who needs a result, in a few words."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "") or NOBODY

@@ -1,4 +1,4 @@
-"""What running processes make and need, and what dead ones left in scratch."""
+"""Find what running processes make and need, and what dead ones left."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -30,13 +30,13 @@ WORKPLACES = ((ADOPTIONS, ADOPTING, "adopt"), (RERUNS, RERUNNING, "verify --reru
 
 
 def unfinished(store: Store) -> set[Ref]:
-    """Return the results that were planned to be made and are not."""
+    """Return the planned results that are not made yet."""
     specs = store.root.glob(f"scratch/*/*/{SPEC}")
     return {Ref(*path.parts[-3:-1]) for path in specs}
 
 
 def at_work(store: Store) -> set[Ref]:
-    """Return what processes hold the lock of; while a Snakemake runs, also what is unfinished."""
+    """Return the results that processes lock; with a running Snakemake, all unfinished ones."""
     locks = (path for path in store.root.glob("scratch/locks/*") if is_held(path))
     locked = {Ref(*path.name.rpartition("-")[::2]) for path in locks}
     snakemake_runs = is_held(store.root / ".snakemake/variorum.lock")
@@ -48,9 +48,9 @@ def at_work(store: Store) -> set[Ref]:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file or folder in scratch that is of no use any more, and what it is.
+    """Describe a useless file or folder in scratch.
 
-    ref: the result that it was to become, or whose turn it was, if it has a lock.
+    ref: the result it was made for, or the lock of its command, if any.
     """
 
     path: Path
@@ -62,9 +62,9 @@ class Leftover:
 def leftovers(
     store: Store, known: Needs, busy: Collection[Ref], *, force: bool
 ) -> Iterator[Leftover]:
-    """Return what can go: nothing that a plan needs or a process uses.
+    """Yield what can be removed: nothing that a plan needs or a process uses.
 
-    With `force` also the states of trainings that were stopped, and what lay in results' places.
+    With `force` also the states of stopped trainings, and files moved aside for results.
     """
     root, scratch = store.root, store.root / "scratch"
 
@@ -92,7 +92,7 @@ def leftovers(
 
 
 def _label(folder: Path) -> str:
-    """Return what the unfinished result in a scratch folder is called."""
+    """Return the label of the unfinished result in a scratch folder."""
     try:
         label = json.loads((folder / SPEC).read_text(encoding="utf-8"))["label"]
     except (OSError, ValueError, KeyError, TypeError):

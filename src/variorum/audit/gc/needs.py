@@ -1,6 +1,6 @@
-"""Who needs which result: the plans here, pins by name, and other references of git.
+"""Find who needs which result: plans, pins by name, and git references.
 
-Each of them also needs all that its results stand on. Nothing is downloaded, and no stage runs.
+Each also needs the inputs of its results. Nothing is downloaded, and no stage runs.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -30,11 +30,11 @@ Upstream = Callable[[Ref], Collection[Ref] | None]
 
 @dataclass(frozen=True)
 class Needs:
-    """Who needs each result, as far as is known.
+    """Hold who needs each result, as far as is known.
 
-    serves: names by result: `default` of a plan, `kept: NAME` of a pin, `@feature` of a reference.
-    faults: why needs here are not known: what cannot be planned, what a pinned result stands on.
-    codes: other versions of the code that ablations here run, as they name them.
+    serves: names by result: `default` of a plan, `pinned: NAME` of a pin, `@feature` of a
+    reference. faults: why needs are not fully known. codes: other code versions that ablations
+    name.
     """
 
     serves: Mapping[Ref, tuple[str, ...]]
@@ -54,7 +54,7 @@ def needs(root: Path, upstream: Upstream) -> Needs:
 
 
 class _Gathered:
-    """Who needs each result, as it is gathered; dictionaries serve as sets that keep order."""
+    """Collect who needs each result; dictionaries serve as ordered sets."""
 
     def __init__(self, root: Path, upstream: Upstream) -> None:
         self.names: dict[Ref, dict[str, None]] = {}
@@ -103,7 +103,10 @@ class _Gathered:
 
     @contextmanager
     def _faults_noted(self) -> Iterator[None]:
-        """Go on where something cannot be planned. What is unlocked has no results yet."""
+        """Note what cannot be planned, and continue.
+
+        A plan with an unlocked source has no results yet.
+        """
         try:
             yield
         except VariorumError as error:
@@ -112,7 +115,7 @@ class _Gathered:
 
 
 def closure(refs: Iterable[Ref], upstream: Upstream) -> frozenset[Ref]:
-    """Return these results and all that they stand on."""
+    """Return these results and all their inputs."""
     found: set[Ref] = set()
     waiting = list(refs)
     while waiting:

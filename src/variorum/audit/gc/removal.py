@@ -1,8 +1,7 @@
-"""What `variorum gc` would remove, what it leaves alone and why, and the removal itself.
+"""Decide what `variorum gc` removes, and remove it.
 
-A result goes only if nobody needs it, no running process does, and DVC has stored it; `--force`
-waives the last condition. What is left alone keeps what it stands on. A folder is moved out of the
-way before it is deleted, so that a killed removal leaves whole results or none.
+A result that stays keeps its inputs. A folder is moved away before it is deleted, so that a killed
+removal leaves whole results or none.
 """
 
 import shutil
@@ -41,13 +40,11 @@ HEADER = ("result", "size", "age", "label", "why")
 
 @dataclass(frozen=True)
 class Removal:
-    """What goes and what stays.
+    """Hold what is removed and what stays.
 
-    results: results that go, with their `.dvc` files.
-    leftovers: folders of scratch that go.
-    left: results that nobody needs and that stay, each with the reason.
-    n_needed: how many results stay because they are needed.
-    notes: what else there is to say.
+    results: removed with their `.dvc` files. leftovers: removed folders of scratch. left: unneeded
+    results that stay, each with the reason. n_needed: number of needed results. notes: other
+    remarks.
     """
 
     results: tuple[InventoryRow, ...]
@@ -60,7 +57,7 @@ class Removal:
         return bool(self.results or self.leftovers)
 
     def lines(self, now: float) -> Iterator[str]:
-        """Return what people are shown."""
+        """Yield the plan for people."""
         yield from self.notes
         if self.left:
             yield "left alone, though nobody needs them:"
@@ -89,7 +86,7 @@ class Removal:
         )
 
     def done(self) -> str:
-        """Return what to say when it has gone."""
+        """Return what to print after the removal."""
         said = f"removed {len(self.results)} results and {len(self.leftovers)} leftovers"
         return f"{said}; commit that their .dvc files are gone" if self.results else said
 
@@ -111,7 +108,7 @@ def _cells(row: InventoryRow, why: str, now: float) -> tuple[str, ...]:
 
 
 def plan(root: Path, *, force: bool = False) -> Removal:
-    """Return what can go; with `force` also what DVC has not stored.
+    """Return what can be removed; `force` includes what DVC has not stored.
 
     Raises `VariorumError` if needs are not known.
     """
@@ -124,7 +121,7 @@ def plan(root: Path, *, force: bool = False) -> Removal:
 
 
 def _refuse_other_code(root: Path) -> None:
-    """Raise `VariorumError` if the package that runs is not the project's: its keys are others."""
+    """Raise `VariorumError` if the running package is not the project's own."""
     own = root / "src/variorum"
     differing = sorted(_files(own) ^ _files(PACKAGE)) if own.is_dir() else []
     if differing:
@@ -141,7 +138,7 @@ def _files(package: Path) -> set[tuple[str, bytes]]:
 
 
 def decide(store: Store, vault: Vault, known: Needs, *, force: bool) -> Removal:
-    """Sort what is here into what goes and what stays."""
+    """Divide the results and leftovers into what is removed and what stays."""
     making, busy = unfinished(store), closure(at_work(store), vault.upstream)
 
     def why_not(ref: Ref) -> str | None:
@@ -192,14 +189,14 @@ def _pinned_here(root: Path) -> set[Ref]:
 
 
 class _BusyError(Exception):
-    """A process took the lock of what was to be removed."""
+    """Report that a process took the lock of a result to remove."""
 
 
 def remove(root: Path, chosen: Removal) -> Removal:
     """Remove what was chosen, and return what was removed.
 
-    What processes make now stays, with all that it is made from; that is looked up once, as this
-    begins. Raises `VariorumError` if the disk refuses.
+    What processes are making stays, with its inputs, as found at the start. Raises `VariorumError`
+    if the disk refuses.
     """
     store = Store(root)
     try:
@@ -230,7 +227,7 @@ def remove(root: Path, chosen: Removal) -> Removal:
 
 
 def _delete(store: Store, ref: Ref | None, paths: Iterable[Path], trash: Path) -> bool:
-    """Delete files and folders, each as a whole; False while a process holds the lock of `ref`."""
+    """Delete files and folders whole; False if a process locks `ref`."""
     with suppress(_BusyError), store.locked(ref, _refuse) if ref else nullcontext():
         for path in paths:
             if path.is_file() or path.is_symlink():

@@ -1,11 +1,10 @@
-"""Verify that results are what their manifests say, and stand on what those say.
+"""Verify that results and their inputs are what their manifests say.
 
-Every file is hashed and compared with its manifest, the manifest with its key and its copy, and its
-notes of inputs with the results that are here, up to the sources. What no manifest lists is checked
-by its seal (`run_info`), each number on a report's page by the file that it is from (`page_trace`).
+Every file is hashed and compared with its manifest; the manifest with its key, its copy, and the
+inputs that it notes, up to the sources. Files outside manifests are checked by their seal
+(`run_info`), numbers on a report's page by their source (`page_trace`).
 
-Damage is what was not so when a result was published. An upstream that is not here, a source that
-has changed since, or another platform is noted, and is no damage.
+A missing upstream, a changed source or another platform is noted, and is no damage.
 """
 
 import time
@@ -35,7 +34,7 @@ from variorum.store.store import Store
 
 @dataclass(frozen=True, order=True)
 class Damage:
-    """A file or folder that is not as it was published, and what to do about it."""
+    """Describe a damaged file or folder, and the remedy."""
 
     place: str
     fault: str
@@ -44,10 +43,9 @@ class Damage:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was checked and what was found.
+    """Hold what was checked and what was found.
 
-    notes: what is worth knowing and no damage. warnings: how this platform differs. traced: numbers
-    and texts of reports' pages that stand where the pages say.
+    warnings: how this platform differs. traced: numbers and texts of pages that match their source.
     """
 
     results: int
@@ -60,7 +58,7 @@ class Findings:
     traced: int = 0
 
     def lines(self) -> Iterator[str]:
-        """Yield everything for people, the summary last."""
+        """Yield the findings for people, the summary last."""
         yield from (f"damaged: {each.place} {each.fault}" for each in self.damage)
         yield from (f"  {remedy}" for remedy in dict.fromkeys(each.remedy for each in self.damage))
         yield from (f"note: {note}" for note in self.notes)
@@ -75,7 +73,7 @@ class Findings:
 
 
 def verify(selection: Selection, progress: Progress) -> Findings:
-    """Check the selected results with everything that they stand on, and the pages.
+    """Check the selected results, all their inputs, and the pages.
 
     Raises `VariorumError` if none of the results is here.
     """
@@ -100,9 +98,9 @@ def verify(selection: Selection, progress: Progress) -> Findings:
 
 
 class _Audit:
-    """Everything that is here of the results in question, and what is found about it.
+    """Check the available results and collect the findings.
 
-    own: results in their places. copies: also those that reports and tables carry.
+    own: results in their folders. copies: also results that reports and tables carry.
     """
 
     def __init__(self, store: Store, refs: Sequence[Ref], progress: Progress) -> None:
@@ -129,7 +127,7 @@ class _Audit:
         self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
 
     def check(self) -> None:
-        """Check every result, in its own place and where it is carried."""
+        """Check every result, in its folder and where it is carried."""
         for copy in self.copies:
             manifest = self._trusted(copy)
             if manifest is None:
@@ -155,7 +153,7 @@ class _Audit:
     # Manifests
 
     def _trusted(self, copy: ResultCopy) -> Manifest | None:
-        """Return the manifest to compare the files with; note faults of it and of its copy."""
+        """Return the manifest to compare files with; note faults of both manifests."""
         readable = copy.readable
         if len({each.sha256 for each in readable}) > 1:
             doubts = [self._doubts(copy, each) for each in readable]
@@ -177,7 +175,7 @@ class _Audit:
         return sound
 
     def _doubts(self, copy: ResultCopy, manifest: Manifest) -> tuple[bool, int, bool]:
-        """Return what speaks against a manifest, where the two are not the same."""
+        """Return what speaks against a manifest, if the two differ."""
         return (
             bool(manifest.fault),
             len(list(self._faults(copy, manifest))),
@@ -185,7 +183,7 @@ class _Audit:
         )
 
     def _faults(self, copy: ResultCopy, manifest: Manifest) -> Iterator[Damage]:
-        """Yield where a manifest is wrong: its own files, and what it was made from."""
+        """Yield where a manifest is wrong: its files and its inputs."""
         for name, fault in copy.faults(manifest):
             remedy = "move it out of the result" if fault == NOT_LISTED else ""
             yield self._damage(copy, name, fault, remedy)
@@ -224,7 +222,7 @@ class _Audit:
     # Pages
 
     def check_pages(self, pages: Iterable[tuple[str, Ref]]) -> None:
-        """Compare pages with the files that they are copies of, where those are here."""
+        """Compare published pages with the result's files."""
         for page, ref in pages:
             name, path = Path(page).name, self.store.root / page
             expected = self._expected(ref, name)
@@ -240,7 +238,7 @@ class _Audit:
                     self._found(Damage(page, f"is not {name} of {ref}", again))
 
     def _expected(self, ref: Ref, name: str) -> str | None:
-        """Return the hash of a result's file by its manifest; None if that is not here."""
+        """Return a file's hash from its manifest; None if that is missing."""
         if ref in self.trusted:
             file = self.trusted[ref].files.get(name)
             return file.sha256 if file else None
@@ -249,7 +247,7 @@ class _Audit:
         return None
 
     def _page_of(self, found: str, ref: Ref, name: str) -> Ref | None:
-        """Return another result that a page is of."""
+        """Return another result that a page comes from."""
         for other in self.store.refs(ref.stage):
             path = self.store.folder(other) / name
             if other != ref and path.is_file() and sha256_of(path) == found:
@@ -257,10 +255,10 @@ class _Audit:
         return None
 
     def trace_pages(self) -> None:
-        """Trace what reports' pages say to the files that they name, if all files are sound.
+        """Trace what reports' pages say to their files, if all files are sound.
 
-        Pages without marks are from before there were any, unless their report lists numbers. An
-        adopted report is passed over: it names results of other keys.
+        Old pages without marks are skipped, unless their report lists numbers; so is an adopted
+        report, which names results of other keys.
         """
         for ref in self.own:
             if ref.stage != "report" or self.damage or ref in self.adopted:
@@ -291,7 +289,7 @@ class _Audit:
             yield f"{RUN} of {self.unsealed} results has no seal: damage to it could go unseen"
 
     def warnings(self) -> Iterator[str]:
-        """Yield how the platforms of the results differ from this one, a line a fact."""
+        """Yield how the results' platforms differ from this one, one line a fact."""
         here = machine.description()
         specs = {spec.code: spec for spec, _ in self.runs}
         used = {code: _libraries(spec) for code, spec in specs.items()}
@@ -331,6 +329,6 @@ def _hashed(folders: Sequence[Path], progress: Progress) -> dict[Path, dict[str,
 
 
 def _target(page: str) -> str:
-    """Return Snakemake's target for a page; for a table, whose files vary, one of them."""
+    """Return Snakemake's target for a page; for a table, one of its files."""
     path = Path(page)
     return str(path.with_name("table.md")) if path.parts[0] == "reports" else page

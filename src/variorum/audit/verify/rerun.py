@@ -1,7 +1,7 @@
-"""Run a stage again from the stored upstream, and compare the outcome with the stored result.
+"""Run a stage again from its stored inputs, and compare with its result.
 
 On the platform that made a result the bytes must be the same; on another one each stage has a rule
-of its own (`tolerances`), which is said with the outcome.
+(`tolerances`), which is printed with the outcome.
 """
 
 import shutil
@@ -37,9 +37,9 @@ from variorum.store.store import Store
 
 @dataclass(frozen=True)
 class Rerun:
-    """How a result came out when its stage ran again.
+    """Hold the outcome of running a result's stage again.
 
-    notes: what was different from the first time. rule: by which it was judged.
+    notes: what differed from the first run. rule: how it was judged.
     """
 
     ref: Ref
@@ -52,7 +52,7 @@ class Rerun:
 
     @property
     def verdict(self) -> str:
-        """In a word: identical, within the rules of another platform, or different."""
+        """Return the verdict: identical, within tolerance, or different."""
         if self.comparison.is_identical:
             return "identical"
         return "within tolerance" if self.passed else "different"
@@ -76,9 +76,9 @@ class Rerun:
 
 @dataclass(frozen=True)
 class Refused:
-    """A result that was not made again, and why.
+    """Hold a result that was not made again, and why.
 
-    passed: whether nobody asked for just this one.
+    passed: whether it was not requested by name.
     """
 
     ref: Ref
@@ -92,16 +92,16 @@ class Refused:
 
 
 def summary(outcomes: Sequence[Rerun | Refused]) -> str:
-    """Return how many results came out how, in a line."""
+    """Return the number of results by verdict, in a line."""
     verdicts = Counter(outcome.verdict for outcome in outcomes)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     return f"{len(outcomes)} results: {counts}"
 
 
 def rerun_all(selection: Selection, here: Machine) -> Iterator[Rerun | Refused]:
-    """Run the selected results again, one after the other, showing the time remaining.
+    """Run the selected results again in turn, showing the remaining time.
 
-    Results that are not here are passed over; raises `VariorumError` if none is.
+    Missing results are skipped; raises `VariorumError` if all are missing.
     """
     store = selection.store
     available = {ref for ref in selection.refs if holds_anything(store.folder(ref))}
@@ -125,7 +125,7 @@ def rerun_all(selection: Selection, here: Machine) -> Iterator[Rerun | Refused]:
 
 
 def _seconds(store: Store, ref: Ref) -> int:
-    """Return how long a result took to make, at least one second; 0 if it is not here."""
+    """Return how long a result took, at least one second; 0 if it is missing."""
     with suppress(StoreError):
         return max(1, round(float(store.peek(ref).run.get("seconds", 1))))
     return 0
@@ -136,8 +136,8 @@ def rerun(
 ) -> Rerun:
     """Compute a result again, beside the store, and compare.
 
-    The present code does it, or the tree that the result is `planned` with. Raises `VariorumError`
-    if the result or one that it is made from is not here, or if its stage no longer takes its
+    The present code does it, or the code version that the result is `planned` with. Raises
+    `VariorumError` if the result or an input is missing, or if its stage no longer takes its
     settings.
     """
     stored = store.open(ref)
@@ -179,7 +179,7 @@ def rerun(
 def _made_by(
     tree: CodeVersion, store: Store, stored: Result, folder: Path, here: Machine
 ) -> Result:
-    """Make a result's spec by another tree's package, in a project of its own."""
+    """Make a result's spec by another code version, in a project of its own."""
     beside = project_beside(store.root, folder)
     for upstream in set(stored.spec.upstream.values()):
         beside.folder(upstream).parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +204,7 @@ def _made_by(
 
 
 def made_by_others(root: Path, refs: Iterable[Ref]) -> dict[Ref, Node]:
-    """Return those of these results that an ablation has another tree's code make."""
+    """Return which of these results an ablation plans with another code version."""
     wanted = set(refs)
     found: dict[Ref, Node] = {}
     for name in ablation_names(root):
@@ -217,7 +217,7 @@ def made_by_others(root: Path, refs: Iterable[Ref]) -> dict[Ref, Node]:
 
 
 def _not_as_before(stored: Result, code: str, tree: CodeVersion | None) -> Iterator[str]:
-    """Say what else the rerun tests: that a result was rightly adopted, or the present code."""
+    """Yield what else the rerun tests: an adoption, or the present code."""
     if tree is not None:
         yield f"made by the code {tree.name}, and by it again"
     if stored.adopted is not None:
@@ -236,7 +236,7 @@ def _upstream(store: Store, ref: Ref, upstream: Ref) -> Result:
 
 
 def _damaged(stored: Result, output: Path, diff: ResultDiff) -> Iterator[str]:
-    """Name files that came out as the manifest says, and differ from it in the store."""
+    """Yield files that came out as the manifest says but differ in the store."""
     for each in diff.differing:
         entry = stored.manifest["files"].get(each.name)
         if entry and sha256_of(output / each.name) == entry["sha256"]:

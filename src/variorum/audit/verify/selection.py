@@ -1,4 +1,4 @@
-"""Select the results that a check is about: named ones, the current experiment's, or all."""
+"""Select the results to check: named ones, the current experiment's, or all."""
 
 import json
 import re
@@ -22,10 +22,10 @@ from variorum.store.store import Store
 
 @dataclass(frozen=True)
 class Selection:
-    """Results of one project, upstream first, which may not all be here.
+    """Hold results of one project, upstream first; some may be missing.
 
-    pages: files that must equal the one of the same name in a result.
-    named: whether somebody asked for just these results.
+    pages: files that must equal the result's file of the same name. named: whether each result was
+    requested by name.
     """
 
     store: Store
@@ -35,10 +35,10 @@ class Selection:
 
 
 def select(root: Path, references: Sequence[str], *, everything: bool = False) -> Selection:
-    """Return the results that `references` name; for an experiment or ablation, all it plans.
+    """Return the results that `references` name, with everything that they plan.
 
-    Without any, those of the current experiment with its pages; with `everything`, all that are
-    here. Raises `VariorumError` for references of several projects.
+    Default: the current experiment with its pages; with `everything`, all results here. Raises
+    `VariorumError` for references of several projects.
     """
     if references and everything:
         raise VariorumError("give results or --all, not both")
@@ -69,7 +69,7 @@ def _all(store: Store) -> list[Ref]:
 
 
 def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
-    """Yield the pages of the current experiment, if it is planned, and of ablations with any."""
+    """Yield the published pages of the current experiment and of ablations."""
     if plan is not None:
         yield from ((str(Path(REPORT).parent / name), plan.last.ref) for name in REPORT_FILES)
     for ablation in ablation_names(store.root):
@@ -84,7 +84,7 @@ def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
 
 
 def with_upstream(store: Store, refs: Iterable[Ref]) -> list[Ref]:
-    """Return these results and everything that they stand on, upstream first."""
+    """Return these results and all their inputs, upstream first."""
     order: dict[Ref, None] = {}
 
     def visit(ref: Ref) -> None:
@@ -99,7 +99,7 @@ def with_upstream(store: Store, refs: Iterable[Ref]) -> list[Ref]:
 
 
 def _upstream(store: Store, ref: Ref) -> list[Ref]:
-    """Return what a result is made from, and the result it was adopted from if that is here."""
+    """Return a result's inputs, and the available result it was adopted from."""
     for name in (MANIFEST, COPY):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             data = json.loads((store.folder(ref) / name).read_bytes())
@@ -112,12 +112,12 @@ def _upstream(store: Store, ref: Ref) -> list[Ref]:
 
 
 def holds_anything(folder: Path) -> bool:
-    """Tell whether a folder is more than the empty one that Snakemake makes before a stage."""
+    """Check for content: Snakemake makes an empty folder before a stage."""
     return folder.is_dir() and any(folder.iterdir())
 
 
 def none_of(refs: Sequence[Ref]) -> str:
-    """Say that results are unavailable, and how to get them."""
+    """Return that results are unavailable, and how to get them."""
     if len(refs) == 1:
         target = f"results/{refs[0]}/{MANIFEST}"
         return (

@@ -1,8 +1,8 @@
-"""Decide whether a result that was made again passes, and say by which rule.
+"""Decide whether a rerun result passes, and name the rule.
 
-On the platform that made a result the bytes must be the same. On another one (processor, Python or
-libraries) sums of floats come out differently, and training multiplies that; `RULES` tells what
-each stage may differ in there.
+On the platform that made a result the bytes must be the same. On another one (processor, Python,
+libraries) sums of floats differ, and training amplifies that; `RULES` says what each stage may
+differ in.
 """
 
 import csv
@@ -38,9 +38,9 @@ Judged = tuple[str, bool]
 def judged(
     stored: Result, output: Path, diff: ResultDiff, elsewhere: Mapping[str, tuple[str, str]]
 ) -> Judged:
-    """Return the rule that an outcome falls under, and whether it passes.
+    """Return the rule for an outcome, and whether it passes.
 
-    `elsewhere` are the differences of the platforms, as `platform_differences` gives them.
+    `elsewhere` are the differences of platforms, as `platform_differences` returns them.
     """
     if not elsewhere:
         where = "made on this platform" if stored.run else "where it was made is not known"
@@ -86,7 +86,7 @@ def _within(tolerance: float, old: Mapping[str, float], new: Mapping[str, float]
 
 
 def _cases(old: Path, new: Path, _: ResultDiff) -> Judged:
-    """Compare stress tests; once a token is drawn otherwise, what is measured behind it is free."""
+    """Compare stress tests; measures are free once a token was drawn otherwise."""
     rule = (
         "it must have the same prompts and cases, each with the same verdict, and what is measured "
         f"of the same text must agree to {NUMBER_TOLERANCE:.1%}"
@@ -124,7 +124,7 @@ def _pages(old: Path, new: Path, diff: ResultDiff) -> Judged:
 
 
 def _is_like(old: Path, new: Path) -> bool:
-    """Tell whether two texts are the same but for fractions that agree."""
+    """Check whether two texts are equal except for fractions that agree."""
     texts = [path.read_text(encoding="utf-8") for path in (old, new)]
     words = [FRACTION.split(text) for text in texts]
     numbers = [list(map(float, FRACTION.findall(text))) for text in texts]
