@@ -36,9 +36,7 @@ def clear_about_storage() -> Iterator[None]:
         line = f"{place}: could not be written ({reason}); {GO_ON.format('fix that')}"
         raise VariorumError(line) from error
     except OSError as error:
-        where = (
-            error.filename2 or error.filename or "the project's folder"
-        )  # filename2: the target of a rename
+        where = error.filename2 or error.filename or "the project's folder"  # 2: a rename's target
         if error.errno in NO_SPACE:
             what, remedy = "no space is left on the disk (or a quota is used up)", "make room"
         elif error.errno in NOT_ALLOWED:

@@ -53,9 +53,9 @@ class Adopted:
     def lines(self) -> Iterator[str]:
         """Yield the outcome for people."""
         for result, label in self.results:
-            told = result.adopted or {}
-            how = f"on your word: {told['because']}" if told["how"] == BECAUSE else "proved"
-            yield f"{result.ref!s:<24} {label}  from {told['from']}, {how}"
+            record = result.adopted or {}
+            how = f"on your word: {record['because']}" if record["how"] == BECAUSE else "proved"
+            yield f"{result.ref!s:<24} {label}  from {record['from']}, {how}"
         yield from (f"not adopted: {line}" for line in self.left)
         yield f"{len(self.results)} results adopted; the next run makes what is missing"
 
@@ -81,7 +81,7 @@ def adopt(
     scratch = root / ADOPTIONS
     try:
         wanted = _wanted(store, list(references), package)
-        waiting = "waits for another one to end"
+        waiting = "waits for another process"
         with clear_about_storage(), store.locked(ADOPTING, lambda: progress.say(waiting)):
             shutil.rmtree(scratch, ignore_errors=True)
             try:
@@ -199,7 +199,7 @@ class _Adoption:
         if not number:
             return NOTHING
         far = f"{number} of {len(self.matches)} results were adopted"
-        return far if number == len(self.matches) else f"{far}; the same command goes on"
+        return far if number == len(self.matches) else f"{far}; the same command continues"
 
     def _left_out(self) -> tuple[str, ...]:
         """Return what cannot be adopted, and why.
@@ -219,7 +219,7 @@ class _Adoption:
                 f"{nodes[first]} cannot be adopted: {reasons[first]}. {NOT_ADOPTED}{rest}"
             )
         if not ready:
-            raise VariorumError("nothing to adopt: all that is planned is here, pages apart")
+            raise VariorumError("nothing to adopt: every planned result except pages is here")
         return tuple(f"{nodes[ref]}: {reason}" for ref, reason in reasons.items())
 
     # Proofs
@@ -304,7 +304,7 @@ def _refuse_damaged(old: Result) -> None:
     if name := old.damaged_file():
         raise StoreError(
             f"{old.ref} cannot be adopted: its {name} is missing or not what its manifest says; "
-            "`variorum verify` tells more"
+            "`variorum verify` shows more"
         )
 
 

@@ -104,7 +104,7 @@ class CandidateSearch:
         """Return why an old result's inputs have other bytes than the node's."""
         inputs = old.manifest["inputs"]
         if inputs.keys() != node.upstream.keys():
-            return "its inputs are others"
+            return "its inputs differ"
         for name, needed in node.upstream.items():
             files, kept = self._files[needed.ref] or {}, inputs[name]["files"]
             if files != kept:
@@ -124,7 +124,7 @@ class CandidateSearch:
                 for cause in found
                 if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes, Library))
             )
-            reason = f"{old.ref} has other settings: {told or 'its settings are others'}"
+            reason = f"{old.ref} has other settings: {told or 'its settings differ'}"
             self.differing += [node.ref] if own else []
         elif same:
             old = max(same, key=lambda old: (old.run.get("label") == node.label, _age(old)))

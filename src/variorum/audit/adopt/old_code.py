@@ -64,7 +64,7 @@ def compare_tiny(
     if old is None:
         packages["old"] = _in_git(codes, folder / "code", progress, package)
     else:
-        progress.say(f"the {EXPERIMENT} experiment by the old code is at hand")
+        progress.say(f"the {EXPERIMENT} experiment by the old code is available")
     made = _made(store.root, packages, folder)
     return _compared(old or made["old"], made["new"])
 
@@ -90,7 +90,7 @@ def _codes(olds: Iterable[Result], find: Find) -> dict[tuple[str, Components], s
         if parts is not None and found.setdefault((spec.stage, parts), spec.code) != spec.code:
             raise VariorumError(
                 f"the old results of {spec.stage} were made by different versions of the code "
-                "(adopt them one after the other: variorum adopt --prove STAGE)"
+                "(adopt them one stage at a time: variorum adopt --prove STAGE)"
             )
         waiting += [old.spec for old in map(find, spec.upstream.values()) if old is not None]
     return found
@@ -123,19 +123,19 @@ def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Pa
         below = git(package, "rev-parse", "--show-prefix").strip()
         commits = git(package, "rev-list", "HEAD", "--all", "--", ".").split()
     except VariorumError:
-        raise VariorumError(f"the old code is not at hand, as no git keeps it: {remedy}") from None
-    with progress.counting(len(commits), "commits looked through for the old code"):
+        raise VariorumError(f"the old code is unavailable, as git lacks it: {remedy}") from None
+    with progress.counting(len(commits), "commits searched for the old code"):
         for commit in commits:
             old = folder / commit / package.name
             with suppress(VariorumError):  # a commit that removed the package holds no such tree
                 put_into(top, f"{commit}:{below}", old)
             if _is_of(old, codes):
-                progress.say(f"the old code is that of commit {commit[:12]}")
+                progress.say(f"the old code is in commit {commit[:12]}")
                 return old
             shutil.rmtree(old.parent)
             progress.step()
     raise VariorumError(
-        f"none of the {len(commits)} commits of the code has what made the old results, so the "
+        f"none of the {len(commits)} commits of the code made the old results, so the "
         f"{EXPERIMENT} experiment cannot be compared: {remedy}"
     )
 
@@ -188,14 +188,14 @@ def _compared(old: Mapping[str, Result], new: Mapping[str, Result]) -> str:
     """Return evidence that both made the same; raises `VariorumError` otherwise."""
     if old.keys() != new.keys():
         raise VariorumError(
-            f"the {EXPERIMENT} experiment has other parts by the new code: "
+            f"the {EXPERIMENT} experiment has other results with the new code: "
             f"{', '.join(sorted(old.keys() ^ new.keys()))}"
         )
     total, digest = 0, hashlib.sha256()
     for name in new:
         if old[name].spec.settings != new[name].spec.settings:
             raise VariorumError(
-                f"the {EXPERIMENT} experiment has other settings by the new code, in {name}"
+                f"the {EXPERIMENT} experiment has other settings with the new code, in {name}"
             )
         found = compare(old[name].folder, new[name].folder)
         if not found.is_identical:

@@ -119,9 +119,9 @@ class Absent(Difference):
     pinned: bool
 
     def __str__(self) -> str:
-        pull = f": `dvc pull results/{self.ref}.dvc` brings it"
+        pull = f": `dvc pull results/{self.ref}.dvc` restores it"
         told = pull if self.pinned else ", nor pinned by DVC"
-        return f"{self.ref} differs, but it is not here to tell in what{told}"
+        return f"{self.ref} differs, but is not here, so the cause is unknown{told}"
 
 
 @dataclass(frozen=True)

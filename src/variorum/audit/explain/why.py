@@ -90,11 +90,11 @@ def why(
     if one.baseline and one.baseline.ref != operand.ref:
         return project.compared(one.baseline, operand)
     if operand.node and operand.ref in project.current.nodes:
-        heading = f"{operand} is finished, and it is what the current settings and code make: "
+        heading = f"{operand} is finished, and matches the current settings and code: "
         heading += "nothing differs."
         if other := operand.index.most_like(operand):
             command = f"variorum why {other.ref} {operand.ref}"
-            heading += f" `{command}` compares it with the one most like it."
+            heading += f" `{command}` compares it with the most similar one."
         return Explanation(heading)
     now = operand.index.nearest(operand, list(project.current))
     if now is None:
@@ -111,13 +111,13 @@ def _yet_to_be_made(project: "_Project", question: Inquiry) -> Explanation:
     if index.was_made(ref):
         how = f" from results/{ref}: the next run makes it again"
         if index.store.pin(ref).is_file():
-            how = f": `dvc pull results/{ref}.dvc` brings them back"
-        return Explanation(f"{operand} was made, but its files are gone{how}.")
+            how = f": `dvc pull results/{ref}.dvc` restores them"
+        return Explanation(f"{operand} was made, but its files are missing{how}.")
     if like := index.most_like(operand):
         return project.compared(like, operand)
-    nothing = f"{operand} is yet to be made, and nothing like it is here."
+    nothing = f"{operand} is not made yet, and nothing similar is here."
     if number := index.pinned(stage):
-        pull = "`dvc pull` brings those it has stored"
+        pull = "`dvc pull` restores the stored ones"
         nothing += f" DVC knows of {number} in results/{stage}; {pull}."
     for node in reversed(question.nodes):
         planned = index.planned(node)
@@ -129,7 +129,7 @@ def _yet_to_be_made(project: "_Project", question: Inquiry) -> Explanation:
 
 def _with_state(operand: Operand) -> str:
     if not operand.result:
-        return f"{operand} (yet to be made)"
+        return f"{operand} (not made yet)"
     if not (adopted := operand.result.adopted):
         return f"{operand} (finished)"
     word = f", because {adopted['because']}" if "because" in adopted else ""
@@ -214,23 +214,23 @@ def reason(node: Node, index: ResultIndex) -> str:
     """Explain in one line why a planned result must be made."""
     operand = index.planned(node)
     if operand.result:
-        return "it is here, and was asked for by force"
+        return "it is here; its rerun was forced"
     if index.was_made(node.ref):
-        return "its files are gone"
+        return "its files are missing"
     missing = [above.ref for above in node.upstream.values() if not index.finished(above.ref)]
     if missing:
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         return f"follows {_in_brief(missing[0])}{more}"
     like = index.most_like(operand)
     if like is None:
-        return f"nothing like it {'is here' if index.pinned(node.ref.stage) else 'was made before'}"
+        return f"nothing similar {'is here' if index.pinned(node.ref.stage) else 'was made before'}"
     return _in_few(causes(like, operand))
 
 
 def _in_few(found: Sequence[Cause]) -> str:
     """Return the nearest causes as part of a line."""
     if not found:
-        return "it differs from all that was made before"
+        return "it differs from all earlier results"
     chain = found[0].chain
     nearest = [str(cause.difference) for cause in found if cause.chain == chain]
     more = f"; and {len(nearest) - FEW} more" if len(nearest) > FEW else ""

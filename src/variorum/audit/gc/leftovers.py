@@ -78,7 +78,7 @@ def leftovers(
         if is_work and not needed and (force or not any(folder.glob(STATES))):
             yield leftover(folder, _label(folder), ref)
     for path in sorted(scratch.glob("aside/*/*") if force else ()):
-        yield leftover(path, "lay in the place of a result")
+        yield leftover(path, "moved aside for a result")
     for path in sorted((root / TRASH).glob("*")):
         yield leftover(path, "was being removed")
     for name, lock, command in WORKPLACES:
@@ -88,7 +88,7 @@ def leftovers(
         used = {digest(root, text) for text in known.codes}
         for path in sorted((root / CODE_FOLDER).glob("*")):
             if path.name not in used:
-                yield leftover(path, "code that no ablation here runs")
+                yield leftover(path, "code that no ablation runs")
 
 
 def _label(folder: Path) -> str:

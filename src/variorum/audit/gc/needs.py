@@ -87,10 +87,10 @@ class _Gathered:
                 if self._upstream(ref) is None:
                     self.faults[
                         f"{ref} is pinned as {name} and neither here nor in DVC's cache, so what "
-                        f"it stands on is not known; fetch it with `dvc pull results/{ref}.dvc`, "
+                        f"it was made from is unknown; fetch it with `dvc pull results/{ref}.dvc`, "
                         "or drop that pin"
                     ] = None
-                self._add(f"kept: {name.partition('/')[0]}", closure([ref], self._upstream))
+                self._add(f"pinned: {name.partition('/')[0]}", closure([ref], self._upstream))
 
     def references(self) -> None:
         """Add what other references of git hold `.dvc` files for."""

@@ -34,7 +34,7 @@ from variorum.store.result import size_of
 from variorum.store.store import Store
 
 FORCE = "--force"
-STANDS_BELOW = "what is left alone stands on it"
+STANDS_BELOW = "a result that stays was made from it"
 HEADER = ("result", "size", "age", "label", "why")
 
 
@@ -60,20 +60,20 @@ class Removal:
         """Yield the plan for people."""
         yield from self.notes
         if self.left:
-            yield "left alone, though nobody needs them:"
+            yield "unneeded results that stay:"
             yield from table_lines([_cells(*pair, now) for pair in self.left], HEADER, HEADER[1:3])
             if any(FORCE in reason for _, reason in self.left):
                 yield (
-                    "(`variorum track`, and a commit of results/*/*.dvc, have DVC store results; "
+                    "(`variorum track` and a commit of results/*/*.dvc store results; "
                     f"{FORCE} removes them for good)"
                 )
         if not self:
             yield (
                 f"nothing to remove: of the results here, {self.n_needed} are needed and "
-                f"{len(self.left)} left alone"
+                f"{len(self.left)} unneeded ones stay"
             )
             return
-        yield "to be removed, as no plan, no kept name and no other branch or tag needs it:"
+        yield "to be removed, as no plan, pin, other branch or tag needs it:"
         going = [_cells(row, row.damaged or "", now) for row in self.results]
         for part in self.leftovers:
             going.append((str(part.path), size(part.n_bytes), "", part.what, ""))
@@ -88,7 +88,7 @@ class Removal:
     def done(self) -> str:
         """Return what to print after the removal."""
         said = f"removed {len(self.results)} results and {len(self.leftovers)} leftovers"
-        return f"{said}; commit that their .dvc files are gone" if self.results else said
+        return f"{said}; commit the removal of their .dvc files" if self.results else said
 
     def agreed(self, other: "Removal") -> "Removal":
         """Return what both would remove, described as here."""
@@ -116,7 +116,7 @@ def plan(root: Path, *, force: bool = False) -> Removal:
     vault = Vault(root)
     known = needs(root, vault.upstream)
     for fault in known.faults:
-        raise VariorumError(f"{fault.rstrip('.')}. Until then, what is needed here is not known")
+        raise VariorumError(f"{fault.rstrip('.')}. Until then, needs are unknown")
     return decide(Store(root), vault, known, force=force)
 
 
@@ -163,13 +163,13 @@ def decide(store: Store, vault: Vault, known: Needs, *, force: bool) -> Removal:
 
 def _notes(root: Path, needed: Iterable[tuple[str, ...]]) -> Iterator[str]:
     if not has_git(root):
-        yield "no git repository here: only what this folder plans and keeps by name is needed"
+        yield "no git repository here: only plans and pins of this folder count"
     alone = [names for names in needed if all(name.startswith(REFERENCE) for name in names)]
     if alone:
         others = sorted({name.removeprefix(REFERENCE) for names in alone for name in names})
         yield (
-            f"{len(alone)} results stay for the .dvc files of {shortened(tuple(others))} alone; a "
-            "branch or tag that is deleted needs nothing any more"
+            f"{len(alone)} results stay because of .dvc files of {shortened(tuple(others))} alone; "
+            "delete such a branch or tag to free them"
         )
 
 
@@ -221,7 +221,7 @@ def remove(root: Path, chosen: Removal) -> Removal:
     except OSError as error:
         raise VariorumError(
             f"{error.filename}: could not be removed ({error.strerror}); every result is whole or "
-            "gone. Put that right and run `variorum gc` again"
+            "removed. Fix that and run `variorum gc` again"
         ) from error
     return replace(chosen, results=tuple(reversed(results)), leftovers=tuple(parts))
 

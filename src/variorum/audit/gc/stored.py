@@ -25,7 +25,7 @@ TRACKED = (*OWN_FILE, *BUNDLING)
 """Stages whose results get a `.dvc` file."""
 
 UNCOMMITTED = "no commit holds its .dvc file"
-DIFFERS = "DVC has stored other bytes of it"
+DIFFERS = "DVC has stored other bytes"
 
 
 class Vault:

@@ -64,7 +64,7 @@ class Findings:
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"warning: {warning}" for warning in self.warnings)
         if self.traced:
-            yield f"{self.traced:,} numbers and texts of pages stand where the pages say"
+            yield f"{self.traced:,} numbers and texts of pages match their sources"
         state = f"{len(self.damage)} damaged" if self.damage else "all as published"
         yield (
             f"{self.results:,} results, {self.files:,} files, {size(self.n_bytes)} "
@@ -158,7 +158,7 @@ class _Audit:
         if len({each.sha256 for each in readable}) > 1:
             doubts = [self._doubts(copy, each) for each in readable]
             if doubts[0] == doubts[1]:
-                fault = f"and {COPY} are not the same, and nothing here tells which is right"
+                fault = f"and {COPY} differ, and nothing here shows which is right"
                 self._found(self._damage(copy, MANIFEST, fault))
                 return None if readable[0].fault else readable[0]
             if doubts[1] < doubts[0]:
@@ -193,10 +193,10 @@ class _Audit:
                 self.absent[entry.ref] = None
             elif (noted := upstream.noted(entry.manifest_sha256)) is None:
                 digest = entry.manifest_sha256[:DIGITS]
-                fault = f"is not the one that {copy.ref} was made from (SHA-256 {digest}…)"
+                fault = f"is not the input of {copy.ref} (SHA-256 {digest}…)"
                 yield self._damage(upstream, MANIFEST, fault)
             elif noted.files != entry.files:
-                fault = f"notes other files of {entry.ref} than that has"
+                fault = f"notes other files of {entry.ref} than its manifest lists"
                 yield self._damage(copy, manifest.name, fault)
         adopted = manifest.adopted
         origin = self.by_ref.get(Ref.parse(adopted["from"])) if adopted else None
@@ -213,9 +213,9 @@ class _Audit:
             self.runs.append((spec, info.run))
         self.unsealed += not info.is_sealed
         if is_own and info.faults and has_record(self.store, copy.ref):
-            then = "a record of them is put back by the next `snakemake`"
+            then = "the next `snakemake` restores them from a record"
         else:
-            then = "no number needs them, and nothing here brings back what they said"
+            then = "no number needs them, and nothing here can restore them"
         for name, fault in info.faults.items():
             self._found(self._damage(copy, name, fault, f"delete {RUN} and {CODE}: {then}"))
 
@@ -228,12 +228,12 @@ class _Audit:
             expected = self._expected(ref, name)
             if expected is None:
                 continue
-            again = f"`snakemake --cores 4 {page}` puts it in place"
+            again = f"`snakemake --cores 4 {page}` publishes it"
             if not path.is_file():
                 self.out_of_place.append(page)
             elif (found := sha256_of(path)) != expected:
                 if other := self._page_of(found, ref, name):
-                    self.changed.append(f"{page} is that of {other}, not of {ref}; {again}")
+                    self.changed.append(f"{page} is from {other}, not from {ref}; {again}")
                 else:
                     self._found(Damage(page, f"is not {name} of {ref}", again))
 
@@ -284,9 +284,9 @@ class _Audit:
         yield from self.changed
         if self.out_of_place:
             pages = " ".join(dict.fromkeys(map(_target, self.out_of_place)))
-            yield f"pages are not in place; `snakemake --cores 4 {pages}` puts them there"
+            yield f"pages are not published; `snakemake --cores 4 {pages}` publishes them"
         if self.unsealed:
-            yield f"{RUN} of {self.unsealed} results has no seal: damage to it could go unseen"
+            yield f"{RUN} of {self.unsealed} results has no seal: damage to it may go unnoticed"
 
     def warnings(self) -> Iterator[str]:
         """Yield how the results' platforms differ from this one, one line a fact."""

@@ -71,7 +71,7 @@ def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
     except (ValueError, IndexError) as error:
         return Traces(0, 0, (Fault("", PAGE, f"not a page as reports have them: {error}"),))
     sources = _Sources(store, report)
-    faults = [Fault("", text, "stands there without a source") for text in reader.unmarked]
+    faults = [Fault("", text, "has no source") for text in reader.unmarked]
     followed = []
     for mark in reader.marks:
         try:
@@ -112,12 +112,12 @@ def _problem(mark: Mark, sources: "_Sources") -> str | None:
         style = mark.attributes.get("style")
         return None if (style, mark.text) == (expected, "") else f"{style} should be {expected}"
     if expected != mark.text:
-        return f"there stands {expected!r}"
+        return f"the source says {expected!r}"
     exact = mark.attributes.get("value")
     if exact is None and mark.tag == "data":
         return "it has no value"
     if exact is not None and exact != exactly(value):
-        return f"its value is {exact}, and there stands {exactly(value)}"
+        return f"its value is {exact}, but the source says {exactly(value)}"
     return None
 
 

@@ -68,7 +68,7 @@ class Rerun:
         if found.is_identical:
             return
         yield f"  {self.rule}"
-        yield from (f"  {name}: was not made again" for name in found.missing)
+        yield from (f"  {name}: is missing in the rerun" for name in found.missing)
         yield from (f"  {name}: the stored result has no such file" for name in found.extra)
         for difference in found.differing:
             yield from (f"  {difference.name}: {detail}" for detail in difference.details)
@@ -84,11 +84,11 @@ class Refused:
     ref: Ref
     reason: str
     passed: bool = False
-    verdict = "not made again"
+    verdict = "not rerun"
 
     def lines(self) -> Iterator[str]:
         """Yield the reason for people."""
-        yield f"{self.ref}  was not made again: {self.reason}"
+        yield f"{self.ref}  was not rerun: {self.reason}"
 
 
 def summary(outcomes: Sequence[Rerun | Refused]) -> str:
@@ -151,7 +151,7 @@ def rerun(
     notes = [*_not_as_before(stored, code.digest, tree)]
     inputs = {name: _upstream(store, ref, needed) for name, needed in stored.spec.upstream.items()}
     folder = store.root / RERUNS
-    waiting = "waits for another one to end"
+    waiting = "waits for another process"
     with clear_about_storage(), store.locked(RERUNNING, lambda: progress.say(waiting)):
         begun = time.monotonic()
         shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
@@ -169,7 +169,7 @@ def rerun(
             rule, passed = judged(stored, output, diff, elsewhere)
             damaged = list(_damaged(stored, output, diff))
         except Stopped:
-            raise Stopped(f"stopped while {ref} ran again; nothing of it is kept") from None
+            raise Stopped(f"stopped while {ref} ran again; nothing of it was saved") from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     seconds, label = time.monotonic() - begun, stored.run.get("label", "")
@@ -199,7 +199,7 @@ def _made_by(
     )
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise VariorumError(f"{tree.name} made it, and cannot now: {said}")
+        raise VariorumError(f"{tree.name} made it before but fails now: {said}")
     return beside.open(stored.ref)
 
 
@@ -219,18 +219,18 @@ def made_by_others(root: Path, refs: Iterable[Ref]) -> dict[Ref, Node]:
 def _not_as_before(stored: Result, code: str, tree: CodeVersion | None) -> Iterator[str]:
     """Yield what else the rerun tests: an adoption, or the present code."""
     if tree is not None:
-        yield f"made by the code {tree.name}, and by it again"
+        yield f"made by the code {tree.name}, now and before"
     if stored.adopted is not None:
-        yield f"it was adopted from {stored.adopted['from']}: this is the first time it is made"
+        yield f"it was adopted from {stored.adopted['from']}: this makes it for the first time"
     if code != stored.spec.code:
-        yield "the code is another than the one that made it: this tests the code that is here"
+        yield "the code has changed since the result was made: this tests the present code"
 
 
 def _upstream(store: Store, ref: Ref, upstream: Ref) -> Result:
     if not store.folder(upstream).exists():
         raise VariorumError(
             f"{ref} is made from {upstream}, which is not here; fetch it with `dvc pull` "
-            "(`snakemake -n` puts in place what came inside a report or table)"
+            "(`snakemake -n` restores results that a report or table carries)"
         )
     return store.open(upstream)
 
@@ -240,4 +240,4 @@ def _damaged(stored: Result, output: Path, diff: ResultDiff) -> Iterator[str]:
     for each in diff.differing:
         entry = stored.manifest["files"].get(each.name)
         if entry and sha256_of(output / each.name) == entry["sha256"]:
-            yield f"{each.name}: the stored file is damaged: the manifest has what came out"
+            yield f"{each.name}: the stored file is damaged: the rerun matches the manifest"

@@ -44,7 +44,7 @@ def run_info(copy: ResultCopy, code: str) -> RunInfo:
         elif copy.files[CODE].sha256 != seal[CODE]:
             faults.setdefault(CODE, f"is not what the seal in {RUN} says")
     if sources is not None and _fingerprint((copy.folder / CODE).read_bytes()) not in (None, code):
-        faults.setdefault(CODE, "holds other code than its key stands on")
+        faults.setdefault(CODE, "holds other code than its key")
     return RunInfo(run, faults, is_sealed)
 
 

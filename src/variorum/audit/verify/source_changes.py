@@ -29,7 +29,7 @@ def source_change(root: Path, spec: Spec) -> str | None:
     except ValidationError:
         return None
     except VariorumError as error:
-        return f"the source of {spec.ref} is not here any more: {error}"
+        return f"the source of {spec.ref} is no longer here: {error}"
     expected = getattr(source, "sha256", None)
     if found in (None, expected):
         return None
