@@ -562,7 +562,7 @@ def test_a_model_is_described_before_and_after_it_is_made(variorum: Command, her
     made = variorum("model", "describe", "finetune")
     assert made.out.startswith("finetune/")
     assert "finetune, 10 steps with adamw" in made.out
-    refused(variorum("model", "describe", "finetune", "--config", "seed=2"), "give one of them")
+    refused(variorum("model", "describe", "finetune", "--config", "seed=2"), "give only one")
     refused(variorum("model", "describe", "encode"), "names 2 results")
 
 

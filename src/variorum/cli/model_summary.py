@@ -11,6 +11,7 @@ from typing import Any
 
 from variorum.base import components
 from variorum.base.errors import VariorumError
+from variorum.base.text_tables import table_lines
 from variorum.config.canonical import restored
 from variorum.config.training_settings import TrainingSettings
 from variorum.model import config_file
@@ -22,6 +23,7 @@ from variorum.plan.references import find
 from variorum.stages.stage_settings import MODELS, STAGES, FinetuneStage, PretrainStage
 from variorum.store.store import Store
 
+HEADER = ("layer", "kind", "weights", "parameters", "FLOPs a token")
 UNITS = ("", "k", "M", "G", "T", "P", "E")
 
 
@@ -91,10 +93,7 @@ def _vocab_size(loaded: LoadedExperiment, root: Path) -> int:
 def _lines(
     found: Description, vocab_size: int, trainings: Sequence[TrainingSummary]
 ) -> Iterator[str]:
-    yield from _table(
-        ("layer", "kind", "weights", "parameters", "FLOPs a token"),
-        [_cells(row) for row in found.rows],
-    )
+    yield from table_lines(map(_cells, found.rows), HEADER, HEADER[3:])
     yield ""
     yield from _pairs(_facts(found, vocab_size))
     for training in trainings:
@@ -148,14 +147,3 @@ def _pairs(pairs: Iterator[tuple[str, str]]) -> Iterator[str]:
     rows = list(pairs)
     width = max(len(name) for name, _ in rows)
     yield from (f"  {name:<{width}}  {value}" for name, value in rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Aligned columns: the first three to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        cells = [
-            f"{cell:<{width}}" if place < 3 else f"{cell:>{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells)

@@ -22,23 +22,14 @@ def sample(
         str | None, typer.Option("--model", "-m", help=f"A model: {REFERENCE}")
     ] = None,
     temperature: Annotated[
-        float,
-        typer.Option("--temperature", "-t", min=0.0, help="0 always draws the likeliest token."),
+        float, typer.Option("--temperature", "-t", min=0.0, help="0: always the likeliest token.")
     ] = 0.8,
-    top_k: Annotated[
-        int | None, typer.Option(min=1, help="Only this many of the likeliest tokens.")
-    ] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Only so many tokens.")] = None,
     top_p: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=1.0, help="Only the likeliest tokens up to this total probability."
-        ),
+        float, typer.Option(min=0.0, max=1.0, help="Only the likeliest up to this probability.")
     ] = 0.95,
     min_p: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=1.0, help="Only tokens with this share of the highest probability."
-        ),
+        float, typer.Option(min=0.0, max=1.0, help="Only with this share of the highest one.")
     ] = 0.0,
     repetition_penalty: Annotated[
         float, typer.Option(min=1.0, help="Above 1: recent tokens become less likely.")
@@ -55,7 +46,7 @@ def sample(
     ] = True,
     tokens: Annotated[int, typer.Option("--tokens", "-n", min=1)] = 200,
     seed: Annotated[int, typer.Option(min=0)] = 1,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Same as --temperature 0.")] = False,
+    greedy: Annotated[bool, typer.Option("--greedy", help="As --temperature 0.")] = False,
     cache: Annotated[bool, typer.Option(help="Cache keys and values of earlier tokens.")] = True,
     device: Device = "cpu",
     interactive: Annotated[

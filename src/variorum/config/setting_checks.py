@@ -117,15 +117,15 @@ def _all_settings(model: type[BaseModel], path: Place) -> Iterator[tuple[str, st
 
 
 def _known_settings(model: type[Settings], sections: Place) -> list[str]:
-    return sorted({name for m in _models_at(model, sections) for name in m.model_fields})
+    return sorted({name for m in models_at(model, sections) for name in m.model_fields})
 
 
 def _kinds_at(model: type[Settings], sections: Place) -> list[str]:
     """Return the kinds that a section may be of."""
-    return [str(m.model_fields["kind"].default) for m in _models_at(model, sections)]
+    return [str(m.model_fields["kind"].default) for m in models_at(model, sections)]
 
 
-def _models_at(model: type[Settings], sections: Place) -> list[type[Settings]]:
+def models_at(model: type[Settings], sections: Place) -> list[type[Settings]]:
     """Return the settings models that a section may have."""
     models = [model]
     for section in sections:

@@ -4,7 +4,7 @@ The name and the place of a definition decide nothing, so moving or renaming it,
 or merging two changes no hash. Definitions that refer to each other in a circle are hashed by
 rounds: in each, a member's hash is made of its syntax and of the others' hashes of the round
 before, as in the refinement of colours by Weisfeiler and Leman (1968). Two members keep one hash
-only if nothing that they lead to, however far, tells them apart.
+only if nothing that they lead to, however far, distinguishes them.
 """
 
 import hashlib

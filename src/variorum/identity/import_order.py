@@ -1,7 +1,7 @@
 """Find statements whose order on import matters: they use one thing that may change.
 
-`A = next(N)` and `B = next(N)` say the same and mean different things. So the place of such a
-statement among all that use `N` while the module is imported is part of what it says. What cannot
+`A = next(N)` and `B = next(N)` have equal syntax and different values. So the place of such a
+statement among all that use `N` while the module is imported is part of its content. What cannot
 change, such as a number or a text, may be used in any order.
 """
 

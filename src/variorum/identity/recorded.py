@@ -131,7 +131,7 @@ class Part:
 def recorded_parts(sources: Sources) -> dict[str, Part]:
     """Return what a record defines: functions, methods, the rest of a class, assignments, data.
 
-    Names are those of the definitions, a method's being `module:Class.method`. Two parts with one
+    A definition has its own name, a method `module:Class.method`. Two parts with one
     syntax differ by comments, docstrings, formatting, annotations or names of definitions at most.
     """
     found: dict[str, Part] = {}
@@ -158,7 +158,7 @@ def _shown(targets: tuple[Target, ...], path: Dotted) -> str:
 
 
 def recorded_meanings(sources: Sources) -> dict[str, dict[str, set[str]]]:
-    """Return, by definition, what each name in it stood for."""
+    """Return, by definition, what each name in it stands for."""
     found: dict[str, dict[str, set[str]]] = {}
     for entry in sources:
         name = entry.removesuffix(MEANINGS)

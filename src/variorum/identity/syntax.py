@@ -71,7 +71,7 @@ def span(node: ast.stmt) -> tuple[int, int]:
 
 
 def bound_names(statement: ast.stmt) -> list[str]:
-    """Return the names a top-level statement defines; a block defines those of all branches."""
+    """Return the names a top-level statement defines; a block, of all branches."""
     return list(dict.fromkeys(_bound(statement)))
 
 

@@ -28,9 +28,9 @@ import flow
 import variorum
 from conftest import Project
 from variorum.audit.adopt.adopting import SAME, adopt
-from variorum.audit.verify import page_trace
 from variorum.base.errors import Stopped, VariorumError
 from variorum.cli import command
+from variorum.report import page_trace
 from variorum.store.result import MANIFEST, Result, sha256_of
 from variorum.store.store import Store
 

@@ -189,7 +189,7 @@ def test_a_model_chosen_before_the_last_interval_is_held_against_the_log(here: P
     nothing_changes(
         here,
         lambda: adopt(here, ["pretrain"], package=package),
-        r"the weights in model.safetensors are not those that metrics.csv notes at step "
+        r"the weights in model.safetensors differ from the hash in metrics.csv at step "
         rf"{row['step']}, where they were chosen. Nothing was adopted",
     )
 

@@ -16,6 +16,7 @@ from variorum.audit.adopt.candidates import BECAUSE, PROVED, CandidateSearch, Ma
 from variorum.audit.adopt.old_code import compare_tiny, components_of
 from variorum.audit.adopt.replay import Evidence, evidence
 from variorum.audit.adopt.whole_experiment import PAGES
+from variorum.audit.available import closure
 from variorum.audit.scratch import ADOPTING, ADOPTIONS
 from variorum.audit.verify.platforms import platform_differences
 from variorum.base import machine
@@ -94,7 +95,7 @@ def adopt(
         raise Stopped(f"stopped; {far}") from None
 
 
-# What is asked for
+# Requests
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,11 @@ def _wanted(store: Store, references: Sequence[str | None], package: Path) -> _W
     planned = [node for plan, _ in asked for node in plan]
     named = set().union(*(refs or plan.nodes for plan, refs in asked))
     results = [node for node in planned if node.ref.stage not in PAGES]
-    chosen = _closure(planned, _hanging(results, named))
+    inputs = {node.ref: [needed.ref for needed in node.upstream.values()] for node in planned}
+    chosen = closure(_hanging(results, named), inputs.get)
     return _Wanted(
         {node.ref: node for node in results if node.ref in chosen},
-        frozenset(_closure(planned, named)),
+        closure(named, inputs.get),
         frozenset().union(*(refs for _, refs in asked)),
     )
 
@@ -139,15 +141,6 @@ def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
             "config` shows as missing, or an experiment, an ablation, or a run of one"
         )
     return plan, refs
-
-
-def _closure(nodes: list[Node], named: set[Ref]) -> set[Ref]:
-    """Return the named nodes and all their inputs."""
-    found = set(named)
-    for node in reversed(nodes):
-        if node.ref in found:
-            found |= {needed.ref for needed in node.upstream.values()}
-    return found
 
 
 def _hanging(nodes: list[Node], named: set[Ref]) -> set[Ref]:
@@ -188,7 +181,7 @@ class _Adoption:
         self._refuse_new_edits()
         results = []
         for ref, match in self.matches.items():
-            result = self._publish(match, _told(match.old, proofs.get(ref), because))
+            result = self._publish(match, _record(match.old, proofs.get(ref), because))
             if result.adopted is not None:  # else it was made meanwhile
                 results.append((result, match.node.label))
         return Adopted(tuple(results), left)
@@ -243,7 +236,7 @@ class _Adoption:
                 self.store,
                 edited.values(),
                 [match.old for match in self.matches.values()],
-                self.search.at_hand,
+                self.search.find,
                 self.scratch / "tiny",
                 self.progress,
                 self.package,
@@ -278,7 +271,7 @@ class _Adoption:
                     "the same command again"
                 )
 
-    # Putting in place
+    # Publishing
 
     def _publish(self, match: Match, adopted: Mapping[str, Any]) -> Result:
         """Publish an old result's files under the new key."""
@@ -316,7 +309,7 @@ def _elsewhere(match: Match) -> str:
     return f" ({said}: {names})" if names else ""
 
 
-def _told(old: Result, proof: Evidence | None, because: str | None) -> dict[str, Any]:
+def _record(old: Result, proof: Evidence | None, because: str | None) -> dict[str, Any]:
     """Return what the manifest says of an adoption; it names the original.
 
     A word that an earlier adoption rests on stays, unless everything was computed again.

@@ -52,7 +52,7 @@ class CandidateSearch:
         for node in nodes.values():
             self._files[node.ref] = self._look(node)
 
-    def at_hand(self, ref: Ref) -> Result | None:
+    def find(self, ref: Ref) -> Result | None:
         """Return a result from its folder, or from a report that carries it."""
         if found := self.index.finished(ref):
             return found.result
@@ -96,7 +96,7 @@ class CandidateSearch:
     def _of_stage(self, stage: str) -> list[Result]:
         if stage not in self._stages:
             refs = {*self.store.refs(stage), *(ref for ref in self._bundled if ref.stage == stage)}
-            found = (self.at_hand(ref) for ref in sorted(refs))
+            found = (self.find(ref) for ref in sorted(refs))
             self._stages[stage] = [old for old in found if old is not None]
         return self._stages[stage]
 
@@ -106,9 +106,9 @@ class CandidateSearch:
         if inputs.keys() != node.upstream.keys():
             return "its inputs differ"
         for name, needed in node.upstream.items():
-            files, kept = self._files[needed.ref] or {}, inputs[name]["files"]
-            if files != kept:
-                file = next(n for n in sorted({*files, *kept}) if files.get(n) != kept.get(n))
+            files, noted = self._files[needed.ref] or {}, inputs[name]["files"]
+            if files != noted:
+                file = next(n for n in sorted({*files, *noted}) if files.get(n) != noted.get(n))
                 return f"it was made from another {name}: {file} differs"
         return None
 
@@ -119,12 +119,12 @@ class CandidateSearch:
         if fed:
             old = max(own or fed, key=_age)
             found = causes(Operand(old.spec, self.index, None, old), self.index.planned(node))
-            told = "; ".join(
+            settings = "; ".join(
                 str(cause.difference)
                 for cause in found
                 if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes, Library))
             )
-            reason = f"{old.ref} has other settings: {told or 'its settings differ'}"
+            reason = f"{old.ref} has other settings: {settings or 'its settings differ'}"
             self.differing += [node.ref] if own else []
         elif same:
             old = max(same, key=lambda old: (old.run.get("label") == node.label, _age(old)))

@@ -37,7 +37,7 @@ Codes = Mapping[tuple[str, Components], str]
 """Fingerprint of each stage's code, by the stage and the components that it was given."""
 
 Find = Callable[[Ref], Result | None]
-"""Gives the result of that name, wherever it is at hand."""
+"""Returns the result of that name, if it is available."""
 
 
 def compare_tiny(

@@ -112,11 +112,11 @@ class _Again:
         )
 
     def _same_rows(
-        self, found: Iterable[Mapping[str, Any]], kept: Iterable[Mapping[str, Any]], last: int
+        self, found: Iterable[Mapping[str, Any]], stored: Iterable[Mapping[str, Any]], last: int
     ) -> None:
         """Compare rows by step with the rows of the old result up to step `last`."""
         new = {int(row["step"]): row for row in found}
-        old = {int(row["step"]): row for row in kept if int(row["step"]) <= last}
+        old = {int(row["step"]): row for row in stored if int(row["step"]) <= last}
         for step in sorted(old.keys() | new.keys()):
             for name in {**old.get(step, {}), **new.get(step, {})}:
                 values = [rows.get(step, {}).get(name) for rows in (old, new)]
@@ -126,8 +126,7 @@ class _Again:
     def _last_steps(self, steps: int) -> str:
         from variorum.training import state
 
-        kept = self.old.folder / LAST_INTERVAL
-        saved = state.read(kept)
+        saved = state.read(self.old.folder / LAST_INTERVAL)
         if saved is None:
             raise VariorumError(
                 f"{self.old.ref} cannot be replayed: its {LAST_INTERVAL} is missing, or this code "
@@ -164,7 +163,7 @@ class _Again:
         digest = hashlib.sha256(weights.numpy().tobytes()).hexdigest()
         if noted != [digest]:
             raise self._disproved(
-                f"the weights in model.safetensors are not those that {LOG} notes at step {step}, "
+                f"the weights in model.safetensors differ from the hash in {LOG} at step {step}, "
                 "where they were chosen"
             )
         return weights, (

@@ -19,8 +19,9 @@ from variorum.audit.explain.operands import Operand
 from variorum.audit.explain.wording import NOT_SET, change, value_text
 from variorum.base import components
 from variorum.base.errors import VariorumError, several
-from variorum.config.canonical import models_of, restored
+from variorum.config.canonical import restored
 from variorum.config.layers import DEFAULT, NOWHERE, Place
+from variorum.config.setting_checks import models_at
 from variorum.config.types import field_metadata
 from variorum.corpus.source import SOURCES, LocalSource
 from variorum.identity.code_changes import Difference, code_differences
@@ -120,8 +121,8 @@ class Absent(Difference):
 
     def __str__(self) -> str:
         pull = f": `dvc pull results/{self.ref}.dvc` restores it"
-        told = pull if self.pinned else ", nor pinned by DVC"
-        return f"{self.ref} differs, but is not here, so the cause is unknown{told}"
+        hint = pull if self.pinned else ", nor pinned by DVC"
+        return f"{self.ref} differs, but is not here, so the cause is unknown{hint}"
 
 
 @dataclass(frozen=True)
@@ -178,10 +179,10 @@ def causes(
     derived = [isinstance(each.difference, Setting) and each.difference.derived for each in found]
     if not all(derived):
         found = [cause for cause, repeats in zip(found, derived, strict=True) if not repeats]
-    return sorted(_told_once(found), key=lambda cause: (len(cause.chain), _in_flow(cause)))
+    return sorted(_once_each(found), key=lambda cause: (len(cause.chain), _in_flow(cause)))
 
 
-def _told_once(found: list[Cause]) -> Iterator[Cause]:
+def _once_each(found: list[Cause]) -> Iterator[Cause]:
     """Yield each difference once, at the earliest of its places."""
     while found:
         same = [cause for cause in found if cause.difference == found[0].difference]
@@ -269,10 +270,7 @@ def _places(step: ResultPair, guide: Iterable[Node]) -> Mapping[str, Place]:
 
 def _chooses_component(stage: str, place: Place) -> bool:
     """Check whether a setting chooses a component."""
-    models = [STAGES[stage]] if stage in STAGES else []
-    for section in place[:-1]:
-        fields = [model.model_fields[section] for model in models if section in model.model_fields]
-        models = [inner for field in fields for inner in models_of(field.annotation)]
+    models = models_at(STAGES[stage], place[:-1]) if stage in STAGES else []
     fields = [model.model_fields[place[-1]] for model in models if place[-1] in model.model_fields]
     return any("component" in field_metadata(field) for field in fields)
 

@@ -157,15 +157,15 @@ class Likeness:
 
     def __init__(self, operands: list[Operand]) -> None:
         self._operands = operands
-        holding: dict[tuple[str, ...], list[int]] = {}
+        places: dict[tuple[str, ...], list[int]] = {}
         for place, operand in enumerate(operands):
             for fact in _facts(operand):
-                holding.setdefault(fact, []).append(place)
-        self._holding = {fact: held for fact, held in holding.items() if len(held) < len(operands)}
+                places.setdefault(fact, []).append(place)
+        self._places = {fact: held for fact, held in places.items() if len(held) < len(operands)}
 
     def best(self, operand: Operand) -> Operand | None:
         """Return the other operand that shares most facts; the last wins a tie."""
-        held = (self._holding.get(fact, ()) for fact in _facts(operand))
+        held = (self._places.get(fact, ()) for fact in _facts(operand))
         counts = Counter(chain.from_iterable(held))
         ranked = sorted(counts, key=lambda place: (-counts[place], -place))
         latest = range(len(self._operands) - 1, -1, -1)

@@ -4,7 +4,7 @@
 decides what is compared; `differences` finds the causes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from variorum.audit.available import closure
 from variorum.audit.explain.differences import Cause, ResultPair, causes
 from variorum.audit.explain.operands import Operand, ResultIndex
 from variorum.base.components import PACKAGE
@@ -22,7 +23,7 @@ from variorum.plan.references import References
 from variorum.store.records import restore_run_info
 
 FEW = 2
-"""How many causes `reason` tells."""
+"""How many causes `reason` names."""
 
 
 @dataclass(frozen=True)
@@ -190,21 +191,14 @@ class _Project:
             baseline = f"{plan.last.spec.settings['baseline']}/{run.rpartition('/')[2]}"
             models = [plan.last.upstream[f"{each}/model"] for each in (run, baseline)]
             model, judged_against = map(self.index.planned, models)
-            return Inquiry(model, tuple(_reachable(read)), judged_against)
+            inputs = {node.ref: [e.ref for e in node.upstream.values()] for node in plan}
+            refs = closure((node.ref for node in read), inputs.get)
+            return Inquiry(model, tuple(n for n in plan if n.ref in refs), judged_against)
         ref = named.one()
         if named.store.root != self.index.store.root:
             return Inquiry(ResultIndex(named.store).here(ref))
         node = next((node for node in plan or self.guide if node.ref == ref), None)
         return Inquiry(self.index.planned(node) if node else self.index.here(ref))
-
-
-def _reachable(nodes: Iterable[Node]) -> list[Node]:
-    """Return these nodes and everything they are made from."""
-    found: dict[Ref, Node] = {}
-    for node in nodes:
-        found[node.ref] = node
-        found |= {inner.ref: inner for inner in _reachable(node.upstream.values())}
-    return list(found.values())
 
 
 # In a few words, for Snakemake

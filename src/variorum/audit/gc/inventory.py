@@ -1,27 +1,24 @@
 """List results with label, size, age, duration, and who needs them."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from variorum.audit.available import available, order
 from variorum.audit.gc.needs import needs
 from variorum.audit.gc.stored import Vault
 from variorum.base.text_tables import table_lines
 from variorum.base.units import duration, size
-from variorum.identity.spec import KEY_LENGTH, Ref
-from variorum.stages.stage_settings import STAGES
+from variorum.identity.spec import Ref
 from variorum.store.result import MANIFEST, Result, StoreError, size_of
 from variorum.store.store import Store
 
 NOBODY = "nobody"
 
 SHOWN = 3
-"""So many of those who need a result are named; the others are counted."""
-
-KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
+"""How many names of who needs a result are shown; the rest is counted."""
 
 HEADER = ("result", "size", "age", "took", "label", "needed by")
 
@@ -59,7 +56,7 @@ def inventory(root: Path, stage: str | None = None) -> tuple[list[InventoryRow],
     The second list says which needs are unknown.
     """
     store, known = Store(root), needs(root, Vault(root).upstream)
-    found = [row(store, ref, known.serves.get(ref, ())) for ref in here(store, stage)]
+    found = [row(store, ref, known.serves.get(ref, ())) for ref in available(store, stage)]
     found.sort(key=lambda row: (*order(row.ref)[:1], row.ref.stage, row.begun, row.ref))
     return found, [f"{fault}; who needs the results of that is not shown" for fault in known.faults]
 
@@ -75,20 +72,6 @@ def lines(found: list[InventoryRow], now: float) -> Iterator[str]:
         for stage, part in {**by_stage, "all": found}.items()
     ]
     yield from table_lines(totals, ("stage", "results", "size"), ("results", "size"))
-
-
-def here(store: Store, stage: str | None = None) -> Iterator[Ref]:
-    """Yield every result, and every other folder in a result's place with content."""
-    for folder in sorted(store.root.glob(f"results/{stage or '*'}/*")):
-        is_there = (folder / MANIFEST).is_file() or (folder.is_dir() and any(folder.iterdir()))
-        if KEY.fullmatch(folder.name) and is_there:
-            yield Ref(folder.parent.name, folder.name)
-
-
-def order(ref: Ref) -> tuple[int, Ref]:
-    """Return the sort key of the flow's order; unknown stages come last."""
-    stages = list(STAGES)
-    return (stages.index(ref.stage) if ref.stage in stages else len(stages)), ref
 
 
 def row(store: Store, ref: Ref, names: tuple[str, ...] = ()) -> InventoryRow:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from variorum.audit.gc.inventory import KEY
+from variorum.audit.available import KEY
 from variorum.audit.gc.needs import Needs
 from variorum.audit.scratch import ADOPTING, ADOPTIONS, RERUNNING, RERUNS
 from variorum.base.locks import is_held
@@ -17,16 +17,16 @@ from variorum.store.result import size_of
 from variorum.store.store import Store
 
 TRASH = "scratch/trash"
-"""What is being deleted lies here."""
+"""Folder of what is being deleted."""
 
 STATES = "state.safetensors*"
-"""What a training that was stopped goes on from."""
+"""Saved states of a stopped training."""
 
 WORKPLACES = ((ADOPTIONS, ADOPTING, "adopt"), (RERUNS, RERUNNING, "verify --rerun"))
 """Folders that commands work in, each with its lock and its command."""
 
 
-# What processes are doing
+# Running processes
 
 
 def unfinished(store: Store) -> set[Ref]:
@@ -43,7 +43,7 @@ def at_work(store: Store) -> set[Ref]:
     return locked | (unfinished(store) if snakemake_runs else set())
 
 
-# What is of no use any more
+# Leftovers
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 Each also needs the inputs of its results. Nothing is downloaded, and no stage runs.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from variorum.audit.available import Upstream, closure
 from variorum.audit.gc.commits import has_git, pinned_by_others
 from variorum.base.errors import VariorumError
 from variorum.identity.spec import Ref
@@ -16,16 +17,13 @@ from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import ablation_names, load_ablation
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import experiment_names, load_experiment, named_experiment
-from variorum.store import pins as kept
+from variorum.store import pins
 
 CURRENT = "current"
 """Name of the current experiment where `config/config.yaml` changes it."""
 
 REFERENCE = "@"
-"""How the name of a reference of git begins among those who need a result."""
-
-Upstream = Callable[[Ref], Collection[Ref] | None]
-"""What a result was made from; None if that is not known."""
+"""Prefix of a git reference among the names of who needs a result."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Needs:
     codes: tuple[str, ...] = ()
 
 
-def needs(root: Path, upstream: Upstream) -> Needs:
+def needs(root: Path, upstream: Upstream[Ref]) -> Needs:
     """Return who needs which result of the project at `root`."""
     found = _Gathered(root, cache(upstream))
     found.plans()
@@ -56,7 +54,7 @@ def needs(root: Path, upstream: Upstream) -> Needs:
 class _Gathered:
     """Collect who needs each result; dictionaries serve as ordered sets."""
 
-    def __init__(self, root: Path, upstream: Upstream) -> None:
+    def __init__(self, root: Path, upstream: Upstream[Ref]) -> None:
         self.names: dict[Ref, dict[str, None]] = {}
         self.faults: dict[str, None] = {}
         self.codes: dict[str, None] = {}
@@ -83,7 +81,7 @@ class _Gathered:
     def pins(self) -> None:
         """Add what is pinned by name."""
         with self._faults_noted():
-            for name, ref in kept.pins(self._root).items():
+            for name, ref in pins.pins(self._root).items():
                 if self._upstream(ref) is None:
                     self.faults[
                         f"{ref} is pinned as {name} and neither here nor in DVC's cache, so what "
@@ -112,15 +110,3 @@ class _Gathered:
         except VariorumError as error:
             if ": unlocked: " not in str(error):
                 self.faults |= dict.fromkeys(str(error).splitlines()[:1])
-
-
-def closure(refs: Iterable[Ref], upstream: Upstream) -> frozenset[Ref]:
-    """Return these results and all their inputs."""
-    found: set[Ref] = set()
-    waiting = list(refs)
-    while waiting:
-        ref = waiting.pop()
-        if ref not in found:
-            found.add(ref)
-            waiting += upstream(ref) or ()
-    return frozenset(found)

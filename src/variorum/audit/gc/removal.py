@@ -13,17 +13,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from variorum.audit.available import KEY, available, closure, order
 from variorum.audit.gc.commits import has_git
 from variorum.audit.gc.inventory import (
-    KEY,
     InventoryRow,
-    here,
-    order,
     row,
     shortened,
 )
 from variorum.audit.gc.leftovers import TRASH, Leftover, at_work, leftovers, unfinished
-from variorum.audit.gc.needs import REFERENCE, Needs, closure, needs
+from variorum.audit.gc.needs import REFERENCE, Needs, needs
 from variorum.audit.gc.stored import Vault
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
@@ -34,7 +32,7 @@ from variorum.store.result import size_of
 from variorum.store.store import Store
 
 FORCE = "--force"
-STANDS_BELOW = "a result that stays was made from it"
+NEEDED_BY_UNNEEDED = "a result that stays was made from it"
 HEADER = ("result", "size", "age", "label", "why")
 
 
@@ -104,7 +102,7 @@ def _cells(row: InventoryRow, why: str, now: float) -> tuple[str, ...]:
     return (str(row.ref), size(row.n_bytes), duration(now - row.begun), row.label, why)
 
 
-# Deciding
+# Decide
 
 
 def plan(root: Path, *, force: bool = False) -> Removal:
@@ -147,11 +145,11 @@ def decide(store: Store, vault: Vault, known: Needs, *, force: bool) -> Removal:
         lack = None if force else vault.lacks(ref)
         return f"{lack} ({FORCE})" if lack else None
 
-    results = set(here(store))
+    results = set(available(store))
     unneeded = (results | _pinned_here(store.root)) - known.serves.keys()
     reasons = {ref: why for ref in unneeded if (why := why_not(ref))}
     below = closure(reasons, vault.upstream) & unneeded
-    left = {**dict.fromkeys(below, STANDS_BELOW), **reasons}
+    left = {**dict.fromkeys(below, NEEDED_BY_UNNEEDED), **reasons}
     return Removal(
         tuple(_row(store, ref) for ref in sorted(unneeded - left.keys(), key=order)),
         tuple(leftovers(store, known, busy, force=force)),
@@ -185,7 +183,7 @@ def _pinned_here(root: Path) -> set[Ref]:
     return {Ref(file.parent.name, file.stem) for file in files if KEY.fullmatch(file.stem)}
 
 
-# Doing
+# Remove
 
 
 class _BusyError(Exception):
@@ -202,7 +200,7 @@ def remove(root: Path, chosen: Removal) -> Removal:
     try:
         (root / TRASH).mkdir(parents=True, exist_ok=True)
         trash = Path(tempfile.mkdtemp(dir=root / TRASH))
-        # What others stand on goes last, so that whatever remains of a chain is its beginning.
+        # Inputs of others go last, so that any rest of a chain is its beginning.
         upstream = Vault(root).upstream
         results, stays = [], closure(at_work(store), upstream)
         for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):

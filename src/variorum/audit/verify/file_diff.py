@@ -62,8 +62,8 @@ class ResultDiff:
     def in_short(self) -> str:
         """Return one differing file, a training's log first, and how; "" if none."""
         if self.differing:
-            told = min(self.differing, key=lambda each: (each.name != LOG, each.name))
-            return f"{told.name}: {told.details[0]}"
+            first = min(self.differing, key=lambda each: (each.name != LOG, each.name))
+            return f"{first.name}: {first.details[0]}"
         alone = [f"{name} is missing" for name in self.missing]
         return next(iter([*alone, *(f"{name} is new" for name in self.extra)]), "")
 
@@ -71,7 +71,7 @@ class ResultDiff:
 def compare(old: Path, new: Path) -> ResultDiff:
     """Compare the files that manifests of the results in two folders list.
 
-    `missing` are files that only `old` has, `extra` those that only `new` has.
+    `missing` files are only in `old`, `extra` files only in `new`.
     """
     first, second = (
         {path.relative_to(folder).as_posix() for path in listed(folder)} for folder in (old, new)

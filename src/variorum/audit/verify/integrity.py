@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.verify import page_trace
+from variorum.audit.available import has_content
 from variorum.audit.verify.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
 from variorum.audit.verify.platforms import platform_differences
 from variorum.audit.verify.run_info import run_info
-from variorum.audit.verify.selection import Selection, holds_anything, none_of, with_upstream
+from variorum.audit.verify.selection import Selection, none_of, with_upstream
 from variorum.audit.verify.source_changes import source_change
 from variorum.base import machine
 from variorum.base.errors import VariorumError, several
@@ -27,6 +27,7 @@ from variorum.base.progress import Progress
 from variorum.base.units import size
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import current_code
+from variorum.report import page_trace
 from variorum.store.records import has_record
 from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError, sha256_of
 from variorum.store.store import Store
@@ -105,7 +106,7 @@ class _Audit:
 
     def __init__(self, store: Store, refs: Sequence[Ref], progress: Progress) -> None:
         self.store = store
-        here = {ref: store.folder(ref) for ref in refs if holds_anything(store.folder(ref))}
+        here = {ref: store.folder(ref) for ref in refs if has_content(store.folder(ref))}
         hashed = _hashed(list(here.values()), progress)
         self.own = {ref: ResultCopy(ref, at, hashed[at]) for ref, at in here.items()}
         carried = [copy for own in self.own.values() for copy in own.inner()]

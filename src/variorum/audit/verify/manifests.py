@@ -45,8 +45,8 @@ class Input:
 class Manifest:
     """Hold a readable manifest; `fault` says what is wrong with it alone.
 
-    sha256: of the file. noted_as: hashes by which other results may note it; the earliest noted
-    that of the file also where it tells of an adoption.
+    sha256: of the file. noted_as: hashes by which other results may note it. The earliest results
+    noted an adoption by the hash of the file.
     """
 
     name: str

@@ -14,10 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from variorum.audit.available import has_content
 from variorum.audit.scratch import RERUNNING, RERUNS, project_beside
 from variorum.audit.verify.file_diff import ResultDiff, compare
 from variorum.audit.verify.platforms import platform_differences
-from variorum.audit.verify.selection import Selection, holds_anything, none_of
+from variorum.audit.verify.selection import Selection, none_of
 from variorum.audit.verify.tolerances import judged
 from variorum.base.errors import Stopped, VariorumError, clear_about_storage
 from variorum.base.git import running
@@ -104,7 +105,7 @@ def rerun_all(selection: Selection, here: Machine) -> Iterator[Rerun | Refused]:
     Missing results are skipped; raises `VariorumError` if all are missing.
     """
     store = selection.store
-    available = {ref for ref in selection.refs if holds_anything(store.folder(ref))}
+    available = {ref for ref in selection.refs if has_content(store.folder(ref))}
     if not available:
         raise VariorumError(f"nothing to run again: {none_of(selection.refs)}")
     took = {ref: _seconds(store, ref) for ref in selection.refs}

@@ -1,7 +1,7 @@
 """Check `run.json` and `code.json`, which no manifest lists.
 
 `run.json` carries a seal over both, and the definitions in `code.json` must have the fingerprint
-that the key stands on.
+in the key.
 """
 
 import json

@@ -1,21 +1,20 @@
 """Select the results to check: named ones, the current experiment's, or all."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from variorum.audit.available import available, has_content, order
 from variorum.base.errors import VariorumError, several
-from variorum.identity.spec import KEY_LENGTH, Ref, Spec
+from variorum.identity.spec import Ref, Spec
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import ablation_names, load_ablation
 from variorum.plan.experiment import REPORT, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.references import References
 from variorum.run.publish import REPORT_FILES, TABLE_FILES, pages_of
-from variorum.stages.stage_settings import STAGES
 from variorum.store.result import COPY, MANIFEST
 from variorum.store.store import Store
 
@@ -53,19 +52,8 @@ def select(root: Path, references: Sequence[str], *, everything: bool = False) -
     store, plan = Store(root), None
     with suppress(VariorumError) if everything else nullcontext():
         plan = plan_experiment(load_experiment(root), root, offline=True)
-    found = _all(store) if plan is None or everything else plan.nodes
+    found = sorted(available(store), key=order) if plan is None or everything else plan.nodes
     return Selection(store, tuple(found), tuple(_pages(store, plan)))
-
-
-def _all(store: Store) -> list[Ref]:
-    """Return every result, also one that lacks its manifest."""
-    stages = list(STAGES)
-    refs = [
-        Ref(folder.parent.name, folder.name)
-        for folder in store.root.glob("results/*/*")
-        if re.fullmatch(f"[0-9a-f]{{{KEY_LENGTH}}}", folder.name) and holds_anything(folder)
-    ]
-    return sorted(refs, key=lambda r: (stages.index(r.stage) if r.stage in stages else -1, r))
 
 
 def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
@@ -106,14 +94,9 @@ def _upstream(store: Store, ref: Ref) -> list[Ref]:
             spec = Spec.from_data(data["spec"])
             if spec.ref == ref:
                 origin = [Ref.parse(data["adopted"]["from"])] if "adopted" in data else []
-                kept = [each for each in origin if holds_anything(store.folder(each))]
-                return [*spec.upstream.values(), *kept]
+                origins = [each for each in origin if has_content(store.folder(each))]
+                return [*spec.upstream.values(), *origins]
     return []
-
-
-def holds_anything(folder: Path) -> bool:
-    """Check for content: Snakemake makes an empty folder before a stage."""
-    return folder.is_dir() and any(folder.iterdir())
 
 
 def none_of(refs: Sequence[Ref]) -> str:

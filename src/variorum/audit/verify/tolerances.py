@@ -43,14 +43,14 @@ def judged(
     `elsewhere` are the differences of platforms, as `platform_differences` returns them.
     """
     if not elsewhere:
-        where = "made on this platform" if stored.run else "where it was made is not known"
+        where = "made on this platform" if stored.run else "its platform is unknown"
         return f"{where}: every byte must be the same", diff.is_identical
     platform = "; ".join(f"{name} {old} → {new}" for name, (old, new) in elsewhere.items())
     stage = stored.ref.stage
     if stage in EXACT:
-        rule, passed = f"{stage} gives the same bytes on all of them", diff.is_identical
+        rule, passed = f"{stage} gives the same bytes on every platform", diff.is_identical
     elif diff.missing or diff.extra:
-        rule, passed = "it must have the same files", False
+        rule, passed = "the files must be the same", False
     else:
         try:
             rule, passed = RULES.get(stage, _pages)(stored.folder, output, diff)
@@ -88,7 +88,7 @@ def _within(tolerance: float, old: Mapping[str, float], new: Mapping[str, float]
 def _cases(old: Path, new: Path, _: ResultDiff) -> Judged:
     """Compare stress tests; measures are free once a token was drawn otherwise."""
     rule = (
-        "it must have the same prompts and cases, each with the same verdict, and what is measured "
+        "it must have the same prompts and cases, each with the same verdict, and measures "
         f"of the same text must agree to {NUMBER_TOLERANCE:.1%}"
     )
     prompts = [[each["prompt"] for each in _json(folder / "samples.json")] for folder in (old, new)]
@@ -133,7 +133,7 @@ def _is_like(old: Path, new: Path) -> bool:
 
 def _with_faults(rule: str, faults: Iterable[str]) -> Judged:
     names = ", ".join(faults)
-    return (f"{rule}; not so: {names}" if names else rule), not names
+    return (f"{rule}; broken by: {names}" if names else rule), not names
 
 
 def _json(path: Path) -> Any:
