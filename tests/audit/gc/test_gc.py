@@ -108,7 +108,7 @@ def holding(shelf: Project, branch: str, refs: set[Ref]) -> None:
     root = shelf.root
     shelf.run("git", "switch", "--quiet", "--create", branch)
     (root / "config/experiments/micro.yaml").write_text("title: [\n")
-    (root / "src/variorum/config.py").write_text("raise RuntimeError('half done')\n")
+    (root / "src/variorum/config/types.py").write_text("raise RuntimeError('half done')\n")
     for file in root.glob("results/*/*.dvc"):
         if Ref(file.parent.name, file.stem) not in refs:
             shelf.run("git", "rm", "--quiet", "--cached", str(file.relative_to(root)))
@@ -170,7 +170,7 @@ def test_by_other_code_than_the_projects_nothing_is_judged(root: Path) -> None:
     file = root / "src/variorum/base/progress.py"
     file.write_text(file.read_text() + "# Another line\n")
     with pytest.raises(
-        VariorumError, match=r"src/variorum/base/progress.py differs from what runs"
+        VariorumError, match=r"src/variorum/base/progress.py differs from the running"
     ):
         removal.plan(root)
 
@@ -334,7 +334,7 @@ def test_without_git_this_folder_alone_counts_and_nothing_is_stored(
     plan = removal.plan(root)
     assert not plan
     assert left(plan).keys() == only(wide, needed)
-    assert note(plan).startswith("no git repository here: only what this folder plans")
+    assert note(plan).startswith("no git repository here: only plans and pins of this folder")
     assert going(removal.plan(root, force=True)) == only(wide, needed)
 
 

@@ -225,7 +225,7 @@ def _changed(step: ResultPair) -> list[Place]:
 
 
 def _spelled(value: Any) -> str:
-    """Return a value as text: 1 and 1.0 differ, the order of names does not count."""
+    """Return a value as text; 1 differs from 1.0, but the order of names is ignored."""
     return json.dumps(value, sort_keys=True, default=repr)
 
 

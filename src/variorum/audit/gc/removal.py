@@ -125,7 +125,7 @@ def _refuse_other_code(root: Path) -> None:
     if differing:
         name, _ = differing[0]
         raise VariorumError(
-            f"src/variorum/{name} differs from what runs, {PACKAGE / name}, so that keys may; "
+            f"src/variorum/{name} differs from the running {PACKAGE / name}, so keys may differ; "
             "use the environment of this project (`make setup` makes one)"
         )
 
