@@ -1,4 +1,4 @@
-"""Variorum: from raw text to a trained, fine-tuned and stress-tested small GPT, to the bit.
+"""Train, fine-tune and stress-test a small GPT from raw text, reproducible to the bit.
 
 import variorum
 opened = variorum.open()         # the current fine-tuned model and its tokenizer

@@ -1,7 +1,7 @@
-"""Two ways in for people: `variorum.open()` gives a model, `variorum.runs()` a table of all.
+"""Open models and list runs from Python: `variorum.open()` and `variorum.runs()`.
 
-A model is named as everywhere (`references`); nothing names the current fine-tuned one, or,
-without a domain, the pretrained or imported one.
+A reference names a model as everywhere (`references`); without one, the current fine-tuned model
+or, without a domain, the pretrained or imported one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from variorum.base.errors import VariorumError
 from variorum.base.machine import Device, computing_on
 from variorum.base.project import find_project
-from variorum.config.canonical import with_neutrals
+from variorum.config.canonical import with_omitted
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.metrics import METRICS
 from variorum.config.setting_checks import check
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from variorum.model.gpt import GPT
     from variorum.tokenizer.base import Tokenizer
 
-SAMPLING = "sampling"  # what messages call the section of settings that are given by hand
+SAMPLING = "sampling"  # name of the section of given settings in messages
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A trained model with its tokenizer, ready to use.
+    """Hold a trained model with its tokenizer, ready to use.
 
     model: in evaluation mode, `model(ids (B, T)) -> logits (B, T, V)`.
     """
@@ -58,17 +58,17 @@ class Opened:
 
     @cached_property
     def edited(self) -> str | None:
-        """A definition of models that was another one when this was trained, if one was.
+        """Return a definition of models that was edited since this was trained, if any.
 
-        The code that is here may then compute something else with its weights. It is looked for
-        when it is asked for, as reading the code takes most of a second.
+        The present code may then compute something else with its weights. Reading the code takes
+        most of a second, so it happens only on access.
         """
         store = Store(self.folder.parents[2])
         return _edited(store, store.open(self.ref))
 
     @property
     def parameters(self) -> int:
-        """Number of weights."""
+        """Return the number of weights."""
         return self.model.n_parameters
 
     def stream(
@@ -78,22 +78,26 @@ class Opened:
         *,
         use_cache: bool = True,
     ) -> Streamed:
-        """The continuation of `prompt` (text or token ids) piece by piece, and its `account`."""
+        """Return the continuation of `prompt` piece by piece, and its `account`.
+
+        `prompt` is text or token ids.
+        """
         from variorum.generation.text import stream_text
 
         chosen = settings or SamplingSettings()
         return stream_text(self.model, self.tokenizer, prompt, chosen, use_cache=use_cache)
 
     def sample(self, prompt: Prompt = "", **settings: Any) -> str:
-        """The continuation of `prompt`; settings are those of `config.SamplingSettings`."""
+        """Return the continuation of `prompt`; keywords are those of `SamplingSettings`."""
         return "".join(self.stream(prompt, check(SamplingSettings, settings, SAMPLING)))
 
     def samples(
         self, prompts: Sequence[Prompt], *, seeds: Sequence[int] | None = None, **settings: Any
     ) -> list[Written]:
-        """The continuations of several prompts, written at once; each is what it is alone.
+        """Return the continuations of several prompts, computed together.
 
-        `seeds` are one for each prompt; by default they count up from `seed`.
+        Each equals the continuation of its prompt alone. `seeds` holds one for each prompt; by
+        default they count up from `seed`.
         """
         from variorum.generation.text import continue_texts
 
@@ -111,9 +115,10 @@ class Opened:
 def open(
     reference: str | Path | None = None, *, root: Path | None = None, device: Device = "cpu"
 ) -> Opened:
-    """The model that `reference` names, of the project that `root` lies in (the working directory).
+    """Return the model that `reference` names in the project around `root`.
 
-    Raises `VariorumError` if there is no such result, or more than one, or no such device here.
+    `root` is by default the working directory. Raises `VariorumError` if no such result, several,
+    or no such device are here.
     """
     from variorum.model import checkpoint
     from variorum.tokenizer.serialization import load as load_tokenizer
@@ -129,9 +134,9 @@ def open(
 
 
 def _edited(store: Store, result: Result) -> str | None:
-    """The first definition of models that is no longer what the result was made by.
+    """Return the first definition of models that was edited since training.
 
-    A fine-tuned model has the parts that the pretrained one was made of.
+    A fine-tuned model has the parts of its pretrained model.
     """
     code = current_code(result.spec)
     if code is not None and code.digest != result.spec.code and result.code:
@@ -145,9 +150,9 @@ def _edited(store: Store, result: Result) -> str | None:
 
 
 def runs(*, root: Path | None = None) -> pd.DataFrame:
-    """Every model and its evaluations: settings, metrics, cost and key, one row a model.
+    """Return every model with settings, metrics, cost and key, one row each.
 
-    A fine-tuned model's row has the settings `model.…` of the one that it began as, and its key as
+    A fine-tuned model's row has the settings `model.…` of its pretrained model, and its key as
     `pretrained`.
     """
     import pandas as pd
@@ -178,9 +183,9 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
 
 
 def _settings(store: Store, result: Result) -> dict[str, Any]:
-    """A model's settings, with those that its key leaves out as they are neutral."""
+    """Return a model's settings, with the values that its key omits."""
     spec = result.spec
-    settings = with_neutrals(STAGES[spec.ref.stage], dict(spec.settings))
+    settings = with_omitted(STAGES[spec.ref.stage], dict(spec.settings))
     beginning = spec.upstream.get("model")
     if beginning is not None:
         settings["pretrained"] = beginning.key
@@ -190,10 +195,10 @@ def _settings(store: Store, result: Result) -> dict[str, Any]:
 
 
 def _labels(store: Store) -> dict[Ref, str]:
-    """What the current plans call each result."""
+    """Return the current plans' label of each result."""
     nodes: list[Node] = []
     for name in ablation_names(store.root):
-        with suppress(VariorumError):  # what cannot be planned now can have results all the same
+        with suppress(VariorumError):  # what cannot be planned may still have results
             nodes += plan_ablation(load_ablation(store.root, name), store.root, offline=True)
     with suppress(VariorumError):
         nodes += plan_experiment(load_experiment(store.root), store.root, offline=True)
@@ -201,7 +206,7 @@ def _labels(store: Store) -> dict[Ref, str]:
 
 
 def _scores(store: Store) -> dict[Ref, dict[str, float]]:
-    """Every metric of each evaluated model, by what the corpus was called when it was made."""
+    """Return every metric of each evaluated model, by the corpus's label."""
     found: dict[Ref, dict[str, float]] = {}
     for ref in store.refs("evaluate"):
         result = store.open(ref)
@@ -210,7 +215,7 @@ def _scores(store: Store) -> dict[Ref, dict[str, float]]:
         text = upstream["text"]
         side = store.open(text).run.get("label", text.key) if store.exists(text) else text.key
         for metric in METRICS.values():
-            with suppress(KeyError):  # an older evaluation may lack what was added since
+            with suppress(KeyError):  # an older evaluation may lack newer metrics
                 found.setdefault(upstream["model"], {})[f"{metric.name}_{side}"] = metric.of(
                     metrics
                 )

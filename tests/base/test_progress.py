@@ -88,9 +88,9 @@ def test_the_time_left_is_estimated(capsys: pytest.CaptureFixture[str]) -> None:
         time.sleep(0.1)
         said.step()
     first, second = capsys.readouterr().err.splitlines()
-    assert first == "encode  1/1,001 documents  00:00 gone, ? left"
-    assert second.startswith("encode  2/1,001 documents  00:00 gone, 01:")
-    assert second.endswith(" left")
+    assert first == "encode  1/1,001 documents  00:00 elapsed, ? remaining"
+    assert second.startswith("encode  2/1,001 documents  00:00 elapsed, 01:")
+    assert second.endswith(" remaining")
 
 
 def test_lines_are_seconds_apart(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +114,7 @@ def test_the_log_holds_what_was_said_and_nothing_of_an_earlier_run(
         said = Progress("pretrain", log)
         said.say("“ß”")
         count(said)
-        assert log.read_text(encoding="utf-8").endswith(" left\n"), "written at once"
+        assert log.read_text(encoding="utf-8").endswith(" remaining\n"), "written at once"
         said.close()
     printed = capsys.readouterr().err.splitlines()
     assert log.read_text(encoding="utf-8").splitlines() == printed[len(printed) // 2 :]
@@ -131,7 +131,7 @@ def test_on_a_terminal_one_line_lives(terminal: Terminal) -> None:
     states = [state.strip() for state in shown.split("\r") if state.strip()]
     assert states[0].startswith("pretrain micro  0/4 steps")
     assert states[-1].startswith("pretrain micro  4/4 steps  loss 3")
-    assert " gone, " in states[-1]
+    assert " elapsed, " in states[-1]
     assert shown.endswith("\r"), "it is wiped at the end"
 
 

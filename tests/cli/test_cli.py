@@ -1,4 +1,4 @@
-"""The command: what it prints, and that whatever a user can mend is one line and exit status 1."""
+"""The command: what it prints, and that whatever a user can fix is one line and exit status 1."""
 
 import fcntl
 import inspect
@@ -216,7 +216,9 @@ def test_ls_goes_on_past_a_damaged_result(
 
 
 def test_ls_refuses_what_is_no_stage(variorum: Command, here: Path) -> None:
-    refused(variorum("ls", "pretrian"), "pretrian: no such stage; known are download, normalize")
+    refused(
+        variorum("ls", "pretrian"), "pretrian: no such stage; the stages are download, normalize"
+    )
 
 
 def test_digest_prints_what_a_source_pins(variorum: Command, tmp_path: Path) -> None:
@@ -231,7 +233,7 @@ def test_digest_prints_what_a_source_pins(variorum: Command, tmp_path: Path) -> 
     [
         ("no_such_package", "'no_such_package' is not installed"),
         ("os.path", "is no name of a top-level package"),
-        ("json", "json: no distribution of that name is installed"),
+        ("json", "json: no installed distribution has that name"),
     ],
 )
 def test_digest_of_no_package_is_one_line(variorum: Command, package: str, message: str) -> None:
@@ -297,7 +299,7 @@ def test_sample_writes_the_prompt_and_its_continuation(variorum: Command, here: 
     model, how = said.err.splitlines()
     assert model.endswith(" parameters")
     assert re.fullmatch(
-        r"20 tokens: max_tokens reached; valid_utf8 took away \d+\.\d\d % of the probability, "
+        r"20 tokens: max_tokens reached; valid_utf8 removed \d+\.\d\d % of the probability, "
         r"\d+\.\d\d % at most; window cuts: 1 \(half-window\)",
         how,
     )
@@ -347,7 +349,7 @@ def test_sample_ends_before_a_stop_string_and_says_so(variorum: Command, here: P
     stop = whole[5:7]
     said = variorum("sample", "the ", "-n", "40", "--seed", "3", "--stop", "§§", "--stop", stop)
     assert said.out == f"the {whole[: whole.index(stop)]}\n"
-    assert " tokens: a stop string came; " in said.err
+    assert " tokens: stop string found; " in said.err
 
 
 def test_sample_writes_whole_characters_unless_it_is_told_not_to(
@@ -357,7 +359,7 @@ def test_sample_writes_whole_characters_unless_it_is_told_not_to(
     whole, free = variorum(*hot), variorum(*hot, "--any-bytes")
     assert "\ufffd" not in whole.out
     assert "\ufffd" in free.out
-    assert "valid_utf8 took away" in whole.err
+    assert "valid_utf8 removed" in whole.err
     assert "valid_utf8" not in free.err
 
 
@@ -560,7 +562,7 @@ def test_a_model_is_described_before_and_after_it_is_made(variorum: Command, her
     made = variorum("model", "describe", "finetune")
     assert made.out.startswith("finetune/")
     assert "finetune, 10 steps with adamw" in made.out
-    refused(variorum("model", "describe", "finetune", "--config", "seed=2"), "give one of them")
+    refused(variorum("model", "describe", "finetune", "--config", "seed=2"), "give only one")
     refused(variorum("model", "describe", "encode"), "names 2 results")
 
 

@@ -74,7 +74,7 @@ def test_settings_are_changed_as_on_a_command_line(fresh: Project) -> None:
 def test_a_vocabulary_that_the_text_decides_needs_the_tokenizer(
     fresh: Project, trained: Project
 ) -> None:
-    with pytest.raises(VariorumError, match=r"characters: .* tokenizer/\w+ is yet to be made; run"):
+    with pytest.raises(VariorumError, match=r"characters: .* tokenizer/\w+ is not made yet; run"):
         list(model_summary.of_plan({}, fresh.root))
     lines = list(model_summary.of_plan({}, trained.root))
     assert number(lines, "vocabulary") == variorum.open(root=trained.root).tokenizer.vocab_size

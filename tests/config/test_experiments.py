@@ -211,19 +211,19 @@ def test_every_experiment_of_the_project_is_valid(name: str) -> None:
 
 class Later(Settings):
     n: int = setting(1, "An old setting.")
-    added: float = setting(0.5, "A setting that was added later.", neutral=0.0)
+    added: float = setting(0.5, "A setting that was added later.", omit_when=0.0)
 
 
 class Outer(Settings):
     inner: Later = setting(Later(), "A section.")
 
 
-def test_a_setting_at_its_neutral_value_is_left_out_of_the_canonical_form() -> None:
+def test_a_setting_at_its_omitted_value_is_left_out_of_the_canonical_form() -> None:
     assert canonical(Outer(inner=Later(added=0.0))) == {"inner": {"n": 1}}
     assert canonical(Outer()) == {"inner": {"n": 1, "added": 0.5}}
 
 
-def test_what_was_left_out_is_restored_to_the_neutral_value_not_the_default() -> None:
+def test_what_was_left_out_is_restored_to_the_omitted_value_not_the_default() -> None:
     for settings in (Outer(inner=Later(added=0.0)), Outer()):
         assert restored(Outer, canonical(settings)) == settings
 

@@ -155,7 +155,7 @@ def test_the_token_that_ends_documents_is_not_penalized() -> None:
     assert draft.ending == "document"
 
 
-def test_settings_at_their_neutral_values_change_no_draw() -> None:
+def test_settings_at_their_omitted_values_change_no_draw() -> None:
     model = small_model()
     chosen = plain(min_p=0.0, repetition_penalty=1.0, repetition_window=3, stop=("a",))
     assert list(generate(model, [1], chosen)) == list(generate(model, [1], plain()))

@@ -749,7 +749,7 @@ def settings_models(model: type[Settings] = Settings) -> Iterator[type[BaseModel
             yield from settings_models(inner)
 
 
-NEUTRAL_FOR_EVER = {
+OMITTED_FOR_EVER = {
     "ArxivSource.api": "https://export.arxiv.org/api/query",
     "ArxivSource.page_size": 100,
     "CsvSource.quote": None,
@@ -810,17 +810,17 @@ NEUTRAL_FOR_EVER = {
     "TrainingSettings.precision": "fp32",
     "TrainingSettings.stride": None,
 }
-"""A neutral value is in no key: results that were made with it would silently mean another."""
+"""An omitted value is in no key: results that were made with it would silently mean another."""
 
 
-def test_neutral_values_stay_what_they_are() -> None:
+def test_values_that_are_omitted_stay_what_they_are() -> None:
     found = {
-        f"{model.__name__}.{name}": extra["neutral"]
+        f"{model.__name__}.{name}": extra["omit_when"]
         for model in settings_models()
         for name, info in model.model_fields.items()
-        if "neutral" in (extra := field_metadata(info))
+        if "omit_when" in (extra := field_metadata(info))
     }
-    assert found == NEUTRAL_FOR_EVER, "a new one is added here; none is ever changed or removed"
+    assert found == OMITTED_FOR_EVER, "a new one is added here; none is ever changed or removed"
 
 
 def test_settings_that_code_makes_by_itself_take_no_default_from_outside() -> None:
@@ -835,16 +835,16 @@ def test_settings_that_code_makes_by_itself_take_no_default_from_outside() -> No
             if model := models.get(name):
                 given = {keyword.arg for keyword in node.keywords}
                 fields = model.model_fields.items()
-                asked = {n for n, f in fields if not neutral_by_default(f)}
+                asked = {n for n, f in fields if not omitted_by_default(f)}
                 assert asked <= given, f"{file.name}:{node.lineno} takes defaults"
                 made += 1
     assert made
 
 
-def neutral_by_default(field: FieldInfo) -> bool:
+def omitted_by_default(field: FieldInfo) -> bool:
     """Whether leaving the setting out means what it meant before it existed, for ever."""
     extra = field_metadata(field)
-    return "neutral" in extra and bool(field.default == extra["neutral"])
+    return "omit_when" in extra and bool(field.default == extra["omit_when"])
 
 
 def is_call_of_name(node: ast.AST) -> bool:

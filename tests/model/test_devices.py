@@ -67,7 +67,7 @@ def test_a_part_that_was_left_on_the_cpu_is_noticed() -> None:
 def test_a_device_that_is_not_here_is_refused_with_what_is() -> None:
     here = gpu()
     missing = "mps" if here is None or here[0] == "cuda" else "cuda"
-    with pytest.raises(VariorumError, match=f"VARIORUM_DEVICE: {missing} was asked for, and here"):
+    with pytest.raises(VariorumError, match=f"VARIORUM_DEVICE: {missing} was requested, but"):
         computing_on(missing)
 
 

@@ -220,7 +220,7 @@ def test_a_run_leaves_the_token_nowhere(of_songs: Path, songs: Server, tmp_path:
     ],
     ids=lambda source: str(source.kind),
 )
-def test_what_is_left_out_of_a_key_is_at_its_neutral_value(source: Source) -> None:
+def test_what_is_left_out_of_a_key_is_at_its_omitted_value(source: Source) -> None:
     stage = DownloadStage(source=source)
     assert restored(DownloadStage, canonical(stage)) == stage
 

@@ -551,7 +551,7 @@ def test_a_model_that_other_code_trained_says_so_when_it_writes(
     other, present = (
         variorum("sample", "the", "-m", f"edit/{variant}/1", "-n", "4").err for variant in VARIANTS
     )
-    assert "variorum.model.attentions.fused:attend was another when it was trained" in other
+    assert "variorum.model.attentions.fused:attend was edited after the training" in other
     assert "was another" not in present
 
 

@@ -83,7 +83,7 @@ def test_an_unused_component_and_its_setting_change_no_key(
     edit(
         "config/model_settings.py",
         "    dropout: Real = setting(",
-        '    spiral_turns: Real = setting(3.0, "Turns.", gt=0, neutral=3.0)\n'
+        '    spiral_turns: Real = setting(3.0, "Turns.", gt=0, omit_when=3.0)\n'
         "    dropout: Real = setting(",
     )
     assert keys_planned_by(package_copy) == before

@@ -115,7 +115,7 @@ def test_accepting_replaces_the_entry_changes_keys_and_leaves_old_results(
     assert said.code == 0
     assert f"was {changed[0]} ({len(TEXT):,} bytes)" in said.out
     assert f"is  {changed[1]} ({len(server.data):,} bytes)" in said.out
-    assert "Keys of all that is made from it change; old results stay" in said.out
+    assert "Keys of all results from this source change; old results stay" in said.out
     assert source_lock.entries(from_server)[server.address].sha256 == changed[1]
 
     after = flow.current(from_server)
@@ -132,7 +132,7 @@ def test_accepting_the_same_bytes_changes_nothing(
     pinned_by(from_server)
     before = lock(from_server).read_bytes()
     said = variorum("lock", "--accept", server.address)
-    assert (said.code, "stays as it was" in said.out) == (0, True)
+    assert (said.code, "is unchanged" in said.out) == (0, True)
     assert lock(from_server).read_bytes() == before
 
 

@@ -331,7 +331,7 @@ def test_fine_tuned_models_of_other_pretrained_ones_are_another_kind(here: Path)
         (
             "{pinned: old}",
             "{pinned: old, model: {n_layer: 1}}",
-            "before.yaml:6: variants.before.pinned: should be the name of pinned results, and all",
+            "before.yaml:6: variants.before.pinned: should be the name of pinned results, and the",
         ),
         (
             "{pinned: old}",

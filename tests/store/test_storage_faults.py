@@ -220,7 +220,7 @@ def test_a_full_disk_where_results_are_bundled_is_one_line(
     report = flow.current(root).last
     shutil.rmtree(Store(root).folder(report.ref))
     monkeypatch.setattr(shutil, "copyfile", no_space)
-    line = failure(root, report, r"could not be written .*No space left on device.* put that right")
+    line = failure(root, report, r"could not be written .*No space left on device.* fix that")
     assert "bundle" in line
 
 
@@ -259,8 +259,8 @@ def test_a_full_disk_where_results_are_handed_to_dvc_is_one_line(
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.EIO, "the disk does not work .Input/output error..*see to the disk"),
-        (errno.ESTALE, "the disk does not work .Stale file handle..*see to the disk"),
+        (errno.EIO, "the disk does not work .Input/output error..*check the disk"),
+        (errno.ESTALE, "the disk does not work .Stale file handle..*check the disk"),
         (errno.EDQUOT, "no space is left .*a quota is used up.*make room"),
     ],
 )

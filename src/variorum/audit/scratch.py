@@ -1,4 +1,4 @@
-"""Name the folders of scratch where the audit works, and the locks of those who work there.
+"""Name the folders of scratch where the audit works, and their locks.
 
 `variorum gc` removes such a folder if nobody holds its lock.
 """
@@ -22,7 +22,7 @@ RERUNNING = Ref("rerun", "all")
 
 
 def project_beside(root: Path, folder: Path) -> Store:
-    """Make a project in `folder` that links to all files at `root` but results and scratch."""
+    """Make a project in `folder` that links to all at `root` except results."""
     folder.mkdir(parents=True)
     for path in root.iterdir():
         if path.name not in ("results", "scratch") and not path.name.startswith("."):

@@ -1,4 +1,4 @@
-"""Writes files so that a reader, or a crash, sees the old content or the new one."""
+"""Write files so that readers and crashes see old or new content, whole."""
 
 import os
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a new file's path; what was written there replaces `path` after the block.
+    """Yield the path of a new file that replaces `path` after the block.
 
-    It is synced to disk before; the folder is made if need be.
+    It is synced to disk first. The folder is made if needed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")

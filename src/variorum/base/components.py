@@ -1,4 +1,4 @@
-"""Components: the parts of the system that a setting chooses by name.
+"""Find components: the parts of the system that a setting chooses by name.
 
 Position encodings, optimizers, schedules, tokenizers and sources of text live one per file. The
 file's name is the setting's value, so adding `model/positions/my_positions.py` is all it takes to
@@ -24,25 +24,25 @@ CONTRACTS = {
     "training/optimizers": ("STATES", "update", "update_matrix"),
     "training/schedules": ("rate",),
 }
-"""What code of stages asks of a component, by its folder; a component may lack some of it."""
+"""Names that stages use of a component, by its folder; a component may lack some."""
 
 Base = TypeVar("Base")
 
 
 @cache
 def options(folder: str) -> tuple[str, ...]:
-    """Names that can be chosen from `folder` (such as `model/positions`), sorted."""
+    """Return the names that can be chosen from `folder` (`model/positions`), sorted."""
     files = (PACKAGE / folder).glob("*.py")
     return tuple(sorted(file.stem for file in files if not file.stem.startswith("_")))
 
 
 def exists(folder: str, option: str) -> bool:
-    """Whether `option` can be chosen; a hyphen in a name is an underscore in its file's."""
+    """Check whether `option` can be chosen; its file writes hyphens as underscores."""
     return option.replace("-", "_") in options(folder)
 
 
 def module_name(folder: str, option: str) -> str:
-    """The dotted module that implements `option` of `folder`."""
+    """Return the dotted name of the module that implements `option` of `folder`."""
     return ".".join(["variorum", *folder.split("/"), option.replace("-", "_")])
 
 
@@ -52,9 +52,9 @@ def module(folder: str, option: str) -> ModuleType:
 
 
 def load(folder: str, option: str) -> SimpleNamespace:
-    """Import `option` of `folder`; returns what its contract lists, and nothing else of it.
+    """Import `option` of `folder`; return what its contract lists and nothing else.
 
-    So nothing can run that the key of a stage, which counts just that, does not hold.
+    The key of a stage covers only the contract, so nothing else may run.
     """
     found = module(folder, option)
     names = (name for name in CONTRACTS[folder] if hasattr(found, name))

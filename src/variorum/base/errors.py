@@ -1,4 +1,4 @@
-"""The errors that people can mend: shown as one line, without a traceback."""
+"""Define the errors that people can fix: each shown as one line, without a traceback."""
 
 import errno
 import os
@@ -12,47 +12,50 @@ OUT_OF_ORDER = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO)
 IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
-GO_ON = "no result was touched. To go on, {} and run the same command again"
+GO_ON = "no result was touched. To continue, {} and run the same command again"
 
 
 class VariorumError(Exception):
-    """Something a user can put right. The message says what was found, where, and what to do."""
+    """Report something that a user can fix.
+
+    The message says what was found, where, and what to do.
+    """
 
 
 class Stopped(VariorumError):  # noqa: N818 - no mistake was made
-    """Work that ended early, as it was asked to, and can be gone on with."""
+    """Report work that ended early on request and can be continued."""
 
 
 @contextmanager
 def clear_about_storage() -> Iterator[None]:
-    """Raise `VariorumError` for what a disk refuses while the block runs: place, reason, remedy."""
+    """Raise `VariorumError` with path, reason and remedy if a disk fails in the block."""
     try:
         yield
-    except shutil.Error as error:  # of a copied folder; it holds the reasons as text
+    except shutil.Error as error:  # from copying a folder; it holds the reasons as text
         _, place, reason = error.args[0][0]
-        line = f"{place}: could not be written ({reason}); {GO_ON.format('put that right')}"
+        line = f"{place}: could not be written ({reason}); {GO_ON.format('fix that')}"
         raise VariorumError(line) from error
     except OSError as error:
-        where = error.filename2 or error.filename or "the project's folder"  # what is renamed to
+        where = error.filename2 or error.filename or "the project's folder"  # 2: a rename's target
         if error.errno in NO_SPACE:
             what, remedy = "no space is left on the disk (or a quota is used up)", "make room"
         elif error.errno in NOT_ALLOWED:
-            what, remedy = f"not allowed here ({error.strerror})", "set the permissions right"
+            what, remedy = f"not allowed here ({error.strerror})", "fix the permissions"
         elif error.errno in OUT_OF_ORDER:
-            what, remedy = f"the disk does not work ({error.strerror})", "see to the disk"
+            what, remedy = f"the disk does not work ({error.strerror})", "check the disk"
         elif error.errno in IN_THE_WAY:
             what = f"a file or a broken link is in the way ({error.strerror})"
             remedy = "move it away"
         elif error.errno in NO_LOCKS:
-            what = f"this disk has no locks for files ({error.strerror})"
-            remedy = "move the project to one that has"
+            what = f"this disk has no file locks ({error.strerror})"
+            remedy = "move the project to a disk that has them"
         else:
             raise
         raise VariorumError(f"{os.fspath(where)}: {what}; {GO_ON.format(remedy)}") from error
 
 
 SHOWN = 5
-"""How many names a list shows before it only counts."""
+"""How many names a list shows; the rest is counted."""
 
 
 def several(names: Iterable[object]) -> str:

@@ -1,4 +1,4 @@
-"""Other states of the project: their files, out of git, in a folder; their package, run there."""
+"""Call git, read the files of other commits, and run the package in them."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from variorum.base.errors import VariorumError
 
 
 class GitError(VariorumError):
-    """Git could not do what it was asked; `said` is its own reason, in one line."""
+    """Report a failed git command; `said` is git's own reason, in one line."""
 
     def __init__(self, message: str, said: str) -> None:
         super().__init__(message)
@@ -17,9 +17,9 @@ class GitError(VariorumError):
 
 
 def git(root: Path, *arguments: str, given: str = "", alone: bool = False) -> str:
-    """What a git command prints; raises `GitError` if it fails.
+    """Return what a git command prints; raises `GitError` if it fails.
 
-    With `alone` it does not see that `root` may lie inside of a repository.
+    With `alone` git does not see a repository around `root`.
     """
     ceiling = {"GIT_CEILING_DIRECTORIES": str(root.resolve().parent)} if alone else {}
     try:
@@ -41,7 +41,7 @@ def git(root: Path, *arguments: str, given: str = "", alone: bool = False) -> st
     if done.returncode:
         said = " ".join(done.stderr.split())
         raise GitError(
-            f"`git {arguments[0]}` failed, so other branches cannot be seen; mend what it says: "
+            f"`git {arguments[0]}` failed, so other branches cannot be seen; fix what it says: "
             + said,
             said,
         )
@@ -51,7 +51,7 @@ def git(root: Path, *arguments: str, given: str = "", alone: bool = False) -> st
 def put_into(root: Path, tree: str, target: Path) -> None:
     """Write the files of a tree into a new folder.
 
-    Raises `VariorumError` if git does not have them all.
+    Raises `VariorumError` if git lacks some of them.
     """
     target.mkdir(parents=True)
     command = ["git", "archive", "--format=tar", tree]
@@ -70,9 +70,9 @@ def put_into(root: Path, tree: str, target: Path) -> None:
 
 
 def running(source: Path) -> dict[str, str]:
-    """The environment of a process that runs the package below `source`, and no other.
+    """Return the environment of a process that runs the package below `source`.
 
-    No module is found that happens to lie beside the script.
+    It finds no module that happens to lie beside the script.
     """
     return {
         **os.environ,

@@ -24,10 +24,10 @@ from variorum.base.errors import VariorumError
 E = TypeVar("E")
 
 FOLDER = "scratch/locks"
-"""Where in a project the files lie that processes lock."""
+"""Folder of the files that processes lock, within a project."""
 
 FAULTS = (YAMLError, ValueError, AttributeError, LookupError, TypeError, RecursionError)
-"""What reading a damaged file raises."""
+"""Errors that reading a damaged file raises."""
 
 
 # Between processes
@@ -48,7 +48,10 @@ def exclusive(path: Path, wait: Callable[[], None] | None = None) -> Iterator[No
 
 
 def is_held(path: Path) -> bool:
-    """Check whether a process holds a lock; a free one is taken for a moment to see that."""
+    """Check whether a process holds a lock.
+
+    A free lock is taken for a moment.
+    """
     try:
         with path.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,7 +63,7 @@ def is_held(path: Path) -> bool:
 
 
 class Presence:
-    """A lock that all processes of one kind share, each until it ends."""
+    """Hold a lock that all processes of one kind share until they end."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("a")
@@ -68,13 +71,13 @@ class Presence:
     def is_alone(self) -> bool:
         """Check whether no other process shares it; if so, others wait for `share`.
 
-        It asks twice, as `is_held` takes the lock for a moment to ask the same.
+        It tries twice, as `is_held` takes the lock for a moment.
         """
         for _ in range(2):
             with suppress(BlockingIOError):
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
-            self.share()  # waits for one that is alone just now
+            self.share()  # waits for a process that holds it alone just now
         return False
 
     def share(self) -> None:
@@ -87,7 +90,7 @@ class Presence:
 
 @dataclass(frozen=True)
 class LockFile(Generic[E]):
-    """A committed file of entries by name.
+    """Describe a committed file of entries by name.
 
     path: within the project. header: the comment that it begins with. holds: what an entry is, for
     messages. decode: Return an entry by its fields; raises `ValueError(field)` for a wrong one.
@@ -115,7 +118,10 @@ class LockFile(Generic[E]):
         raise VariorumError(f"{self.path}{line}: cannot be read ({problem}); {self._remedy}")
 
     def parse(self, text: str) -> dict[str, E]:
-        """Return the entries in the text of such a file; raises one of `FAULTS` if it is none."""
+        """Return the entries in the text of a lock file.
+
+        Raises one of `FAULTS` if it is damaged.
+        """
         found = YAML(typ="safe", pure=True).load(text) or {}
         return {str(name): self._entry(str(name), data, text) for name, data in found.items()}
 
@@ -159,7 +165,7 @@ class LockFile(Generic[E]):
     ) -> Iterator[dict[str, E]]:
         """Yield the entries to change them; write them after the block, if it raised nothing.
 
-        One process at a time may do so, from reading to writing; `say` tells that one waits.
+        One process at a time may do so, from reading to writing; `say` reports waiting.
         """
         lock = root / FOLDER / f"{Path(self.path).stem}-lock"
         with exclusive(lock, lambda: say(f"waits for another process that changes {self.path}")):
@@ -182,11 +188,14 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
 
 
 def _scalar(value: str | int | float) -> str:
-    """Return a value as YAML reads it; text in quotes, as a hash may look like a number."""
+    """Return a value in YAML; text in quotes, as a hash may resemble a number."""
     return quoted(value) if isinstance(value, str) else repr(value)
 
 
 def quoted(text: str) -> str:
-    """Return any text as YAML reads it, which takes JSON's escapes of surrogates for two."""
+    """Return text as a YAML string.
+
+    YAML reads JSON's escaped surrogates as two characters, so they are written as one escape.
+    """
     plain = json.dumps(text, ensure_ascii=False)
     return re.sub("[^ -~]", lambda found: f"\\U{ord(found[0]):08x}", plain)

@@ -1,4 +1,4 @@
-"""The machine: where and how a stage runs. Nothing here can enter a key.
+"""Describe the machine: where and how a stage runs. Nothing here enters a key.
 
 Numbers must not depend on how many cores there are, so a numerical stage computes with one thread
 a process (`use_one_thread`), and what may vary is how many processes share the logical shards.
@@ -27,7 +27,7 @@ THREAD_VARIABLES = (
 )
 
 TRAINING_PROCESSES = 2
-"""What a training of the usual two shards is shared among."""
+"""Processes of a training with the usual two shards."""
 
 DISTRIBUTIONS = {"ruamel": "ruamel.yaml"}
 """Libraries whose distribution has another name."""
@@ -37,18 +37,18 @@ LIBRARIES = (
     *("jinja2", "markupsafe", "pydantic", "requests", "urllib3"),
     *("arxiv", "lyricsgenius", "charset_normalizer", "datasketch"),
 )
-"""Those that stages use, whose versions every result tells; a test holds this list against them."""
+"""Libraries that stages use. Every result records their versions; a test checks this list."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """How to run here.
+    """Hold how to run on this machine.
 
-    processes: how many share the work of a training, at most one for each logical shard.
-    checkpoint_seconds: how often a training saves the state that it can go on from.
+    processes: ranks that share the work of a training, at most one for each logical shard.
+    checkpoint_seconds: how often a training saves the state that it can continue from.
     stop_after: a training ends after so many steps, with its state saved; None: at its end.
-    device: where models compute. A GPU is no part of a key, but its bits are another platform's.
-    began: when the process that runs a stage began, by `time.monotonic`; None: that is not noted.
+    device: where models compute. Keys do not hold it; a GPU's bits are another platform's.
+    began: start of the process that runs a stage, by `time.monotonic`; None: not noted.
     """
 
     processes: int = 1
@@ -59,10 +59,10 @@ class Machine:
 
 
 def training_slots(granted: int | None) -> int:
-    """How many of the cores that `--cores` grants a training takes.
+    """Return how many of the cores granted by `--cores` a training takes.
 
-    It holds as large a share of them as it uses of the cores that are there: with `--cores 4` on
-    two, a second training beside the first would only slow both down. None: a cluster decides.
+    It takes the same share of the granted cores as of the cores that exist: with `--cores 4` on
+    two, a second training beside the first would only slow down both. None: a cluster decides.
     """
     present = len(os.sched_getaffinity(0))
     if granted is None or granted <= present:
@@ -71,7 +71,7 @@ def training_slots(granted: int | None) -> int:
 
 
 def gpu() -> tuple[Device, str] | None:
-    """PyTorch's name of the GPU that is here, and what it is called; None if there is none."""
+    """Return PyTorch's name of this machine's GPU and its model; None without a GPU."""
     import torch
 
     if torch.cuda.is_available():
@@ -82,7 +82,7 @@ def gpu() -> tuple[Device, str] | None:
 
 
 def computing_on(device: Device) -> str:
-    """What a stage says of the device that its model computes on, and of a GPU left idle.
+    """Return a line on the device that a model computes on, and any idle GPU.
 
     Raises:
         VariorumError: if the device is not here.
@@ -95,14 +95,14 @@ def computing_on(device: Device) -> str:
     if found is None or found[0] != device:
         here = f"{found[0]} ({found[1]})" if found else "no GPU that PyTorch can use"
         raise VariorumError(
-            f"VARIORUM_DEVICE: {device} was asked for, and here is {here}; unset it, or install a "
-            "build of PyTorch for this GPU (docs/training.md)"
+            f"VARIORUM_DEVICE: {device} was requested, but this machine has {here}; unset it, or "
+            "install a build of PyTorch for this GPU (docs/training.md)"
         )
     return f"on {found[1]}"
 
 
 def use_deterministic_kernels(device: Device) -> None:
-    """On NVIDIA's GPUs, have sums added in one order; the CPU's kernels do so anyway."""
+    """Make NVIDIA's GPUs add sums in one order; CPU kernels do so anyway."""
     if device == "cuda":
         import torch
 
@@ -117,7 +117,7 @@ def use_one_thread() -> None:
 
 
 def description() -> dict[str, Any]:
-    """Host, processor, and versions, for `run.json`."""
+    """Return host, processor and versions, for `run.json`."""
     return {
         "host": platform.node(),
         "system": platform.platform(),
@@ -131,14 +131,14 @@ def description() -> dict[str, Any]:
 
 
 def versions(libraries: Iterable[str]) -> dict[str, str]:
-    """Versions of the installed ones among these libraries, with Python's own."""
+    """Return the versions of Python and of the installed ones among these libraries."""
     found = {name: _version(name) for name in sorted(libraries)}
     python = ".".join(platform.python_version_tuple()[:2])
     return {"python": python, **{name: v for name, v in found.items() if v is not None}}
 
 
 def processor() -> str:
-    """The processor's name and vector features, which decide how floats are summed."""
+    """Return the processor's name and vector features, which decide how floats are summed."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -150,7 +150,7 @@ def processor() -> str:
 
 
 def _cpu_capability() -> dict[str, str]:
-    """Which of its kernels PyTorch takes here; nothing if the stage had no use for it."""
+    """Return which CPU kernels PyTorch uses; empty if the stage did not import it."""
     if "torch" not in sys.modules:
         return {}
     import torch
@@ -159,7 +159,7 @@ def _cpu_capability() -> dict[str, str]:
 
 
 def _version(name: str) -> str | None:
-    """Version of the distribution that brings a library, by the name that either is called."""
+    """Return the version of a library's distribution; None if it is not installed."""
     try:
         return version(DISTRIBUTIONS.get(name, name))
     except PackageNotFoundError:

@@ -1,7 +1,7 @@
-"""Progress for people: which stage, which step, how fast, how long still.
+"""Show progress: stage, step, speed, elapsed and remaining time.
 
 On a terminal one live line; in a log, or with several stages side by side, a line every few
-seconds. tqdm does the counting and the estimate.
+seconds. tqdm counts and estimates.
 """
 
 import sys
@@ -12,18 +12,18 @@ from typing import Never, TextIO
 
 from tqdm import tqdm
 
-FORMAT = "{desc}  {elapsed} gone, {remaining} left"
+FORMAT = "{desc}  {elapsed} elapsed, {remaining} remaining"
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_REFRESHES = 0.2
 
 ESCAPED = {
     code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"
 }
-"""What a terminal would obey, spelled out: a model may write anything."""
+"""Control characters, spelled out for terminals: a model may write anything."""
 
 
 class Progress:
-    """Says what a stage is doing, to the terminal and to its log."""
+    """Show what a stage is doing, on the terminal and in its log."""
 
     def __init__(self, label: str, log: Path | None = None) -> None:
         self.label = label
@@ -32,9 +32,9 @@ class Progress:
         self._bar: tqdm[Never] | None = None
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         line = f"{self.label}  {text}".translate(ESCAPED)
-        if self._live:  # above this bar, or that of what it is part of
+        if self._live:  # above this bar, or the bar around it
             tqdm.write(line, file=sys.stderr)
         else:
             print(line, file=sys.stderr, flush=True)
@@ -65,7 +65,7 @@ class Progress:
                 self._bar = None
 
     def step(self, facts: str = "", count: int = 1) -> None:
-        """Another `count` are done; `facts` stand on the live line."""
+        """Count another `count` as done; the live line shows `facts`."""
         if self._bar is not None:
             bar = self._bar
             done = f"{self.label}  {bar.n + count:,}/{bar.total:,} {bar.unit}"
@@ -80,7 +80,10 @@ class Progress:
             self._log = None
 
     def _record(self, line: str) -> None:
-        """Add a line to the log. A full disk ends the log, not the stage: that has its own say."""
+        """Add a line to the log.
+
+        A full disk ends the log, not the stage: that reports a full disk by itself.
+        """
         if self._log:
             try:
                 self._log.write(line + "\n")
@@ -91,7 +94,7 @@ class Progress:
 
 
 class _Lines:
-    """Where tqdm writes when no terminal listens: whole lines, each once."""
+    """Receive tqdm's output without a terminal: whole lines, each once."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -104,7 +107,7 @@ class _Lines:
         return len(text)
 
     def flush(self) -> None:
-        """Every line is flushed as it is written."""
+        """Do nothing: every line is flushed as it is written."""
 
 
 def _open(log: Path) -> TextIO:

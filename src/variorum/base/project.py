@@ -1,4 +1,4 @@
-"""Where the project is: the nearest folder above the working directory that is one."""
+"""Find the project: the nearest folder above the working directory that is one."""
 
 from pathlib import Path
 
@@ -6,7 +6,10 @@ from variorum.base.errors import VariorumError
 
 
 def find_project(start: Path | None = None) -> Path:
-    """The project that `start` (the working directory) lies in; raises `VariorumError` if none."""
+    """Return the project around `start`, by default the working directory.
+
+    Raises `VariorumError` if there is none.
+    """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "config" / "experiments").is_dir() and (folder / "Snakefile").is_file():

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 
 UNLIMITED = 10_000
-"""Columns of what is no terminal: nothing there is folded or cut."""
+"""Width without a terminal: nothing is folded or cut."""
 
 
 def table_lines(
@@ -11,7 +11,7 @@ def table_lines(
 ) -> list[str]:
     """Return the lines of a table; a terminal's width folds its last column.
 
-    `right` names the columns whose cells end at one line.
+    `right` names the right-aligned columns.
     """
     from rich.console import Console
     from rich.table import Table

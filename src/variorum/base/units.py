@@ -1,4 +1,4 @@
-"""Return sizes and spans of time as people read them."""
+"""Format sizes and durations for people."""
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -13,7 +13,7 @@ def size(n_bytes: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a span of time with two digits: `45 s`, `12 min`, `3.5 h`, `6.2 d`."""
+    """Return a duration with two digits: `45 s`, `12 min`, `3.5 h`."""
     if seconds < 99.5:
         return f"{max(1, round(seconds))} s"
     for unit, length, most in (("min", 60, 99.5), ("h", 3600, 47.5), ("d", 86400, float("inf"))):

@@ -1,4 +1,4 @@
-"""The `variorum` command."""
+"""Provide the `variorum` command."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The application that all commands register with, and the options that they share."""
+"""Define the application that all commands register with, and shared options."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from variorum.base import machine
 from variorum.base.errors import VariorumError
 
 app = typer.Typer(
-    help="From raw text to a small GPT and its report, every result keyed by what made it.",
+    help="Train a small GPT from raw text and report on it; every result is keyed by what made it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 models = typer.Typer(
-    help="Look into a model, or hand it on.",
+    help="Describe or export a model.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -37,7 +37,7 @@ Changes = Annotated[
 
 Device = Annotated[
     machine.Device,
-    typer.Option(envvar="VARIORUM_DEVICE", help="Where models compute: a GPU is used if named."),
+    typer.Option(envvar="VARIORUM_DEVICE", help="Device for models; a GPU is used only if named."),
 ]
 
 
@@ -50,7 +50,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def read_overrides(changes: list[str]) -> dict[str, Any]:
-    """`name=value` pairs, values in YAML, as snakemake's --config takes them."""
+    """Return `name=value` pairs, values in YAML, as snakemake's --config takes them."""
     from variorum.config.yaml_text import read_value
 
     overrides: dict[str, Any] = {}

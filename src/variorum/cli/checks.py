@@ -1,4 +1,4 @@
-"""Commands that check results, and let old ones serve new keys."""
+"""Define commands that check results and let old ones serve new keys."""
 
 from typing import Annotated, Any
 
@@ -16,18 +16,18 @@ def verify(
     results: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"Results, with what they stand on: {REFERENCE} With none, also the pages."
+            help=f"Results, checked with all inputs: {REFERENCE} Without any, also the pages."
         ),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every result that is here.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Check all results.")] = False,
     again: Annotated[
         bool,
-        typer.Option("--rerun", help="Make just these again, beside the store, and compare."),
+        typer.Option("--rerun", help="Rerun only these, beside the store, and compare."),
     ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Processes of a training made again.")] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of a training.")] = 2,
     device: Device = "cpu",
 ) -> None:
-    """Hold results against their manifests, and those against each other up to the sources."""
+    """Compare results with their manifests, and the manifests with each other."""
     machine.use_one_thread()
     from variorum.audit.verify import selection
 
@@ -63,23 +63,23 @@ def adopt(
     results: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What is planned and missing, with what it is made from and what hangs on it: "
+            help="Planned results that are missing, with their inputs and all made from them: "
             f"{REFERENCE}"
         ),
     ] = None,
     prove: Annotated[
-        bool, typer.Option("--prove", help="Run enough of it again to see that nothing changed.")
+        bool, typer.Option("--prove", help="Rerun enough to prove that nothing changed.")
     ] = False,
     because: Annotated[
-        str | None, typer.Option(help="Adopt without a proof, for this reason, which is shown.")
+        str | None, typer.Option(help="Adopt without proof, for this reason, which is recorded.")
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes of a training.")] = 2,
     device: Device = "cpu",
 ) -> None:
-    """Let old results serve the new keys, after an edit of code that should change nothing."""
+    """Let old results serve new keys, after an edit that should change nothing."""
     if prove == (because is not None):
         raise VariorumError(
-            'say either --prove, or on whose word: variorum adopt --because "only names changed"'
+            'give --prove, or a reason: variorum adopt --because "only names changed"'
         )
     leave_at_once_on_signals(None)
     machine.use_one_thread()

@@ -1,4 +1,4 @@
-"""The `variorum` command: thin; everything it does can be called from Python."""
+"""Run the `variorum` command: thin, as Python can call everything it does."""
 
 import sys
 from io import TextIOWrapper
@@ -10,7 +10,7 @@ from variorum.cli.signals import INTERRUPTED
 
 
 def main() -> None:
-    """Entry point: what a user can mend is one line on stderr and exit status 1."""
+    """Run a command; show what users can fix as one line, with status 1."""
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a stray byte is no reason to stop

@@ -1,4 +1,4 @@
-"""Writing at a terminal: a prompt goes in, its continuation appears as it is drawn.
+"""Talk with a model at a terminal: its continuation appears as it is drawn.
 
 In a conversation each line is a prompt, and a line that begins with a slash changes a setting.
 Ctrl-C ends the text that is being written, or drops the line that is being typed; at an empty
@@ -23,19 +23,19 @@ from variorum.generation.text import Account
 PROMPT = "prompt> "
 
 ENDINGS = {
-    "document": "the document ended",
+    "document": "end of document",
     "length": "max_tokens reached",
-    "stop": "a stop string came",
+    "stop": "stop string found",
     None: "stopped",
 }
 
 HELP = """\
-A line is a prompt; an empty one begins a document. For a prompt that begins with / write //.
-/show         the settings as they are
-/NAME VALUE   change one, such as /temperature 0.5 or /stop ["\\n"]; /NAME alone shows it
-/help         this
-Ctrl-C ends a text, drops a line, or leaves; Ctrl-D leaves.
-The settings:"""
+Each line is a prompt; an empty line begins a document. For a prompt that begins with / write //.
+/show         show the settings
+/NAME VALUE   change a setting, such as /temperature 0.5 or /stop ["\\n"]; /NAME alone shows it
+/help         show this help
+Ctrl-C ends a text, drops a line, or quits; Ctrl-D quits.
+Settings:"""
 
 
 def write(
@@ -46,14 +46,14 @@ def write(
     use_cache: bool = True,
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Print a prompt and its continuation, and on stderr one closing line on how it went.
+    """Print a prompt and its continuation, and a closing line on stderr.
 
-    `stopped` is asked after each piece.
+    `stopped` is called after each piece.
     """
     pieces = opened.stream(prompt, settings, use_cache=use_cache)
     print(prompt, end="", flush=True)
     for text in pieces:
-        # A model may write anything; a terminal must not obey it.
+        # A model may write anything, also control characters.
         print(for_terminal(text) if sys.stdout.isatty() else text, end="", flush=True)
         if stopped():
             break
@@ -62,11 +62,11 @@ def write(
 
 
 def closing_line(account: Account, settings: SamplingSettings) -> str:
-    """How a text was written, in one line."""
+    """Return how a text was written, in one line."""
     parts = [f"{account.tokens} tokens: {ENDINGS[account.ending]}"]
     if settings.valid_utf8:
         parts.append(
-            f"valid_utf8 took away {100 * account.removed_mean:.2f} % of the probability, "
+            f"valid_utf8 removed {100 * account.removed_mean:.2f} % of the probability, "
             f"{100 * account.removed_largest:.2f} % at most"
         )
     if account.window_cuts:
@@ -75,7 +75,7 @@ def closing_line(account: Account, settings: SamplingSettings) -> str:
 
 
 class Conversation:
-    """Prompts and commands, line by line, until somebody leaves."""
+    """Answer prompts and commands, line by line, until the user leaves."""
 
     def __init__(self, opened: Opened, settings: SamplingSettings, *, use_cache: bool) -> None:
         self.settings = settings
@@ -83,7 +83,10 @@ class Conversation:
         self._asking = self._writing = self._stopped = False
 
     def run(self, prompt: str = "") -> None:
-        """Talk; a prompt that is given is continued first. Ctrl-C is taken care of meanwhile."""
+        """Answer lines until the end; a given prompt is continued first.
+
+        Handles Ctrl-C meanwhile.
+        """
         if sys.stdin.isatty():
             with suppress(ImportError):
                 import readline  # noqa: F401 - editing and history of what `input` reads
@@ -133,7 +136,7 @@ class Conversation:
             self._writing = False
 
     def _obey(self, command: str) -> None:
-        """Carry out what stands behind a slash."""
+        """Run a command that follows a slash."""
         name, _, value = command.strip().partition(" ")
         if name in ("help", ""):
             print(HELP)
@@ -151,21 +154,21 @@ class Conversation:
             print(self._line(name))
 
     def _line(self, setting: str) -> str:
-        """A setting, as it can be typed."""
+        """Return a setting as it can be typed."""
         return f"/{setting} {json.dumps(getattr(self.settings, setting), ensure_ascii=False)}"
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._writing:
-            self._stopped = True  # the text ends behind the piece at hand
-        elif self._asking:  # between a text and a prompt it is one too many for that text
+            self._stopped = True  # the text ends after the current piece
+        elif self._asking:  # between a text and a prompt, Ctrl-C came too late for that text
             raise _LineDroppedError if _typed() else KeyboardInterrupt
 
 
 class _LineDroppedError(KeyboardInterrupt):
-    """Ctrl-C behind something typed."""
+    """Report Ctrl-C after some text was typed."""
 
 
 def _typed() -> str:
-    """What stands behind the prompt, where lines can be edited."""
+    """Return the text typed at the prompt, where lines can be edited."""
     readline = sys.modules.get("readline")
     return str(readline.get_line_buffer()) if readline else ""

@@ -1,8 +1,7 @@
-"""What a model is made of and what it costs, in lines for people: of a result, or of a plan.
+"""Summarize a model and its cost in lines, from a result or a plan.
 
-The numbers are those of `model.description`. A plan is described before anything of it ran, so its
-vocabulary is what the settings say. Where they leave that to the text, the tokenizer has to be made
-first.
+The numbers come from `model.description`. A plan is described before it runs, so its vocabulary
+comes from the settings; if these leave it to the text, the tokenizer must exist.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from variorum.base import components
 from variorum.base.errors import VariorumError
+from variorum.base.text_tables import table_lines
 from variorum.config.canonical import restored
 from variorum.config.training_settings import TrainingSettings
 from variorum.model import config_file
@@ -23,12 +23,13 @@ from variorum.plan.references import find
 from variorum.stages.stage_settings import MODELS, STAGES, FinetuneStage, PretrainStage
 from variorum.store.store import Store
 
+HEADER = ("layer", "kind", "weights", "parameters", "FLOPs a token")
 UNITS = ("", "k", "M", "G", "T", "P", "E")
 
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """A training of the model, by the name of its stage; `steps` are those it takes or took."""
+    """Hold a training of the model by its stage, with its number of steps."""
 
     stage: str
     settings: TrainingSettings
@@ -36,7 +37,7 @@ class TrainingSummary:
 
 
 def of_result(reference: str | None, root: Path) -> Iterator[str]:
-    """The model that a reference names, with the training that made it."""
+    """Yield the summary of a finished model, with its training."""
     result = find(reference, root=root)
     if result.ref.stage not in MODELS:
         raise VariorumError(
@@ -53,7 +54,7 @@ def of_result(reference: str | None, root: Path) -> Iterator[str]:
 
 
 def of_plan(overrides: Mapping[str, Any], root: Path) -> Iterator[str]:
-    """The model of the current experiment, with the trainings that it plans."""
+    """Yield the summary of the current experiment's model, with its planned trainings."""
     loaded = load_experiment(root, overrides)
     chosen = loaded.settings
     vocab_size = _vocab_size(loaded, root)
@@ -68,7 +69,7 @@ def of_plan(overrides: Mapping[str, Any], root: Path) -> Iterator[str]:
 
 
 def _vocab_size(loaded: LoadedExperiment, root: Path) -> int:
-    """How many tokens the experiment's model will know."""
+    """Return the vocabulary's size of the experiment's model."""
     if (imported := loaded.settings.imported) is not None:
         return config_file.read(root / Path(imported.path).expanduser() / CONFIG)[1]
     size = loaded.settings.tokenizer.vocab_size
@@ -80,8 +81,8 @@ def _vocab_size(loaded: LoadedExperiment, root: Path) -> int:
     store = Store(root)
     if not store.exists(node.ref):
         raise VariorumError(
-            f"tokenizer.kind is {loaded.settings.tokenizer.kind}: its vocabulary is what the text "
-            f"has, and {node.ref} is yet to be made; run `snakemake --cores 1 tokenizer`"
+            f"tokenizer.kind is {loaded.settings.tokenizer.kind}: its vocabulary comes from the "
+            f"text, and {node.ref} is not made yet; run `snakemake --cores 1 tokenizer`"
         )
     return load(store.open(node.ref).file("tokenizer.json")).vocab_size
 
@@ -92,10 +93,7 @@ def _vocab_size(loaded: LoadedExperiment, root: Path) -> int:
 def _lines(
     found: Description, vocab_size: int, trainings: Sequence[TrainingSummary]
 ) -> Iterator[str]:
-    yield from _table(
-        ("layer", "kind", "weights", "parameters", "FLOPs a token"),
-        [_cells(row) for row in found.rows],
-    )
+    yield from table_lines(map(_cells, found.rows), HEADER, HEADER[3:])
     yield ""
     yield from _pairs(_facts(found, vocab_size))
     for training in trainings:
@@ -111,7 +109,7 @@ def _cells(row: LayerRow) -> tuple[str, ...]:
 def _facts(found: Description, vocab_size: int) -> Iterator[tuple[str, str]]:
     yield (
         "parameters",
-        f"{found.parameters:,}, of them {found.embedding_parameters:,} in embeddings",
+        f"{found.parameters:,}, including {found.embedding_parameters:,} in embeddings",
     )
     yield "vocabulary", f"{vocab_size:,} tokens"
     yield "context", f"{found.context_length:,} tokens"
@@ -136,7 +134,7 @@ def _costs(found: Description, training: TrainingSummary) -> Iterator[tuple[str,
 
 
 def _scaled(number: int, unit: str) -> str:
-    """Three digits with the decimal prefix that fits: `1.25 MFLOPs`."""
+    """Return three digits with the decimal prefix that fits: `1.25 MFLOPs`."""
     power = min((len(str(number)) - 1) // 3, len(UNITS) - 1)
     if float(f"{number / 1000**power:.3g}") >= 1000 and power < len(UNITS) - 1:
         power += 1
@@ -149,14 +147,3 @@ def _pairs(pairs: Iterator[tuple[str, str]]) -> Iterator[str]:
     rows = list(pairs)
     width = max(len(name) for name, _ in rows)
     yield from (f"  {name:<{width}}  {value}" for name, value in rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Aligned columns: the first three to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        cells = [
-            f"{cell:<{width}}" if place < 3 else f"{cell:>{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells)

@@ -1,4 +1,4 @@
-"""Commands that look into a model: sample, describe, export."""
+"""Define commands about models: sample, describe, export."""
 
 import sys
 from pathlib import Path
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
 
 @app.command()
 def sample(
-    prompt: Annotated[str, typer.Argument(help="What the text begins with.")] = "",
+    prompt: Annotated[str, typer.Argument(help="Beginning of the text.")] = "",
     model: Annotated[
         str | None, typer.Option("--model", "-m", help=f"A model: {REFERENCE}")
     ] = None,
     temperature: Annotated[
-        float, typer.Option("--temperature", "-t", min=0.0, help="0: the likeliest, always.")
+        float, typer.Option("--temperature", "-t", min=0.0, help="0: always the likeliest token.")
     ] = 0.8,
     top_k: Annotated[int | None, typer.Option(min=1, help="Only so many tokens.")] = None,
     top_p: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Only the likeliest with this probability.")
+        float, typer.Option(min=0.0, max=1.0, help="Only the likeliest up to this probability.")
     ] = 0.95,
     min_p: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Only with this share of the likeliest's.")
+        float, typer.Option(min=0.0, max=1.0, help="Only with this share of the highest one.")
     ] = 0.0,
     repetition_penalty: Annotated[
-        float, typer.Option(min=1.0, help="Above 1: what stood there lately is less likely.")
+        float, typer.Option(min=1.0, help="Above 1: recent tokens become less likely.")
     ] = 1.0,
     repetition_window: Annotated[
-        int, typer.Option(min=1, help="How many tokens back that looks.")
+        int, typer.Option(min=1, help="Number of recent tokens that are penalized.")
     ] = 64,
     stop: Annotated[
-        list[str] | None, typer.Option(help="The text ends before this; may be given again.")
+        list[str] | None, typer.Option(help="The text ends before this; can be repeated.")
     ] = None,
     valid_utf8: Annotated[
         bool,
-        typer.Option("--valid-utf8/--any-bytes", help="Draw whole characters only, or any bytes."),
+        typer.Option("--valid-utf8/--any-bytes", help="Draw only valid UTF-8, or any bytes."),
     ] = True,
     tokens: Annotated[int, typer.Option("--tokens", "-n", min=1)] = 200,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     greedy: Annotated[bool, typer.Option("--greedy", help="As --temperature 0.")] = False,
-    cache: Annotated[bool, typer.Option(help="Keep keys and values of earlier tokens.")] = True,
+    cache: Annotated[bool, typer.Option(help="Cache keys and values of earlier tokens.")] = True,
     device: Device = "cpu",
     interactive: Annotated[
         bool,
-        typer.Option("--interactive", "-i", help="Ask for prompts and settings; /help explains."),
+        typer.Option("--interactive", "-i", help="Prompt for text and settings; /help explains."),
     ] = False,
 ) -> None:
-    """Let a model write; the text appears as it is drawn."""
+    """Generate text from a model; the text appears as it is drawn."""
     machine.use_one_thread()
     from variorum import api
     from variorum.config.evaluation_settings import SamplingSettings
@@ -83,7 +83,7 @@ def _write_or_converse(
     from variorum.cli import conversation
 
     print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
-    _tell_edited(opened, "it writes by the code that is here")
+    _tell_edited(opened, "the present code computes this text")
     if interactive:
         conversation.Conversation(opened, settings, use_cache=use_cache).run(prompt)
     else:
@@ -96,12 +96,12 @@ def describe(
         str | None,
         typer.Argument(
             help="A finished model: a stage, `positions/rotary/1`, the beginning of a key, or a "
-            "path. Nothing: that of the current experiment, before it is made."
+            "path; by default the planned model of the current experiment."
         ),
     ] = None,
     config: Changes = None,
 ) -> None:
-    """Tell a model's layers, parameters, operations and memory, before or after training."""
+    """Show a model's layers, parameters, operations and memory, before or after training."""
     machine.use_one_thread()
     from variorum.cli import model_summary
     from variorum.plan.references import refuse_setting
@@ -109,9 +109,7 @@ def describe(
     if result is not None:
         refuse_setting(result)
     if result is not None and config:
-        raise VariorumError(
-            f"{result} is finished, and --config changes what is planned; give one of them"
-        )
+        raise VariorumError(f"{result} is finished, but --config changes a plan; give only one")
     root = find_project()
     of_plan = model_summary.of_plan(read_overrides(config or []), root)
     for line in of_plan if result is None else model_summary.of_result(result, root):
@@ -119,9 +117,9 @@ def describe(
 
 
 def _tell_edited(opened: "Opened", what: str) -> None:
-    """Say that a model was trained by other code of models than is here, if it was."""
+    """Print a note if the models' code was edited since the training."""
     if opened.edited:
-        print(f"{opened.edited} was another when it was trained; {what}", file=sys.stderr)
+        print(f"{opened.edited} was edited after the training; {what}", file=sys.stderr)
 
 
 @models.command()
@@ -136,5 +134,5 @@ def export(
 
     opened = api.open(result, root=find_project())
     files = write(opened.folder, folder)
-    _tell_edited(opened, "the files do not say so, and whoever loads them computes as usual")
+    _tell_edited(opened, "the exported files do not record that")
     print(f"{opened.ref}: {len(files)} files in {folder}")

@@ -1,4 +1,4 @@
-"""Commands that show what is planned: settings, keys, work, schemas, locks."""
+"""Define commands that show what is planned: settings, keys, work, schemas, locks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +15,10 @@ from variorum.cli.app import REFERENCE, Changes, Device, app, read_overrides
 def config(
     changes: Annotated[
         list[str] | None,
-        typer.Argument(help="As after snakemake's --config: experiment=tiny 'model={n_layer: 2}'."),
+        typer.Argument(help="Settings as for --config: experiment=tiny 'model={n_layer: 2}'."),
     ] = None,
 ) -> None:
-    """Print the settings that count, where each was written, and the keys they lead to."""
+    """Print the effective settings, where each was written, and the resulting keys."""
     from variorum.config.yaml_text import in_yaml
     from variorum.plan.experiment import plan_experiment
     from variorum.plan.loading import load_experiment, provenance
@@ -41,18 +41,18 @@ def config(
 def plan(
     target: Annotated[
         str | None,
-        typer.Argument(help=f"What Snakemake takes, as reports/positions/table.md, or {REFERENCE}"),
+        typer.Argument(help=f"A target such as reports/positions/table.md, or {REFERENCE}"),
     ] = None,
     config: Changes = None,
     cores: Annotated[
-        int | None, typer.Option("--cores", "-c", min=1, help="As Snakemake's; else all.")
+        int | None, typer.Option("--cores", "-c", min=1, help="As for Snakemake; by default all.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", "-v", help="Also list each result that is missing.")
+        bool, typer.Option("--all", "-v", help="List each missing result.")
     ] = False,
     device: Device = "cpu",
 ) -> None:
-    """Tell what a run would make, how long that takes here, and how much disk it needs."""
+    """Estimate what a run would make, its time here, and its disk space."""
     machine.use_one_thread()
     from variorum.run.workload import lines, workload
 
@@ -65,28 +65,29 @@ def plan(
 @app.command()
 def lock(
     experiments: Annotated[
-        list[str] | None, typer.Argument(help="Only what these experiments use; none: all.")
+        list[str] | None, typer.Argument(help="Only sources of these experiments; by default all.")
     ] = None,
     locked: Annotated[
-        bool, typer.Option("--locked", help="Only check that nothing lacks an entry.")
+        bool, typer.Option("--locked", help="Only check that every source has an entry.")
     ] = False,
     accept: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Take what this source holds, or how fast this ablation is, now."
+            metavar="NAME",
+            help="Accept this source's present content, or this ablation's present speed.",
         ),
     ] = None,
 ) -> None:
-    """Note what addresses and queries without a checksum hold, and step times of budgets of time.
+    """Record the content of sources without a checksum, and step times.
 
-    They stand in config/sources.lock and config/step_times.lock.
+    The entries stand in config/sources.lock and config/step_times.lock.
     """
     from variorum.plan import source_lock, step_times
     from variorum.plan.ablation_loading import ablation_names
 
     root = find_project()
     if locked and accept is not None:
-        raise VariorumError("--locked changes nothing, and --accept does; give one of them")
+        raise VariorumError("--locked changes nothing, but --accept does; give only one")
     if accept in ablation_names(root):
         _accept_step_times(root, str(accept))
     elif accept is not None:
@@ -107,11 +108,11 @@ def _accept_source(root: Path, name: str) -> None:
     old, new = source_lock.accept(name, root)
     print(f"{name}\n  was {old}\n  is  {new}")
     if old == new:
-        print(f"{source_lock.LOCK} stays as it was")
+        print(f"{source_lock.LOCK} is unchanged")
     else:
         print(
-            f"{source_lock.LOCK} changed: commit it. Keys of all that is made from it change; old "
-            "results stay, and the old entry leads to them"
+            f"{source_lock.LOCK} changed: commit it. Keys of all results from this source change; "
+            "old results stay, and the old entry leads to them"
         )
 
 
@@ -120,7 +121,9 @@ def _accept_step_times(root: Path, name: str) -> None:
 
     for variant, (old, new) in step_times.accept(root, name).items():
         print(f"{variant}\n  was {old} s a step\n  is  {new} s a step")
-    print(f"{step_times.LOCK} changed: commit it. Steps and keys of runs change where it does")
+    print(
+        f"{step_times.LOCK} changed: commit it. Runs with changed entries get other steps and keys"
+    )
 
 
 @app.command()
@@ -137,14 +140,14 @@ def digest(
         print(f"version: {version(package)}\nsha256: {found}")
     except PackageNotFoundError:
         raise VariorumError(
-            f"{package}: no distribution of that name is installed, so there is no version to pin; "
+            f"{package}: no installed distribution has that name, so there is no version to pin; "
             "choose another package"
         ) from None
 
 
 @app.command()
 def schema() -> None:
-    """Write the schemas that editors complete and check the configuration with."""
+    """Write the schemas that editors use to complete and check the configuration."""
     from variorum.config import schema as schemas
     from variorum.plan.experiment_settings import CONFIGURATIONS
 

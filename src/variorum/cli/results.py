@@ -1,4 +1,4 @@
-"""Commands about results: list, remove, pin and explain them, compare code."""
+"""Define commands about results: list, remove, pin, explain, compare."""
 
 import signal
 import subprocess
@@ -17,14 +17,16 @@ from variorum.cli.app import REFERENCE, Changes, app, read_overrides
 @app.command()
 def ls(
     stage: Annotated[str | None, typer.Argument(help="Only this stage.")] = None,
-    unneeded: Annotated[bool, typer.Option("--unneeded", help="Only what nobody needs.")] = False,
+    unneeded: Annotated[
+        bool, typer.Option("--unneeded", help="Only results that nobody needs.")
+    ] = False,
 ) -> None:
-    """List the results that are here: reference, size, age, time it took, label, who needs it."""
+    """List available results: reference, size, age, duration, label, who needs each."""
     from variorum.audit.gc import inventory
     from variorum.stages.stage_settings import STAGES
 
     if stage is not None and stage not in STAGES:
-        raise VariorumError(f"{stage}: no such stage; known are {', '.join(STAGES)}")
+        raise VariorumError(f"{stage}: no such stage; the stages are {', '.join(STAGES)}")
     rows, doubts = inventory.inventory(find_project(), stage)
     for doubt in doubts:
         print(f"variorum: {doubt}", file=sys.stderr)
@@ -39,7 +41,7 @@ def gc(
         bool, typer.Option("--force", help="Also remove what DVC has not stored.")
     ] = False,
 ) -> None:
-    """Remove results that no plan, no kept name and no other branch or tag needs."""
+    """Remove results that no plan, pin, other branch or tag needs."""
     from variorum.audit.gc import removal
 
     root = find_project()
@@ -55,7 +57,7 @@ def gc(
         if not typer.confirm("Remove them?"):
             print("nothing was removed")
             return
-        # Somebody may have begun to need them meanwhile.
+        # Some may be needed by now.
         chosen = chosen.agreed(removal.plan(root, force=force))
     print(removal.remove(root, chosen).done())
 
@@ -68,11 +70,11 @@ def why(
     ] = None,
     other: Annotated[
         str | None,
-        typer.Argument(help="A second one. Left out, the one that is most naturally asked about."),
+        typer.Argument(help="A second result; by default the closest counterpart."),
     ] = None,
     config: Changes = None,
 ) -> None:
-    """Explain why a result must be made, or how two differ: the setting, code or text behind it."""
+    """Explain why a result must be made, or how two results differ."""
     from variorum.audit.explain import why as explanation
 
     for line in explanation.why(
@@ -84,17 +86,15 @@ def why(
 @app.command()
 def pin(
     name: Annotated[
-        str | None, typer.Argument(help="What to call it. Nothing: show what is pinned.")
+        str | None, typer.Argument(help="Name of the pin; without one, pins are listed.")
     ] = None,
     results: Annotated[
         list[str] | None,
-        typer.Argument(
-            help=f"Models or other results: {REFERENCE} A variant is its model of each seed."
-        ),
+        typer.Argument(help=f"Models or other results: {REFERENCE} A variant: all its models."),
     ] = None,
-    drop: Annotated[bool, typer.Option("--drop", help="Pin it no longer.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Remove the pin.")] = False,
 ) -> None:
-    """Pin results by a name, against `gc` and for ablations to stand beside (`pinned: NAME`)."""
+    """Pin results by name, so that `gc` keeps them and ablations can use them."""
     from variorum.plan.references import References
     from variorum.store import pins
 
@@ -112,28 +112,28 @@ def pin(
 @app.command()
 def compare(
     code: Annotated[
-        str, typer.Argument(help="A branch, a tag, a commit, or a patch for the code that is here.")
+        str, typer.Argument(help="A branch, a tag, a commit, or a patch of the present code.")
     ],
     experiment: Annotated[
-        str | None, typer.Option(help="What both run. Nothing: the current one.")
+        str | None, typer.Option(help="The experiment; by default the current one.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=2, help="How many seeds: from 1 on. Nothing: 5.")
+        int | None, typer.Option(min=2, help="Number of seeds, from 1 on; by default 5.")
     ] = None,
     last_stage: Annotated[
         Literal["pretrain", "finetune"] | None,
-        typer.Option(help="The model that is judged. Nothing: pretrain."),
+        typer.Option(help="The stage of the judged model; by default pretrain."),
     ] = None,
-    cores: Annotated[int | None, typer.Option(min=1, help="For Snakemake. Nothing: all.")] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores for Snakemake; by default all.")
+    ] = None,
 ) -> None:
-    """Run an experiment by the code that is here and by other code, and tell the difference."""
+    """Run an experiment with the present code and with other code, and compare."""
     from variorum.plan import code_comparison
 
     root = find_project()
     found, was_there = code_comparison.comparison(root, code, experiment, seeds, last_stage)
-    state = (
-        "is there, and is used as it is" if was_there else "is new: edit and keep it as you like"
-    )
+    state = "exists and is used unchanged" if was_there else "is new: edit it as you like"
     print(f"{found.file} {state}", flush=True)
     if status := _snakemake(root, "--cores", str(cores or "all"), found.table):
         raise typer.Exit(status)
@@ -143,7 +143,7 @@ def compare(
 
 
 def _snakemake(root: Path, *arguments: str) -> int:
-    """Run Snakemake to its end; it hears of Ctrl-C by itself, and of SIGTERM from here."""
+    """Run Snakemake to its end, passing SIGTERM on; Ctrl-C reaches it by itself."""
     command = [sys.executable, "-m", "snakemake", *arguments]
     with subprocess.Popen(command, cwd=root) as process:
         signal.signal(signal.SIGINT, lambda number, frame: None)

@@ -1,4 +1,4 @@
-"""Commands that Snakemake calls: make one result, publish it, track it."""
+"""Define the commands that Snakemake calls: make, publish and track results."""
 
 import time
 from pathlib import Path
@@ -22,13 +22,15 @@ def run(
         typer.Option(
             min=0.0,
             envvar="VARIORUM_CHECKPOINT_SECONDS",
-            help="How often a training saves the state that it goes on from.",
+            help="Seconds between saved states of a training, from which it can continue.",
         ),
     ] = 20.0,
     device: Device = "cpu",
-    log: Annotated[Path | None, typer.Option(help="Also write progress lines here.")] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="File that also gets the progress lines.")
+    ] = None,
 ) -> None:
-    """Make one planned result. Snakemake calls this; a killed one goes on where it was."""
+    """Make one planned result. Snakemake calls this; after a kill it continues."""
     leave_at_once_on_signals(log)
     began = time.monotonic()
     machine.use_one_thread()
@@ -46,11 +48,9 @@ def run(
 @app.command()
 def publish(
     result: Annotated[str, typer.Argument(help="A table or a report, such as `table/key`.")],
-    folder: Annotated[
-        Path, typer.Argument(help="Where people look for it: a folder below reports/.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="Target: a folder below reports/.")],
 ) -> None:
-    """Put a table, or the numbers of a page, where they are committed, with their manifest."""
+    """Copy a report's or table's files, with manifest, to where they are committed."""
     from variorum.plan.references import References
     from variorum.run import publish
     from variorum.store.store import Store
@@ -58,13 +58,13 @@ def publish(
     root = find_project()
     ref = References(root).named(result).one()
     if ref.stage not in publish.PUBLISHED:
-        raise VariorumError(f"{ref}: only {' and '.join(publish.PUBLISHED)} have a place; name one")
+        raise VariorumError(f"{ref}: only {' and '.join(publish.PUBLISHED)} can be published")
     publish.publish(Store(root), ref, publish.publication_folder(root, folder))
 
 
 @app.command()
 def track() -> None:
-    """Hand finished results to DVC, all in one go. Snakemake calls this after each run."""
+    """Add finished results to DVC, all at once. Snakemake calls this after each run."""
     from variorum.store import tracking
 
     tracking.track(find_project())

@@ -1,4 +1,4 @@
-"""How commands end on Ctrl-C and SIGTERM."""
+"""Define how commands end on Ctrl-C and SIGTERM."""
 
 import os
 import signal
@@ -9,21 +9,21 @@ from pathlib import Path
 from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT
-"""Exit status of what was asked to stop, as shells give it."""
+"""Exit status after an interrupt, as shells set it."""
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 SECONDS_TO_CLEAR = 10
-"""How long a command may take to clear away what it began, once it is asked to stop."""
+"""Time that a stopped command has to clear away what it began."""
 
-STOPPED = "stopped; nothing was lost, and the same command goes on"
+STOPPED = "stopped; nothing was lost, and the same command continues"
 
 
 def leave_at_once_on_signals(log: Path | None, signals: Iterable[int] = STOPPING) -> None:
-    """End on Ctrl-C and SIGTERM with one line; a training has a gentler way while it takes steps.
+    """End on Ctrl-C and SIGTERM with one line.
 
-    A stage may be killed anywhere, so no exception has to make its way out of foreign code, some
-    of which takes it for an error of its own.
+    A training ends more gently while it takes steps. A stage may be killed anywhere, so no
+    exception has to pass through foreign code, which may take it for its own error.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -38,9 +38,9 @@ def leave_at_once_on_signals(log: Path | None, signals: Iterable[int] = STOPPING
 
 
 def interrupt_on_signals() -> None:
-    """Raise `KeyboardInterrupt` on Ctrl-C and SIGTERM; end soon, should it come to nothing.
+    """Raise `KeyboardInterrupt` on Ctrl-C and SIGTERM, and end soon in any case.
 
-    For what has processes and folders of its own to clear away.
+    For commands that have processes and folders to clear away.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:

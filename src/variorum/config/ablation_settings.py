@@ -1,4 +1,4 @@
-"""Settings of an ablation: what varies, over which seeds, judged by which metric."""
+"""Define the settings of an ablation: what varies, over which seeds, judged how."""
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -9,13 +9,13 @@ from variorum.config.metrics import HEADLINE, METRICS
 from variorum.config.types import Number, Seed, Settings, Text, setting
 
 PINNED_AS = "pinned"
-"""In a variant of an ablation: the name of pinned results that it consists of."""
+"""In a variant: the name of the pinned results that it consists of."""
 
 LAST_STAGE = "last_stage"
-"""In a variant of an ablation: the stage that it ends with, where that is another."""
+"""In a variant: the stage that it ends with, if not the ablation's."""
 
 CODE_AS = "code"
-"""In a variant of an ablation: the code that it is run by, where that is another."""
+"""In a variant: the code that runs it, if not the present code."""
 
 if TYPE_CHECKING:
     MetricName = str
@@ -24,18 +24,18 @@ else:
 
 
 class Ablation(Settings):
-    """A question: one experiment, what varies, over which seeds, against which baseline."""
+    """Describe a question: one experiment, what varies, the seeds, and the baseline."""
 
     title: Text = setting(..., "One line above the table.")
-    question: Text = setting(..., "What the table is to answer.")
+    question: Text = setting(..., "The question that the table answers.")
     experiment: Text = setting(..., "The experiment whose settings are varied.")
     last_stage: Literal["pretrain", "finetune"] = setting(
-        "pretrain", "The model that is judged; nothing beyond it runs."
+        "pretrain", "The stage of the model that is judged; no later training runs."
     )
     corpora: tuple[Literal["base", "domain"], ...] = setting(
         ("base",), "The corpora whose test parts are scored.", min_length=1
     )
-    metric: MetricName = setting(HEADLINE.name, "What the variants are compared by.")
+    metric: MetricName = setting(HEADLINE.name, "The metric that compares the variants.")
     variants: dict[str, dict[str, Any]] = setting(
         {},
         "Name of each variant and the settings it changes. It may also say `last_stage`, and "
@@ -51,24 +51,24 @@ class Ablation(Settings):
     seeds: tuple[Seed, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
     budget: Literal["steps", "tokens", "time"] | None = setting(
         None,
-        "What every variant's last training gets as much of as the baseline's: steps, tokens, or "
-        "time, by the step times in config/step_times.lock. null: each trains as long as it says.",
+        "What every variant's last training gets equally, as much as the baseline's: steps, "
+        "tokens, or time by config/step_times.lock. null: each trains for its own steps.",
     )
     tune: dict[str, tuple[Number, ...]] = setting(
         {},
-        "A setting, such as `pretrain.learning_rate`, and the values that are tried for every "
-        "variant alike, in rising order; the best by loss on val is taken for each.",
+        "A setting, such as `pretrain.learning_rate`, and the values to try for every variant, in "
+        "rising order; each variant takes the value with the lowest validation loss.",
         max_length=1,
     )
 
     @model_validator(mode="after")
-    def _kept_ones_stand_alone(self) -> Self:
+    def _pinned_variants_stand_alone(self) -> Self:
         for variant, changes in self.variants.items():
             if PINNED_AS in changes and not (len(changes) == 1 and type(changes[PINNED_AS]) is str):
                 raise PydanticCustomError(
                     "pinned",
-                    "variants.{variant}.pinned: should be the name of pinned results, and all that "
-                    "the variant says: their settings are what they were",
+                    "variants.{variant}.pinned: should be the name of pinned results, and the only "
+                    "entry: their settings cannot change",
                     {"variant": variant},
                 )
         return self
@@ -102,7 +102,7 @@ class Ablation(Settings):
         for name in ("corpora", "seeds"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
-                raise PydanticCustomError(name, "{name}: each may stand here once", {"name": name})
+                raise PydanticCustomError(name, "{name}: each may occur once", {"name": name})
         return self
 
     @model_validator(mode="after")

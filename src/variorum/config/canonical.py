@@ -1,4 +1,4 @@
-"""The canonical form of settings, which keys are computed from, and the way back."""
+"""Write settings in the canonical form that keys are computed from, and read it back."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +7,12 @@ from variorum.config.types import AnySettings, Settings, field_metadata
 
 
 def canonical(settings: Settings) -> dict[str, Any]:
-    """Return the settings as plain data, without those at their neutral value."""
+    """Return the settings as plain data, without any at its `omit_when`."""
     result: dict[str, Any] = {}
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         extra = field_metadata(field)
-        if "neutral" in extra and value == extra["neutral"]:
+        if "omit_when" in extra and value == extra["omit_when"]:
             continue
         result[name] = _plain(value)
     return result
@@ -49,21 +49,21 @@ def _settings_in(value: Any) -> Iterator[Settings]:
 
 
 def restored(model: type[AnySettings], data: dict[str, Any]) -> AnySettings:
-    """Read settings that `canonical` wrote: what it left out was neutral."""
-    return model.model_validate(with_neutrals(model, data))
+    """Read settings that `canonical` wrote; an omitted one has its `omit_when`."""
+    return model.model_validate(with_omitted(model, data))
 
 
-def with_neutrals(model: type[Settings], data: dict[str, Any]) -> dict[str, Any]:
-    """Return canonical settings with the neutral values that were left out."""
+def with_omitted(model: type[Settings], data: dict[str, Any]) -> dict[str, Any]:
+    """Return canonical settings with the omitted values filled in."""
     filled = dict(data)
     for name, field in model.model_fields.items():
         extra = field_metadata(field)
-        if name not in filled and "neutral" in extra:
-            filled[name] = extra["neutral"]
+        if name not in filled and "omit_when" in extra:
+            filled[name] = extra["omit_when"]
         if isinstance(filled.get(name), dict) and (inner := models_of(field.annotation)):
             kind = filled[name].get("kind")
             chosen = [m for m in inner if kind in (None, _default_kind(m))] or inner
-            filled[name] = with_neutrals(chosen[0], filled[name])
+            filled[name] = with_omitted(chosen[0], filled[name])
     return filled
 
 

@@ -1,4 +1,4 @@
-"""Layers of raw settings: read from files, merged, with the line that each was written on."""
+"""Read layers of raw settings from files and merge them, with each setting's line."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Layered:
-    """Merged raw settings, with the place each was written at."""
+    """Hold merged raw settings, with the place where each was written."""
 
     values: dict[str, Any]
     origins: dict[Place, str]
@@ -63,7 +63,7 @@ def read_layers(root: Path, file: str) -> Layered:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = " ".join(str(error.problem).split())
-        raise ConfigError(f"{file}:{line}: not valid YAML: {problem}; mend that line") from None
+        raise ConfigError(f"{file}:{line}: not valid YAML: {problem}; fix that line") from None
     except YAMLError as error:
         raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
     except NO_VALUES as error:
@@ -88,7 +88,7 @@ def _note_lines(node: CommentedMap, place: Place, file: str, origins: dict[Place
 
 
 def _plain(value: Any) -> Any:
-    """Round-trip nodes as plain Python data."""
+    """Convert round-trip nodes to plain Python data."""
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

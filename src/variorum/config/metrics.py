@@ -1,4 +1,6 @@
-"""The metrics of an evaluation: one entry each, which tables, page, settings and `runs()` read.
+"""Define the metrics of an evaluation, one entry each.
+
+Tables, page, settings and `runs()` read these entries.
 
 `stages.evaluate` computes the values. It does not read these entries, so another label moves no
 evaluation's key.
@@ -13,11 +15,12 @@ SHARE = "share"
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: its name, which way is better, what it counts and per what, and what it is called.
+    """Describe a metric: its name, direction, unit and label.
 
-    unit: of the value; `SHARE` for one from 0 to 1. per: what it is a mean over. label: in tables;
-    heading: over its column on the page, if not the label. way: how the page writes it, one of
-    `report.traced.WAYS`. place: where it stands in `metrics.json`, if not under its name.
+    better: the direction. unit: of the value; `SHARE` for one from 0 to 1. per: what it is a mean
+    over. label: in tables; heading: over its column on the page, if not the label. way: the page's
+    format, one of `report.traced.WAYS`. place: where it stands in `metrics.json`, if not under its
+    name.
     """
 
     name: str
@@ -37,7 +40,7 @@ class Metric:
 
     @property
     def column(self) -> str:
-        """What stands over the metric's column on the page."""
+        """Return the heading of the metric's column on the page."""
         return self.heading or self.label
 
 
@@ -72,4 +75,4 @@ METRICS: Mapping[str, Metric] = {metric.name: metric for metric in ENTRIES}
 """By name, in the order of the page."""
 
 HEADLINE = METRICS["bits_per_byte"]
-"""The metric that everything is judged by unless asked otherwise: no tokenizer changes it."""
+"""The metric that judges everything by default: it does not depend on the tokenizer."""

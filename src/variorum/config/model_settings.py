@@ -1,4 +1,4 @@
-"""Settings of the model: the one that is trained here, and the one that is imported."""
+"""Define the settings of a model that is trained here, or imported."""
 
 from typing import Literal, Self
 
@@ -9,7 +9,7 @@ from variorum.config.types import Real, Settings, Sha256, Text, Truth, Whole, se
 
 
 class ModelSettings(Settings):
-    """A decoder-only Transformer (Radford et al. 2019) and its size."""
+    """Describe a decoder-only Transformer (Radford et al. 2019) and its size."""
 
     n_layer: Whole = setting(4, "Transformer blocks.", ge=1)
     n_head: Whole = setting(4, "Attention heads; must divide n_embd.", ge=1)
@@ -17,39 +17,39 @@ class ModelSettings(Settings):
     context_length: Whole = setting(128, "Most tokens seen at once.", unit="tokens", ge=2)
     positions: Text = setting("learned", "Position encoding.", component="model/positions")
     rotary_base: Real = setting(
-        10000.0, "Slowest wavelength of rotary positions, over 2π.", gt=1, neutral=10000.0
+        10000.0, "Slowest wavelength of rotary positions, over 2π.", gt=1, omit_when=10000.0
     )
     feed_forward: Text = setting(
-        "gelu", "Feed-forward network.", component="model/feed_forwards", neutral="gelu"
+        "gelu", "Feed-forward network.", component="model/feed_forwards", omit_when="gelu"
     )
-    norm: Text = setting("layer", "Norm.", component="model/norms", neutral="layer")
+    norm: Text = setting("layer", "Norm.", component="model/norms", omit_when="layer")
     norm_position: Literal["before", "after"] = setting(
-        "before", "Norms before each part of a block (GPT-2), or after it.", neutral="before"
+        "before", "Norms before each part of a block (GPT-2), or after it.", omit_when="before"
     )
     attention: Text = setting(
         "fused",
         "How attention is computed: fused, or written out.",
         component="model/attentions",
-        neutral="fused",
+        omit_when="fused",
     )
     document_attention: Truth = setting(
-        False, "Tokens look at no document before their own.", neutral=False
+        False, "Tokens attend to no earlier document.", omit_when=False
     )
-    qk_norm: Truth = setting(False, "Queries and keys are brought to length √D.", neutral=False)
+    qk_norm: Truth = setting(False, "Normalize queries and keys to length √D.", omit_when=False)
     token_shift: Truth = setting(
-        False, "Each token's embedding also holds a share of its predecessor's.", neutral=False
+        False, "Each token's embedding also holds a share of its predecessor's.", omit_when=False
     )
     ngrams: tuple[Whole, ...] = setting(
-        (), "Lengths of the n-grams that have hashed embeddings of their own.", neutral=()
+        (), "Lengths of the n-grams with hashed embeddings.", omit_when=()
     )
     ngram_buckets: Whole = setting(
-        16384, "Rows of each table of n-grams.", unit="rows", ge=1, neutral=16384
+        16384, "Rows of each table of n-grams.", unit="rows", ge=1, omit_when=16384
     )
     tied_head: Truth = setting(
-        True, "The embedding is the output layer as well, as in GPT-2.", neutral=True
+        True, "Share the embedding's weights with the output layer, as GPT-2 does.", omit_when=True
     )
     zero_outputs: Truth = setting(
-        False, "What writes into the residual stream begins at zero.", neutral=False
+        False, "Initialize the layers that write into the residual stream to zero.", omit_when=False
     )
     dropout: Real = setting(0.0, "Share of activations dropped while training.", ge=0, lt=1)
     attention_dropout: Real | None = setting(
@@ -57,7 +57,7 @@ class ModelSettings(Settings):
         "Share of attention's weights dropped while training; null: as dropout.",
         ge=0,
         lt=1,
-        neutral=None,
+        omit_when=None,
     )
     bias: Truth = setting(True, "Biases in linear layers and norms, as GPT-2 has them.")
 
@@ -95,7 +95,7 @@ class ModelSettings(Settings):
 
 
 class ImportedSettings(Settings):
-    """A GPT-2 with its tokenizer, made elsewhere, in Hugging Face's layout."""
+    """Describe an imported GPT-2 with its tokenizer, in Hugging Face's layout."""
 
     path: Text = setting(..., "Folder of the model, relative to the project.", min_length=1)
     sha256: Sha256 | None = setting(

@@ -1,4 +1,4 @@
-"""Settings of the report."""
+"""Define the settings of the report."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from variorum.config.types import Settings, Text, setting
 
 
 class ReportSettings(Settings):
-    """What the page says beside what was measured."""
+    """Describe what the page shows beside the measurements."""
 
     notes: dict[Literal["base", "domain"], Text] = setting(
         {}, "A published result to compare with, for each corpus that has one."

@@ -1,4 +1,4 @@
-"""JSON schemas of configuration files, for completion and checks in editors."""
+"""Write JSON schemas of configuration files, for completion and checks in editors."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Checks settings; each fault is one line that names the file, the setting and the remedy."""
+"""Check settings; report each fault in one line with file, setting and remedy."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
@@ -28,7 +28,7 @@ def validated(model: type[AnySettings], layers: Layered, file: str) -> AnySettin
 
 
 def _is_echo(fault: Any, faults: Sequence[Any]) -> bool:
-    """Whether a list is called too short only because entries of it were refused."""
+    """Check whether a list is too short only because entries were refused."""
     place = fault["loc"]
     return fault["type"] == "too_short" and any(
         other["loc"][: len(place)] == place and other is not fault for other in faults
@@ -82,7 +82,7 @@ _PYDANTICS_OWN = frozenset(get_args(ErrorType))
 
 
 def _place(values: Any, location: tuple[Any, ...]) -> Place:
-    """Pydantic's location without the tags of unions, which nobody wrote."""
+    """Return pydantic's location without the tags of unions, which nobody wrote."""
     place: list[str] = []
     node = values
     for index, step in enumerate(location):
@@ -117,16 +117,16 @@ def _all_settings(model: type[BaseModel], path: Place) -> Iterator[tuple[str, st
 
 
 def _known_settings(model: type[Settings], sections: Place) -> list[str]:
-    return sorted({name for m in _models_at(model, sections) for name in m.model_fields})
+    return sorted({name for m in models_at(model, sections) for name in m.model_fields})
 
 
 def _kinds_at(model: type[Settings], sections: Place) -> list[str]:
-    """The kinds that a section may be of."""
-    return [str(m.model_fields["kind"].default) for m in _models_at(model, sections)]
+    """Return the kinds that a section may be of."""
+    return [str(m.model_fields["kind"].default) for m in models_at(model, sections)]
 
 
-def _models_at(model: type[Settings], sections: Place) -> list[type[Settings]]:
-    """The settings that a section may have."""
+def models_at(model: type[Settings], sections: Place) -> list[type[Settings]]:
+    """Return the settings models that a section may have."""
     models = [model]
     for section in sections:
         infos = [m.model_fields[section] for m in models if section in m.model_fields]

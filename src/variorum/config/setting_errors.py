@@ -1,11 +1,11 @@
-"""The error of a wrong setting, and suggestions of what was meant."""
+"""Report a wrong setting and suggest what was meant."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 from variorum.base.errors import VariorumError
 
-# What other code bases call our settings, for "did you mean".
+# Other code bases' names of our settings, for "did you mean".
 PEER_NAMES = {
     "block_size": "context_length",
     "n_ctx": "context_length",
@@ -41,7 +41,7 @@ PEER_NAMES = {
 
 
 class ConfigError(VariorumError):
-    """The configuration says something that cannot be; one line for each fault."""
+    """Report wrong settings; one line for each fault."""
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Settings of the tokenizer."""
+"""Define the settings of the tokenizer."""
 
 from typing import Any, Literal, Self
 
@@ -12,7 +12,7 @@ SPECIAL_TOKENS = 1  # <|endoftext|>, as in GPT-2
 
 
 class TokenizerSettings(Settings):
-    """How text becomes tokens."""
+    """Describe how text becomes tokens."""
 
     kind: Text = setting("bpe", "The tokenizer.", component="tokenizer/kinds")
     vocab_size: Whole | None = setting(
@@ -23,7 +23,7 @@ class TokenizerSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _characters_take_what_there_is(cls, data: Any) -> Any:
-        """A size that decides nothing must not enter a key."""
+        """Drop a size that decides nothing, so that it enters no key."""
         if isinstance(data, dict) and data.get("kind") == "characters":
             return {**data, "vocab_size": None}
         return data

@@ -1,4 +1,4 @@
-"""Settings of pretraining and of fine-tuning."""
+"""Define the settings of pretraining and fine-tuning."""
 
 from typing import Literal, Self
 
@@ -9,7 +9,7 @@ from variorum.config.types import Real, Settings, Text, Truth, Whole, setting
 
 
 class TrainingSettings(Settings):
-    """One training, be it pretraining or fine-tuning."""
+    """Describe one training, pretraining or fine-tuning."""
 
     learning_rate: Real = setting(1e-3, "Highest rate of the schedule.", gt=0, le=1)
     min_learning_rate: Real = setting(1e-4, "Rate at the end of the schedule.", ge=0, le=1)
@@ -17,69 +17,67 @@ class TrainingSettings(Settings):
     max_steps: Whole = setting(2000, "Steps in all.", unit="steps", ge=1)
     schedule: Text = setting("cosine", "How the rate changes.", component="training/schedules")
     decay_share: Real = setting(
-        0.2, "stable_decay: share of the steps in which the rate falls.", gt=0, le=1, neutral=0.2
+        0.2, "stable_decay: share of the steps in which the rate falls.", gt=0, le=1, omit_when=0.2
     )
     optimizer: Text = setting("adamw", "The optimizer.", component="training/optimizers")
     momentum: Real = setting(
-        0.95, "Memory of the gradient of sgd and of muon's matrices.", ge=0, lt=1, neutral=0.95
+        0.95, "Memory of the gradient of sgd and of muon's matrices.", ge=0, lt=1, omit_when=0.95
     )
     matrix_rate: Real = setting(
-        1.0, "Rate of the matrices that muon turns, times the rate.", gt=0, neutral=1.0
+        1.0, "Factor on the rate of the matrices that muon orthogonalizes.", gt=0, omit_when=1.0
     )
     beta1: Real = setting(0.9, "Memory of Adam's mean gradient.", ge=0, lt=1)
     beta2: Real = setting(0.99, "Memory of Adam's mean squared gradient.", ge=0, lt=1)
     epsilon: Real = setting(1e-8, "Keeps Adam's division finite.", gt=0)
-    weight_decay: Real = setting(0.1, "Decoupled decay of matrices, times the rate.", ge=0)
+    weight_decay: Real = setting(0.1, "Decoupled weight decay of matrices, times the rate.", ge=0)
     grad_clip: Real = setting(1.0, "Largest norm of the gradient; 0 never clips.", ge=0)
     batch_size: Whole = setting(24, "Sequences a step.", unit="sequences", ge=1)
     accumulation: Whole = setting(
         1,
-        "Parts of a shard that are computed one after the other, for less memory.",
+        "Parts of a shard that are computed in turn, for less memory.",
         ge=1,
-        neutral=1,
+        omit_when=1,
     )
     batches: Text = setting(
         "replacement",
         "Which windows of the text a step sees.",
         component="training/batch_orders",
-        neutral="replacement",
+        omit_when="replacement",
     )
     stride: Whole | None = setting(
         None,
         "Tokens from one window to the next, for sliding and permutation; null: the context.",
         unit="tokens",
         ge=1,
-        neutral=None,
+        omit_when=None,
     )
     precision: Literal["fp32", "bf16"] = setting(
-        "fp32", "Numbers of matrix products; weights and sums stay fp32.", neutral="fp32"
+        "fp32", "Number format of matrix products; weights and sums stay fp32.", omit_when="fp32"
     )
     compile: Truth = setting(
         False,
-        "Have PyTorch compile the model's loss: half a minute first, then faster steps.",
-        neutral=False,
+        "Compile the model's loss with PyTorch: half a minute first, then faster steps.",
+        omit_when=False,
     )
     patience: Whole | None = setting(
         None,
-        "Looks at val without a lower loss after which the training ends; null: none do.",
-        unit="looks",
+        "Validations without a lower loss after which the training ends; null: never.",
+        unit="validations",
         ge=1,
-        neutral=None,
+        omit_when=None,
     )
     shards: Whole = setting(
         2, "Logical shards of a batch, each one thread's work; part of the numerics.", ge=1, le=64
     )
     val_interval: Whole = setting(
-        100, "Steps between looks at val, which the checkpoint is chosen by.", unit="steps", ge=1
+        100, "Steps between validations, which choose the checkpoint.", unit="steps", ge=1
     )
-    val_tokens: Whole = setting(
-        65536, "Most tokens of val that are looked at each time.", unit="tokens", ge=2
-    )
+    val_tokens: Whole = setting(65536, "Most tokens of val in a validation.", unit="tokens", ge=2)
     selection: Literal["best", "last"] = setting(
-        "best", "Keep the weights with the lowest loss on val, or the last ones."
+        "best", "Keep the weights with the lowest validation loss, or the last ones."
     )
     sample_tokens: Whole = setting(
-        64, "Length of the text sample at each look at val; 0 for none.", unit="tokens", ge=0
+        64, "Length of the text sample at each validation; 0 for none.", unit="tokens", ge=0
     )
 
     @model_validator(mode="after")
@@ -119,19 +117,19 @@ class TrainingSettings(Settings):
 
 
 class FinetuneSettings(TrainingSettings):
-    """Fine-tuning: the same training at a reduced rate."""
+    """Describe fine-tuning: the same training at a reduced rate."""
 
     learning_rate: Real = setting(3e-4, "Highest rate of the schedule.", gt=0, le=1)
     min_learning_rate: Real = setting(3e-5, "Rate at the end of the schedule.", ge=0, le=1)
     warmup_steps: Whole = setting(20, "Steps over which the rate rises.", unit="steps", ge=0)
     max_steps: Whole = setting(500, "Steps in all.", unit="steps", ge=1)
     replay: Real = setting(
-        0.0, "Share of each batch that is text of the base corpus.", ge=0, lt=1, neutral=0.0
+        0.0, "Share of each batch that is text from the base corpus.", ge=0, lt=1, omit_when=0.0
     )
     freeze: tuple[Text, ...] = setting(
         (),
-        "Parts that stay as they are, by the beginnings of their names: wte, h.0, h.0.attn.",
-        neutral=(),
+        "Parameters that stay fixed, by prefixes of their names: wte, h.0, h.0.attn.",
+        omit_when=(),
     )
 
     @model_validator(mode="after")

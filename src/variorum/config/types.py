@@ -1,14 +1,14 @@
-"""Typed settings: their base class, and the types and metadata of a setting.
+"""Define typed settings: their base class, and a setting's types and metadata.
 
 The models of settings are the single source of the configuration: the editor's schema, the checks,
-the defaults and the canonical form that keys are computed from all come from them. They decide
-nothing by themselves; a stage receives the values.
+the defaults and the canonical form behind keys all come from them. They decide nothing by
+themselves; a stage receives the values.
 
 Two kinds of metadata travel with a setting, both given to `setting()`:
 
 - `component`: the folder whose files are the setting's possible values (see `components`).
-- `neutral`: for a setting added later, the value that means "as before it existed". The canonical
-  form omits a setting at its neutral value, so adding an option changes no key.
+- `omit_when`: for a setting added later, the value that means "as before it existed". The canonical
+  form omits a setting at this value, so adding an option changes no key.
 """
 
 from typing import Annotated, Any, Self, TypeVar
@@ -27,7 +27,7 @@ def setting(
     *,
     unit: str | None = None,
     component: str | None = None,
-    neutral: Any = ...,
+    omit_when: Any = ...,
     **bounds: Any,
 ) -> Any:
     """Build a field of a settings model: explanation, unit and range."""
@@ -36,13 +36,16 @@ def setting(
         extra["unit"] = unit
     if component:
         extra["component"] = component
-    if neutral is not ...:
-        extra["neutral"] = neutral
+    if omit_when is not ...:
+        extra["omit_when"] = omit_when
     return Field(default, description=explanation, json_schema_extra=extra, **bounds)
 
 
 def _number(value: Any) -> Any:
-    """Make a number of its YAML 1.1 spelling: `1e-5` and `1e-05` arrive as text from some tools."""
+    """Return a number that was spelled in YAML 1.1.
+
+    `1e-5` and `1e-05` arrive as text from some tools.
+    """
     if isinstance(value, bool):
         raise PydanticCustomError("number", "should be a number")
     if isinstance(value, str):
@@ -61,7 +64,7 @@ def _whole_number(value: Any) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Keep `version: 1.14` from being read as a number without a word."""
+    """Refuse a number in place of text, such as `version: 1.14`."""
     if isinstance(value, (bool, int, float)):
         raise PydanticCustomError("text", "should be text: put it in quotes")
     return value
@@ -78,7 +81,7 @@ AnySettings = TypeVar("AnySettings", bound="Settings")
 
 
 class Settings(BaseModel):
-    """A section of the configuration: immutable, and strict about what it does not know."""
+    """Hold a section of the configuration: immutable, refusing unknown settings."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
@@ -103,6 +106,6 @@ class Settings(BaseModel):
 
 
 def field_metadata(field: Any) -> dict[str, Any]:
-    """Return what `setting()` attached to a field beside its type."""
+    """Return the metadata that `setting()` attached to a field."""
     extra = field.json_schema_extra
     return extra if isinstance(extra, dict) else {}

@@ -1,4 +1,4 @@
-"""Values as YAML spells them: reading what somebody typed, and writing it."""
+"""Read values that people typed in YAML, and write values in YAML."""
 
 import json
 import re
@@ -14,11 +14,11 @@ YAML_1_1_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 """Texts that Snakemake's YAML would read as something else."""
 
 NO_VALUES = (ValueError, LookupError, RecursionError)
-"""What ruamel.yaml raises for the 45th of a month, for `!!int a`, for brackets without end."""
+"""Errors of ruamel.yaml for the 45th of a month, for `!!int a`, for endless brackets."""
 
 
 def read_value(value: str, said: str) -> Any:
-    """Read a value that somebody typed in YAML; `said` is for the message.
+    """Read a value that somebody typed in YAML; `said` is shown in the message.
 
     Raises `ConfigError`.
     """

@@ -39,29 +39,28 @@ INSIDE_FOLDERS = frozenset(
         "stages",
     }
 )
-"""Folders of what computes results. All else plans, stores, runs, shows or looks at them.
+"""Folders of the code that computes results. All other code plans, stores, runs or shows them.
 
-Of what lies outside, two decide bytes of results all the same, for all stages alike: the store
-writes manifests, and `bundle` puts `bundle/` into reports and tables. These copy what was computed
-and compute nothing, so an edit of them shall not make a training run again; one that changes what
-they write raises `SCHEMA`.
+Two parts outside still decide bytes of results, for all stages alike: the store writes manifests,
+and `store.restoring` writes `bundle/` into reports and tables. They copy and compute nothing, so an
+edit of them must not rerun a training; an edit that changes what they write raises `SCHEMA`.
 """
 
 INSIDE = frozenset({"variorum.base.unicode14", "variorum.base.units", "variorum.config.metrics"})
-"""Modules in other folders that compute what results hold."""
+"""Modules in other folders that compute contents of results."""
 
 OUTSIDE = frozenset({"variorum.stages.task"})
-"""Modules in these folders that compute nothing of it."""
+"""Modules in `INSIDE_FOLDERS` that compute no contents of results."""
 
 PACKAGE_NAME = "variorum"
 CONFIG = "variorum.config"
 OUTSIDE_NAME = "outside:"
-"""Before the name of what does not count, in place of the module that it is from."""
+"""Prefix of names that do not count, in place of their module."""
 
 
 @dataclass(frozen=True, order=True)
 class Symbol:
-    """A top-level definition `name` of `module`; `WHOLE` stands for the module as a value."""
+    """Name a top-level definition of a module; `WHOLE` names the module itself."""
 
     module: str
     name: str
@@ -83,10 +82,10 @@ def is_outside(module: str) -> bool:
 
 
 class Code:
-    """The package's source as it is now: each file is read once, when it is asked for."""
+    """Hold the package's present source; each file is read once, when needed."""
 
     def __init__(self, package: Path = PACKAGE) -> None:
-        """`package` is the folder of the package's source."""
+        """Read the package in the folder `package`."""
         self.package = package
         self._paths: dict[str, Path | None] = {}
         self._sources: dict[str, Source] = {}
@@ -110,7 +109,7 @@ class Code:
         return next((file for file in files if file.is_file()), None)
 
     def source(self, module: str) -> Source:
-        """Return what a module of this package says; raises `SyntaxError`."""
+        """Return the parsed source of a module of this package; raises `SyntaxError`."""
         if module not in self._sources:
             file = self.path(module)
             assert file is not None, module
@@ -132,7 +131,7 @@ class Code:
         return {node: self._hashes[node] for node in wanted}
 
     def definition(self, symbol: Symbol) -> Definition:
-        """Return what a definition says, with what its names stand for."""
+        """Return the content of a definition, with what its names stand for."""
         if symbol not in self._definitions:
             self._definitions[symbol] = self._read(symbol)
         return self._definitions[symbol]
@@ -142,14 +141,17 @@ class Code:
         statements = source.of(symbol.name)
         return Definition(
             tuple(statement.reading for statement in statements),
-            tuple(publication_folder(symbol.name, each.node, each.names) for each in statements),
+            tuple(role_in_statement(symbol.name, each.node, each.names) for each in statements),
             self._names_of(symbol),
             self._data.named_in(self.path(symbol.module), statements),
             tuple(self._order_of(source).turns(statements)),
         )
 
     def _names_of(self, symbol: Symbol) -> dict[Dotted, tuple[Target, ...]]:
-        """What the dotted names in a definition stand for; a module as a value names all it has."""
+        """Map the dotted names in a definition to what they stand for.
+
+        A module as a value refers to all its names.
+        """
         if symbol not in self._names:
             source = self.source(symbol.module)
             found: dict[Dotted, set[Target]] = {}
@@ -183,14 +185,14 @@ class Code:
         """Yield what a dotted name in a statement of a module may stand for."""
         return self._targets(source, path, statement.imports)
 
-    # What names lead to
+    # What names stand for
 
     def says(self, symbol: Symbol) -> bool:
         """Check whether the module of a symbol has statements for it."""
         return bool(self.source(symbol.module).of(symbol.name))
 
     def home(self, symbol: Symbol) -> Symbol:
-        """Return where a name of a module is defined: there, or where it is imported from."""
+        """Return where a name of a module is defined, following imports."""
         nodes = [target.node for target in self._at(symbol, ()) if target.node]
         return symbol_of(nodes[0]) if nodes else symbol
 
@@ -207,7 +209,7 @@ class Code:
                 yield from self._run_by(origin)
 
     def _run_by(self, origin: Origin) -> Iterator[Symbol]:
-        """What runs when a module is imported, and the packages that it lies in."""
+        """Yield what runs when a module and the packages around it are imported."""
         for depth in range(1, len(origin.path) + 1):
             module = ".".join(origin.path[:depth])
             if self.path(module) and not is_outside(module):
@@ -216,7 +218,10 @@ class Code:
     def _targets(
         self, source: Source, path: Dotted, inner: Imports | None = None
     ) -> Iterator[Target]:
-        """What a dotted name in a module may stand for; `inner` are imports of its statement."""
+        """Yield what a dotted name in a module may stand for.
+
+        `inner` are the imports inside its statement.
+        """
         local, *attributes = path
         if source.defines(local):
             yield from self._at(Symbol(source.module, local), attributes)
@@ -233,7 +238,7 @@ class Code:
                     yield from self._at(Symbol(star, local), attributes)
 
     def _led_to(self, path: Dotted) -> Iterator[Target]:
-        """The definition that a dotted name leads to, in the deepest module that it names."""
+        """Yield the definition of an absolute dotted name, in its deepest module."""
         if path[0] != PACKAGE_NAME:
             yield Target("", ".".join(path))
             return
@@ -247,14 +252,14 @@ class Code:
                 return
 
     def _is_module(self, name: str) -> bool:
-        """Whether it is a file of this package, or a folder of such files."""
+        """Check whether a name is a file of this package, or a folder."""
         first, *rest = name.split(".")
         if first != PACKAGE_NAME:
             return False
         return self.path(name) is not None or self.package.joinpath(*rest).is_dir()
 
     def _at(self, symbol: Symbol, attributes: Iterable[str]) -> Iterator[Target]:
-        """A definition and attributes of it; what only passes a name on is seen through."""
+        """Yield a definition with attributes, following names that are only passed on."""
         rest = ".".join(attributes)
         if self.path(symbol.module) is None:
             return
@@ -268,7 +273,7 @@ class Code:
             yield from self._passed_on(source, symbol, tuple(attributes))
 
     def _passed_on(self, source: Source, symbol: Symbol, attributes: Dotted) -> Iterator[Target]:
-        """Where a name that a module does not define may come from."""
+        """Yield where a name that a module does not define may come from."""
         if found := set(self._targets(source, (symbol.name, *attributes))):
             yield from found
         elif is_outside(source.module):
@@ -278,7 +283,7 @@ class Code:
             yield Target(f"{source.module}:{maker}", ".".join([symbol.name, *attributes]))
 
     def _counts(self, symbol: Symbol, statements: list[Statement]) -> bool:
-        """Whether it enters fingerprints; of modules outside, only constants do."""
+        """Check whether a definition enters fingerprints; outside, only constants do."""
         if is_outside(symbol.module):
             return bool(statements) and all(isinstance(s.node, ASSIGNING) for s in statements)
         if symbol.name == WHOLE:
@@ -286,7 +291,10 @@ class Code:
         return bool(statements) and not self._declares_settings(symbol.module, statements)
 
     def _declares_settings(self, module: str, statements: list[Statement]) -> bool:
-        """Whether it is a class of settings: their values are in the key, which is enough."""
+        """Check whether this is a class of settings.
+
+        Keys hold their values, which is enough.
+        """
         source = self.source(module)
         bases = [base for s in statements for base in getattr(s.node, "bases", ())]
         for base in bases:
@@ -307,7 +315,7 @@ class Code:
     # Data and libraries
 
     def data_files(self, symbols: Iterable[Symbol]) -> set[str]:
-        """Return the package data that these definitions name, or the data named so far."""
+        """Return the package data that these definitions name."""
         data = (self.definition(symbol).data for symbol in symbols)
         return {file for each in data for files in each.values() for file, _ in files}
 
@@ -316,7 +324,7 @@ class Code:
         return PackageData(self.package)
 
     def libraries(self, symbols: Iterable[Symbol]) -> set[str]:
-        """Return the libraries, those of Python itself apart, that these definitions use."""
+        """Return the libraries outside of Python itself that these definitions use."""
         found = {
             target.rest.split(".")[0]
             for symbol in symbols
@@ -327,8 +335,8 @@ class Code:
         return found - sys.stdlib_module_names
 
 
-def publication_folder(name: str, node: ast.stmt, names: list[str]) -> str:
-    """Return which of the `names` that a statement defines is meant.
+def role_in_statement(name: str, node: ast.stmt, names: list[str]) -> str:
+    """Return the part that a definition has in its statement, as hashed text.
 
     Of what runs on import the names of definitions count: a registry may know them by name.
     """

@@ -22,16 +22,16 @@ from variorum.identity.recorded import (
 
 
 class Difference:
-    """One way in which two results differ; as text, one line for people."""
+    """Describe one way in which two results differ; as text, one line."""
 
     def details(self) -> Iterator[str]:
-        """Yield what stands below that line."""
+        """Yield the lines below that line."""
         yield from ()
 
 
 @dataclass(frozen=True)
 class Edited(Difference):
-    """A definition or file of package data whose text differs in what counts; "" if absent."""
+    """Describe an edited definition or data file; the text is "" if absent."""
 
     symbol: str
     old: str
@@ -45,12 +45,12 @@ class Edited(Difference):
         """Yield a diff of the source."""
         before = _without_cosmetics(self.old, self.new)
         shown = unified_diff(before.splitlines(), self.new.splitlines(), lineterm="")
-        yield from list(shown)[2:]  # the two names are told already
+        yield from list(shown)[2:]  # the first two lines name the files
 
 
 @dataclass(frozen=True)
 class Reached(Difference):
-    """Definitions that an edit made part of the code, and those that are part of it no more."""
+    """Describe definitions that an edit added to the code, or removed from it."""
 
     gained: tuple[str, ...]
     lost: tuple[str, ...]
@@ -62,7 +62,7 @@ class Reached(Difference):
 
 @dataclass(frozen=True)
 class Meaning(Difference):
-    """A name in a definition that stands for something else."""
+    """Describe a name in a definition that stands for something else."""
 
     symbol: str
     name: str
@@ -75,7 +75,7 @@ class Meaning(Difference):
 
 @dataclass(frozen=True)
 class Reordered(Difference):
-    """A module whose statements run in another order."""
+    """Describe a module whose statements run in another order."""
 
     module: str
     order: str
@@ -86,15 +86,15 @@ class Reordered(Difference):
 
 @dataclass(frozen=True)
 class Unseen(Difference):
-    """Code that differs in what the recorded source cannot show."""
+    """Describe code that differs in what the recorded source cannot show."""
 
-    kept: bool
+    recorded: bool
 
     def __str__(self) -> str:
-        if not self.kept:
-            return "its code differs; where is not known, as one of the sources was not kept"
+        if not self.recorded:
+            return "its code differs; where is unknown, as one of the sources was not recorded"
         return (
-            "its code differs in what the kept source does not show, such as which library a "
+            "its code differs in what the recorded source does not show, such as which library a "
             "name comes from, or the order of statements"
         )
 
@@ -105,13 +105,13 @@ def code_differences(old: Sources, new: Sources, *, chosen: bool = False) -> lis
     With `chosen`, a setting chose another component, so what only one of them holds is no cause.
     """
     if not old or not new:
-        return [] if chosen else [Unseen(kept=False)]
+        return [] if chosen else [Unseen(recorded=False)]
     if not (tells_names(old) and tells_names(new)):
         old, new = without_names(old), without_names(new)
     try:
         before, after = recorded_parts(old), recorded_parts(new)
     except SyntaxError:  # of another Python's
-        return [Unseen(kept=True)]
+        return [Unseen(recorded=True)]
     shared = before.keys() & after.keys()
     lost = {name: before[name] for name in sorted(before.keys() - shared)}
     gained = {name: after[name] for name in sorted(after.keys() - shared)}
@@ -128,11 +128,11 @@ def code_differences(old: Sources, new: Sources, *, chosen: bool = False) -> lis
     left = {n: p for n, p in lost.items() if n not in renamed and _of(n) not in same}
     came = {n: p for n, p in gained.items() if n not in renamed.values() and _of(n) not in same}
     found = [*edited, *_one_sided(left, came, edited=bool(edited))]
-    return found or list(_reordered(old, new)) or [Unseen(kept=True)]
+    return found or list(_reordered(old, new)) or [Unseen(recorded=True)]
 
 
 def _of(part: str) -> str:
-    """The top-level definition that a part belongs to."""
+    """Return the top-level definition that a part belongs to."""
     module, _, name = part.partition(":")
     return f"{module}:{name.partition('.')[0]}"
 
@@ -140,7 +140,7 @@ def _of(part: str) -> str:
 def _one_sided(
     lost: Mapping[str, Part], gained: Mapping[str, Part], *, edited: bool
 ) -> Iterator[Difference]:
-    """What only one side holds: in full if no edit explains that it came or went."""
+    """Yield what only one side holds, with its text if no edit explains it."""
     if not edited:
         yield from (Edited(name, part.text, "") for name, part in lost.items())
         yield from (Edited(name, "", part.text) for name, part in gained.items())
@@ -149,7 +149,7 @@ def _one_sided(
 
 
 def _renamed(lost: Mapping[str, Part], gained: Mapping[str, Part]) -> Iterator[tuple[str, str]]:
-    """Pairs of definitions with the same syntax, where that leaves no choice."""
+    """Yield pairs of definitions with the same syntax, if each has one match."""
     for old, part in lost.items():
         homes = [new for new, other in gained.items() if other.syntax == part.syntax]
         alike = [name for name, other in lost.items() if other.syntax == part.syntax]
@@ -158,7 +158,10 @@ def _renamed(lost: Mapping[str, Part], gained: Mapping[str, Part]) -> Iterator[t
 
 
 def _meanings(old: Sources, new: Sources, renamed: Mapping[str, str]) -> Iterator[Meaning]:
-    """Names that stand for something else; those of one side alone follow from an edit."""
+    """Yield names that stand for something else.
+
+    Names of one side alone follow from an edit.
+    """
     before, after = recorded_meanings(old), recorded_meanings(new)
     found: dict[tuple[str, str], Meaning] = {}
     same = unchanged(old, new)
@@ -173,12 +176,15 @@ def _meanings(old: Sources, new: Sources, renamed: Mapping[str, str]) -> Iterato
 
 
 def _without(targets: set[str], rest: str) -> str:
-    """What the first part of a dotted name stands for."""
+    """Return what the first part of a dotted name stands for."""
     return " and ".join(target.removesuffix(f".{rest}") for target in sorted(targets))
 
 
 def _reordered(old: Sources, new: Sources) -> Iterator[Reordered]:
-    """Where statements run in another order; with other edits the order differs because of them."""
+    """Yield modules whose statements run in another order.
+
+    With other edits, these explain the order.
+    """
     before, after = recorded_turns(old), recorded_turns(new)
     moved = [symbol for symbol, turns in after.items() if turns != before.get(symbol)]
     for module in dict.fromkeys(symbol.partition(":")[0] for symbol in moved):
@@ -188,12 +194,12 @@ def _reordered(old: Sources, new: Sources) -> Iterator[Reordered]:
 
 
 def _without_cosmetics(old: str, new: str) -> str:
-    """Make those edits of `old` that change nothing, so that a diff shows the others alone."""
+    """Return `old` with all cosmetic edits applied, so that a diff omits them."""
     before, after = old.splitlines(), new.splitlines()
     matcher = SequenceMatcher(None, before, after, autojunk=False)
-    kept = before
+    result = before
     for tag, low, high, start, end in reversed(matcher.get_opcodes()):
-        tried = [*kept[:low], *after[start:end], *kept[high:]]
+        tried = [*result[:low], *after[start:end], *result[high:]]
         if tag != "equal" and same_syntax("\n".join(tried), old):
-            kept = tried
-    return "\n".join(kept)
+            result = tried
+    return "\n".join(result)

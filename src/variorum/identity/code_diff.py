@@ -38,7 +38,7 @@ def diff(old: Sources, new: Sources, names: tuple[str, str]) -> str:
 
 
 def unchanged(old: Sources, new: Sources) -> set[str]:
-    """Return the definitions of both sides that the other has too, under whatever name."""
+    """Return the definitions that the other side has too, under any name."""
     try:
         sides = [recorded_hashes(sources) for sources in (old, new)]
     except (SyntaxError, ValueError):  # of another Python, or damaged
@@ -52,14 +52,14 @@ def _same(entry: str, old: str, new: str) -> bool:
 
 
 def first_difference(old: Sources, new: Sources, modules: Iterable[str]) -> str | None:
-    """Return the first definition of these modules, or of those below them, that differs."""
+    """Return the first definition in or below these modules that differs."""
     sides = [dict(_parts(sources, tuple(modules))) for sources in (old, new)]
     names = sorted(sides[0].keys() | sides[1].keys())
     return next((name for name in names if sides[0].get(name) != sides[1].get(name)), None)
 
 
 def _parts(sources: Sources, modules: tuple[str, ...]) -> Iterator[tuple[str, object]]:
-    """What counts of the definitions, the package data and the imported names of modules."""
+    """Yield the definitions, package data and imported names of modules."""
 
     def among(module: str) -> bool:
         return any(f"{module}.".startswith(f"{each}.") for each in modules)

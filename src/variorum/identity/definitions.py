@@ -1,10 +1,10 @@
-"""Hash definitions by content: each by its own syntax and the hashes of what it refers to.
+"""Hash definitions by content: their syntax and the hashes of their references.
 
 The name and the place of a definition decide nothing, so moving or renaming it, splitting a module
 or merging two changes no hash. Definitions that refer to each other in a circle are hashed by
 rounds: in each, a member's hash is made of its syntax and of the others' hashes of the round
 before, as in the refinement of colours by Weisfeiler and Leman (1968). Two members keep one hash
-only if nothing that they lead to, however far, tells them apart.
+only if nothing that they lead to, however far, distinguishes them.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from variorum.identity.syntax import Dotted, Reading
 
 @dataclass(frozen=True, order=True)
 class Target:
-    """What a dotted name stands for.
+    """Describe what a dotted name stands for.
 
     node: the definition (`module:name`) that counts, or "". rest: attributes of that definition;
     without one, the dotted name in a library, or the name of what does not count.
@@ -32,7 +32,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Definition:
-    """What one definition says.
+    """Hold the content of one definition.
 
     readings: its statements. places: for each of them, which of the names it defines is meant.
     names: what the dotted names in it stand for. data: the files that each of its texts names, as
@@ -53,7 +53,7 @@ class Definition:
         yield from (target.node for _, target in self.turns if target.node)
 
     def meanings(self) -> Iterator[str]:
-        """Yield a line for each thing that its text alone does not tell, to record it."""
+        """Yield a line for each meaning that the text alone does not show."""
         for path, targets in sorted(self.names.items()):
             yield from (f"{'.'.join(path)} is {target}" for target in targets)
         for text, files in sorted(self.data.items()):

@@ -1,4 +1,4 @@
-"""The fingerprint of code: a hash by content of what a stage's function reaches in this package.
+"""Compute fingerprints: content hashes of the code that a stage's function reaches.
 
 Nothing is imported or run. Starting from the function and from the components that settings chose,
 every name is followed to the definition it stands for; the fingerprint is the hash of the function,
@@ -25,18 +25,18 @@ from variorum.identity.code import Code, Symbol
 from variorum.identity.modules import LOOSE, WHOLE
 
 MEANINGS = ": names"
-"""After a definition's name, in recorded sources: what the names in it stand for."""
+"""Suffix of a definition's name, in recorded sources: what the names in it stand for."""
 
 ROOTS = "roots"
-"""In place of a definition's name, before `MEANINGS`: where the code begins."""
+"""In place of a definition's name, before `MEANINGS`: the roots of the code."""
 
 FUNCTION = "run"
-"""What the root that is no component's is called."""
+"""Name of the root that is the stage's function."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a stage reaches: its hash, and the source of each part, for showing differences.
+    """Hold the hash of what a stage reaches, and the source of each part.
 
     libraries: names, as they are imported, of the other libraries that it uses.
     """
@@ -75,14 +75,14 @@ def fingerprint(
 
 
 def joined_digest(roots: Mapping[str, str], loose: Mapping[str, str]) -> str:
-    """Return one hash of the roots', by name, and of those of what runs on import."""
+    """Return one hash of the roots, by name, and of what runs on import."""
     lines = [f"{name} {digest}" for name, digest in sorted(roots.items())]
     lines += sorted(f"{LOOSE} {digest}" for digest in loose.values())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _roots(code: Code, function: str, parts: Iterable[tuple[str, str]]) -> dict[str, Symbol]:
-    """Where the code begins: the function, and what its components are asked for."""
+    """Return where the code begins: the function, and the contracts of its components."""
     roots = {FUNCTION: Symbol(*function.split(":"))}
     for folder, option in parts:
         module = module_name(folder, option)

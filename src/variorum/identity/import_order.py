@@ -1,7 +1,7 @@
-"""Find statements whose order matters: they use one thing, which may change, during an import.
+"""Find statements whose order on import matters: they use one thing that may change.
 
-`A = next(N)` and `B = next(N)` say the same and mean different things. So the place of such a
-statement among all that use `N` while the module is imported is part of what it says. What cannot
+`A = next(N)` and `B = next(N)` have equal syntax and different values. So the place of such a
+statement among all that use `N` while the module is imported is part of its content. What cannot
 change, such as a number or a text, may be used in any order.
 """
 
@@ -19,7 +19,7 @@ _UNCHANGING = frozenset({"bool", "bytes", "float", "frozenset", "int", "str"})
 
 
 class Names(Protocol):
-    """What `ImportOrder` asks of the code that a module is part of."""
+    """Describe what `ImportOrder` asks of the code around a module."""
 
     def nodes_of(self, node: str) -> frozenset[str]:
         """Return the definitions that a definition refers to."""
@@ -32,7 +32,7 @@ class Names(Protocol):
 
 
 class ImportOrder:
-    """The statements of one module in the order they run in, by what they share."""
+    """Hold the statements of one module in import order, by what they share."""
 
     def __init__(self, source: Source, names: Names) -> None:
         self.source = source
@@ -48,7 +48,7 @@ class ImportOrder:
 
     @cached_property
     def _users(self) -> dict[str, list[Statement]]:
-        """By definition: the statements whose order matters, where there are several."""
+        """Map each shared definition to the statements whose order matters."""
         found: dict[str, list[Statement]] = {}
         for statement in self.source.statements:
             for node in self._changeable(statement):
@@ -72,7 +72,7 @@ class ImportOrder:
         return found
 
     def _changeable(self, statement: Statement) -> set[str]:
-        """What may change of all that a statement reaches while the module is imported."""
+        """Return what may change among all that a statement reaches on import."""
         own = {f"{self.source.module}:{name}" for name in statement.names}
         again = {node for node in own if len(self.names.statements_of(node)) > 1}
         if not runs_on_import(statement):
@@ -91,7 +91,7 @@ class ImportOrder:
 
 
 def _may_change(statements: list[Statement]) -> bool:
-    """Whether a definition is assigned, and not to a value that is sure to stay as it is."""
+    """Check whether a definition is assigned a value that may change."""
     if len(statements) == 1 and isinstance(statements[0].node, ASSIGNING):
         return not _is_unchanging(statements[0].node.value)
     return len(statements) > 1 or any(not _is_definition(each) for each in statements)

@@ -28,20 +28,20 @@ more than it says, such as a function that a decorator of ours may register some
 
 @dataclass(frozen=True)
 class Origin:
-    """What an import binds a name to: `name` of `module`, or all of it if there is none."""
+    """Describe what an import binds: `name` of `module`, or the module."""
 
     module: str
     name: str | None = None
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The dotted name, taken apart."""
+        """Return the dotted name as its parts."""
         return (*self.module.split("."), *([self.name] if self.name else []))
 
 
 @dataclass
 class Imports:
-    """What imports bind, wherever in one place they stand.
+    """Hold what the imports in one place bind.
 
     bound: what each name may stand for. dotted: names of `import a.b`, which binds `a`.
     stars: modules all of whose names are bound.
@@ -78,7 +78,7 @@ def _imported_from(node: ast.ImportFrom, package: list[str]) -> str:
 
 @dataclass(eq=False)
 class Statement:
-    """One top-level statement of a module.
+    """Hold one top-level statement of a module.
 
     names: what it defines. loose: whether it may change what stands elsewhere. imports: what
     functions in it import. brings: all that imports anywhere in it bring.
@@ -92,15 +92,15 @@ class Statement:
 
     @cached_property
     def reading(self) -> Reading:
-        """What it says."""
+        """Return its syntax."""
         return read(self.node)
 
 
 class Source:
-    """One module: which statements define each name, and what its imports bind."""
+    """Hold one module: the statements that define each name, and its imports."""
 
     def __init__(self, module: str, is_package: bool, text: str) -> None:
-        """`text` is the module's source; raises `SyntaxError`."""
+        """Read the module's source `text`; raises `SyntaxError`."""
         self.module = module
         self.text = text
         self.statements: list[Statement] = []
@@ -135,7 +135,7 @@ class Source:
             self._named.setdefault(name, []).append(statement)
 
     def _find_registering(self) -> None:
-        """Mark what a decorator of this package, not of a library, may put somewhere else."""
+        """Mark statements with a decorator of this package, which may register them."""
         package = self.module.split(".")[0]
         for statement in self.statements:
             for decorator in getattr(statement.node, "decorator_list", ()):
@@ -147,13 +147,13 @@ class Source:
 
     @cached_property
     def passed_on(self) -> set[str]:
-        """Imported names that no statement mentions: they may be there for others."""
+        """Return imported names that no statement uses: other modules may use them."""
         used = {first for each in self.statements for first, *_ in each.reading.mentions}
         return {*self.imports.bound, *self.imports.dotted} - used
 
     @property
     def names(self) -> Iterable[str]:
-        """What the statements of this module bind, without imports."""
+        """Return the names that statements of this module bind, without imports."""
         return self._named
 
     def defines(self, name: str) -> bool:
@@ -175,7 +175,7 @@ class Source:
         return "\n".join(self._text_of(statement.node) for statement in self.of(name))
 
     def _text_of(self, node: ast.stmt) -> str:
-        """Whole lines, unless they hold another statement too."""
+        """Return whole lines, unless they hold another statement too."""
         first, end = span(node)
         if self._shared & {first, end - 1}:
             return ast.get_source_segment(self.text, node) or ""
@@ -184,17 +184,17 @@ class Source:
 
 @lru_cache(maxsize=512)
 def read_source(module: str, is_package: bool, text: str) -> Source:
-    """Return the module with this text, read once however often it is asked for."""
+    """Return the module with this text; equal texts are read once."""
     return Source(module, is_package, text)
 
 
 def runs_on_import(statement: Statement) -> bool:
-    """Check whether importing the module computes something here: not just `def` or `class`."""
+    """Check whether importing the module computes something in this statement."""
     return statement.loose or not isinstance(statement.node, DEFINITIONS)
 
 
 def _is_for_types(statement: ast.stmt) -> bool:
-    """`if TYPE_CHECKING:`, which never runs."""
+    """Check for `if TYPE_CHECKING:`, which never runs."""
     return (
         isinstance(statement, ast.If)
         and not statement.orelse
@@ -208,7 +208,7 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 def _imports_in(
     node: ast.AST, is_late: bool = False
 ) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
-    """Every import in a statement, with whether it waits for a function to be called."""
+    """Yield every import in a statement, and whether a function call delays it."""
     if isinstance(node, IMPORTS):
         yield node, is_late
     for name in _BLOCKS:

@@ -1,4 +1,4 @@
-"""Find the files of the package that are no code, by the texts in code that name them."""
+"""Find the package's files that are not code, by the texts that name them."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -11,7 +11,7 @@ _NO_DATA = (".py", ".pyc", ".pyi")
 
 
 class PackageData:
-    """Templates, style sheets and the like that lie in the folder of a package."""
+    """Hold templates, style sheets and other data in a package's folder."""
 
     def __init__(self, package: Path) -> None:
         self.package = package
@@ -32,7 +32,7 @@ class PackageData:
         }
 
     def _named(self, file: Path | None, literal: str) -> set[Path]:
-        """Files that a text may name, and those that these name in turn, as templates do."""
+        """Return files that a text may name, and files that these name in turn."""
         files = {
             data
             for folder, data in self._files[literal]
@@ -52,7 +52,7 @@ class PackageData:
 
     @cached_property
     def _files(self) -> dict[str, set[tuple[Path | None, Path]]]:
-        """By what a text may call a file: its name, with folders before it or without.
+        """Map each name that a text may use to files: with folders or without.
 
         Or the name of a folder that it lies in, which only code beside that folder can mean.
         """

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from hashlib import sha256
 
-from variorum.identity.code import publication_folder
+from variorum.identity.code import role_in_statement
 from variorum.identity.definitions import Definition, Target, hashed
 from variorum.identity.fingerprint import MEANINGS, ROOTS, joined_digest
 from variorum.identity.modules import LOOSE
@@ -28,11 +28,11 @@ from variorum.identity.syntax import (
 )
 
 Sources = Mapping[str, str]
-"""What `code.json` holds: texts, by `module:name`, `module:name: names`, or the path of data."""
+"""Texts of `code.json`, by `module:name`, `module:name: names`, or the path of data."""
 
 TURN = "turn "
 _REFERENCE = "…"
-"""In place of every definition that a part refers to: its own difference is its own."""
+"""In place of every definition that a part refers to: it is compared by itself."""
 
 
 def is_definition(name: str) -> bool:
@@ -41,7 +41,7 @@ def is_definition(name: str) -> bool:
 
 
 def tells_names(sources: Sources) -> bool:
-    """Check whether a record says what names stand for; those of an older way do not."""
+    """Check whether a record says what names stand for; older ones do not."""
     return f"{ROOTS}{MEANINGS}" in sources
 
 
@@ -51,9 +51,9 @@ def without_names(sources: Sources) -> Sources:
 
 
 def recorded_digest(sources: Sources) -> str | None:
-    """Return the fingerprint that this record stands for; None if an older way wrote it.
+    """Return the fingerprint of a record; None if an older format wrote it.
 
-    Raises `SyntaxError` or `ValueError` for a record that was damaged.
+    Raises `SyntaxError` or `ValueError` for a damaged record.
     """
     if not tells_names(sources):
         return None
@@ -82,7 +82,7 @@ def _definition(sources: Sources, name: str) -> Definition:
             data.setdefault(str(ast.literal_eval(left)), []).append((right, digest))
     return Definition(
         tuple(map(read, statements)),
-        tuple(publication_folder(own, node, bound_names(node)) for node in statements),
+        tuple(role_in_statement(own, node, bound_names(node)) for node in statements),
         _names(sources, name),
         {text: tuple(files) for text, files in data.items()},
         tuple(turns),
@@ -122,7 +122,7 @@ def _target(text: str) -> Target:
 
 @dataclass(frozen=True)
 class Part:
-    """A recorded definition: as it was typed, and what it says apart from what it refers to."""
+    """Hold a recorded definition: its text, and its syntax without references."""
 
     text: str
     syntax: str
@@ -131,7 +131,7 @@ class Part:
 def recorded_parts(sources: Sources) -> dict[str, Part]:
     """Return what a record defines: functions, methods, the rest of a class, assignments, data.
 
-    Names are those of the definitions, a method's being `module:Class.method`. Two parts with one
+    A definition has its own name, a method `module:Class.method`. Two parts with one
     syntax differ by comments, docstrings, formatting, annotations or names of definitions at most.
     """
     found: dict[str, Part] = {}
@@ -152,13 +152,13 @@ def recorded_parts(sources: Sources) -> dict[str, Part]:
 
 
 def _shown(targets: tuple[Target, ...], path: Dotted) -> str:
-    """The name, or a sign for a definition that counts: that is compared by itself."""
+    """Return the name, or a placeholder for a definition, which is compared by itself."""
     shown = {f"{_REFERENCE}{target.rest}" for target in targets if target.node}
     return "|".join(sorted(shown)) or ".".join(path)
 
 
 def recorded_meanings(sources: Sources) -> dict[str, dict[str, set[str]]]:
-    """Return, by definition, what each name in it stood for."""
+    """Return, by definition, what each name in it stands for."""
     found: dict[str, dict[str, set[str]]] = {}
     for entry in sources:
         name = entry.removesuffix(MEANINGS)
@@ -194,7 +194,7 @@ def _syntax(text: str) -> list[str]:
 
 
 def _pieces(text: str, symbol: str) -> Iterator[tuple[str, str, Reading]]:
-    """Name, text and reading of each definition in a recorded source."""
+    """Yield name, text and reading of each definition in a recorded source."""
     lines = text.split("\n")
     for node in effective(parsed(text).body):
         if not isinstance(node, ast.ClassDef):

@@ -1,4 +1,4 @@
-"""Find which names a function, class or comprehension binds: these hide names of the module.
+"""Find which names a function, class or comprehension binds, hiding the module's.
 
 A pure function of a syntax tree, the same on every Python from 3.11 on; `symtable` is not, as
 comprehensions lost their own scopes in 3.12 (PEP 709).
@@ -16,7 +16,7 @@ IMPORTS = (ast.Import, ast.ImportFrom)
 
 @dataclass(frozen=True)
 class Scope:
-    """Names bound inside one function, class or comprehension.
+    """Hold the names bound inside one function, class or comprehension.
 
     local: hide names of the module. declared: `global` here, so they are names of the module.
     """
@@ -27,7 +27,10 @@ class Scope:
 
 
 def function_scope(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Scope:
-    """Return the names that a function binds; imported ones are not local, as they lead away."""
+    """Return the names that a function binds.
+
+    Imported names are not local: they lead to other modules.
+    """
     body = node.body if isinstance(node.body, list) else [node.body]
     found = _Bound()
     found.add(body)
@@ -36,7 +39,10 @@ def function_scope(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) ->
 
 
 def class_scope(node: ast.ClassDef) -> Scope:
-    """Return the scope of a class's body; what it binds is an attribute, and hides nothing."""
+    """Return the scope of a class's body.
+
+    What it binds is an attribute and hides nothing.
+    """
     found = _Bound()
     found.add(node.body)
     return Scope(frozenset(), frozenset(found.declared), is_class=True)
@@ -73,7 +79,7 @@ def _arguments(arguments: ast.arguments) -> Iterator[str]:
 
 @dataclass
 class _Bound:
-    """Names that statements bind where they stand, without those of inner functions."""
+    """Collect the names that statements bind, except in inner functions."""
 
     names: set[str] = field(default_factory=set)
     imported: set[str] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""Specs and keys: what a result is made from, and the name that follows from it.
+"""Define specs and keys: what a result is made from, and its name.
 
 A key is the hash of a spec in canonical JSON, so equal specs name the same result everywhere.
 """
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SCHEMA = 2
-"""Part of every key; raised when the way keys are made changes."""
+"""Part of every key; raised when the definition of keys changes."""
 
 KEY_LENGTH = 12
 
 
 @dataclass(frozen=True, order=True)
 class Ref:
-    """The name of a result: `pretrain/3fa9c1d2e4b5`."""
+    """Name a result: `pretrain/3fa9c1d2e4b5`."""
 
     stage: str
     key: str
@@ -27,14 +27,14 @@ class Ref:
 
     @classmethod
     def parse(cls, text: str) -> "Ref":
-        """`stage/key` as it is written in specs."""
+        """Read `stage/key` as it is written in specs."""
         stage, _, key = text.partition("/")
         return cls(stage, key)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What one result is made from: settings, upstream results, and the fingerprint of the code.
+    """Describe what one result is made from: settings, upstream results, code.
 
     libraries: versions by name, where an experiment asks for `strict_libraries`; else empty.
     """
@@ -46,7 +46,7 @@ class Spec:
     libraries: Mapping[str, str] = field(default_factory=dict)
 
     def as_data(self) -> dict[str, Any]:
-        """Plain data, of which the key is the hash."""
+        """Return plain data, of which the key is the hash."""
         data = {
             "schema": SCHEMA,
             "stage": self.stage,
@@ -58,20 +58,20 @@ class Spec:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "Spec":
-        """The inverse of `as_data`."""
+        """Read a spec from what `as_data` returned."""
         upstream = {name: Ref.parse(ref) for name, ref in data["upstream"].items()}
         libraries = data.get("libraries", {})
         return cls(data["stage"], data["settings"], upstream, data["code"], libraries)
 
     @property
     def ref(self) -> Ref:
-        """The result that this spec makes."""
+        """Return the name of the result that this spec makes."""
         digest = hashlib.sha256(canonical_json(self.as_data()).encode()).hexdigest()
         return Ref(self.stage, digest[:KEY_LENGTH])
 
 
 def canonical_json(data: Any) -> str:
-    """JSON that is equal for equal data: sorted names, no spaces, no NaN.
+    """Return JSON that is equal for equal data: sorted names, no spaces, no NaN.
 
     Raises `TypeError` for anything that JSON does not hold by itself.
     """

@@ -1,4 +1,4 @@
-"""Write out what a statement says, with a slot for every name that stands for something else.
+"""Write the syntax of a statement, with a slot for every name of its module.
 
 A pure function of the text: nothing is imported or run, and no other file is read.
 
@@ -62,18 +62,21 @@ def effective(body: Iterable[ast.stmt]) -> list[ast.stmt]:
 
 
 def span(node: ast.stmt) -> tuple[int, int]:
-    """Return the lines of a statement with its decorators: from 0 on, the last one excluded."""
+    """Return the lines of a statement with its decorators.
+
+    Lines count from 0; the last one is excluded.
+    """
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
     return first - 1, node.end_lineno or first
 
 
 def bound_names(statement: ast.stmt) -> list[str]:
-    """Return the names a top-level statement defines; a block defines those of all branches."""
+    """Return the names a top-level statement defines; a block, of all branches."""
     return list(dict.fromkeys(_bound(statement)))
 
 
 def _bound(node: ast.AST) -> Iterator[str]:
-    """Names that a node binds where it stands; inner functions and classes bind their own."""
+    """Yield names that a node binds, except inside inner functions and classes."""
     if isinstance(node, DEFINITIONS):
         yield node.name
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -89,7 +92,7 @@ def _bound(node: ast.AST) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a statement says.
+    """Hold the syntax of a statement.
 
     parts: its syntax; texts, and slots for the dotted names it uses of its module.
     literals: its texts of one line, which may name files.
@@ -100,7 +103,7 @@ class Reading:
 
     @cached_property
     def mentions(self) -> frozenset[Dotted]:
-        """The dotted names it uses."""
+        """Return the dotted names it uses."""
         return frozenset(part for part in self.parts if isinstance(part, tuple))
 
     def filled(self, meaning: Callable[[Dotted], str]) -> str:
@@ -109,7 +112,7 @@ class Reading:
 
     @cached_property
     def written(self) -> str:
-        """The syntax with the names as they stand in the source."""
+        """Return the syntax with the names as they stand in the source."""
         return self.filled(".".join)
 
 
@@ -121,7 +124,7 @@ def read(tree: ast.AST) -> Reading:
 
 
 def _merged(parts: Iterable[str | Dotted]) -> Iterator[str | Dotted]:
-    """Neighbouring texts as one."""
+    """Join adjacent texts."""
     texts: list[str] = []
     for part in parts:
         if isinstance(part, str):
@@ -193,7 +196,7 @@ class _Reader:
             self.parts.append(f"(Name id=str:{node.id!a})")
 
     def _use(self, path: Dotted) -> None:
-        """Leave a slot for a name of the module; write a local one as it is."""
+        """Append a slot for a name of the module, or the syntax of another."""
         first, *attributes = path
         if is_of_module(first, self.scopes):
             self.parts.append(path)
@@ -204,7 +207,7 @@ class _Reader:
         self.parts.append(written)
 
     def _note(self, value: object) -> None:
-        """Keep a text that may name a file."""
+        """Record a text that may name a file."""
         if isinstance(value, str) and 0 < len(value) < _LONGEST_LITERAL and "\n" not in value:
             self.literals.add(value)
 
@@ -233,7 +236,7 @@ class _Reader:
             self.scopes.pop()
 
     def _comprehension(self, node: ast.AST) -> None:
-        """Write the first iterable outside of the scope of the loop variables, as it is read."""
+        """Write a comprehension, its first iterable outside of its scope, as Python reads it."""
         generators: list[ast.comprehension] = node.generators  # type: ignore[attr-defined]
         self.parts.append(f"({type(node).__name__} first=")
         self.write(generators[0].iter)
@@ -248,19 +251,19 @@ class _Reader:
         self.scopes.pop()
 
     def _is_idle(self, node: ast.AST, name: str) -> bool:
-        """Whether it is an annotation that nothing evaluates."""
+        """Check whether a field is an annotation that nothing evaluates."""
         return name == "annotation" and (self._in_function or isinstance(node, ast.arg))
 
 
 def _scope_of(node: ast.AST) -> Scope | None:
-    """The scope that the body of a node opens."""
+    """Return the scope that the body of a node opens."""
     if isinstance(node, ast.ClassDef):
         return class_scope(node)
     return function_scope(node) if isinstance(node, (*FUNCTIONS, ast.Lambda)) else None
 
 
 def dotted_path(node: ast.expr) -> Dotted:
-    """Return `a.b.c` taken apart; empty for anything but names joined by dots."""
+    """Return the parts of `a.b.c`; empty for anything but names joined by dots."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -269,7 +272,10 @@ def dotted_path(node: ast.expr) -> Dotted:
 
 
 def _joined(values: list[ast.expr]) -> list[ast.expr]:
-    """The parts of an f-string; Pythons differ in where they divide plain text."""
+    """Return the parts of an f-string, with adjacent plain texts joined.
+
+    Pythons divide plain text differently.
+    """
     joined: list[ast.expr] = []
     for value in values:
         if isinstance(value, ast.Constant):

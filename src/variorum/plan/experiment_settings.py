@@ -61,7 +61,7 @@ class Experiment(Settings):
     imported: ImportedSettings | None = setting(
         None,
         "A GPT-2 that takes the place of the tokenizer and of pretraining; null: none does.",
-        neutral=None,
+        omit_when=None,
     )
     tokenizer: TokenizerSettings = setting(TokenizerSettings(), "The tokenizer.")
     model: ModelSettings = setting(ModelSettings(), "The model.")
@@ -76,7 +76,7 @@ class Experiment(Settings):
         False,
         "Make the versions of the libraries that a stage uses part of its key. Else `variorum "
         "verify` warns when they changed.",
-        neutral=False,
+        omit_when=False,
     )
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ combined them, unless it is simply the value at its address. An address is
 a result, one of its files, and a JSON pointer into it (RFC 6901, written as part of an address as
 in its section 6). A `#` at the end means the name of the member instead of its value. The page
 writes a traced number as `<data value="3.2634…" data-from="…">3.263</data>`, with `data-how` for
-an operation and `data-as` for the way it is written; `variorum.audit.verify.page_trace` reads that
+an operation and `data-as` for the way it is written; `variorum.report.page_trace` reads that
 back and computes all of it again, by the same operations and ways.
 """
 

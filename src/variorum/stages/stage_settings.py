@@ -123,10 +123,10 @@ class TableStage(Settings):
     tuned: Text | None
     command: Text
     runs: tuple[TableRun, ...]
-    codes: dict[Text, Text] = setting({}, neutral={})
-    edited: dict[Text, Truth] = setting({}, neutral={})
-    pinned: dict[Text, Text] = setting({}, neutral={})
-    uncounted: tuple[Text, ...] = setting((), neutral=())
+    codes: dict[Text, Text] = setting({}, omit_when={})
+    edited: dict[Text, Truth] = setting({}, omit_when={})
+    pinned: dict[Text, Text] = setting({}, omit_when={})
+    uncounted: tuple[Text, ...] = setting((), omit_when=())
 
 
 STAGES: dict[str, type[Settings]] = {

@@ -28,9 +28,9 @@ import flow
 import variorum
 from conftest import Project
 from variorum.audit.adopt.adopting import SAME, adopt
-from variorum.audit.verify import page_trace
 from variorum.base.errors import Stopped, VariorumError
 from variorum.cli import command
+from variorum.report import page_trace
 from variorum.store.result import MANIFEST, Result, sha256_of
 from variorum.store.store import Store
 
@@ -193,7 +193,7 @@ def test_one_run_of_an_ablation_is_adopted_with_its_evaluation(here: Path) -> No
 @pytest.mark.parametrize(
     ("references", "message"),
     [
-        ([], "nothing to adopt: all that is planned is here, pages apart"),
+        ([], "nothing to adopt: every planned result except pages is here"),
         (["pretrain", "report"], "nothing to adopt: all that is planned is here"),
         (["pretrian"], r"pretrian: no result, .* is called that; did you mean `pretrain`\?"),
         (["widths/wide/9"], "widths/wide/9: no such run; known are widths/narrow/1"),
@@ -228,7 +228,7 @@ def test_an_adoption_that_is_stopped_leaves_whole_results_and_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "publish", stop_at_the_third)
-        message = "^stopped; 2 of 9 results were adopted; the same command goes on$"
+        message = "^stopped; 2 of 9 results were adopted; the same command continues$"
         with pytest.raises(Stopped, match=message):
             adopt(here, because="names alone changed", package=package)
     store, new = Store(here), [node.ref for node in planned(here) if node.ref.stage != "report"]
@@ -249,5 +249,5 @@ def test_the_command_asks_for_a_proof_or_a_word(
     here: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["variorum", "adopt", *arguments])
-    with pytest.raises(VariorumError, match="say either --prove, or on whose word"):
+    with pytest.raises(VariorumError, match="give --prove, or a reason"):
         command.app(standalone_mode=False)

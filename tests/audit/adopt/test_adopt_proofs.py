@@ -63,7 +63,7 @@ def test_a_refactoring_is_proved_and_all_but_the_page_is_adopted(here: Path) -> 
         *("pretrain", "finetune", "evaluate", "stress", "figures", "report")
     }
     said = command(here, "adopt", "--prove")
-    assert f"the old code is that of commit {commit}" in said
+    assert f"the old code is in commit {commit}" in said
     assert missing(here, planned(here)) == {"report"}
     for old, new in pairs(here, before):
         assert new.manifest["files"] == old.manifest["files"]
@@ -189,7 +189,7 @@ def test_a_model_chosen_before_the_last_interval_is_held_against_the_log(here: P
     nothing_changes(
         here,
         lambda: adopt(here, ["pretrain"], package=package),
-        r"the weights in model.safetensors are not those that metrics.csv notes at step "
+        r"the weights in model.safetensors differ from the hash in metrics.csv at step "
         rf"{row['step']}, where they were chosen. Nothing was adopted",
     )
 
@@ -232,7 +232,7 @@ def test_without_the_old_code_there_is_no_proof_and_two_remedies(here: Path) -> 
     assert said.startswith("none of the 1 commits of the code has what made the old results")
     shutil.rmtree(here / ".git")
     said = nothing_changes(here, lambda: adopt(here, package=package), "adopt on your word")
-    assert said.startswith("the old code is not at hand, as no git keeps it")
+    assert said.startswith("the old code is unavailable, as git lacks it")
 
 
 def test_an_old_result_that_is_damaged_serves_nothing(here: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_result_whose_source_was_not_kept_says_so(
     edit("model/gpt.py", "INIT_STD = 0.02", "INIT_STD = 0.03")
     old = ref_of(root, "pretrain")
     (Store(root).folder(old) / CODE).unlink()
-    assert "was not kept" in told(root, str(old), package=package_copy)
+    assert "was not recorded" in told(root, str(old), package=package_copy)
 
 
 def sources(**modules: str) -> dict[str, str]:
@@ -131,12 +131,14 @@ def sources(**modules: str) -> dict[str, str]:
 def test_edits_without_effect_are_no_differences_of_code() -> None:
     old = sources(a='def f(x: int) -> int:\n    """Doc."""\n    return (x)  # comment')
     new = sources(a="def f(x):\n    return x")
-    assert code_differences(old, new) == [Unseen(kept=True)], "so the fingerprints must be equal"
+    assert code_differences(old, new) == [Unseen(recorded=True)], (
+        "so the fingerprints must be equal"
+    )
 
 
 def test_what_moved_is_not_shown_and_what_an_edit_reaches_is_only_named() -> None:
     helper = "def g():\n    return 1"
-    assert code_differences(sources(a=helper), sources(b=helper)) == [Unseen(kept=True)], (
+    assert code_differences(sources(a=helper), sources(b=helper)) == [Unseen(recorded=True)], (
         "so the fingerprints must be equal"
     )
     old = {"variorum.a:f": "def f():\n    return 0"}

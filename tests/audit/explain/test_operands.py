@@ -117,7 +117,7 @@ def test_a_planned_result_is_named_by_its_key_whichever_ablation_it_is_part_of(h
     assert "pretrain positions/rotary/1" in text.splitlines()[0]
     assert causes_of(text)[0].startswith("model.positions learned -> rotary")
     table = told(here, "positions")
-    assert "nothing like it is here. evaluate positions/rotary/2" in table
+    assert "nothing similar is here. evaluate positions/rotary/2" in table
     assert "differs from evaluate pretrained on base" in table
 
 

@@ -77,7 +77,7 @@ def test_a_setting_of_the_experiments_file_or_of_the_command_line_says_so(root: 
     assert causes_of(told(root)) == [expected]
 
 
-def test_a_setting_that_was_taken_out_has_its_default_and_a_neutral_one_its_value(
+def test_a_setting_that_was_taken_out_has_its_default_and_an_omitted_one_its_value(
     root: Path,
 ) -> None:
     file = root / "config/experiments/micro.yaml"
@@ -185,31 +185,33 @@ def test_the_walk_ends_at_a_result_that_is_not_here(root: Path) -> None:
     old = ref_of(root, "tokenizer")
     shutil.rmtree(Store(root).folder(old))
     changed = told(root, tokenizer={"train_on": "both"})
-    assert f"{old} differs, but it is not here to tell in what, nor pinned by DVC" in changed
+    assert f"{old} differs, but is not here, so the cause is unknown, nor pinned by DVC" in changed
     Store(root).folder(old).with_name(f"{old.key}.dvc").write_text("outs: []\n")
     changed = told(root, tokenizer={"train_on": "both"})
-    assert f"`dvc pull results/{old}.dvc` brings it" in changed
+    assert f"`dvc pull results/{old}.dvc` restores it" in changed
 
 
 def test_what_was_made_and_is_gone_is_told_apart_from_what_never_was(root: Path) -> None:
     model, report = ref_of(root, "pretrain"), ref_of(root, "report")
     for ref in (model, report):
         shutil.rmtree(Store(root).folder(ref))
-    assert f"its files are gone from results/{model}" in told(root, "pretrain")
+    assert f"its files are missing from results/{model}" in told(root, "pretrain")
     found = reasons(root)
-    assert found["pretrain micro"] == "its files are gone", "the fine-tuned model was made from it"
+    assert found["pretrain micro"] == "its files are missing", (
+        "the fine-tuned model was made from it"
+    )
     assert found["report micro"] == f"follows pretrain {model.key[:6]}…"
     Store(root).folder(report).with_name(f"{report.key}.dvc").write_text("outs: []\n")
-    assert f"`dvc pull results/{report}.dvc` brings them back" in told(root)
-    assert reasons(root)["report micro"] == "its files are gone"
+    assert f"`dvc pull results/{report}.dvc` restores them" in told(root)
+    assert reasons(root)["report micro"] == "its files are missing"
 
 
 def test_where_nothing_was_made_that_is_said(root: Path) -> None:
     shutil.rmtree(root / "results")
     for reference in ([], ["pretrain"]):
-        assert "nothing like it" in told(root, *reference)
+        assert "nothing similar" in told(root, *reference)
     found = reasons(root)
-    assert found["download base"] == "nothing like it was made before"
+    assert found["download base"] == "nothing similar was made before"
     assert found["normalize base"].startswith("follows download")
     (root / "results/pretrain").mkdir(parents=True)
     (root / "results/pretrain/0123456789ab.dvc").write_text("outs: []\n")
@@ -272,7 +274,7 @@ def test_snakemake_shows_the_same_words_with_each_job(root: Path) -> None:
     )
     assert f"stress pretrained ({stress.key}): follows pretrain {pretrain.key[:6]}…" in shown
     tokenizer = flow.current(root).of_stage("tokenizer")[0]
-    assert reason(tokenizer, ResultIndex(Store(root))) == "it is here, and was asked for by force"
+    assert reason(tokenizer, ResultIndex(Store(root))) == "it is here; its rerun was forced"
 
 
 def test_every_rule_that_makes_a_result_says_why() -> None:

@@ -297,7 +297,7 @@ def test_an_upstream_that_is_another_than_the_one_it_was_made_from_is_named(root
     rewrite_both(folder, note)
     found = named(check(root))
     assert set(found) == {shown(root, folder / MANIFEST)}
-    expected = f"is not the one that {ref_of(root, 'finetune')} was made from"
+    expected = f"is not the input of {ref_of(root, 'finetune')}"
     assert found[shown(root, folder / MANIFEST)].startswith(expected)
     assert check(root, "pretrain").damage == ()
 

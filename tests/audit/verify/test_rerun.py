@@ -68,7 +68,7 @@ def test_results_that_are_not_here_are_passed_over_unless_they_were_asked_for(ro
     for stage in ("pretrain", "finetune", "figures", "evaluate", "stress", "report"):
         shutil.rmtree(root / "results" / stage)
     outcomes = again(root)
-    assert summary(outcomes) == "17 results: 7 identical, 10 not made again"
+    assert summary(outcomes) == "17 results: 7 identical, 10 not rerun"
     assert all(outcome.passed for outcome in outcomes)
     asked = again(root, "tokenizer", "pretrain")
     assert [outcome.passed for outcome in asked] == [True, False]
@@ -115,7 +115,7 @@ def test_files_that_come_or_do_not_come_are_named(
         assert outcome.comparison.missing == ("samples.json",)
         assert outcome.comparison.extra == ("texts.json",)
         lines = list(outcome.lines())
-        assert "  samples.json: was not made again" in lines
+        assert "  samples.json: is missing in the rerun" in lines
         assert "  texts.json: the stored result has no such file" in lines
 
 
@@ -128,7 +128,7 @@ def test_a_stored_file_that_is_damaged_is_told_from_one_that_comes_out_otherwise
     outcome = one(root, "report")
     name = path.relative_to(folder_of(root, "report")).as_posix()
     assert details(outcome) == {name: ("stride: 9 → 8 (by 1, relative 0.111)",)}
-    assert outcome.notes == (f"{name}: the stored file is damaged: the manifest has what came out",)
+    assert outcome.notes == (f"{name}: the stored file is damaged: the rerun matches the manifest",)
     assert outcome.verdict == "different"
 
 

@@ -54,7 +54,7 @@ def test_a_record_is_promised_only_where_one_brings_a_spoilt_run_back(root: Path
     folder = folder_of(root, "evaluate")
     carried, own = (spoilt_remedy(root, place) for place in (inner, folder))
     assert carried == own
-    assert own.endswith("no number needs them, and nothing here brings back what they said")
+    assert own.endswith("no number needs them, and nothing here can restore them")
     records.record(Store(root))
     assert spoilt_remedy(root, inner) == carried, "none is put back into a report"
     assert spoilt_remedy(root, folder).endswith("put back by the next `snakemake`")
@@ -88,9 +88,7 @@ def test_code_that_the_key_does_not_stand_on_is_named_though_it_was_sealed(root:
     name = "variorum.training.validation:MOST_ROWS"
     rewrite(folder / CODE, lambda code: code.update({name: "MOST_ROWS = 17"}))
     rewrite_run(folder, lambda run: None)
-    assert named(check(root)) == {
-        shown(root, folder / CODE): "holds other code than its key stands on"
-    }
+    assert named(check(root)) == {shown(root, folder / CODE): "holds other code than its key"}
     rewrite(folder / CODE, lambda code: code.update({name: "MOST_ROWS  =  16  # a comment"}))
     rewrite_run(folder, lambda run: None)
     assert check(root).damage == (), "comments and formatting do not count"
@@ -100,7 +98,7 @@ def test_a_result_from_before_there_were_seals_is_said(root: Path) -> None:
     rewrite(folder_of(root, "pretrain") / RUN, lambda run: run.pop("sha256"))
     findings = check(root)
     assert findings.damage == ()
-    assert findings.notes == ("run.json of 1 results has no seal: damage to it could go unseen",)
+    assert findings.notes == ("run.json of 1 results has no seal: damage to it may go unnoticed",)
 
 
 # Platforms

@@ -49,7 +49,7 @@ def test_a_source_that_is_gone_is_said_and_is_no_damage(root: Path) -> None:
     shutil.rmtree(root / "texts/base")
     findings = check(root, folder)
     assert findings.damage == ()
-    assert findings.notes[0].startswith(f"the source of {ref} is not here any more: source.path: ")
+    assert findings.notes[0].startswith(f"the source of {ref} is no longer here: source.path: ")
 
 
 URL = "https://example.org/text.txt"
@@ -81,7 +81,7 @@ def test_an_installed_package_is_held_against_its_checksum(project: Project) -> 
     assert downloaded(root, package(python_package.digest("tqdm"))).notes == ()
     assert "has changed since" in downloaded(root, package("0" * 64)).notes[0]
     gone = {**package("0" * 64), "package": "no_such_package"}
-    assert "is not here any more" in downloaded(root, gone).notes[0]
+    assert "is no longer here" in downloaded(root, gone).notes[0]
 
 
 def test_an_address_is_held_against_the_lock_or_what_was_downloaded(project: Project) -> None:

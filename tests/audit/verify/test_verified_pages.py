@@ -36,7 +36,7 @@ def test_a_page_that_is_not_its_results_is_named(root: Path, page: str) -> None:
     flip(root / page, 99)
     findings = check(root)
     assert set(named(findings)) == {page}
-    assert findings.damage[0].remedy == f"`snakemake --cores 4 {page}` puts it in place"
+    assert findings.damage[0].remedy == f"`snakemake --cores 4 {page}` publishes it"
 
 
 def test_pages_that_are_missing_or_of_other_settings_are_said(root: Path) -> None:
@@ -51,7 +51,7 @@ def test_pages_that_are_missing_or_of_other_settings_are_said(root: Path) -> Non
     assert findings.damage == ()
     page = "results/finetune/report.html"
     assert findings.notes == (
-        f"{page} is that of {old}, not of {new}; `snakemake --cores 4 {page}` puts it in place",
+        f"{page} is that of {old}, not of {new}; `snakemake --cores 4 {page}` publishes it",
         "pages are not in place; `snakemake --cores 4 results/finetune/curves.csv` puts them there",
     )
 
@@ -119,7 +119,7 @@ def test_a_result_that_is_made_anew_serves_what_was_made_from_the_adopted_one(ro
     path.write_text(path.read_text() + " ")
     digest = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
     rewrite_both(store.folder(ref), lambda data: data["files"].update({path.name: digest}))
-    assert "is not the one that" in named(check(root, below.key))[f"results/{ref}/{MANIFEST}"]
+    assert "is not the input of" in named(check(root, below.key))[f"results/{ref}/{MANIFEST}"]
 
 
 def test_what_noted_the_whole_manifest_of_an_adopted_result_is_sound(root: Path) -> None:

@@ -1,9 +1,8 @@
-"""Let old results serve new keys, after an edit that changed nothing but the code's fingerprint.
+"""Let old results serve new keys after an edit that changed only fingerprints.
 
-For each planned result that is missing, an old one is looked for that has the same settings and was
-made from the same bytes. Then it is proved that the present code makes the same of them (`replay`,
-`old_code`), or a person answers for it; only after that are the old files copied under the new
-keys, with the evidence in their manifests.
+For each missing planned result, an old one with the same settings and input bytes is found. Then a
+proof shows that the present code makes the same (`replay`, `old_code`), or a person answers for it.
+Only then are the files copied under the new keys, with the evidence in their manifests.
 """
 
 import shutil
@@ -17,6 +16,7 @@ from variorum.audit.adopt.candidates import BECAUSE, PROVED, CandidateSearch, Ma
 from variorum.audit.adopt.old_code import compare_tiny, components_of
 from variorum.audit.adopt.replay import Evidence, evidence
 from variorum.audit.adopt.whole_experiment import PAGES
+from variorum.audit.available import closure
 from variorum.audit.scratch import ADOPTING, ADOPTIONS
 from variorum.audit.verify.platforms import platform_differences
 from variorum.base import machine
@@ -42,21 +42,21 @@ NOTHING = "nothing was adopted"
 
 @dataclass(frozen=True)
 class Adopted:
-    """What became of a call.
+    """Hold the outcome of an adoption.
 
-    results: those that are there now, each with the label of what it serves.
-    left: planned results that no old one can serve, each with the reason.
+    results: each with the label of what it serves. left: planned results without an old one, each
+    with the reason.
     """
 
     results: tuple[tuple[Result, str], ...]
     left: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """Yield all of it for people."""
+        """Yield the outcome for people."""
         for result, label in self.results:
-            told = result.adopted or {}
-            how = f"on your word: {told['because']}" if told["how"] == BECAUSE else "proved"
-            yield f"{result.ref!s:<24} {label}  from {told['from']}, {how}"
+            record = result.adopted or {}
+            how = f"on your word: {record['because']}" if record["how"] == BECAUSE else "proved"
+            yield f"{result.ref!s:<24} {label}  from {record['from']}, {how}"
         yield from (f"not adopted: {line}" for line in self.left)
         yield f"{len(self.results)} results adopted; the next run makes what is missing"
 
@@ -69,12 +69,11 @@ def adopt(
     here: Machine | None = None,
     package: Path = PACKAGE,
 ) -> Adopted:
-    """Adopt old results for what `references` name and all that hangs on it.
+    """Adopt old results for what `references` name and everything made from it.
 
-    By default that is the current experiment. `because` adopts on a person's word instead of
-    proofs. `package` is the folder of the package's source, which plans are made by. Raises
-    `VariorumError`, with nothing adopted, if nothing can be, if a setting differs, or if a proof
-    fails; and `Stopped`, that tells how far it came, if it is interrupted.
+    Default: the current experiment. `because` adopts on a person's word, without proofs. `package`
+    is the source to plan with. Raises `VariorumError`, with nothing adopted, if nothing can be, a
+    setting differs or a proof fails; `Stopped`, with the progress so far, if interrupted.
     """
     if because is not None and not (because := " ".join(because.split())):
         raise VariorumError('--because: say why nothing changed, as in --because "renamed only"')
@@ -83,7 +82,7 @@ def adopt(
     scratch = root / ADOPTIONS
     try:
         wanted = _wanted(store, list(references), package)
-        waiting = "waits for another one to end"
+        waiting = "waits for another process"
         with clear_about_storage(), store.locked(ADOPTING, lambda: progress.say(waiting)):
             shutil.rmtree(scratch, ignore_errors=True)
             try:
@@ -96,15 +95,15 @@ def adopt(
         raise Stopped(f"stopped; {far}") from None
 
 
-# What is asked for
+# Requests
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Planned nodes in the order of the flow, pages apart.
+    """Hold planned nodes in the order of the flow, except pages.
 
-    required: those asked for, and what they are made from; the others hang on them.
-    exact: those asked for one by one, and not as part of a whole experiment or ablation.
+    required: requested nodes and their inputs; the others are made from them. exact: nodes
+    requested one by one, not as part of an experiment or ablation.
     """
 
     nodes: dict[Ref, Node]
@@ -119,16 +118,17 @@ def _wanted(store: Store, references: Sequence[str | None], package: Path) -> _W
     planned = [node for plan, _ in asked for node in plan]
     named = set().union(*(refs or plan.nodes for plan, refs in asked))
     results = [node for node in planned if node.ref.stage not in PAGES]
-    chosen = _closure(planned, _hanging(results, named))
+    inputs = {node.ref: [needed.ref for needed in node.upstream.values()] for node in planned}
+    chosen = closure(_hanging(results, named), inputs.get)
     return _Wanted(
         {node.ref: node for node in results if node.ref in chosen},
-        frozenset(_closure(planned, named)),
+        closure(named, inputs.get),
         frozenset().union(*(refs for _, refs in asked)),
     )
 
 
 def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
-    """Return the plan of a reference, and the nodes that it names; none for all of it."""
+    """Return the plan of a reference, and the nodes it names; none means all."""
     named = known.named(reference)
     plan = named.plan or known.current
     if named.whole:
@@ -143,17 +143,8 @@ def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
     return plan, refs
 
 
-def _closure(nodes: list[Node], named: set[Ref]) -> set[Ref]:
-    """Return the named nodes and all that they are made from."""
-    found = set(named)
-    for node in reversed(nodes):
-        if node.ref in found:
-            found |= {needed.ref for needed in node.upstream.values()}
-    return found
-
-
 def _hanging(nodes: list[Node], named: set[Ref]) -> set[Ref]:
-    """Return the named nodes and all that is made from them."""
+    """Return the named nodes and everything made from them."""
     found = set(named)
     for node in nodes:
         if any(needed.ref in found for needed in node.upstream.values()):
@@ -165,7 +156,7 @@ def _hanging(nodes: list[Node], named: set[Ref]) -> set[Ref]:
 
 
 class _Adoption:
-    """One call, from the search to the last result that is put in place."""
+    """Run one adoption, from the search to the last published result."""
 
     def __init__(
         self,
@@ -182,7 +173,7 @@ class _Adoption:
         self.matches = self.search.matches
 
     def run(self, because: str | None) -> Adopted:
-        """Prove everything, then adopt; raises `VariorumError` before anything is in place."""
+        """Prove everything, then adopt; raises `VariorumError` before anything is published."""
         left = self._left_out()
         for match in self.matches.values():
             _refuse_damaged(match.old)
@@ -190,23 +181,23 @@ class _Adoption:
         self._refuse_new_edits()
         results = []
         for ref, match in self.matches.items():
-            result = self._publish(match, _told(match.old, proofs.get(ref), because))
+            result = self._publish(match, _record(match.old, proofs.get(ref), because))
             if result.adopted is not None:  # else it was made meanwhile
                 results.append((result, match.node.label))
         return Adopted(tuple(results), left)
 
     def how_far(self) -> str:
-        """Say how many of the results are in place."""
+        """Return how many of the results are published."""
         number = sum(map(self.store.exists, self.matches))
         if not number:
             return NOTHING
         far = f"{number} of {len(self.matches)} results were adopted"
-        return far if number == len(self.matches) else f"{far}; the same command goes on"
+        return far if number == len(self.matches) else f"{far}; the same command continues"
 
     def _left_out(self) -> tuple[str, ...]:
         """Return what cannot be adopted, and why.
 
-        Raises `VariorumError` if it was asked for by name, its settings differ, or it is all.
+        Raises `VariorumError` if it was requested by name, its settings differ, or nothing remains.
         """
         reasons, nodes = self.search.reasons, self.wanted.nodes
         refused = [ref for ref in self.search.differing if ref in self.wanted.required]
@@ -221,13 +212,13 @@ class _Adoption:
                 f"{nodes[first]} cannot be adopted: {reasons[first]}. {NOT_ADOPTED}{rest}"
             )
         if not ready:
-            raise VariorumError("nothing to adopt: all that is planned is here, pages apart")
+            raise VariorumError("nothing to adopt: every planned result except pages is here")
         return tuple(f"{nodes[ref]}: {reason}" for ref, reason in reasons.items())
 
     # Proofs
 
     def _proofs(self, edited_too: bool) -> dict[Ref, Evidence]:
-        """Return evidence for every match; without `edited_too`, where none must be computed."""
+        """Return evidence for every match; without `edited_too`, only for unedited code."""
         found = {}
         for ref, match in self.matches.items():
             if match.same_code:
@@ -245,7 +236,7 @@ class _Adoption:
                 self.store,
                 edited.values(),
                 [match.old for match in self.matches.values()],
-                self.search.at_hand,
+                self.search.find,
                 self.scratch / "tiny",
                 self.progress,
                 self.package,
@@ -280,10 +271,10 @@ class _Adoption:
                     "the same command again"
                 )
 
-    # Putting in place
+    # Publishing
 
     def _publish(self, match: Match, adopted: Mapping[str, Any]) -> Result:
-        """Copy an old result's files under the new key, through the door of all results."""
+        """Publish an old result's files under the new key."""
         node, store = match.node, self.store
         waiting = f"{node} waits for the process that is making it"
         with store.locked(node.ref, lambda: self.progress.say(waiting)):
@@ -306,20 +297,20 @@ def _refuse_damaged(old: Result) -> None:
     if name := old.damaged_file():
         raise StoreError(
             f"{old.ref} cannot be adopted: its {name} is missing or not what its manifest says; "
-            "`variorum verify` tells more"
+            "`variorum verify` shows more"
         )
 
 
 def _elsewhere(match: Match) -> str:
-    """Say that an old result was made on another platform, where bits differ for that alone."""
+    """Return a remark if the old result was made on another platform."""
     used = match.node.code.libraries
     names = ", ".join(platform_differences(match.old.run, machine.description(), used))
     said = "it was made on another platform, where bits differ for that alone"
     return f" ({said}: {names})" if names else ""
 
 
-def _told(old: Result, proof: Evidence | None, because: str | None) -> dict[str, Any]:
-    """Return what the manifest says of an adoption; it names the original, however often adopted.
+def _record(old: Result, proof: Evidence | None, because: str | None) -> dict[str, Any]:
+    """Return what the manifest says of an adoption; it names the original.
 
     A word that an earlier adoption rests on stays, unless everything was computed again.
     """

@@ -1,7 +1,7 @@
-"""Find for planned results that are missing the old ones whose files can serve them.
+"""Find old results whose files can serve missing planned results.
 
-An old result can if it has the same settings and was made from the same bytes: then only the code
-may have made a difference. What its inputs are called does not matter.
+A candidate has the same settings and was made from the same bytes, so only the code may matter. The
+keys of its inputs do not.
 """
 
 import json
@@ -23,19 +23,19 @@ PROVED, BECAUSE = "proved", "because"
 
 @dataclass(frozen=True)
 class Match:
-    """A planned result that is missing, and the old one whose files can serve it."""
+    """Hold a missing planned result and the old one that can serve it."""
 
     node: Node
     old: Result
 
     @property
     def same_code(self) -> bool:
-        """Whether only the names of what it was made from are others."""
+        """Check whether the code is the same, so that only keys of inputs differ."""
         return self.node.spec.code == self.old.spec.code
 
 
 class CandidateSearch:
-    """Finds for each node an old result of equal settings that was made from the same bytes.
+    """Find for each node an old result with equal settings and input bytes.
 
     differing: nodes whose own predecessor, by label, has other settings; they are in `reasons` too.
     """
@@ -52,8 +52,8 @@ class CandidateSearch:
         for node in nodes.values():
             self._files[node.ref] = self._look(node)
 
-    def at_hand(self, ref: Ref) -> Result | None:
-        """Return the result of that name, in its place or inside a report that carries it."""
+    def find(self, ref: Ref) -> Result | None:
+        """Return a result from its folder, or from a report that carries it."""
         if found := self.index.finished(ref):
             return found.result
         folder = self._bundled.get(ref)
@@ -64,7 +64,7 @@ class CandidateSearch:
         return Result(ref, folder, manifest) if folder and manifest else None
 
     def _look(self, node: Node) -> Mapping[str, Any] | None:
-        """Return the files that serve a node; None, with a reason noted, if there are none."""
+        """Return the files that serve a node; without any, note the reason."""
         if self._is_here(node.ref):
             return dict(self.store.open(node.ref).manifest["files"])
         lacking = [n for n in node.upstream.values() if self._files[n.ref] is None]
@@ -96,19 +96,19 @@ class CandidateSearch:
     def _of_stage(self, stage: str) -> list[Result]:
         if stage not in self._stages:
             refs = {*self.store.refs(stage), *(ref for ref in self._bundled if ref.stage == stage)}
-            found = (self.at_hand(ref) for ref in sorted(refs))
+            found = (self.find(ref) for ref in sorted(refs))
             self._stages[stage] = [old for old in found if old is not None]
         return self._stages[stage]
 
     def _other_bytes(self, node: Node, old: Result) -> str | None:
-        """Name the first input of an old result that holds other bytes than the node's."""
+        """Return why an old result's inputs have other bytes than the node's."""
         inputs = old.manifest["inputs"]
         if inputs.keys() != node.upstream.keys():
-            return "its inputs are others"
+            return "its inputs differ"
         for name, needed in node.upstream.items():
-            files, kept = self._files[needed.ref] or {}, inputs[name]["files"]
-            if files != kept:
-                file = next(n for n in sorted({*files, *kept}) if files.get(n) != kept.get(n))
+            files, noted = self._files[needed.ref] or {}, inputs[name]["files"]
+            if files != noted:
+                file = next(n for n in sorted({*files, *noted}) if files.get(n) != noted.get(n))
                 return f"it was made from another {name}: {file} differs"
         return None
 
@@ -119,12 +119,12 @@ class CandidateSearch:
         if fed:
             old = max(own or fed, key=_age)
             found = causes(Operand(old.spec, self.index, None, old), self.index.planned(node))
-            told = "; ".join(
+            settings = "; ".join(
                 str(cause.difference)
                 for cause in found
                 if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes, Library))
             )
-            reason = f"{old.ref} has other settings: {told or 'its settings are others'}"
+            reason = f"{old.ref} has other settings: {settings or 'its settings differ'}"
             self.differing += [node.ref] if own else []
         elif same:
             old = max(same, key=lambda old: (old.run.get("label") == node.label, _age(old)))
@@ -146,9 +146,9 @@ def _age(old: Result) -> tuple[str, str]:
 
 
 def _preference(node: Node, old: Result) -> tuple[bool, bool, bool, tuple[str, str]]:
-    """Rank an old result: proved before on a word, then of the same code, then made, then latest.
+    """Rank an old result: proved, of the same code, made not adopted, latest.
 
-    One that was made comes before one that was adopted, as git is likelier to have its code.
+    Git likelier has the code of a result that was made than of an adopted one.
     """
     on_word = (old.adopted or {}).get("how") == BECAUSE
     return not on_word, old.spec.code == node.spec.code, old.adopted is None, _age(old)

@@ -1,8 +1,7 @@
-"""Make the tiny experiment by the old code and by the new: every file of it must be the same.
+"""Compare the tiny experiment made by the old code and by the new.
 
-The old code's results are taken from the store if they are there. Else the code is looked for in
-git, newest commit first, and known by its fingerprints; it then runs from a folder of its own, as
-the new code does.
+The old results come from the store if they are there. Else the old code is found in git by its
+fingerprints, newest commit first, and run from a folder of its own, as the new code is.
 """
 
 import hashlib
@@ -38,7 +37,7 @@ Codes = Mapping[tuple[str, Components], str]
 """Fingerprint of each stage's code, by the stage and the components that it was given."""
 
 Find = Callable[[Ref], Result | None]
-"""Gives the result of that name, wherever it is at hand."""
+"""Returns the result of that name, if it is available."""
 
 
 def compare_tiny(
@@ -50,11 +49,11 @@ def compare_tiny(
     progress: Progress,
     package: Path,
 ) -> str:
-    """Make the tiny experiment by the old code and by `package`, in `folder`, and compare.
+    """Make the tiny experiment by the old code and by `package`, and compare.
 
-    `edited` are results whose code is the old one, `others` may be of another version; `find` gives
-    the results that are at hand. Returns the evidence in a line. Raises `VariorumError` that names
-    what differs, or why the old code is unavailable.
+    `edited` are results of the old code, `others` may be of other versions; `find` returns
+    available results. Returns the evidence in a line. Raises `VariorumError` that names what
+    differs, or why the old code is unavailable.
     """
     codes = _codes(edited, find)
     known = {each: code for old in others for each, code in _codes([old], find).items()} | codes
@@ -65,13 +64,13 @@ def compare_tiny(
     if old is None:
         packages["old"] = _in_git(codes, folder / "code", progress, package)
     else:
-        progress.say(f"the {EXPERIMENT} experiment by the old code is at hand")
+        progress.say(f"the {EXPERIMENT} experiment by the old code is available")
     made = _made(store.root, packages, folder)
     return _compared(old or made["old"], made["new"])
 
 
 def components_of(spec: Spec) -> Components | None:
-    """Return the components that a spec's settings choose; None if its stage is gone."""
+    """Return the components that a spec chooses; None if its stage no longer exists."""
     try:
         return tuple(chosen_components(restored(STAGES[spec.stage], dict(spec.settings))))
     except (KeyError, ValueError):
@@ -79,7 +78,7 @@ def components_of(spec: Spec) -> Components | None:
 
 
 def _codes(olds: Iterable[Result], find: Find) -> dict[tuple[str, Components], str]:
-    """Return the code that made these results and all that they are made from."""
+    """Return the code that made these results and all their inputs."""
     found: dict[tuple[str, Components], str] = {}
     waiting, seen = [old.spec for old in olds], set()
     while waiting:
@@ -91,14 +90,14 @@ def _codes(olds: Iterable[Result], find: Find) -> dict[tuple[str, Components], s
         if parts is not None and found.setdefault((spec.stage, parts), spec.code) != spec.code:
             raise VariorumError(
                 f"the old results of {spec.stage} were made by different versions of the code "
-                "(adopt them one after the other: variorum adopt --prove STAGE)"
+                "(adopt them one stage at a time: variorum adopt --prove STAGE)"
             )
         waiting += [old.spec for old in map(find, spec.upstream.values()) if old is not None]
     return found
 
 
 def _made_before(nodes: Iterable[Node], codes: Codes, find: Find) -> dict[str, Result] | None:
-    """Return what the old code made of these nodes, by name; None unless all of it is here."""
+    """Return the old code's results for these nodes; None unless all are here."""
     refs: dict[Ref, Ref] = {}
     found = {}
     for node in nodes:
@@ -115,7 +114,7 @@ def _made_before(nodes: Iterable[Node], codes: Codes, find: Find) -> dict[str, R
 
 
 def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Path:
-    """Return a copy of `package` as it was when these were its fingerprints."""
+    """Return a copy of `package` from the commit with these fingerprints."""
     remedy = (
         'commit the code before you edit it, or adopt on your word: `variorum adopt --because "…"`'
     )
@@ -124,25 +123,25 @@ def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Pa
         below = git(package, "rev-parse", "--show-prefix").strip()
         commits = git(package, "rev-list", "HEAD", "--all", "--", ".").split()
     except VariorumError:
-        raise VariorumError(f"the old code is not at hand, as no git keeps it: {remedy}") from None
-    with progress.counting(len(commits), "commits looked through for the old code"):
+        raise VariorumError(f"the old code is unavailable, as git lacks it: {remedy}") from None
+    with progress.counting(len(commits), "commits searched for the old code"):
         for commit in commits:
             old = folder / commit / package.name
             with suppress(VariorumError):  # a commit that removed the package holds no such tree
                 put_into(top, f"{commit}:{below}", old)
             if _is_of(old, codes):
-                progress.say(f"the old code is that of commit {commit[:12]}")
+                progress.say(f"the old code is in commit {commit[:12]}")
                 return old
             shutil.rmtree(old.parent)
             progress.step()
     raise VariorumError(
-        f"none of the {len(commits)} commits of the code has what made the old results, so the "
+        f"none of the {len(commits)} commits of the code made the old results, so the "
         f"{EXPERIMENT} experiment cannot be compared: {remedy}"
     )
 
 
 def _is_of(package: Path, codes: Codes) -> bool:
-    """Tell whether the package has all of these fingerprints."""
+    """Check whether the package has all of these fingerprints."""
     try:
         return all(
             fingerprint(f"variorum.stages.{stage}:run", parts, package).digest == code
@@ -186,17 +185,17 @@ def _made(root: Path, packages: Mapping[str, Path], folder: Path) -> dict[str, d
 
 
 def _compared(old: Mapping[str, Result], new: Mapping[str, Result]) -> str:
-    """Return the evidence that both made the same; raises `VariorumError` for what differs."""
+    """Return evidence that both made the same; raises `VariorumError` otherwise."""
     if old.keys() != new.keys():
         raise VariorumError(
-            f"the {EXPERIMENT} experiment has other parts by the new code: "
+            f"the {EXPERIMENT} experiment has other results with the new code: "
             f"{', '.join(sorted(old.keys() ^ new.keys()))}"
         )
     total, digest = 0, hashlib.sha256()
     for name in new:
         if old[name].spec.settings != new[name].spec.settings:
             raise VariorumError(
-                f"the {EXPERIMENT} experiment has other settings by the new code, in {name}"
+                f"the {EXPERIMENT} experiment has other settings with the new code, in {name}"
             )
         found = compare(old[name].folder, new[name].folder)
         if not found.is_identical:

@@ -1,10 +1,9 @@
-"""Prove that this code makes what an old result holds, by part of a training.
+"""Prove that this code makes an old result, by rerunning part of a training.
 
-A training is begun anew up to its first look at val, and its end is run again from the state that
-the result keeps: the weights' hashes, the log and every file at the end must be the same. A model
-that was chosen before that end is compared with the hash that the log notes of it. Any other stage
-is computed again as a whole. The functions return the evidence, in lines for people, which are
-equal wherever they were found; they raise `VariorumError` for what differs.
+A training runs again up to its first validation, and its end runs again from the state in the
+result: losses, weights' hashes and every file must be the same. Weights chosen before that end are
+compared with their hash in the log. Any other stage runs whole. The evidence is in lines for
+people, equal wherever it was found; `VariorumError` names what differs.
 """
 
 import csv
@@ -33,7 +32,7 @@ LAST_INTERVAL = "last_interval.safetensors"
 
 @dataclass(frozen=True)
 class Evidence:
-    """That the code makes the same, in lines for people; `complete` if nothing was left out."""
+    """Hold the proof, in lines for people; `complete` if nothing was left out."""
 
     lines: tuple[str, ...]
     complete: bool = False
@@ -48,7 +47,7 @@ def evidence(
     here: Machine,
     progress: Progress,
 ) -> Evidence:
-    """Compute `spec` in `folder`, a training only in part, and compare with an old result.
+    """Compute `spec` in `folder`, a training in part, and compare with an old result.
 
     `inputs` are what the old one was made from. Raises `VariorumError`.
     """
@@ -57,7 +56,7 @@ def evidence(
 
 
 class _Again:
-    """One stage run again, beside an old result of it."""
+    """Run one stage again, beside an old result of it."""
 
     def __init__(self, store: Store, task: Task, old: Result) -> None:
         self.store, self.task, self.old = store, task, old
@@ -68,7 +67,7 @@ class _Again:
         return Evidence((f"computed again as a whole: {self._same_files('whole')}",), complete=True)
 
     def training(self) -> Evidence:
-        """Run its first and its last interval; all of it where these are all there is."""
+        """Run its first and last interval; a short training runs whole."""
         settings = self.old.spec.settings["training"]
         interval, steps = settings["val_interval"], settings["max_steps"]
         if steps <= interval:
@@ -82,7 +81,7 @@ class _Again:
         compute(self.store, replace(self.task, output=output, scratch=work, machine=machine))
 
     def _same_files(self, part: str) -> str:
-        """Say that every file of the old result came out the same, or raise `VariorumError`."""
+        """Return evidence that every file is the same, or raise `VariorumError`."""
         found = compare(self.old.folder, self.task.scratch / part / "output")
         if not found.is_identical:
             raise self._disproved(found.in_short())
@@ -113,11 +112,11 @@ class _Again:
         )
 
     def _same_rows(
-        self, found: Iterable[Mapping[str, Any]], kept: Iterable[Mapping[str, Any]], last: int
+        self, found: Iterable[Mapping[str, Any]], stored: Iterable[Mapping[str, Any]], last: int
     ) -> None:
         """Compare rows by step with the rows of the old result up to step `last`."""
         new = {int(row["step"]): row for row in found}
-        old = {int(row["step"]): row for row in kept if int(row["step"]) <= last}
+        old = {int(row["step"]): row for row in stored if int(row["step"]) <= last}
         for step in sorted(old.keys() | new.keys()):
             for name in {**old.get(step, {}), **new.get(step, {})}:
                 values = [rows.get(step, {}).get(name) for rows in (old, new)]
@@ -127,8 +126,7 @@ class _Again:
     def _last_steps(self, steps: int) -> str:
         from variorum.training import state
 
-        kept = self.old.folder / LAST_INTERVAL
-        saved = state.read(kept)
+        saved = state.read(self.old.folder / LAST_INTERVAL)
         if saved is None:
             raise VariorumError(
                 f"{self.old.ref} cannot be replayed: its {LAST_INTERVAL} is missing, or this code "
@@ -150,10 +148,10 @@ class _Again:
         )
 
     def _carried_over(self) -> tuple[Any, str]:
-        """Return the old model's flat weights, chosen before the last interval, and the evidence.
+        """Return the old flat weights, chosen before the last interval, and the evidence.
 
-        The replay writes them as they are, so that its model.safetensors proves nothing. They must
-        have the hash that the log notes of the chosen step.
+        The replay only copies them, so its model.safetensors proves nothing; their hash must be the
+        one in the log at the chosen step.
         """
         from variorum.model import checkpoint
         from variorum.training import flat
@@ -165,7 +163,7 @@ class _Again:
         digest = hashlib.sha256(weights.numpy().tobytes()).hexdigest()
         if noted != [digest]:
             raise self._disproved(
-                f"the weights in model.safetensors are not those that {LOG} notes at step {step}, "
+                f"the weights in model.safetensors differ from the hash in {LOG} at step {step}, "
                 "where they were chosen"
             )
         return weights, (
@@ -179,7 +177,7 @@ def _log(folder: Path) -> list[dict[str, str]]:
 
 
 def _cells(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return rows as they are read from a CSV file that they were written to."""
+    """Return rows as they are read back from a CSV file."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0])
     writer.writeheader()

@@ -1,8 +1,8 @@
-"""Run an experiment whole, all but its pages: a script that another version of the package runs.
+"""Run an experiment except its pages: a script for another version of the package.
 
-`adopt` starts it with the package's old code on the path and with its new code, each in a project
-of its own. So it imports by name only what every version has. It prints, as JSON, the result of
-each part of the experiment, or why there is none.
+`adopt` starts it with the old code on the path and with the new code, each in its own project, so
+it imports only what every version has. It prints, as JSON, the result of each part, or why there is
+none.
 """
 
 import json
@@ -21,9 +21,9 @@ PAGES = ("report", "table")
 
 
 def run(root: Path, experiment: str, code: str) -> dict[str, str]:
-    """Make what the project at `root` plans; return the results by stage and label.
+    """Make what the project plans; return the results by stage and label.
 
-    `code` says in each line of progress which version runs. Raises `VariorumError`.
+    `code` is shown in progress lines. Raises `VariorumError`.
     """
     machine.use_one_thread()
     from variorum.run import runner

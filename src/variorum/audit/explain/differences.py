@@ -1,8 +1,8 @@
-"""Find how two results differ, and why: the first places where what made them differs.
+"""Find how two results differ: the first differences in what made them.
 
-Specs name what they are made from, so differences are walked from a pair of results up to the pairs
-that they follow from. A cause is a difference that nothing further up explains: a setting, a piece
-of code, a library's version, the bytes of a source. Where a result is absent the walk ends.
+Specs name their inputs, so differences are followed from a pair of results up to the pairs above. A
+cause is a difference that nothing further up explains: a setting, code, a library's version, the
+bytes of a source. The walk ends where a result is absent.
 """
 
 import hashlib
@@ -19,8 +19,9 @@ from variorum.audit.explain.operands import Operand
 from variorum.audit.explain.wording import NOT_SET, change, value_text
 from variorum.base import components
 from variorum.base.errors import VariorumError, several
-from variorum.config.canonical import models_of, restored
+from variorum.config.canonical import restored
 from variorum.config.layers import DEFAULT, NOWHERE, Place
+from variorum.config.setting_checks import models_at
 from variorum.config.types import field_metadata
 from variorum.corpus.source import SOURCES, LocalSource
 from variorum.identity.code_changes import Difference, code_differences
@@ -40,9 +41,9 @@ DECIDE_INPUTS: set[Place] = {("tokenizer", "train_on"), ("rows",)}
 
 @dataclass(frozen=True)
 class Setting(Difference):
-    """A setting with another value; `old_at` and `new_at` say where it was written, if known.
+    """Describe a setting with another value, and where both were written.
 
-    derived: it only repeats what other settings say, as the command of a report does.
+    derived: it only repeats other settings, as the command of a report does.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Setting(Difference):
 
     @property
     def origins(self) -> str:
-        """Where both values were written, in parentheses."""
+        """Return where both values were written, in parentheses."""
         if self.old_at and not self.new_at:
             return f" (before: {self.old_at})"
         origins = list(dict.fromkeys(filter(None, (self.old_at, self.new_at))))
@@ -66,9 +67,9 @@ class Setting(Difference):
 
 @dataclass(frozen=True)
 class Bytes(Difference):
-    """A source of text or a model with other bytes.
+    """Describe a source of text or a model with other bytes.
 
-    documents: which differ, by `added`, `removed` and `changed`; empty unless both are at hand.
+    documents: the `added`, `removed` and `changed` ones; empty unless both sides are available.
     """
 
     setting: Setting
@@ -89,7 +90,7 @@ class Bytes(Difference):
 
 @dataclass(frozen=True)
 class Library(Difference):
-    """A library with another version, where versions are part of keys."""
+    """Describe a library with another version, where versions are part of keys."""
 
     name: str
     old: str | None
@@ -101,7 +102,7 @@ class Library(Difference):
 
 @dataclass(frozen=True)
 class Inputs(Difference):
-    """An input that is another kind of result, or that one result lacks."""
+    """Describe an input of another stage, or one that only one result has."""
 
     name: str
     old: Ref | None
@@ -113,20 +114,20 @@ class Inputs(Difference):
 
 @dataclass(frozen=True)
 class Absent(Difference):
-    """A result that is needed to tell more; `pinned` if DVC can bring it."""
+    """Describe a missing result that hides further differences; `pinned` if DVC has it."""
 
     ref: Ref
     pinned: bool
 
     def __str__(self) -> str:
-        pull = f": `dvc pull results/{self.ref}.dvc` brings it"
-        told = pull if self.pinned else ", nor pinned by DVC"
-        return f"{self.ref} differs, but it is not here to tell in what{told}"
+        pull = f": `dvc pull results/{self.ref}.dvc` restores it"
+        hint = pull if self.pinned else ", nor pinned by DVC"
+        return f"{self.ref} differs, but is not here, so the cause is unknown{hint}"
 
 
 @dataclass(frozen=True)
 class ResultPair:
-    """Two results of one stage that differ."""
+    """Hold two results of one stage that differ."""
 
     old: Operand
     new: Operand
@@ -134,9 +135,9 @@ class ResultPair:
 
 @dataclass(frozen=True)
 class Cause:
-    """A difference that explains others: `chain` leads from what was asked to where it lies.
+    """Hold a difference that explains others, and the chain that leads to it.
 
-    also: other places of the same difference, such as stages that an edit reaches as well.
+    also: other places of the same difference, such as stages that an edit reaches too.
     """
 
     chain: tuple[ResultPair, ...]
@@ -149,9 +150,9 @@ def causes(
 ) -> list[Cause]:
     """Return all causes of the differences between two results of one stage.
 
-    The shortest chains come first; a difference in several places is told at the first stage of
-    the flow. `guide` are planned nodes that tell where the settings of unplanned results would be
-    written. With `documents` the documents of differing sources are compared, which reads them.
+    The shortest chains come first; a difference in several places is reported at the earliest
+    stage. `guide` are planned nodes that show where settings would be written. With `documents` the
+    documents of differing sources are read and compared.
     """
     found: list[Cause] = []
     waiting: deque[tuple[ResultPair, ...]] = deque()
@@ -178,11 +179,11 @@ def causes(
     derived = [isinstance(each.difference, Setting) and each.difference.derived for each in found]
     if not all(derived):
         found = [cause for cause, repeats in zip(found, derived, strict=True) if not repeats]
-    return sorted(_told_once(found), key=lambda cause: (len(cause.chain), _in_flow(cause)))
+    return sorted(_once_each(found), key=lambda cause: (len(cause.chain), _in_flow(cause)))
 
 
-def _told_once(found: list[Cause]) -> Iterator[Cause]:
-    """Yield each difference at the earliest of its places."""
+def _once_each(found: list[Cause]) -> Iterator[Cause]:
+    """Yield each difference once, at the earliest of its places."""
     while found:
         same = [cause for cause in found if cause.difference == found[0].difference]
         found = [cause for cause in found if cause.difference != found[0].difference]
@@ -196,7 +197,7 @@ def _in_flow(cause: Cause) -> int:
 
 
 def _own(step: ResultPair, guide: Iterable[Node], documents: bool) -> Iterator[Difference]:
-    """Yield how two results differ by themselves, apart from what they are made from."""
+    """Yield how two results differ by themselves, apart from their inputs."""
     changed = _changed(step)
     written = _places(step, guide)
     for place in changed:
@@ -224,7 +225,7 @@ def _changed(step: ResultPair) -> list[Place]:
 
 
 def _spelled(value: Any) -> str:
-    """Return a value as text, in which 1 and 1.0 differ, and the order of keys does not count."""
+    """Return a value as text; 1 differs from 1.0, but the order of names is ignored."""
     return json.dumps(value, sort_keys=True, default=repr)
 
 
@@ -241,7 +242,7 @@ def _setting(step: ResultPair, place: Place, written: Mapping[str, Place]) -> Se
 
 
 def _origin(operand: Operand, place: Place) -> str:
-    """Return where a planned result's setting was written; of a hash, where its source was."""
+    """Return where a planned setting was written; of a hash, where its source was."""
     node = operand.node
     if node is None or place[0] not in node.places or place not in operand.leaves:
         return ""
@@ -256,7 +257,7 @@ def _written_at(operand: Operand, place: Place) -> str:
 
 
 def _places(step: ResultPair, guide: Iterable[Node]) -> Mapping[str, Place]:
-    """Return where in an experiment the sections of these settings stand."""
+    """Return where the sections of these settings stand in an experiment."""
     for operand in (step.new, step.old):
         if operand.node and operand.node.places:
             return operand.node.places
@@ -268,11 +269,8 @@ def _places(step: ResultPair, guide: Iterable[Node]) -> Mapping[str, Place]:
 
 
 def _chooses_component(stage: str, place: Place) -> bool:
-    """Tell whether the setting names one of several files of code."""
-    models = [STAGES[stage]] if stage in STAGES else []
-    for section in place[:-1]:
-        fields = [model.model_fields[section] for model in models if section in model.model_fields]
-        models = [inner for field in fields for inner in models_of(field.annotation)]
+    """Check whether a setting chooses a component."""
+    models = models_at(STAGES[stage], place[:-1]) if stage in STAGES else []
     fields = [model.model_fields[place[-1]] for model in models if place[-1] in model.model_fields]
     return any("component" in field_metadata(field) for field in fields)
 
@@ -309,7 +307,7 @@ def _inputs(step: ResultPair, changed: list[Place]) -> Iterator[Difference]:
 
 
 def _code(step: ResultPair, chosen: bool) -> list[Difference]:
-    """Differences of code; equal for all pairs of these fingerprints, and found once for them."""
+    """Return differences of code, computed once for each pair of fingerprints."""
     old, new = step.old.spec.code, step.new.spec.code
     if old == new:
         return []
@@ -325,7 +323,7 @@ def _code(step: ResultPair, chosen: bool) -> list[Difference]:
 
 
 def _documents(step: ResultPair) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return which documents differ; empty unless both results are at hand."""
+    """Return which documents differ; empty unless both sides are available."""
     old, new = (_hashes(operand) for operand in (step.old, step.new))
     if old is None or new is None:
         return ()
@@ -338,7 +336,7 @@ def _documents(step: ResultPair) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _hashes(operand: Operand) -> dict[str, str] | None:
-    """Hash each document that was downloaded, or of files that are still here."""
+    """Hash each downloaded document, or the documents of local files."""
     from variorum.corpus import documents
     from variorum.corpus.fetching import context_of
 

@@ -1,7 +1,7 @@
-"""Operands of a comparison: planned nodes and finished results, and which are most alike.
+"""Hold the operands of a comparison, planned or finished, and find similar ones.
 
-A `ResultIndex` reads each manifest of a project once. It answers for a thousand results in well
-under a second, because what is alike is counted through an index instead of pair by pair.
+A `ResultIndex` reads each manifest once. Similarity is counted through an index, so a thousand
+results take well under a second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from variorum.config.canonical import with_neutrals
+from variorum.config.canonical import with_omitted
 from variorum.config.layers import Place
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import SIDES, Node
@@ -24,7 +24,7 @@ from variorum.store.store import Store
 
 @dataclass(frozen=True)
 class Operand:
-    """One of two that are compared: something planned, something finished, or both at once."""
+    """Hold one side of a comparison: planned, finished, or both."""
 
     spec: Spec
     index: ResultIndex = field(compare=False, repr=False)
@@ -33,17 +33,17 @@ class Operand:
 
     @cached_property
     def ref(self) -> Ref:
-        """Its name."""
+        """Return its name."""
         return self.result.ref if self.result else self.spec.ref
 
     @cached_property
     def run(self) -> Mapping[str, Any]:
-        """How it was made; empty if that was not kept, or it was not made."""
+        """Return how it was made; empty if unknown."""
         return self.result.run if self.result else {}
 
     @property
     def label(self) -> str:
-        """What people call it; empty if nobody knows."""
+        """Return its label; empty if unknown."""
         return self.node.label if self.node else str(self.run.get("label", ""))
 
     def __str__(self) -> str:
@@ -51,18 +51,18 @@ class Operand:
 
     @cached_property
     def leaves(self) -> dict[Place, Any]:
-        """Its settings by place, those at their neutral value included."""
+        """Return its settings by place, omitted ones included."""
         settings = dict(self.spec.settings)
         known = STAGES.get(self.spec.stage)
-        return dict(_leaves(with_neutrals(known, settings) if known else settings, ()))
+        return dict(_leaves(with_omitted(known, settings) if known else settings, ()))
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """The source of what makes it, as fingerprints keep it; empty if that was not kept."""
+        """Return its recorded source code; empty if there is none."""
         return self.node.code.sources if self.node else self.result.code if self.result else {}
 
     def upstream(self, name: str) -> Operand | None:
-        """Return what it is made from; None if that is neither planned nor here."""
+        """Return one of its inputs; None if that is neither planned nor here."""
         if self.node and name in self.node.upstream:  # a pinned result is planned without any
             return self.index.planned(self.node.upstream[name])
         return self.index.finished(self.spec.upstream[name])
@@ -77,7 +77,7 @@ def _leaves(settings: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, 
 
 
 class ResultIndex:
-    """The finished results of a project, each read once, when it is asked for."""
+    """Hold the finished results of a project, each read once, when needed."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -93,7 +93,7 @@ class ResultIndex:
         return Operand(node.spec, self, node, found.result if found else None)
 
     def finished(self, ref: Ref) -> Operand | None:
-        """Return a finished result; None if it is not here or cannot be read."""
+        """Return a finished result; None if it is missing or unreadable."""
         if ref not in self._finished:
             try:
                 self._finished[ref] = self.here(ref)
@@ -102,7 +102,7 @@ class ResultIndex:
         return self._finished[ref]
 
     def here(self, ref: Ref) -> Operand:
-        """Return a finished result; raises `StoreError` that says why if it cannot be read."""
+        """Return a finished result; raises `StoreError` if it is missing or unreadable."""
         result = self.store.peek(ref)
         return Operand(result.spec, self, None, result)
 
@@ -115,11 +115,11 @@ class ResultIndex:
         return self._stages[stage]
 
     def was_made(self, ref: Ref) -> bool:
-        """Tell whether there is a trace of a result: DVC's file, or what was made from it."""
+        """Check for traces of a result: DVC's file, or results made from it."""
         return self.store.pin(ref).is_file() or ref in self._used
 
     def pinned(self, stage: str) -> int:
-        """Count the results of a stage that are not here, though DVC may bring them."""
+        """Count the missing results of a stage that DVC may restore."""
         files = self.store.root.glob(f"results/{stage}/*.dvc")
         return sum(self.finished(Ref(stage, file.stem)) is None for file in files)
 
@@ -129,9 +129,10 @@ class ResultIndex:
         return {ref for each in found for ref in each.spec.upstream.values()}
 
     def most_like(self, operand: Operand) -> Operand | None:
-        """Return the other finished result of its stage that shares most settings, inputs, code.
+        """Return the most similar other finished result of its stage.
 
-        The latest wins a tie. What belongs to one corpus is compared with its like alone.
+        It shares most settings, inputs and code; the latest wins a tie. Results of one corpus are
+        compared with results of the same corpus.
         """
         stage = operand.ref.stage
         corpus = operand.label if operand.label in SIDES else ""
@@ -141,7 +142,7 @@ class ResultIndex:
         return self._likeness[stage, corpus].best(operand)
 
     def nearest(self, operand: Operand, nodes: list[Node]) -> Operand | None:
-        """Return the planned node of its stage that is most like it: of its label first."""
+        """Return the most similar planned node of its stage; its label counts first."""
         planned = [self.planned(node) for node in nodes if node.ref.stage == operand.ref.stage]
         facts = set(_facts(operand))
 
@@ -152,19 +153,19 @@ class ResultIndex:
 
 
 class Likeness:
-    """An index of the facts that operands share; a fact shared by all of them tells nothing."""
+    """Index the facts that operands share, except those that all share."""
 
     def __init__(self, operands: list[Operand]) -> None:
         self._operands = operands
-        holding: dict[tuple[str, ...], list[int]] = {}
+        places: dict[tuple[str, ...], list[int]] = {}
         for place, operand in enumerate(operands):
             for fact in _facts(operand):
-                holding.setdefault(fact, []).append(place)
-        self._holding = {fact: held for fact, held in holding.items() if len(held) < len(operands)}
+                places.setdefault(fact, []).append(place)
+        self._places = {fact: held for fact, held in places.items() if len(held) < len(operands)}
 
     def best(self, operand: Operand) -> Operand | None:
-        """Return the other one that shares most facts with `operand`; the last wins a tie."""
-        held = (self._holding.get(fact, ()) for fact in _facts(operand))
+        """Return the other operand that shares most facts; the last wins a tie."""
+        held = (self._places.get(fact, ()) for fact in _facts(operand))
         counts = Counter(chain.from_iterable(held))
         ranked = sorted(counts, key=lambda place: (-counts[place], -place))
         latest = range(len(self._operands) - 1, -1, -1)

@@ -1,11 +1,10 @@
-"""Explain why a result is what it is, or must be made: differences, traced to their cause.
+"""Explain why two results differ, or why one must be made.
 
-`why` answers `variorum why A [B]`; `reason` is the same answer in a few words, which Snakemake
-shows with each result that it makes. This module decides what is compared with what;
-`differences` finds the causes.
+`why` answers `variorum why A [B]`; `reason` is the short form that Snakemake shows. This module
+decides what is compared; `differences` finds the causes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from variorum.audit.available import closure
 from variorum.audit.explain.differences import Cause, ResultPair, causes
 from variorum.audit.explain.operands import Operand, ResultIndex
 from variorum.base.components import PACKAGE
@@ -23,18 +23,18 @@ from variorum.plan.references import References
 from variorum.store.records import restore_run_info
 
 FEW = 2
-"""How many causes `reason` tells."""
+"""How many causes `reason` names."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was compared, in a sentence, and the causes of the differences."""
+    """Hold what was compared, in a sentence, and the causes of the differences."""
 
     heading: str
     causes: tuple[Cause, ...] = ()
 
     def lines(self) -> Iterator[str]:
-        """Yield the explanation for people: causes below the results that they are in."""
+        """Yield the explanation for people: causes below their results."""
         yield self.heading
         for chain, here in groupby(self.causes, key=lambda cause: cause.chain):
             *after, last = chain
@@ -56,7 +56,7 @@ def _called(step: ResultPair) -> str:
 
 @dataclass(frozen=True)
 class Inquiry:
-    """What is asked about.
+    """Hold what a reference asks about.
 
     nodes: for an experiment or a run, all that it consists of, so that a result of another stage
     can be compared with its like. baseline: for a run of an ablation, what it is judged against.
@@ -74,11 +74,10 @@ def why(
     overrides: dict[str, Any] | None = None,
     package: Path = PACKAGE,
 ) -> Explanation:
-    """Explain how the second differs from the first, or the first from its natural counterpart.
+    """Explain how two results differ, by default the first and its counterpart.
 
-    `overrides` are settings of the current experiment from a command line, `package` is the folder
-    of the code that is planned with. Raises `VariorumError` for a reference that names nothing, or
-    several results.
+    `overrides` change settings of the current experiment; `package` is the code to plan with.
+    Raises `VariorumError` for a reference that names nothing or several results.
     """
     project = _Project(root, overrides or {}, package)
     with suppress(OSError):  # without it no diff of pulled results can be shown
@@ -92,11 +91,11 @@ def why(
     if one.baseline and one.baseline.ref != operand.ref:
         return project.compared(one.baseline, operand)
     if operand.node and operand.ref in project.current.nodes:
-        heading = f"{operand} is finished, and it is what the current settings and code make: "
+        heading = f"{operand} is finished, and matches the current settings and code: "
         heading += "nothing differs."
         if other := operand.index.most_like(operand):
             command = f"variorum why {other.ref} {operand.ref}"
-            heading += f" `{command}` compares it with the one most like it."
+            heading += f" `{command}` compares it with the most similar one."
         return Explanation(heading)
     now = operand.index.nearest(operand, list(project.current))
     if now is None:
@@ -113,13 +112,13 @@ def _yet_to_be_made(project: "_Project", question: Inquiry) -> Explanation:
     if index.was_made(ref):
         how = f" from results/{ref}: the next run makes it again"
         if index.store.pin(ref).is_file():
-            how = f": `dvc pull results/{ref}.dvc` brings them back"
-        return Explanation(f"{operand} was made, but its files are gone{how}.")
+            how = f": `dvc pull results/{ref}.dvc` restores them"
+        return Explanation(f"{operand} was made, but its files are missing{how}.")
     if like := index.most_like(operand):
         return project.compared(like, operand)
-    nothing = f"{operand} is yet to be made, and nothing like it is here."
+    nothing = f"{operand} is not made yet, and nothing similar is here."
     if number := index.pinned(stage):
-        pull = "`dvc pull` brings those it has stored"
+        pull = "`dvc pull` restores the stored ones"
         nothing += f" DVC knows of {number} in results/{stage}; {pull}."
     for node in reversed(question.nodes):
         planned = index.planned(node)
@@ -131,7 +130,7 @@ def _yet_to_be_made(project: "_Project", question: Inquiry) -> Explanation:
 
 def _with_state(operand: Operand) -> str:
     if not operand.result:
-        return f"{operand} (yet to be made)"
+        return f"{operand} (not made yet)"
     if not (adopted := operand.result.adopted):
         return f"{operand} (finished)"
     word = f", because {adopted['because']}" if "because" in adopted else ""
@@ -139,7 +138,7 @@ def _with_state(operand: Operand) -> str:
 
 
 def _of_one_stage(one: Inquiry, other: Inquiry) -> tuple[Operand, Operand]:
-    """Return both operands, after an experiment or a run was taken at the other's stage."""
+    """Return both operands at one stage: an experiment or run follows the other's."""
     first, second = one.operand, other.operand
     if first.ref.stage == second.ref.stage:
         return first, second
@@ -153,7 +152,7 @@ def _of_one_stage(one: Inquiry, other: Inquiry) -> tuple[Operand, Operand]:
 
 
 class _Project:
-    """What references can name: results that are here, and what is planned."""
+    """Find what references name: results and planned nodes."""
 
     def __init__(self, root: Path, overrides: dict[str, Any], package: Path) -> None:
         self.references = References(root, overrides, package)
@@ -161,12 +160,12 @@ class _Project:
 
     @property
     def current(self) -> Plan:
-        """The plan of the current experiment."""
+        """Return the plan of the current experiment."""
         return self.references.current
 
     @cached_property
     def guide(self) -> list[Node]:
-        """Nodes of the current plan, if there can be one."""
+        """Return the nodes of the current plan; none if it cannot be planned."""
         with suppress(VariorumError):
             return list(self.current)
         return []
@@ -181,7 +180,7 @@ class _Project:
     def question(self, reference: str | None) -> Inquiry:
         """Return what a reference names; raises `VariorumError` for nothing or several results.
 
-        A variant stands for its first run, an experiment or ablation for what it ends with.
+        A variant stands for its first run, an experiment or ablation for its last result.
         """
         named = self.references.named(reference)
         plan = named.plan
@@ -192,21 +191,14 @@ class _Project:
             baseline = f"{plan.last.spec.settings['baseline']}/{run.rpartition('/')[2]}"
             models = [plan.last.upstream[f"{each}/model"] for each in (run, baseline)]
             model, judged_against = map(self.index.planned, models)
-            return Inquiry(model, tuple(_reachable(read)), judged_against)
+            inputs = {node.ref: [e.ref for e in node.upstream.values()] for node in plan}
+            refs = closure((node.ref for node in read), inputs.get)
+            return Inquiry(model, tuple(n for n in plan if n.ref in refs), judged_against)
         ref = named.one()
         if named.store.root != self.index.store.root:
             return Inquiry(ResultIndex(named.store).here(ref))
         node = next((node for node in plan or self.guide if node.ref == ref), None)
         return Inquiry(self.index.planned(node) if node else self.index.here(ref))
-
-
-def _reachable(nodes: Iterable[Node]) -> list[Node]:
-    """Return these nodes and all that they are made from."""
-    found: dict[Ref, Node] = {}
-    for node in nodes:
-        found[node.ref] = node
-        found |= {inner.ref: inner for inner in _reachable(node.upstream.values())}
-    return list(found.values())
 
 
 # In a few words, for Snakemake
@@ -216,23 +208,23 @@ def reason(node: Node, index: ResultIndex) -> str:
     """Explain in one line why a planned result must be made."""
     operand = index.planned(node)
     if operand.result:
-        return "it is here, and was asked for by force"
+        return "it is here; its rerun was forced"
     if index.was_made(node.ref):
-        return "its files are gone"
+        return "its files are missing"
     missing = [above.ref for above in node.upstream.values() if not index.finished(above.ref)]
     if missing:
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         return f"follows {_in_brief(missing[0])}{more}"
     like = index.most_like(operand)
     if like is None:
-        return f"nothing like it {'is here' if index.pinned(node.ref.stage) else 'was made before'}"
+        return f"nothing similar {'is here' if index.pinned(node.ref.stage) else 'was made before'}"
     return _in_few(causes(like, operand))
 
 
 def _in_few(found: Sequence[Cause]) -> str:
-    """Tell the nearest causes in part of a line."""
+    """Return the nearest causes as part of a line."""
     if not found:
-        return "it differs from all that was made before"
+        return "it differs from all earlier results"
     chain = found[0].chain
     nearest = [str(cause.difference) for cause in found if cause.chain == chain]
     more = f"; and {len(nearest) - FEW} more" if len(nearest) > FEW else ""

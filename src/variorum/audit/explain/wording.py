@@ -1,4 +1,4 @@
-"""Write values and names for people."""
+"""Format values and names for people."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
-"""What git holds of results: the `.dvc` files of its references and commits.
+"""Read what git holds of results: `.dvc` files of references and commits.
 
-Git's objects alone are read. Nothing is checked out, and no code of another branch runs.
+Only git's objects are read. Nothing is checked out, and no other branch's code runs.
 """
 
 import io
@@ -24,9 +24,9 @@ def has_git(root: Path) -> bool:
 
 
 def pinned_by_others(root: Path) -> dict[str, frozenset[Ref]]:
-    """Return the results whose `.dvc` file each other reference holds, by its short name.
+    """Return the results whose `.dvc` file each other reference holds.
 
-    The branch that is checked out and the remote-tracking branch that it follows are left out.
+    The checked-out branch and the remote-tracking branch that it follows are excluded.
     """
     form = "--format=%(HEAD)%00%(refname)%00%(upstream)%00%(symref)"
     listed = [
@@ -54,9 +54,9 @@ def _pins(root: Path, tree: str) -> frozenset[Ref]:
 
 
 def committed_pins(root: Path) -> dict[Ref, set[str]]:
-    """Return the git objects of all `.dvc` files in all commits, old ones too, by result.
+    """Return the git objects of `.dvc` files in all commits, by result.
 
-    Git lists an object once. A `.dvc` file says its key, so no two results share one.
+    Git lists an object once. A `.dvc` file contains its key, so no two results share one.
     """
     options = ("--all", "--objects", "--full-history")
     found: dict[Ref, set[str]] = defaultdict(set)

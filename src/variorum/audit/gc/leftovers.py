@@ -1,11 +1,11 @@
-"""What running processes make and need, and what dead ones left in scratch."""
+"""Find what running processes make and need, and what dead ones left."""
 
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from variorum.audit.gc.inventory import KEY
+from variorum.audit.available import KEY
 from variorum.audit.gc.needs import Needs
 from variorum.audit.scratch import ADOPTING, ADOPTIONS, RERUNNING, RERUNS
 from variorum.base.locks import is_held
@@ -17,40 +17,40 @@ from variorum.store.result import size_of
 from variorum.store.store import Store
 
 TRASH = "scratch/trash"
-"""What is being deleted lies here."""
+"""Folder of what is being deleted."""
 
 STATES = "state.safetensors*"
-"""What a training that was stopped goes on from."""
+"""Saved states of a stopped training."""
 
 WORKPLACES = ((ADOPTIONS, ADOPTING, "adopt"), (RERUNS, RERUNNING, "verify --rerun"))
 """Folders that commands work in, each with its lock and its command."""
 
 
-# What processes are doing
+# Running processes
 
 
 def unfinished(store: Store) -> set[Ref]:
-    """Return the results that were planned to be made and are not."""
+    """Return the planned results that are not made yet."""
     specs = store.root.glob(f"scratch/*/*/{SPEC}")
     return {Ref(*path.parts[-3:-1]) for path in specs}
 
 
 def at_work(store: Store) -> set[Ref]:
-    """Return what processes hold the lock of; while a Snakemake runs, also what is unfinished."""
+    """Return the results that processes lock; with a running Snakemake, all unfinished ones."""
     locks = (path for path in store.root.glob("scratch/locks/*") if is_held(path))
     locked = {Ref(*path.name.rpartition("-")[::2]) for path in locks}
     snakemake_runs = is_held(store.root / ".snakemake/variorum.lock")
     return locked | (unfinished(store) if snakemake_runs else set())
 
 
-# What is of no use any more
+# Leftovers
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file or folder in scratch that is of no use any more, and what it is.
+    """Describe a useless file or folder in scratch.
 
-    ref: the result that it was to become, or whose turn it was, if it has a lock.
+    ref: the result it was made for, or the lock of its command, if any.
     """
 
     path: Path
@@ -62,9 +62,9 @@ class Leftover:
 def leftovers(
     store: Store, known: Needs, busy: Collection[Ref], *, force: bool
 ) -> Iterator[Leftover]:
-    """Return what can go: nothing that a plan needs or a process uses.
+    """Yield what can be removed: nothing that a plan needs or a process uses.
 
-    With `force` also the states of trainings that were stopped, and what lay in results' places.
+    With `force` also the states of stopped trainings, and files moved aside for results.
     """
     root, scratch = store.root, store.root / "scratch"
 
@@ -78,7 +78,7 @@ def leftovers(
         if is_work and not needed and (force or not any(folder.glob(STATES))):
             yield leftover(folder, _label(folder), ref)
     for path in sorted(scratch.glob("aside/*/*") if force else ()):
-        yield leftover(path, "lay in the place of a result")
+        yield leftover(path, "moved aside for a result")
     for path in sorted((root / TRASH).glob("*")):
         yield leftover(path, "was being removed")
     for name, lock, command in WORKPLACES:
@@ -88,11 +88,11 @@ def leftovers(
         used = {digest(root, text) for text in known.codes}
         for path in sorted((root / CODE_FOLDER).glob("*")):
             if path.name not in used:
-                yield leftover(path, "code that no ablation here runs")
+                yield leftover(path, "code that no ablation runs")
 
 
 def _label(folder: Path) -> str:
-    """Return what the unfinished result in a scratch folder is called."""
+    """Return the label of the unfinished result in a scratch folder."""
     try:
         label = json.loads((folder / SPEC).read_text(encoding="utf-8"))["label"]
     except (OSError, ValueError, KeyError, TypeError):

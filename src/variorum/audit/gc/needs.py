@@ -1,14 +1,15 @@
-"""Who needs which result: the plans here, pins by name, and other references of git.
+"""Find who needs which result: plans, pins by name, and git references.
 
-Each of them also needs all that its results stand on. Nothing is downloaded, and no stage runs.
+Each also needs the inputs of its results. Nothing is downloaded, and no stage runs.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from variorum.audit.available import Upstream, closure
 from variorum.audit.gc.commits import has_git, pinned_by_others
 from variorum.base.errors import VariorumError
 from variorum.identity.spec import Ref
@@ -16,25 +17,22 @@ from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import ablation_names, load_ablation
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import experiment_names, load_experiment, named_experiment
-from variorum.store import pins as kept
+from variorum.store import pins
 
 CURRENT = "current"
 """Name of the current experiment where `config/config.yaml` changes it."""
 
 REFERENCE = "@"
-"""How the name of a reference of git begins among those who need a result."""
-
-Upstream = Callable[[Ref], Collection[Ref] | None]
-"""What a result was made from; None if that is not known."""
+"""Prefix of a git reference among the names of who needs a result."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Who needs each result, as far as is known.
+    """Hold who needs each result, as far as is known.
 
-    serves: names by result: `default` of a plan, `kept: NAME` of a pin, `@feature` of a reference.
-    faults: why needs here are not known: what cannot be planned, what a pinned result stands on.
-    codes: other versions of the code that ablations here run, as they name them.
+    serves: names by result: `default` of a plan, `pinned: NAME` of a pin, `@feature` of a
+    reference. faults: why needs are not fully known. codes: other code versions that ablations
+    name.
     """
 
     serves: Mapping[Ref, tuple[str, ...]]
@@ -42,7 +40,7 @@ class Needs:
     codes: tuple[str, ...] = ()
 
 
-def needs(root: Path, upstream: Upstream) -> Needs:
+def needs(root: Path, upstream: Upstream[Ref]) -> Needs:
     """Return who needs which result of the project at `root`."""
     found = _Gathered(root, cache(upstream))
     found.plans()
@@ -54,9 +52,9 @@ def needs(root: Path, upstream: Upstream) -> Needs:
 
 
 class _Gathered:
-    """Who needs each result, as it is gathered; dictionaries serve as sets that keep order."""
+    """Collect who needs each result; dictionaries serve as ordered sets."""
 
-    def __init__(self, root: Path, upstream: Upstream) -> None:
+    def __init__(self, root: Path, upstream: Upstream[Ref]) -> None:
         self.names: dict[Ref, dict[str, None]] = {}
         self.faults: dict[str, None] = {}
         self.codes: dict[str, None] = {}
@@ -83,14 +81,14 @@ class _Gathered:
     def pins(self) -> None:
         """Add what is pinned by name."""
         with self._faults_noted():
-            for name, ref in kept.pins(self._root).items():
+            for name, ref in pins.pins(self._root).items():
                 if self._upstream(ref) is None:
                     self.faults[
                         f"{ref} is pinned as {name} and neither here nor in DVC's cache, so what "
-                        f"it stands on is not known; fetch it with `dvc pull results/{ref}.dvc`, "
+                        f"it was made from is unknown; fetch it with `dvc pull results/{ref}.dvc`, "
                         "or drop that pin"
                     ] = None
-                self._add(f"kept: {name.partition('/')[0]}", closure([ref], self._upstream))
+                self._add(f"pinned: {name.partition('/')[0]}", closure([ref], self._upstream))
 
     def references(self) -> None:
         """Add what other references of git hold `.dvc` files for."""
@@ -103,21 +101,12 @@ class _Gathered:
 
     @contextmanager
     def _faults_noted(self) -> Iterator[None]:
-        """Go on where something cannot be planned. What is unlocked has no results yet."""
+        """Note what cannot be planned, and continue.
+
+        A plan with an unlocked source has no results yet.
+        """
         try:
             yield
         except VariorumError as error:
             if ": unlocked: " not in str(error):
                 self.faults |= dict.fromkeys(str(error).splitlines()[:1])
-
-
-def closure(refs: Iterable[Ref], upstream: Upstream) -> frozenset[Ref]:
-    """Return these results and all that they stand on."""
-    found: set[Ref] = set()
-    waiting = list(refs)
-    while waiting:
-        ref = waiting.pop()
-        if ref not in found:
-            found.add(ref)
-            waiting += upstream(ref) or ()
-    return frozenset(found)

@@ -1,8 +1,7 @@
-"""What `variorum gc` would remove, what it leaves alone and why, and the removal itself.
+"""Decide what `variorum gc` removes, and remove it.
 
-A result goes only if nobody needs it, no running process does, and DVC has stored it; `--force`
-waives the last condition. What is left alone keeps what it stands on. A folder is moved out of the
-way before it is deleted, so that a killed removal leaves whole results or none.
+A result that stays keeps its inputs. A folder is moved away before it is deleted, so that a killed
+removal leaves whole results or none.
 """
 
 import shutil
@@ -14,17 +13,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from variorum.audit.available import KEY, available, closure, order
 from variorum.audit.gc.commits import has_git
 from variorum.audit.gc.inventory import (
-    KEY,
     InventoryRow,
-    here,
-    order,
     row,
     shortened,
 )
 from variorum.audit.gc.leftovers import TRASH, Leftover, at_work, leftovers, unfinished
-from variorum.audit.gc.needs import REFERENCE, Needs, closure, needs
+from variorum.audit.gc.needs import REFERENCE, Needs, needs
 from variorum.audit.gc.stored import Vault
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
@@ -35,19 +32,17 @@ from variorum.store.result import size_of
 from variorum.store.store import Store
 
 FORCE = "--force"
-STANDS_BELOW = "what is left alone stands on it"
+NEEDED_BY_UNNEEDED = "a result that stays was made from it"
 HEADER = ("result", "size", "age", "label", "why")
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What goes and what stays.
+    """Hold what is removed and what stays.
 
-    results: results that go, with their `.dvc` files.
-    leftovers: folders of scratch that go.
-    left: results that nobody needs and that stay, each with the reason.
-    n_needed: how many results stay because they are needed.
-    notes: what else there is to say.
+    results: removed with their `.dvc` files. leftovers: removed folders of scratch. left: unneeded
+    results that stay, each with the reason. n_needed: number of needed results. notes: other
+    remarks.
     """
 
     results: tuple[InventoryRow, ...]
@@ -60,23 +55,23 @@ class Removal:
         return bool(self.results or self.leftovers)
 
     def lines(self, now: float) -> Iterator[str]:
-        """Return what people are shown."""
+        """Yield the plan for people."""
         yield from self.notes
         if self.left:
-            yield "left alone, though nobody needs them:"
+            yield "unneeded results that stay:"
             yield from table_lines([_cells(*pair, now) for pair in self.left], HEADER, HEADER[1:3])
             if any(FORCE in reason for _, reason in self.left):
                 yield (
-                    "(`variorum track`, and a commit of results/*/*.dvc, have DVC store results; "
+                    "(`variorum track` and a commit of results/*/*.dvc store results; "
                     f"{FORCE} removes them for good)"
                 )
         if not self:
             yield (
                 f"nothing to remove: of the results here, {self.n_needed} are needed and "
-                f"{len(self.left)} left alone"
+                f"{len(self.left)} unneeded ones stay"
             )
             return
-        yield "to be removed, as no plan, no kept name and no other branch or tag needs it:"
+        yield "to be removed, as no plan, pin, other branch or tag needs it:"
         going = [_cells(row, row.damaged or "", now) for row in self.results]
         for part in self.leftovers:
             going.append((str(part.path), size(part.n_bytes), "", part.what, ""))
@@ -89,9 +84,9 @@ class Removal:
         )
 
     def done(self) -> str:
-        """Return what to say when it has gone."""
+        """Return what to print after the removal."""
         said = f"removed {len(self.results)} results and {len(self.leftovers)} leftovers"
-        return f"{said}; commit that their .dvc files are gone" if self.results else said
+        return f"{said}; commit the removal of their .dvc files" if self.results else said
 
     def agreed(self, other: "Removal") -> "Removal":
         """Return what both would remove, described as here."""
@@ -107,11 +102,11 @@ def _cells(row: InventoryRow, why: str, now: float) -> tuple[str, ...]:
     return (str(row.ref), size(row.n_bytes), duration(now - row.begun), row.label, why)
 
 
-# Deciding
+# Decide
 
 
 def plan(root: Path, *, force: bool = False) -> Removal:
-    """Return what can go; with `force` also what DVC has not stored.
+    """Return what can be removed; `force` includes what DVC has not stored.
 
     Raises `VariorumError` if needs are not known.
     """
@@ -119,18 +114,18 @@ def plan(root: Path, *, force: bool = False) -> Removal:
     vault = Vault(root)
     known = needs(root, vault.upstream)
     for fault in known.faults:
-        raise VariorumError(f"{fault.rstrip('.')}. Until then, what is needed here is not known")
+        raise VariorumError(f"{fault.rstrip('.')}. Until then, needs are unknown")
     return decide(Store(root), vault, known, force=force)
 
 
 def _refuse_other_code(root: Path) -> None:
-    """Raise `VariorumError` if the package that runs is not the project's: its keys are others."""
+    """Raise `VariorumError` if the running package is not the project's own."""
     own = root / "src/variorum"
     differing = sorted(_files(own) ^ _files(PACKAGE)) if own.is_dir() else []
     if differing:
         name, _ = differing[0]
         raise VariorumError(
-            f"src/variorum/{name} differs from what runs, {PACKAGE / name}, so that keys may; "
+            f"src/variorum/{name} differs from the running {PACKAGE / name}, so keys may differ; "
             "use the environment of this project (`make setup` makes one)"
         )
 
@@ -141,7 +136,7 @@ def _files(package: Path) -> set[tuple[str, bytes]]:
 
 
 def decide(store: Store, vault: Vault, known: Needs, *, force: bool) -> Removal:
-    """Sort what is here into what goes and what stays."""
+    """Divide the results and leftovers into what is removed and what stays."""
     making, busy = unfinished(store), closure(at_work(store), vault.upstream)
 
     def why_not(ref: Ref) -> str | None:
@@ -150,11 +145,11 @@ def decide(store: Store, vault: Vault, known: Needs, *, force: bool) -> Removal:
         lack = None if force else vault.lacks(ref)
         return f"{lack} ({FORCE})" if lack else None
 
-    results = set(here(store))
+    results = set(available(store))
     unneeded = (results | _pinned_here(store.root)) - known.serves.keys()
     reasons = {ref: why for ref in unneeded if (why := why_not(ref))}
     below = closure(reasons, vault.upstream) & unneeded
-    left = {**dict.fromkeys(below, STANDS_BELOW), **reasons}
+    left = {**dict.fromkeys(below, NEEDED_BY_UNNEEDED), **reasons}
     return Removal(
         tuple(_row(store, ref) for ref in sorted(unneeded - left.keys(), key=order)),
         tuple(leftovers(store, known, busy, force=force)),
@@ -166,13 +161,13 @@ def decide(store: Store, vault: Vault, known: Needs, *, force: bool) -> Removal:
 
 def _notes(root: Path, needed: Iterable[tuple[str, ...]]) -> Iterator[str]:
     if not has_git(root):
-        yield "no git repository here: only what this folder plans and keeps by name is needed"
+        yield "no git repository here: only plans and pins of this folder count"
     alone = [names for names in needed if all(name.startswith(REFERENCE) for name in names)]
     if alone:
         others = sorted({name.removeprefix(REFERENCE) for names in alone for name in names})
         yield (
-            f"{len(alone)} results stay for the .dvc files of {shortened(tuple(others))} alone; a "
-            "branch or tag that is deleted needs nothing any more"
+            f"{len(alone)} results stay because of .dvc files of {shortened(tuple(others))} alone; "
+            "delete such a branch or tag to free them"
         )
 
 
@@ -188,24 +183,24 @@ def _pinned_here(root: Path) -> set[Ref]:
     return {Ref(file.parent.name, file.stem) for file in files if KEY.fullmatch(file.stem)}
 
 
-# Doing
+# Remove
 
 
 class _BusyError(Exception):
-    """A process took the lock of what was to be removed."""
+    """Report that a process took the lock of a result to remove."""
 
 
 def remove(root: Path, chosen: Removal) -> Removal:
     """Remove what was chosen, and return what was removed.
 
-    What processes make now stays, with all that it is made from; that is looked up once, as this
-    begins. Raises `VariorumError` if the disk refuses.
+    What processes are making stays, with its inputs, as found at the start. Raises `VariorumError`
+    if the disk refuses.
     """
     store = Store(root)
     try:
         (root / TRASH).mkdir(parents=True, exist_ok=True)
         trash = Path(tempfile.mkdtemp(dir=root / TRASH))
-        # What others stand on goes last, so that whatever remains of a chain is its beginning.
+        # Inputs of others go last, so that any rest of a chain is its beginning.
         upstream = Vault(root).upstream
         results, stays = [], closure(at_work(store), upstream)
         for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):
@@ -224,13 +219,13 @@ def remove(root: Path, chosen: Removal) -> Removal:
     except OSError as error:
         raise VariorumError(
             f"{error.filename}: could not be removed ({error.strerror}); every result is whole or "
-            "gone. Put that right and run `variorum gc` again"
+            "removed. Fix that and run `variorum gc` again"
         ) from error
     return replace(chosen, results=tuple(reversed(results)), leftovers=tuple(parts))
 
 
 def _delete(store: Store, ref: Ref | None, paths: Iterable[Path], trash: Path) -> bool:
-    """Delete files and folders, each as a whole; False while a process holds the lock of `ref`."""
+    """Delete files and folders whole; False if a process locks `ref`."""
     with suppress(_BusyError), store.locked(ref, _refuse) if ref else nullcontext():
         for path in paths:
             if path.is_file() or path.is_symlink():

@@ -1,8 +1,8 @@
-"""What DVC has stored of the results, as far as can be seen from here.
+"""Find which results DVC has stored, as far as this machine can tell.
 
 A result is stored if some commit holds its `.dvc` file, and every byte lies in DVC's cache or in a
-remote on a disk of this machine. Results that get no `.dvc` file travel inside a report or table,
-and are stored with it.
+remote on a local disk. Results without `.dvc` files are stored with the report or table that
+carries them.
 """
 
 import re
@@ -25,11 +25,11 @@ TRACKED = (*OWN_FILE, *BUNDLING)
 """Stages whose results get a `.dvc` file."""
 
 UNCOMMITTED = "no commit holds its .dvc file"
-DIFFERS = "DVC has stored other bytes of it"
+DIFFERS = "DVC has stored other bytes"
 
 
 class Vault:
-    """DVC's copies of the results of the project at `root`."""
+    """Read DVC's copies of the results of the project at `root`."""
 
     def __init__(self, root: Path) -> None:
         self._root, self._store = root, Store(root)
@@ -37,9 +37,9 @@ class Vault:
         self._hashed: dict[str, bool] = {}
 
     def lacks(self, ref: Ref) -> str | None:
-        """Return why what lies here under `ref` is not stored; None if it is.
+        """Return why the result `ref` is not stored; None if it is.
 
-        Without files in its folder, its `.dvc` file is all that lies here.
+        If its folder is empty, only its `.dvc` file counts.
         """
         if not any(self._store.folder(ref).glob("*")):
             committed = {self._contents[name] for name in self._pins.get(ref, ())}
@@ -56,7 +56,7 @@ class Vault:
         return None if md5_of(self._store.folder(ref) / MANIFEST) in stored else DIFFERS
 
     def upstream(self, ref: Ref) -> list[Ref] | None:
-        """Return what a result is made from, as its manifest or plan tells; None without one."""
+        """Return a result's inputs from its manifest or plan; None without either."""
         with suppress(StoreError):
             return list(self._store.peek(ref).spec.upstream.values())
         with suppress(StoreError):
@@ -69,7 +69,7 @@ class Vault:
 
     @cached_property
     def _bundled(self) -> dict[Ref, set[str]]:
-        """MD5 of the manifests that travel inside of stored reports and tables."""
+        """Return the MD5 of manifests carried by stored reports and tables."""
         found: dict[Ref, set[str]] = {}
         for ref in self._pins:
             if ref.stage in BUNDLING:
@@ -80,7 +80,7 @@ class Vault:
         return found
 
     def _listings(self, ref: Ref) -> list[Listing]:
-        """Return every folder that a committed `.dvc` file pins as this result, if DVC lists it."""
+        """Return DVC's listings of every committed version of this result."""
         pins = (self._contents[name] for name in sorted(self._pins.get(ref, ())))
         md5s = (pinned(content.decode(errors="replace"), ref.key) for content in pins)
         listings = (self._cache.listing(md5) for md5 in md5s if md5)
@@ -88,16 +88,16 @@ class Vault:
 
     @cached_property
     def _pins(self) -> dict[Ref, set[str]]:
-        """The git objects of committed `.dvc` files, by result."""
+        """Return the git objects of committed `.dvc` files, by result."""
         return committed_pins(self._root) if has_git(self._root) else {}
 
     @cached_property
     def _contents(self) -> dict[str, bytes]:
-        """The `.dvc` files of all commits, by git object."""
+        """Return the `.dvc` files of all commits, by git object."""
         return contents(self._root, sorted(set().union(*self._pins.values())))
 
     def _is_whole(self, listing: Listing) -> bool:
-        """Check whether DVC has every file that the manifest lists, each of them undamaged."""
+        """Check whether DVC has every listed file, undamaged."""
         manifest = self._cache.json(listing.get(MANIFEST, ""))
         if not isinstance(manifest, dict) or not manifest["files"].keys() <= listing.keys():
             return False

@@ -1,8 +1,8 @@
-"""Compare two makings of a result, file by file: identical, or what differs and by how much.
+"""Compare two versions of a result file by file: what differs, and how much.
 
-Bytes decide. What is said of a differing file depends on its kind: tensors by name, columns and
-rows, values by their place in JSON, the first line of a text, the first byte of anything else.
-Equal numbers with other bits (zeros of another sign, another NaN) are told in words.
+Bytes decide. A differing file is described by its kind: tensors by name, columns and rows, values
+by their place in JSON, the first line of a text, the first byte of anything else. Equal numbers
+with other bits (the sign of zero, another NaN) are described in words.
 """
 
 import csv
@@ -39,7 +39,7 @@ Numbers = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class FileDiff:
-    """A file that differs between two makings, and in what."""
+    """Describe how a file differs."""
 
     name: str
     details: tuple[str, ...]
@@ -47,7 +47,7 @@ class FileDiff:
 
 @dataclass(frozen=True)
 class ResultDiff:
-    """Two folders: how many files are identical, which differ, which only one of them has."""
+    """Hold how two folders differ: identical, differing, missing and extra files."""
 
     identical: int
     differing: tuple[FileDiff, ...]
@@ -56,14 +56,14 @@ class ResultDiff:
 
     @property
     def is_identical(self) -> bool:
-        """Whether both hold the same files with the same bytes."""
+        """Check whether both hold the same files with the same bytes."""
         return not (self.differing or self.missing or self.extra)
 
     def in_short(self) -> str:
-        """Return one differing file, a training's log first, and in what; "" if none."""
+        """Return one differing file, a training's log first, and how; "" if none."""
         if self.differing:
-            told = min(self.differing, key=lambda each: (each.name != LOG, each.name))
-            return f"{told.name}: {told.details[0]}"
+            first = min(self.differing, key=lambda each: (each.name != LOG, each.name))
+            return f"{first.name}: {first.details[0]}"
         alone = [f"{name} is missing" for name in self.missing]
         return next(iter([*alone, *(f"{name} is new" for name in self.extra)]), "")
 
@@ -71,7 +71,7 @@ class ResultDiff:
 def compare(old: Path, new: Path) -> ResultDiff:
     """Compare the files that manifests of the results in two folders list.
 
-    `missing` are files that only `old` has, `extra` those that only `new` has.
+    `missing` files are only in `old`, `extra` files only in `new`.
     """
     first, second = (
         {path.relative_to(folder).as_posix() for path in listed(folder)} for folder in (old, new)
@@ -87,7 +87,7 @@ def compare(old: Path, new: Path) -> ResultDiff:
 
 
 def first_byte(old: Path, new: Path) -> int | None:
-    """Return where two files first differ, or the shorter one ends; None if they are equal."""
+    """Return where two files first differ or one ends; None if equal."""
     place = 0
     with old.open("rb") as a, new.open("rb") as b:
         while True:
@@ -107,7 +107,7 @@ def _first_other(old: Sequence[Any], new: Sequence[Any]) -> int:
 def differences(old: Path, new: Path) -> tuple[str, ...]:
     """Describe how two unequal files differ, in at least one line.
 
-    A file that is not what its ending says is compared byte by byte.
+    A file that contradicts its ending is compared byte by byte.
     """
     readers = {
         ".safetensors": _of_tensors,
@@ -127,7 +127,7 @@ def differences(old: Path, new: Path) -> tuple[str, ...]:
 
 
 class _UnreadableError(Exception):
-    """A file is not of the kind that its name says."""
+    """Report a file that is not of the kind that its name says."""
 
 
 def _counts(unit: str, old: int, new: int) -> Iterator[str]:
@@ -203,14 +203,14 @@ def relative(old: float, new: float) -> float:
 
 
 def _distance(pairs: Numbers) -> str:
-    """Describe the largest differences; exact for whole numbers that no float tells apart."""
+    """Describe the largest differences, exactly for large whole numbers."""
     largest = max(abs(Fraction(a) - Fraction(b)) for a, b in pairs)
     apart = float(largest) if largest <= sys.float_info.max else math.inf
     return f"{apart:.3g}, relative {max(relative(a, b) for a, b in pairs):.3g}"
 
 
 def _is_number(value: Any) -> bool:
-    """Tell whether a value is a finite number no larger than a float."""
+    """Check for a finite number no larger than a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return -sys.float_info.max <= value <= sys.float_info.max
@@ -367,7 +367,7 @@ def _of_tensor(old: "Tensor", new: "Tensor") -> Iterator[str]:
 
 
 def _how_far(old: "Tensor", new: "Tensor") -> Iterator[str]:
-    """Describe the largest differences of elements that all differ."""
+    """Describe the largest differences; all elements given differ."""
     import torch
 
     if not (old.is_floating_point() or new.is_floating_point()):
@@ -384,7 +384,7 @@ def _how_far(old: "Tensor", new: "Tensor") -> Iterator[str]:
 
 
 def _other_bits(old: "Tensor", new: "Tensor") -> "Tensor":
-    """Return where two tensors of one kind and shape hold different bytes."""
+    """Return where two tensors of one kind and shape have different bytes."""
     import torch
 
     a, b = (tensor.reshape(-1, 1).contiguous().view(torch.uint8) for tensor in (old, new))

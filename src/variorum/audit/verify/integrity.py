@@ -1,11 +1,10 @@
-"""Verify that results are what their manifests say, and stand on what those say.
+"""Verify that results and their inputs are what their manifests say.
 
-Every file is hashed and compared with its manifest, the manifest with its key and its copy, and its
-notes of inputs with the results that are here, up to the sources. What no manifest lists is checked
-by its seal (`run_info`), each number on a report's page by the file that it is from (`page_trace`).
+Every file is hashed and compared with its manifest; the manifest with its key, its copy, and the
+inputs that it notes, up to the sources. Files outside manifests are checked by their seal
+(`run_info`), numbers on a report's page by their source (`page_trace`).
 
-Damage is what was not so when a result was published. An upstream that is not here, a source that
-has changed since, or another platform is noted, and is no damage.
+A missing upstream, a changed source or another platform is noted, and is no damage.
 """
 
 import time
@@ -16,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.verify import page_trace
+from variorum.audit.available import has_content
 from variorum.audit.verify.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
 from variorum.audit.verify.platforms import platform_differences
 from variorum.audit.verify.run_info import run_info
-from variorum.audit.verify.selection import Selection, holds_anything, none_of, with_upstream
+from variorum.audit.verify.selection import Selection, none_of, with_upstream
 from variorum.audit.verify.source_changes import source_change
 from variorum.base import machine
 from variorum.base.errors import VariorumError, several
@@ -28,6 +27,7 @@ from variorum.base.progress import Progress
 from variorum.base.units import size
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import current_code
+from variorum.report import page_trace
 from variorum.store.records import has_record
 from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError, sha256_of
 from variorum.store.store import Store
@@ -35,7 +35,7 @@ from variorum.store.store import Store
 
 @dataclass(frozen=True, order=True)
 class Damage:
-    """A file or folder that is not as it was published, and what to do about it."""
+    """Describe a damaged file or folder, and the remedy."""
 
     place: str
     fault: str
@@ -44,10 +44,9 @@ class Damage:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was checked and what was found.
+    """Hold what was checked and what was found.
 
-    notes: what is worth knowing and no damage. warnings: how this platform differs. traced: numbers
-    and texts of reports' pages that stand where the pages say.
+    warnings: how this platform differs. traced: numbers and texts of pages that match their source.
     """
 
     results: int
@@ -60,13 +59,13 @@ class Findings:
     traced: int = 0
 
     def lines(self) -> Iterator[str]:
-        """Yield everything for people, the summary last."""
+        """Yield the findings for people, the summary last."""
         yield from (f"damaged: {each.place} {each.fault}" for each in self.damage)
         yield from (f"  {remedy}" for remedy in dict.fromkeys(each.remedy for each in self.damage))
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"warning: {warning}" for warning in self.warnings)
         if self.traced:
-            yield f"{self.traced:,} numbers and texts of pages stand where the pages say"
+            yield f"{self.traced:,} numbers and texts of pages match their sources"
         state = f"{len(self.damage)} damaged" if self.damage else "all as published"
         yield (
             f"{self.results:,} results, {self.files:,} files, {size(self.n_bytes)} "
@@ -75,7 +74,7 @@ class Findings:
 
 
 def verify(selection: Selection, progress: Progress) -> Findings:
-    """Check the selected results with everything that they stand on, and the pages.
+    """Check the selected results, all their inputs, and the pages.
 
     Raises `VariorumError` if none of the results is here.
     """
@@ -100,14 +99,14 @@ def verify(selection: Selection, progress: Progress) -> Findings:
 
 
 class _Audit:
-    """Everything that is here of the results in question, and what is found about it.
+    """Check the available results and collect the findings.
 
-    own: results in their places. copies: also those that reports and tables carry.
+    own: results in their folders. copies: also results that reports and tables carry.
     """
 
     def __init__(self, store: Store, refs: Sequence[Ref], progress: Progress) -> None:
         self.store = store
-        here = {ref: store.folder(ref) for ref in refs if holds_anything(store.folder(ref))}
+        here = {ref: store.folder(ref) for ref in refs if has_content(store.folder(ref))}
         hashed = _hashed(list(here.values()), progress)
         self.own = {ref: ResultCopy(ref, at, hashed[at]) for ref, at in here.items()}
         carried = [copy for own in self.own.values() for copy in own.inner()]
@@ -129,7 +128,7 @@ class _Audit:
         self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
 
     def check(self) -> None:
-        """Check every result, in its own place and where it is carried."""
+        """Check every result, in its folder and where it is carried."""
         for copy in self.copies:
             manifest = self._trusted(copy)
             if manifest is None:
@@ -155,12 +154,12 @@ class _Audit:
     # Manifests
 
     def _trusted(self, copy: ResultCopy) -> Manifest | None:
-        """Return the manifest to compare the files with; note faults of it and of its copy."""
+        """Return the manifest to compare files with; note faults of both manifests."""
         readable = copy.readable
         if len({each.sha256 for each in readable}) > 1:
             doubts = [self._doubts(copy, each) for each in readable]
             if doubts[0] == doubts[1]:
-                fault = f"and {COPY} are not the same, and nothing here tells which is right"
+                fault = f"and {COPY} differ, and nothing here shows which is right"
                 self._found(self._damage(copy, MANIFEST, fault))
                 return None if readable[0].fault else readable[0]
             if doubts[1] < doubts[0]:
@@ -177,7 +176,7 @@ class _Audit:
         return sound
 
     def _doubts(self, copy: ResultCopy, manifest: Manifest) -> tuple[bool, int, bool]:
-        """Return what speaks against a manifest, where the two are not the same."""
+        """Return what speaks against a manifest, if the two differ."""
         return (
             bool(manifest.fault),
             len(list(self._faults(copy, manifest))),
@@ -185,7 +184,7 @@ class _Audit:
         )
 
     def _faults(self, copy: ResultCopy, manifest: Manifest) -> Iterator[Damage]:
-        """Yield where a manifest is wrong: its own files, and what it was made from."""
+        """Yield where a manifest is wrong: its files and its inputs."""
         for name, fault in copy.faults(manifest):
             remedy = "move it out of the result" if fault == NOT_LISTED else ""
             yield self._damage(copy, name, fault, remedy)
@@ -195,10 +194,10 @@ class _Audit:
                 self.absent[entry.ref] = None
             elif (noted := upstream.noted(entry.manifest_sha256)) is None:
                 digest = entry.manifest_sha256[:DIGITS]
-                fault = f"is not the one that {copy.ref} was made from (SHA-256 {digest}…)"
+                fault = f"is not the input of {copy.ref} (SHA-256 {digest}…)"
                 yield self._damage(upstream, MANIFEST, fault)
             elif noted.files != entry.files:
-                fault = f"notes other files of {entry.ref} than that has"
+                fault = f"notes other files of {entry.ref} than its manifest lists"
                 yield self._damage(copy, manifest.name, fault)
         adopted = manifest.adopted
         origin = self.by_ref.get(Ref.parse(adopted["from"])) if adopted else None
@@ -215,32 +214,32 @@ class _Audit:
             self.runs.append((spec, info.run))
         self.unsealed += not info.is_sealed
         if is_own and info.faults and has_record(self.store, copy.ref):
-            then = "a record of them is put back by the next `snakemake`"
+            then = "the next `snakemake` restores them from a record"
         else:
-            then = "no number needs them, and nothing here brings back what they said"
+            then = "no number needs them, and nothing here can restore them"
         for name, fault in info.faults.items():
             self._found(self._damage(copy, name, fault, f"delete {RUN} and {CODE}: {then}"))
 
     # Pages
 
     def check_pages(self, pages: Iterable[tuple[str, Ref]]) -> None:
-        """Compare pages with the files that they are copies of, where those are here."""
+        """Compare published pages with the result's files."""
         for page, ref in pages:
             name, path = Path(page).name, self.store.root / page
             expected = self._expected(ref, name)
             if expected is None:
                 continue
-            again = f"`snakemake --cores 4 {page}` puts it in place"
+            again = f"`snakemake --cores 4 {page}` publishes it"
             if not path.is_file():
                 self.out_of_place.append(page)
             elif (found := sha256_of(path)) != expected:
                 if other := self._page_of(found, ref, name):
-                    self.changed.append(f"{page} is that of {other}, not of {ref}; {again}")
+                    self.changed.append(f"{page} is from {other}, not from {ref}; {again}")
                 else:
                     self._found(Damage(page, f"is not {name} of {ref}", again))
 
     def _expected(self, ref: Ref, name: str) -> str | None:
-        """Return the hash of a result's file by its manifest; None if that is not here."""
+        """Return a file's hash from its manifest; None if that is missing."""
         if ref in self.trusted:
             file = self.trusted[ref].files.get(name)
             return file.sha256 if file else None
@@ -249,7 +248,7 @@ class _Audit:
         return None
 
     def _page_of(self, found: str, ref: Ref, name: str) -> Ref | None:
-        """Return another result that a page is of."""
+        """Return another result that a page comes from."""
         for other in self.store.refs(ref.stage):
             path = self.store.folder(other) / name
             if other != ref and path.is_file() and sha256_of(path) == found:
@@ -257,10 +256,10 @@ class _Audit:
         return None
 
     def trace_pages(self) -> None:
-        """Trace what reports' pages say to the files that they name, if all files are sound.
+        """Trace what reports' pages say to their files, if all files are sound.
 
-        Pages without marks are from before there were any, unless their report lists numbers. An
-        adopted report is passed over: it names results of other keys.
+        Old pages without marks are skipped, unless their report lists numbers; so is an adopted
+        report, which names results of other keys.
         """
         for ref in self.own:
             if ref.stage != "report" or self.damage or ref in self.adopted:
@@ -286,12 +285,12 @@ class _Audit:
         yield from self.changed
         if self.out_of_place:
             pages = " ".join(dict.fromkeys(map(_target, self.out_of_place)))
-            yield f"pages are not in place; `snakemake --cores 4 {pages}` puts them there"
+            yield f"pages are not published; `snakemake --cores 4 {pages}` publishes them"
         if self.unsealed:
-            yield f"{RUN} of {self.unsealed} results has no seal: damage to it could go unseen"
+            yield f"{RUN} of {self.unsealed} results has no seal: damage to it may go unnoticed"
 
     def warnings(self) -> Iterator[str]:
-        """Yield how the platforms of the results differ from this one, a line a fact."""
+        """Yield how the results' platforms differ from this one, one line a fact."""
         here = machine.description()
         specs = {spec.code: spec for spec, _ in self.runs}
         used = {code: _libraries(spec) for code, spec in specs.items()}
@@ -331,6 +330,6 @@ def _hashed(folders: Sequence[Path], progress: Progress) -> dict[Path, dict[str,
 
 
 def _target(page: str) -> str:
-    """Return Snakemake's target for a page; for a table, whose files vary, one of them."""
+    """Return Snakemake's target for a page; for a table, one of its files."""
     path = Path(page)
     return str(path.with_name("table.md")) if path.parts[0] == "reports" else page

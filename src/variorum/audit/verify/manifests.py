@@ -1,8 +1,8 @@
-"""Read a result where it lies: its files by their hashes, and its two manifests.
+"""Read a result's files, by their hashes, and its two manifests.
 
-A manifest cannot hash itself. It is checked by its key, which is the hash of its spec; its copy
-`.manifest.json`; the one way in which manifests are written; and the manifests of what was made
-from the result, which note its hash (`result.manifest_digest`).
+A manifest cannot hash itself. It is checked by its key, which is the hash of its spec; by its copy
+`.manifest.json`; by the format of manifests; and by later results' manifests, which note its hash
+(`result.manifest_digest`).
 """
 
 import hashlib
@@ -25,7 +25,7 @@ NOT_LISTED = "is listed by no manifest"
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file's bytes by their hash and number; `fault` says why they could not be read."""
+    """Hold a file's hash and size; `fault` says why it is unreadable."""
 
     sha256: str
     n_bytes: int
@@ -34,7 +34,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Input:
-    """What a manifest notes of one result that went in."""
+    """Hold what a manifest notes of one input."""
 
     ref: Ref
     manifest_sha256: str
@@ -43,10 +43,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A readable manifest; `fault` says what is wrong with it by itself.
+    """Hold a readable manifest; `fault` says what is wrong with it alone.
 
-    sha256: of the file. noted_as: hashes by which other results may note it; the earliest noted
-    that of the file also where it tells of an adoption.
+    sha256: of the file. noted_as: hashes by which other results may note it. The earliest results
+    noted an adoption by the hash of the file.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class ResultCopy:
-    """One result, in its own place or inside the report or table that carries it.
+    """Hold one result, in its folder or inside the report that carries it.
 
     files: everything that lies there, by its path from `folder`.
     """
@@ -84,7 +84,7 @@ class ResultCopy:
 
     @cached_property
     def manifests(self) -> dict[str, Manifest | str]:
-        """The manifest and its copy by name; a text says why one is unreadable."""
+        """Return the manifest and its copy by name; a text says why one is unreadable."""
         return {name: self._manifest(name) for name in (MANIFEST, COPY)}
 
     def _manifest(self, name: str) -> Manifest | str:
@@ -95,7 +95,7 @@ class ResultCopy:
 
     @property
     def readable(self) -> list[Manifest]:
-        """Those of its two manifests that can be read."""
+        """Return the readable ones of its two manifests."""
         return [each for each in self.manifests.values() if isinstance(each, Manifest)]
 
     def noted(self, digest: str) -> Manifest | None:
@@ -103,7 +103,7 @@ class ResultCopy:
         return next((each for each in self.readable if digest in each.noted_as), None)
 
     def faults(self, manifest: Manifest) -> Iterator[tuple[str, str]]:
-        """Yield the files that are not what a manifest says, each with what is wrong."""
+        """Yield the files that differ from a manifest, each with what is wrong."""
         for name, expected in manifest.files.items():
             found = self.files.get(name)
             if found is None:
@@ -121,7 +121,7 @@ class ResultCopy:
                 yield name, NOT_LISTED
 
     def _is_listed(self, name: str) -> bool:
-        """Tell whether a manifest has to list a file of this name."""
+        """Check whether manifests have to list a file of this name."""
         own = name.split("/")
         if self.ref.stage in BUNDLING and own[0] == BUNDLE and len(own) == 4:
             return own[3] not in (COPY, *VARYING)
@@ -129,7 +129,7 @@ class ResultCopy:
 
 
 def read(ref: Ref, name: str, content: bytes) -> Manifest | str:
-    """Read a manifest of the result `ref`; a text says why it is none."""
+    """Read a manifest of the result `ref`; a text says why it is unreadable."""
     try:
         data = json.loads(content)
         spec = Spec.from_data(data["spec"])

@@ -1,7 +1,7 @@
-"""Run a stage again from the stored upstream, and compare the outcome with the stored result.
+"""Run a stage again from its stored inputs, and compare with its result.
 
 On the platform that made a result the bytes must be the same; on another one each stage has a rule
-of its own (`tolerances`), which is said with the outcome.
+(`tolerances`), which is printed with the outcome.
 """
 
 import shutil
@@ -14,10 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from variorum.audit.available import has_content
 from variorum.audit.scratch import RERUNNING, RERUNS, project_beside
 from variorum.audit.verify.file_diff import ResultDiff, compare
 from variorum.audit.verify.platforms import platform_differences
-from variorum.audit.verify.selection import Selection, holds_anything, none_of
+from variorum.audit.verify.selection import Selection, none_of
 from variorum.audit.verify.tolerances import judged
 from variorum.base.errors import Stopped, VariorumError, clear_about_storage
 from variorum.base.git import running
@@ -37,9 +38,9 @@ from variorum.store.store import Store
 
 @dataclass(frozen=True)
 class Rerun:
-    """How a result came out when its stage ran again.
+    """Hold the outcome of running a result's stage again.
 
-    notes: what was different from the first time. rule: by which it was judged.
+    notes: what differed from the first run. rule: how it was judged.
     """
 
     ref: Ref
@@ -52,7 +53,7 @@ class Rerun:
 
     @property
     def verdict(self) -> str:
-        """In a word: identical, within the rules of another platform, or different."""
+        """Return the verdict: identical, within tolerance, or different."""
         if self.comparison.is_identical:
             return "identical"
         return "within tolerance" if self.passed else "different"
@@ -68,7 +69,7 @@ class Rerun:
         if found.is_identical:
             return
         yield f"  {self.rule}"
-        yield from (f"  {name}: was not made again" for name in found.missing)
+        yield from (f"  {name}: is missing in the rerun" for name in found.missing)
         yield from (f"  {name}: the stored result has no such file" for name in found.extra)
         for difference in found.differing:
             yield from (f"  {difference.name}: {detail}" for detail in difference.details)
@@ -76,35 +77,35 @@ class Rerun:
 
 @dataclass(frozen=True)
 class Refused:
-    """A result that was not made again, and why.
+    """Hold a result that was not made again, and why.
 
-    passed: whether nobody asked for just this one.
+    passed: whether it was not requested by name.
     """
 
     ref: Ref
     reason: str
     passed: bool = False
-    verdict = "not made again"
+    verdict = "not rerun"
 
     def lines(self) -> Iterator[str]:
         """Yield the reason for people."""
-        yield f"{self.ref}  was not made again: {self.reason}"
+        yield f"{self.ref}  was not rerun: {self.reason}"
 
 
 def summary(outcomes: Sequence[Rerun | Refused]) -> str:
-    """Return how many results came out how, in a line."""
+    """Return the number of results by verdict, in a line."""
     verdicts = Counter(outcome.verdict for outcome in outcomes)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     return f"{len(outcomes)} results: {counts}"
 
 
 def rerun_all(selection: Selection, here: Machine) -> Iterator[Rerun | Refused]:
-    """Run the selected results again, one after the other, showing the time remaining.
+    """Run the selected results again in turn, showing the remaining time.
 
-    Results that are not here are passed over; raises `VariorumError` if none is.
+    Missing results are skipped; raises `VariorumError` if all are missing.
     """
     store = selection.store
-    available = {ref for ref in selection.refs if holds_anything(store.folder(ref))}
+    available = {ref for ref in selection.refs if has_content(store.folder(ref))}
     if not available:
         raise VariorumError(f"nothing to run again: {none_of(selection.refs)}")
     took = {ref: _seconds(store, ref) for ref in selection.refs}
@@ -125,7 +126,7 @@ def rerun_all(selection: Selection, here: Machine) -> Iterator[Rerun | Refused]:
 
 
 def _seconds(store: Store, ref: Ref) -> int:
-    """Return how long a result took to make, at least one second; 0 if it is not here."""
+    """Return how long a result took, at least one second; 0 if it is missing."""
     with suppress(StoreError):
         return max(1, round(float(store.peek(ref).run.get("seconds", 1))))
     return 0
@@ -136,8 +137,8 @@ def rerun(
 ) -> Rerun:
     """Compute a result again, beside the store, and compare.
 
-    The present code does it, or the tree that the result is `planned` with. Raises `VariorumError`
-    if the result or one that it is made from is not here, or if its stage no longer takes its
+    The present code does it, or the code version that the result is `planned` with. Raises
+    `VariorumError` if the result or an input is missing, or if its stage no longer takes its
     settings.
     """
     stored = store.open(ref)
@@ -151,7 +152,7 @@ def rerun(
     notes = [*_not_as_before(stored, code.digest, tree)]
     inputs = {name: _upstream(store, ref, needed) for name, needed in stored.spec.upstream.items()}
     folder = store.root / RERUNS
-    waiting = "waits for another one to end"
+    waiting = "waits for another process"
     with clear_about_storage(), store.locked(RERUNNING, lambda: progress.say(waiting)):
         begun = time.monotonic()
         shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
@@ -169,7 +170,7 @@ def rerun(
             rule, passed = judged(stored, output, diff, elsewhere)
             damaged = list(_damaged(stored, output, diff))
         except Stopped:
-            raise Stopped(f"stopped while {ref} ran again; nothing of it is kept") from None
+            raise Stopped(f"stopped while {ref} ran again; nothing of it was saved") from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     seconds, label = time.monotonic() - begun, stored.run.get("label", "")
@@ -179,7 +180,7 @@ def rerun(
 def _made_by(
     tree: CodeVersion, store: Store, stored: Result, folder: Path, here: Machine
 ) -> Result:
-    """Make a result's spec by another tree's package, in a project of its own."""
+    """Make a result's spec by another code version, in a project of its own."""
     beside = project_beside(store.root, folder)
     for upstream in set(stored.spec.upstream.values()):
         beside.folder(upstream).parent.mkdir(parents=True, exist_ok=True)
@@ -199,12 +200,12 @@ def _made_by(
     )
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise VariorumError(f"{tree.name} made it, and cannot now: {said}")
+        raise VariorumError(f"{tree.name} made it before but fails now: {said}")
     return beside.open(stored.ref)
 
 
 def made_by_others(root: Path, refs: Iterable[Ref]) -> dict[Ref, Node]:
-    """Return those of these results that an ablation has another tree's code make."""
+    """Return which of these results an ablation plans with another code version."""
     wanted = set(refs)
     found: dict[Ref, Node] = {}
     for name in ablation_names(root):
@@ -217,27 +218,27 @@ def made_by_others(root: Path, refs: Iterable[Ref]) -> dict[Ref, Node]:
 
 
 def _not_as_before(stored: Result, code: str, tree: CodeVersion | None) -> Iterator[str]:
-    """Say what else the rerun tests: that a result was rightly adopted, or the present code."""
+    """Yield what else the rerun tests: an adoption, or the present code."""
     if tree is not None:
-        yield f"made by the code {tree.name}, and by it again"
+        yield f"made by the code {tree.name}, now and before"
     if stored.adopted is not None:
-        yield f"it was adopted from {stored.adopted['from']}: this is the first time it is made"
+        yield f"it was adopted from {stored.adopted['from']}: this makes it for the first time"
     if code != stored.spec.code:
-        yield "the code is another than the one that made it: this tests the code that is here"
+        yield "the code has changed since the result was made: this tests the present code"
 
 
 def _upstream(store: Store, ref: Ref, upstream: Ref) -> Result:
     if not store.folder(upstream).exists():
         raise VariorumError(
             f"{ref} is made from {upstream}, which is not here; fetch it with `dvc pull` "
-            "(`snakemake -n` puts in place what came inside a report or table)"
+            "(`snakemake -n` restores results that a report or table carries)"
         )
     return store.open(upstream)
 
 
 def _damaged(stored: Result, output: Path, diff: ResultDiff) -> Iterator[str]:
-    """Name files that came out as the manifest says, and differ from it in the store."""
+    """Yield files that came out as the manifest says but differ in the store."""
     for each in diff.differing:
         entry = stored.manifest["files"].get(each.name)
         if entry and sha256_of(output / each.name) == entry["sha256"]:
-            yield f"{each.name}: the stored file is damaged: the manifest has what came out"
+            yield f"{each.name}: the stored file is damaged: the rerun matches the manifest"

@@ -1,7 +1,7 @@
 """Check `run.json` and `code.json`, which no manifest lists.
 
 `run.json` carries a seal over both, and the definitions in `code.json` must have the fingerprint
-that the key stands on.
+in the key.
 """
 
 import json
@@ -17,7 +17,7 @@ from variorum.store.result import CODE, RUN, SEAL, readable_json, sealed
 
 @dataclass(frozen=True)
 class RunInfo:
-    """How a result was made, as far as that is sound.
+    """Hold how a result was made, as far as the record is sound.
 
     run: content of `run.json`, or None. faults: what is wrong, by file. is_sealed: False for a
     `run.json` from before there were seals.
@@ -29,7 +29,7 @@ class RunInfo:
 
 
 def run_info(copy: ResultCopy, code: str) -> RunInfo:
-    """Check both files of a result whose key stands on the fingerprint `code`."""
+    """Check `run.json` and `code.json` of a result whose key holds fingerprint `code`."""
     faults: dict[str, str] = {}
     run, sources = (_data(copy, name, faults) for name in (RUN, CODE))
     is_sealed = True
@@ -44,7 +44,7 @@ def run_info(copy: ResultCopy, code: str) -> RunInfo:
         elif copy.files[CODE].sha256 != seal[CODE]:
             faults.setdefault(CODE, f"is not what the seal in {RUN} says")
     if sources is not None and _fingerprint((copy.folder / CODE).read_bytes()) not in (None, code):
-        faults.setdefault(CODE, "holds other code than its key stands on")
+        faults.setdefault(CODE, "holds other code than its key")
     return RunInfo(run, faults, is_sealed)
 
 
@@ -68,7 +68,7 @@ def _data(copy: ResultCopy, name: str, faults: dict[str, str]) -> dict[str, Any]
 
 @cache
 def _fingerprint(code: bytes) -> str | None:
-    """Return the fingerprint of a `code.json`; None for older ones, which keep too little."""
+    """Return the fingerprint of a `code.json`; None for older, incomplete ones."""
     sources = json.loads(code)
     try:
         return recorded_digest(sources)

@@ -1,31 +1,30 @@
-"""Select the results that a check is about: named ones, the current experiment's, or all."""
+"""Select the results to check: named ones, the current experiment's, or all."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from variorum.audit.available import available, has_content, order
 from variorum.base.errors import VariorumError, several
-from variorum.identity.spec import KEY_LENGTH, Ref, Spec
+from variorum.identity.spec import Ref, Spec
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import ablation_names, load_ablation
 from variorum.plan.experiment import REPORT, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.references import References
 from variorum.run.publish import REPORT_FILES, TABLE_FILES, pages_of
-from variorum.stages.stage_settings import STAGES
 from variorum.store.result import COPY, MANIFEST
 from variorum.store.store import Store
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Results of one project, upstream first, which may not all be here.
+    """Hold results of one project, upstream first; some may be missing.
 
-    pages: files that must equal the one of the same name in a result.
-    named: whether somebody asked for just these results.
+    pages: files that must equal the result's file of the same name. named: whether each result was
+    requested by name.
     """
 
     store: Store
@@ -35,10 +34,10 @@ class Selection:
 
 
 def select(root: Path, references: Sequence[str], *, everything: bool = False) -> Selection:
-    """Return the results that `references` name; for an experiment or ablation, all it plans.
+    """Return the results that `references` name, with everything that they plan.
 
-    Without any, those of the current experiment with its pages; with `everything`, all that are
-    here. Raises `VariorumError` for references of several projects.
+    Default: the current experiment with its pages; with `everything`, all results here. Raises
+    `VariorumError` for references of several projects.
     """
     if references and everything:
         raise VariorumError("give results or --all, not both")
@@ -53,23 +52,12 @@ def select(root: Path, references: Sequence[str], *, everything: bool = False) -
     store, plan = Store(root), None
     with suppress(VariorumError) if everything else nullcontext():
         plan = plan_experiment(load_experiment(root), root, offline=True)
-    found = _all(store) if plan is None or everything else plan.nodes
+    found = sorted(available(store), key=order) if plan is None or everything else plan.nodes
     return Selection(store, tuple(found), tuple(_pages(store, plan)))
 
 
-def _all(store: Store) -> list[Ref]:
-    """Return every result, also one that lacks its manifest."""
-    stages = list(STAGES)
-    refs = [
-        Ref(folder.parent.name, folder.name)
-        for folder in store.root.glob("results/*/*")
-        if re.fullmatch(f"[0-9a-f]{{{KEY_LENGTH}}}", folder.name) and holds_anything(folder)
-    ]
-    return sorted(refs, key=lambda r: (stages.index(r.stage) if r.stage in stages else -1, r))
-
-
 def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
-    """Yield the pages of the current experiment, if it is planned, and of ablations with any."""
+    """Yield the published pages of the current experiment and of ablations."""
     if plan is not None:
         yield from ((str(Path(REPORT).parent / name), plan.last.ref) for name in REPORT_FILES)
     for ablation in ablation_names(store.root):
@@ -84,7 +72,7 @@ def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
 
 
 def with_upstream(store: Store, refs: Iterable[Ref]) -> list[Ref]:
-    """Return these results and everything that they stand on, upstream first."""
+    """Return these results and all their inputs, upstream first."""
     order: dict[Ref, None] = {}
 
     def visit(ref: Ref) -> None:
@@ -99,25 +87,20 @@ def with_upstream(store: Store, refs: Iterable[Ref]) -> list[Ref]:
 
 
 def _upstream(store: Store, ref: Ref) -> list[Ref]:
-    """Return what a result is made from, and the result it was adopted from if that is here."""
+    """Return a result's inputs, and the available result it was adopted from."""
     for name in (MANIFEST, COPY):
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             data = json.loads((store.folder(ref) / name).read_bytes())
             spec = Spec.from_data(data["spec"])
             if spec.ref == ref:
                 origin = [Ref.parse(data["adopted"]["from"])] if "adopted" in data else []
-                kept = [each for each in origin if holds_anything(store.folder(each))]
-                return [*spec.upstream.values(), *kept]
+                origins = [each for each in origin if has_content(store.folder(each))]
+                return [*spec.upstream.values(), *origins]
     return []
 
 
-def holds_anything(folder: Path) -> bool:
-    """Tell whether a folder is more than the empty one that Snakemake makes before a stage."""
-    return folder.is_dir() and any(folder.iterdir())
-
-
 def none_of(refs: Sequence[Ref]) -> str:
-    """Say that results are unavailable, and how to get them."""
+    """Return that results are unavailable, and how to get them."""
     if len(refs) == 1:
         target = f"results/{refs[0]}/{MANIFEST}"
         return (

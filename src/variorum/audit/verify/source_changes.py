@@ -1,4 +1,4 @@
-"""Tell whether a source of text or of a model has changed since a result was made from it."""
+"""Find sources of text or models that changed since a result was made."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from variorum.stages.stage_settings import DownloadStage, ImportedStage, Source
 
 
 def source_change(root: Path, spec: Spec) -> str | None:
-    """Describe how the source of a result without inputs has changed; None if it has not."""
+    """Describe how a result's source has changed; None if it has not."""
     settings = dict(spec.settings)
     source: Source | ImportedSettings | None = None
     try:
@@ -29,7 +29,7 @@ def source_change(root: Path, spec: Spec) -> str | None:
     except ValidationError:
         return None
     except VariorumError as error:
-        return f"the source of {spec.ref} is not here any more: {error}"
+        return f"the source of {spec.ref} is no longer here: {error}"
     expected = getattr(source, "sha256", None)
     if found in (None, expected):
         return None
@@ -40,7 +40,7 @@ def source_change(root: Path, spec: Spec) -> str | None:
 
 
 def _sha256_now(source: Source | ImportedSettings, root: Path) -> str | None:
-    """Return the SHA-256 of what a source holds now; None if nothing here tells.
+    """Return the SHA-256 of a source's present content; None if unknown.
 
     Raises `VariorumError` if its files or its package are not here.
     """

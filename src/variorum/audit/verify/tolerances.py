@@ -1,8 +1,8 @@
-"""Decide whether a result that was made again passes, and say by which rule.
+"""Decide whether a rerun result passes, and name the rule.
 
-On the platform that made a result the bytes must be the same. On another one (processor, Python or
-libraries) sums of floats come out differently, and training multiplies that; `RULES` tells what
-each stage may differ in there.
+On the platform that made a result the bytes must be the same. On another one (processor, Python,
+libraries) sums of floats differ, and training amplifies that; `RULES` says what each stage may
+differ in.
 """
 
 import csv
@@ -38,19 +38,19 @@ Judged = tuple[str, bool]
 def judged(
     stored: Result, output: Path, diff: ResultDiff, elsewhere: Mapping[str, tuple[str, str]]
 ) -> Judged:
-    """Return the rule that an outcome falls under, and whether it passes.
+    """Return the rule for an outcome, and whether it passes.
 
-    `elsewhere` are the differences of the platforms, as `platform_differences` gives them.
+    `elsewhere` are the differences of platforms, as `platform_differences` returns them.
     """
     if not elsewhere:
-        where = "made on this platform" if stored.run else "where it was made is not known"
+        where = "made on this platform" if stored.run else "its platform is unknown"
         return f"{where}: every byte must be the same", diff.is_identical
     platform = "; ".join(f"{name} {old} → {new}" for name, (old, new) in elsewhere.items())
     stage = stored.ref.stage
     if stage in EXACT:
-        rule, passed = f"{stage} gives the same bytes on all of them", diff.is_identical
+        rule, passed = f"{stage} gives the same bytes on every platform", diff.is_identical
     elif diff.missing or diff.extra:
-        rule, passed = "it must have the same files", False
+        rule, passed = "the files must be the same", False
     else:
         try:
             rule, passed = RULES.get(stage, _pages)(stored.folder, output, diff)
@@ -86,9 +86,9 @@ def _within(tolerance: float, old: Mapping[str, float], new: Mapping[str, float]
 
 
 def _cases(old: Path, new: Path, _: ResultDiff) -> Judged:
-    """Compare stress tests; once a token is drawn otherwise, what is measured behind it is free."""
+    """Compare stress tests; measures are free once a token was drawn otherwise."""
     rule = (
-        "it must have the same prompts and cases, each with the same verdict, and what is measured "
+        "it must have the same prompts and cases, each with the same verdict, and measures "
         f"of the same text must agree to {NUMBER_TOLERANCE:.1%}"
     )
     prompts = [[each["prompt"] for each in _json(folder / "samples.json")] for folder in (old, new)]
@@ -124,7 +124,7 @@ def _pages(old: Path, new: Path, diff: ResultDiff) -> Judged:
 
 
 def _is_like(old: Path, new: Path) -> bool:
-    """Tell whether two texts are the same but for fractions that agree."""
+    """Check whether two texts are equal except for fractions that agree."""
     texts = [path.read_text(encoding="utf-8") for path in (old, new)]
     words = [FRACTION.split(text) for text in texts]
     numbers = [list(map(float, FRACTION.findall(text))) for text in texts]
@@ -133,7 +133,7 @@ def _is_like(old: Path, new: Path) -> bool:
 
 def _with_faults(rule: str, faults: Iterable[str]) -> Judged:
     names = ", ".join(faults)
-    return (f"{rule}; not so: {names}" if names else rule), not names
+    return (f"{rule}; broken by: {names}" if names else rule), not names
 
 
 def _json(path: Path) -> Any:

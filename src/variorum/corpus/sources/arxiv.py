@@ -28,8 +28,12 @@ class ArxivSource(ChangingSource):
     order: Literal["relevance", "oldest", "newest"] = setting(
         "relevance", "Which come first. The answer changes least with `oldest`."
     )
-    page_size: Whole = setting(100, "Papers a request.", unit="papers", ge=1, le=2000, neutral=100)
-    api: Text = setting(ARXIV_API, "Address of the API.", pattern=r"^https?://", neutral=ARXIV_API)
+    page_size: Whole = setting(
+        100, "Papers a request.", unit="papers", ge=1, le=2000, omit_when=100
+    )
+    api: Text = setting(
+        ARXIV_API, "Address of the API.", pattern=r"^https?://", omit_when=ARXIV_API
+    )
     sha256: Sha256 | None = setting(
         None, "SHA-256 of the documents. Left out, it is locked in config/sources.lock."
     )

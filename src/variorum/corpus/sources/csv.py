@@ -90,7 +90,7 @@ class CsvSource(LocalSource):
         "What encloses values that hold a delimiter or a line end; '' for nothing; null: '\"', but "
         "nothing in .tsv files.",
         max_length=1,
-        neutral=None,
+        omit_when=None,
     )
     encoding: Text | None = setting(None, "The files' encoding; null: found out.")
 

@@ -26,10 +26,10 @@ class GeniusSource(ChangingSource):
         50, "Most songs of each artist, the most popular first.", unit="songs", ge=1
     )
     api: Text = setting(
-        GENIUS_API, "Address of the API.", pattern=SAFE_FOR_TOKENS, neutral=GENIUS_API
+        GENIUS_API, "Address of the API.", pattern=SAFE_FOR_TOKENS, omit_when=GENIUS_API
     )
     site: Text = setting(
-        GENIUS_SITE, "Address of the song pages.", pattern=SAFE_FOR_TOKENS, neutral=GENIUS_SITE
+        GENIUS_SITE, "Address of the song pages.", pattern=SAFE_FOR_TOKENS, omit_when=GENIUS_SITE
     )
     sha256: Sha256 | None = setting(
         None, "SHA-256 of the documents. Left out, it is locked in config/sources.lock."

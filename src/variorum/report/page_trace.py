@@ -1,11 +1,10 @@
-"""Trace all that a report's page says to the files that it is from.
+"""Trace everything that a report's page says to its source files.
 
-Every number of the page, and every text with a digit in it, is marked with its files
-(`report.traced`). This reads the finished page (`report.page_marks`) and computes each of them
-again: the file must be listed by its manifest with the bytes that it has, the manifest noted by the
-report's, and what stands at the address, combined and rounded as the mark says, must give the text
-to the letter, or the length of a bar. A figure is compared with its whole file. What no mark covers
-must say nothing, and `numbers.csv` must hold the numbers of the page.
+Every number, and every text with a digit, is marked with its files (`report.traced`). Each mark is
+computed again from them: the file must match its manifest, the manifest the report's note of it,
+and the value, combined and rounded as the mark says, the text or the length of a bar. A figure is
+compared with its file. Unmarked text must hold no digit, and `numbers.csv` must hold the page's
+numbers.
 """
 
 import json
@@ -29,7 +28,7 @@ NUMBERS = "numbers.csv"
 
 @dataclass(frozen=True)
 class Fault:
-    """A text of the page that is not what stands where it is from, and what is wrong."""
+    """Describe a text of the page that does not match its source."""
 
     source: str
     text: str
@@ -41,9 +40,9 @@ class Fault:
 
 @dataclass(frozen=True)
 class Traces:
-    """How many marks were followed, how many of them on numbers, and what is wrong.
+    """Hold how many marks and numbers were checked, and the faults.
 
-    absent: marks that lead to results which are not here, so that nothing can be said of them.
+    absent: marks whose results are not here, so that they cannot be checked.
     """
 
     followed: int
@@ -53,13 +52,13 @@ class Traces:
 
 
 class AbsentError(StoreError):
-    """A result that the page was made from is not here."""
+    """Report that a result of the page is not here."""
 
 
 def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
-    """Follow every mark of a report's page; another `page` may be given in its place.
+    """Check every mark of a report's page, or of another `page` in its place.
 
-    Raises `StoreError` if the report is not here or damaged.
+    Raises `StoreError` if the report is missing or damaged.
     """
     report = store.open(ref)
     listed = None
@@ -72,7 +71,7 @@ def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
     except (ValueError, IndexError) as error:
         return Traces(0, 0, (Fault("", PAGE, f"not a page as reports have them: {error}"),))
     sources = _Sources(store, report)
-    faults = [Fault("", text, "stands there without a source") for text in reader.unmarked]
+    faults = [Fault("", text, "has no source") for text in reader.unmarked]
     followed = []
     for mark in reader.marks:
         try:
@@ -90,7 +89,7 @@ def check(store: Store, ref: Ref, page: str | None = None) -> Traces:
 
 
 def lists_numbers(report: Result) -> bool:
-    """Whether a report is of those whose numbers are marked and listed beside the page."""
+    """Check whether a report's numbers are marked and listed beside the page."""
     return NUMBERS in report.manifest["files"]
 
 
@@ -113,18 +112,18 @@ def _problem(mark: Mark, sources: "_Sources") -> str | None:
         style = mark.attributes.get("style")
         return None if (style, mark.text) == (expected, "") else f"{style} should be {expected}"
     if expected != mark.text:
-        return f"there stands {expected!r}"
+        return f"the source says {expected!r}"
     exact = mark.attributes.get("value")
     if exact is None and mark.tag == "data":
         return "it has no value"
     if exact is not None and exact != exactly(value):
-        return f"its value is {exact}, and there stands {exactly(value)}"
+        return f"its value is {exact}, but the source says {exactly(value)}"
     return None
 
 
 @dataclass(frozen=True)
 class _Sources:
-    """The files that a page is from: its report's own, and those of the results that went in."""
+    """Read the files behind a page: the report's own and its inputs'."""
 
     store: Store
     report: Result
@@ -132,14 +131,14 @@ class _Sources:
     parsed: dict[str, Any] = field(default_factory=dict)
 
     def text(self, place: str) -> str:
-        """The content of `stage/key/file`."""
+        """Return the content of `stage/key/file`."""
         if place not in self.opened:
             stage, key, name = place.split("/", 2)
             self.opened[place] = self._file(Ref(stage, key), name)
         return self.opened[place].read_text(encoding="utf-8")
 
     def value(self, address: str) -> Any:
-        """What stands at an address."""
+        """Return the value at an address."""
         place, _, pointer = address.partition("#")
         if place not in self.parsed:
             self.parsed[place] = json.loads(self.text(place))
@@ -147,14 +146,14 @@ class _Sources:
 
     @cached_property
     def _noted(self) -> dict[str, str]:
-        """The digests of the manifests of what went into the report."""
+        """Return the digests of the manifests of the report's inputs."""
         return {
             entry["result"]: entry["manifest_sha256"]
             for entry in self.report.manifest["inputs"].values()
         }
 
     def _file(self, ref: Ref, name: str) -> Path:
-        """A file that is as its manifest says, of a result that the report was made from."""
+        """Return a file that matches its manifest, of the report or its inputs."""
         result = self.report if ref == self.report.ref else self._input(ref)
         if name == MANIFEST:
             return result.folder / name

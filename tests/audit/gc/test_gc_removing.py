@@ -13,9 +13,9 @@ from gc_shelf import going, leftovers, only, there
 import flow
 import made_up
 from conftest import Project
-from variorum.audit.adoption import adopt
-from variorum.audit.checks import rerun
+from variorum.audit.adopt import adopting
 from variorum.audit.gc import removal
+from variorum.audit.verify import rerun
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine
 from variorum.base.progress import Progress
@@ -154,14 +154,14 @@ def test_what_a_killed_adoption_left_goes(
 ) -> None:
     folder, spare = root / "scratch/adopt", tmp_path / "spare"
 
-    def adopted(adoption: adopt._Adoption, because: str | None) -> None:
+    def adopted(adoption: adopting._Adoption, because: str | None) -> None:
         folder.mkdir(parents=True)
         left_in_scratch_is_seen(root, folder, spare, "the adoption")
         raise VariorumError("nothing to adopt")
 
-    monkeypatch.setattr(adopt._Adoption, "run", adopted)
+    monkeypatch.setattr(adopting._Adoption, "run", adopted)
     with pytest.raises(VariorumError, match="nothing to adopt"):
-        adopt.adopt(root, because="a word")
+        adopting.adopt(root, because="a word")
     what_the_dead_left_goes(root, folder, spare)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from variorum.audit.gc import inventory, removal
+from variorum.audit.available import available
+from variorum.audit.gc import removal
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Plan
 from variorum.store.store import Store
@@ -32,7 +33,7 @@ def only(plan: Plan, other: Plan) -> set[Ref]:
 
 def there(root: Path) -> set[Ref]:
     """Everything that is complete; raises if anything is in parts."""
-    found = set(inventory.here(Store(root)))
+    found = set(available(Store(root)))
     assert all(Store(root).exists(ref) for ref in found)
     return found
 

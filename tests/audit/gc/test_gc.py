@@ -67,7 +67,7 @@ def test_when_everything_is_needed_it_says_so(root: Path, needed: Plan) -> None:
     assert not plan
     n_results = len(there(root))
     assert list(plan.lines(0)) == [
-        f"nothing to remove: of the results here, {n_results} are needed and 0 left alone"
+        f"nothing to remove: of the results here, {n_results} are needed and 0 unneeded ones stay"
     ]
 
 
@@ -82,7 +82,7 @@ def test_what_another_reference_pins_stays_until_that_is_deleted(
     shelf.run("git", "update-ref", f"refs/{name}", "HEAD")
     plan = removal.plan(root, force=True)
     assert not plan
-    only_there = f"{len(only(wide, needed))} results stay for the .dvc files of "
+    only_there = f"{len(only(wide, needed))} results stay because of .dvc files of "
     assert note(plan).startswith(only_there + shown.removeprefix("tags/"))
     shelf.run("git", "update-ref", "-d", f"refs/{name}")
     plan = removal.plan(root)
@@ -108,7 +108,7 @@ def holding(shelf: Project, branch: str, refs: set[Ref]) -> None:
     root = shelf.root
     shelf.run("git", "switch", "--quiet", "--create", branch)
     (root / "config/experiments/micro.yaml").write_text("title: [\n")
-    (root / "src/variorum/config.py").write_text("raise RuntimeError('half done')\n")
+    (root / "src/variorum/config/types.py").write_text("raise RuntimeError('half done')\n")
     for file in root.glob("results/*/*.dvc"):
         if Ref(file.parent.name, file.stem) not in refs:
             shelf.run("git", "rm", "--quiet", "--cached", str(file.relative_to(root)))
@@ -123,7 +123,7 @@ def test_a_branch_needs_what_it_pins_and_all_below_though_its_code_is_broken(
     holding(shelf, "broken", {finetune.ref})
     plan = removal.plan(shelf.root)
     assert going(plan) == only(wide, needed) - {finetune.ref, pretrain.ref}
-    assert note(plan).startswith("2 results stay for the .dvc files of broken alone")
+    assert note(plan).startswith("2 results stay because of .dvc files of broken alone")
     files = [shelf.root / f"results/{ref}" for ref in (finetune.ref, pretrain.ref)]
     removal.remove(shelf.root, plan)
     assert all(file.is_dir() and file.with_suffix(".dvc").is_file() for file in files)
@@ -170,7 +170,7 @@ def test_by_other_code_than_the_projects_nothing_is_judged(root: Path) -> None:
     file = root / "src/variorum/base/progress.py"
     file.write_text(file.read_text() + "# Another line\n")
     with pytest.raises(
-        VariorumError, match=r"src/variorum/base/progress.py differs from what runs"
+        VariorumError, match=r"src/variorum/base/progress.py differs from the running"
     ):
         removal.plan(root)
 
@@ -196,7 +196,7 @@ def test_what_dvc_has_not_stored_stays_with_all_below_unless_told(
             else "no report or table that DVC has stored carries it (--force)"
         )
     assert set(reasons) == only(wide, needed) & set(other.nodes)
-    assert set(reasons.values()) == {"what is left alone stands on it"}
+    assert set(reasons.values()) == {"a result that stays was made from it"}
     assert going(plan) == only(wide, needed) - set(other.nodes)
     assert going(removal.plan(root, force=True)) == new | only(wide, needed)
 
@@ -334,7 +334,7 @@ def test_without_git_this_folder_alone_counts_and_nothing_is_stored(
     plan = removal.plan(root)
     assert not plan
     assert left(plan).keys() == only(wide, needed)
-    assert note(plan).startswith("no git repository here: only what this folder plans")
+    assert note(plan).startswith("no git repository here: only plans and pins of this folder")
     assert going(removal.plan(root, force=True)) == only(wide, needed)
 
 
