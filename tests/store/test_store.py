@@ -83,7 +83,7 @@ def test_a_golden_key_stays() -> None:
     assert SPEC.ref == Ref("normalize", GOLDEN)
 
 
-GOLDEN = "bb59fc381b42"
+GOLDEN = "3a7b2ea4a339"
 
 
 def test_what_is_published_can_be_opened_and_scratch_is_gone(store: Store) -> None:

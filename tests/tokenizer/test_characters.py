@@ -49,7 +49,8 @@ def test_any_bytes_have_ids_that_give_them_back(
     assert trained.decode_bytes(first_byte + value for value in data) == data
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])))
+# the peer takes the name of the special token for the token; here text is text (see above)
+@given(st.text(st.characters(exclude_categories=["Cs"])).filter(lambda t: "<|endoftext|>" not in t))
 def test_any_text_has_the_ids_that_the_peer_gives_it(
     trained: characters.CharacterTokenizer,
     tmp_path_factory: pytest.TempPathFactory,

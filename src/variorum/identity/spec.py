@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA = 2
+SCHEMA = 1
 """Part of every key; raised when the definition of keys changes."""
 
 KEY_LENGTH = 12
