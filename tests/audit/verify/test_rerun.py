@@ -155,10 +155,8 @@ def test_an_edited_constant_is_found_in_the_numbers(
     edit("model/gelu.py", "0.044715", "0.044716")
     done = by_the_copy(finished, package_copy, str(ref_of(finished.root, "pretrain")))
     assert done.returncode == 1, done.stderr
-    assert (
-        "  the code has changed since the result was made: this tests the present code"
-        in done.stdout
-    )
+    text = "  the code has changed since the result was made: this tests the present code"
+    assert text in done.stdout
     assert "  model.safetensors: tensor transformer.h.0.attn.c_attn.weight: " in done.stdout
     assert done.stdout.splitlines()[-1] == "1 results: 1 different"
 
