@@ -277,8 +277,7 @@ def test_manifests_of_which_none_is_known_to_be_right_are_named_together(root: P
     rewrite(folder / MANIFEST, lambda data: data["inputs"]["finetuned"].update(manifest_sha256="0"))
     found = named(check(root))
     assert found == {
-        shown(root, folder / MANIFEST): f"and {COPY} are not the same, and nothing here tells "
-        "which is right"
+        shown(root, folder / MANIFEST): f"and {COPY} differ, and nothing here shows which is right"
     }
 
 
@@ -309,7 +308,7 @@ def test_what_is_noted_of_an_upstream_must_be_what_it_holds(root: Path) -> None:
         shutil.rmtree(root / "results" / stage)
     assert named(check(root)) == {
         shown(root, folder / MANIFEST): f"notes other files of {ref_of(root, 'pretrain')} than "
-        "that has"
+        "its manifest lists"
     }
 
 

@@ -51,8 +51,8 @@ def test_pages_that_are_missing_or_of_other_settings_are_said(root: Path) -> Non
     assert findings.damage == ()
     page = "results/finetune/report.html"
     assert findings.notes == (
-        f"{page} is that of {old}, not of {new}; `snakemake --cores 4 {page}` publishes it",
-        "pages are not in place; `snakemake --cores 4 results/finetune/curves.csv` puts them there",
+        f"{page} is from {old}, not from {new}; `snakemake --cores 4 {page}` publishes it",
+        "pages are not published; `snakemake --cores 4 results/finetune/curves.csv` publishes them",
     )
 
 
