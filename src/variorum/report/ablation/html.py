@@ -14,7 +14,7 @@ from variorum.report.rendering import rendered
 def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
     """The page, which holds everything that it shows. `figures` are (name, caption, SVG text)."""
     return rendered(
-        "ablation.html.j2",
+        "templates/ablation.html.j2",
         {},
         table=table,
         findings=render.findings(table),
