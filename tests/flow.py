@@ -67,12 +67,24 @@ def made_once(root: Path, node: Node) -> None:
     store = Store(root)
     if store.exists(node.ref):
         return
-    own = bool(node.notes or node.tree)  # such a result belongs to the project that asked for it
-    name = cached.name_of(cached.writers(), str(node.ref), node.label)
-    if own or not cached.fetch(name, store.folder(node.ref)):
+    if _is_own(node) or not cached.fetch(_entry(node), store.folder(node.ref)):
         make(root, node)
-        if not own:
-            cached.keep(name, store.folder(node.ref))
+        keep(root, node)
+
+
+def keep(root: Path, node: Node) -> None:
+    """Let other tests copy a node's result."""
+    if not _is_own(node):
+        cached.keep(_entry(node), Store(root).folder(node.ref))
+
+
+def _is_own(node: Node) -> bool:
+    """Whether a result belongs to the project that asked for it."""
+    return bool(node.notes or node.tree)
+
+
+def _entry(node: Node) -> str:
+    return cached.name_of(cached.writers(), str(node.ref), node.label)
 
 
 def finished_project(target: Path) -> Project:
@@ -107,9 +119,17 @@ def made_by_commands(folder: Path, make: Callable[[Path], object]) -> Path:
     It is called anew when any file changes that lies in a project, or in the tests that `make` and
     this function stand in.
     """
-    tests = [inspect.getfile(make), inspect.getfile(copy_project), __file__]
-    digest = cached.digest_of_files([*sorted(template().rglob("*")), *map(Path, tests)])
-    name = cached.name_of("folder", digest, make.__qualname__)
+    files = [inspect.getfile(copy_project), *sorted(template().rglob("*"))]
+    return made_by_function(folder, make, *map(Path, files))
+
+
+def made_by_function(folder: Path, make: Callable[[Path], object], *files: Path) -> Path:
+    """Have `make` fill a new folder, or copy what it filled one with before.
+
+    It is called anew when its file changes, this one, any of `files`, or the libraries.
+    """
+    own = [Path(inspect.getfile(make)), Path(__file__), cached.ROOT / "requirements.lock"]
+    name = cached.name_of("folder", cached.digest_of_files([*own, *files]), make.__qualname__)
     if not cached.fetch(name, folder):
         make(folder)
         cached.keep(name, folder)

@@ -36,7 +36,9 @@ def test_each_row_is_a_mean_over_the_past(positions: str) -> None:
 
 @pytest.mark.parametrize("positions", components.options("model/positions"))
 def test_they_are_the_softmax_of_what_queries_say_to_keys(positions: str) -> None:
-    model = model_with(positions).eval()
+    # In float32 the kernel and the written-out attention differ by 6e-5 before the last layer, as
+    # these weights are large; which of the two rounds better depends on the processor.
+    model = model_with(positions).double().eval()
     layer, length = 2, len(IDS)
     seen = []
     model.h[layer].attn.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -51,7 +53,7 @@ def test_they_are_the_softmax_of_what_queries_say_to_keys(positions: str) -> Non
         if bias is not None:
             said = said + bias[:, query, : query + 1]
         found = attention_maps(model, IDS)[layer, :, query, : query + 1]
-        torch.testing.assert_close(found, said.softmax(-1), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found, said.softmax(-1), rtol=1e-9, atol=1e-9)
 
 
 def test_dropout_is_left_out_and_the_mode_stays() -> None:

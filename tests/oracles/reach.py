@@ -1,104 +1,41 @@
-"""What code reaches: the slow twins of `variorum.identity.fingerprint`.
+"""What code reaches: a slow twin of `variorum.identity.fingerprint`, which shares nothing with it.
 
-Two of them, which share nothing with it. `watched` runs code and notes what of a package ran or
-was read: the least that a fingerprint must hold. `Compiled` follows the names that the compiler
-found: of every statement it asks for the globals that its bytecode loads, once without annotations,
-which is the least again, and once with all of them, which is the most.
+It follows the names that the compiler found: of every statement it asks for the globals and the
+imports of functions that its bytecode loads, once without annotations, which is the least that a
+fingerprint must hold, and once with all of them, which is the most. (`watching` gives another
+least.)
 """
 
 import __future__
 
 import ast
 import dis
-import sys
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import Any
+from types import CodeType
+
+from oracles.watching import module_of
 
 ASSIGNING = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+IMPORT = "<import>"
+"""In place of a definition's name: what runs when its module is imported."""
+
 DEFINING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, *ASSIGNING)
-
-
-def module_of(file: Path, package: Path) -> str:
-    """The dotted name of a file of a package."""
-    parts = [package.name, *file.relative_to(package).with_suffix("").parts]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-# Running
-
-
-@dataclass
-class Evidence:
-    """What was seen to happen: `codes` that ran, `calls` from one to another, files `opened`."""
-
-    codes: set[CodeType] = field(default_factory=set)
-    calls: set[tuple[CodeType, CodeType]] = field(default_factory=set)
-    opened: set[Path] = field(default_factory=set)
-
-
-_watching: list[tuple[str, Evidence]] = []
-
-
-def _on_call(frame: FrameType, event: str, argument: Any) -> None:
-    if event == "call" and _watching:
-        package, evidence = _watching[-1]
-        file = frame.f_code.co_filename
-        if file.startswith(package) and file.endswith(".py"):
-            evidence.codes.add(frame.f_code)
-            if frame.f_back:
-                evidence.calls.add((frame.f_back.f_code, frame.f_code))
-
-
-def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and _watching and isinstance(arguments[0], (str, Path)):
-        package, evidence = _watching[-1]
-        if str(arguments[0]).startswith(package):
-            evidence.opened.add(Path(arguments[0]))
-
-
-@cache
-def _listen() -> None:
-    sys.addaudithook(_on_event)  # for the rest of the process: none is ever removed
-
-
-@contextmanager
-def watched(package: Path) -> Iterator[Evidence]:
-    """Note what of a package's code runs and which of its files are opened."""
-    _listen()
-    evidence = Evidence()
-    _watching.append((f"{package}/", evidence))
-    threading.settrace(_on_call)
-    sys.settrace(_on_call)
-    try:
-        yield evidence
-    finally:
-        sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
-        _watching.pop()
-
-
-def definition_of(code: CodeType, package: Path) -> str:
-    """The top-level definition that a code object is part of, as `module:name`."""
-    name = code.co_qualname.split(".")[0]
-    return f"{module_of(Path(code.co_filename), package)}:{name}"
-
-
-# Compiling
 
 
 @dataclass(frozen=True)
 class Module:
-    """One file: its statements by the names they define, and what its imports bind."""
+    """One file: its statements by the names they define, and what its imports bind.
+
+    Under `IMPORT` stand statements that define nothing. brings: dotted names of what is imported
+    with it.
+    """
 
     statements: dict[str, list[ast.stmt]]
     imports: dict[str, set[tuple[str, ...]]]
+    brings: set[tuple[str, ...]]
 
 
 class Compiled:
@@ -108,39 +45,80 @@ class Compiled:
         self.package = package
         files = {module_of(file, package): file for file in sorted(package.rglob("*.py"))}
         self.modules = {name: _module(ast.parse(file.read_text())) for name, file in files.items()}
+        self._named: dict[tuple[str, str, bool], set[str]] = {}
 
     def reached(
-        self, roots: Iterable[str], outside: frozenset[str], *, annotations: bool
+        self,
+        roots: Iterable[str],
+        outside: frozenset[str],
+        left_out: frozenset[str],
+        *,
+        annotations: bool,
     ) -> set[str]:
         """Every `module:name` that `roots` lead to; `module:*` is all of a module.
 
-        Of the modules `outside`, only assignments are followed.
+        Of the modules `outside`, only assignments are followed; of definitions `left_out`, nothing.
         """
         found: set[str] = set()
+        seen: set[str] = set()
         waiting = list(roots)
         while waiting:
             module, _, name = waiting.pop().partition(":")
             if name == "*":
                 here = self.modules[module]
-                waiting += [f"{module}:{each}" for each in here.statements]
+                waiting += [f"{module}:{each}" for each in (*here.statements, IMPORT)]
                 for place in chain.from_iterable(here.imports.values()) if annotations else ():
                     waiting += self._at(place)
-            elif f"{module}:{name}" not in found:
+            elif (asked := f"{module}:{name}") not in seen and asked not in left_out:
+                seen.add(asked)
                 statements = self.modules[module].statements.get(name, [])
-                if module in outside and not all(isinstance(s, ASSIGNING) for s in statements):
+                is_constant = all(isinstance(each, ASSIGNING) for each in statements)
+                if module in outside and (name == IMPORT or not is_constant):
                     continue
-                found |= {f"{module}:{name}"} if statements else set()
-                for statement in statements:
-                    waiting += self._named_by(module, statement, annotations)
+                found |= {asked} if statements else set()
+                waiting += self._named_by(module, name, annotations)
+                waiting += self._imported_with(module) if name == IMPORT else [f"{module}:{IMPORT}"]
         return found
 
-    def _named_by(self, module: str, statement: ast.stmt, annotations: bool) -> Iterator[str]:
-        here = self.modules[module]
-        for first, *rest in _globals_of(statement, annotations):
-            if first in here.statements:
-                yield f"{module}:{first}"
-            for target in here.imports.get(first, ()):
-                yield from self._at((*target, *rest))
+    def _named_by(self, module: str, name: str, annotations: bool) -> set[str]:
+        """What a definition names of this package, found once."""
+        asked = module, name, annotations
+        if asked not in self._named:
+            here = self.modules[module]
+            codes = [_compiled(each, annotations) for each in here.statements.get(name, [])]
+            found = self._named[asked] = set()
+            for place in chain.from_iterable(map(_imported, codes)):
+                found.update(self._at(place))
+            for first, *rest in chain.from_iterable(map(_loaded, codes)):
+                if first in here.statements:
+                    found.add(f"{module}:{first}")
+                for target in here.imports.get(first, ()):
+                    found.update(self._at((*target, *rest)))
+        return self._named[asked]
+
+    def _imported_with(self, module: str) -> list[str]:
+        found = chain.from_iterable(map(self._at, self.modules[module].brings))
+        return [f"{each.split(':')[0]}:{IMPORT}" for each in found]
+
+    def imported_at_once(
+        self, modules: Iterable[str], is_outside: Callable[[str], bool]
+    ) -> set[str]:
+        """Modules that statements of these, and of those that they bring, import."""
+        found: set[str] = set()
+        waiting = list(modules)
+        while waiting:
+            module = waiting.pop()
+            if module not in found and not is_outside(module):
+                found.add(module)
+                waiting += [each.split(":")[0] for each in self._imported_with(module)]
+        return found
+
+    def imported_late(self, definition: str) -> set[str]:
+        """The modules of this package that functions in a definition import."""
+        module, _, name = definition.partition(":")
+        statements = self.modules[module].statements.get(name, [])
+        places = chain.from_iterable(_imported(_compiled(each, False)) for each in statements)
+        return {found.split(":")[0] for place in places for found in self._at(place)}
 
     def _at(self, path: tuple[str, ...]) -> Iterator[str]:
         """The definition at a dotted place, if it is one of this package."""
@@ -152,17 +130,31 @@ class Compiled:
 
 def _module(tree: ast.Module) -> Module:
     statements: dict[str, list[ast.stmt]] = {}
+    brings: set[tuple[str, ...]] = set()
     for statement in tree.body:
         if isinstance(statement, DEFINING):
             for name in names_of(statement):
                 statements.setdefault(name, []).append(statement)
+        elif isinstance(statement, ast.ImportFrom) and statement.module:
+            parts = statement.module.split(".")
+            brings.update((*parts, alias.name) for alias in statement.names)
+        elif not isinstance(statement, ast.Import) and not _is_idle(statement):
+            statements.setdefault(IMPORT, []).append(statement)
     imports: dict[str, set[tuple[str, ...]]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 place = (*node.module.split("."), alias.name)
                 imports.setdefault(alias.asname or alias.name, set()).add(place)
-    return Module(statements, imports)
+    return Module(statements, imports, brings)
+
+
+def _is_idle(statement: ast.stmt) -> bool:
+    """A docstring, or `if TYPE_CHECKING:` alone, which never runs."""
+    match statement:
+        case ast.Expr(ast.Constant()) | ast.If(ast.Name("TYPE_CHECKING"), _, []):
+            return True
+    return False
 
 
 def names_of(statement: ast.stmt) -> list[str]:
@@ -174,14 +166,27 @@ def names_of(statement: ast.stmt) -> list[str]:
     return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
 
 
-def _globals_of(statement: ast.stmt, annotations: bool) -> set[tuple[str, ...]]:
-    """Dotted names that the bytecode of a statement loads from its module."""
+def _compiled(statement: ast.stmt, annotations: bool) -> CodeType:
     flags = 0 if annotations else __future__.annotations.compiler_flag
     module = ast.Module([statement], [])
-    return set(_loaded(compile(module, "", "exec", flags, dont_inherit=True)))
+    return compile(module, "", "exec", flags, dont_inherit=True)
+
+
+def _imported(code: CodeType) -> Iterator[tuple[str, ...]]:
+    """Dotted names that the bytecode takes from other modules when it runs."""
+    module: tuple[str, ...] = ()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            module = tuple(instruction.argval.split("."))
+        elif instruction.opname == "IMPORT_FROM":
+            yield (*module, instruction.argval)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _imported(constant)
 
 
 def _loaded(code: CodeType) -> Iterator[tuple[str, ...]]:
+    """Dotted names that the bytecode loads from its module."""
     chain: tuple[str, ...] = ()
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):

@@ -353,7 +353,13 @@ def _training(
 
 def prose(package: str, version: str) -> dict[str, str]:
     """A source of text."""
-    return {"kind": "python-package", "part": "prose", "package": package, "version": version}
+    return {
+        "kind": "python-package",
+        "part": "prose",
+        "package": package,
+        "version": version,
+        "sha256": "0" * 64,
+    }
 
 
 def _row(

@@ -45,7 +45,7 @@ def render(report: ReportData) -> str:
     """Return the page as HTML; all data is escaped, except the figures' own SVG."""
     filters = {way.replace("-", "_"): partial(_shown, way) for way in WAYS}
     return rendered(
-        "report.html.j2",
+        "templates/report.html.j2",
         {**filters, "source": attributes, "written": as_text, "drawn": drawn, "lines": _lines},
         derived=derived,
         report=report,

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-TEMPLATES = Path(__file__).parent / "templates"
+FOLDER = Path(__file__).parent
 
 TAG = re.compile(r"<[a-z](?:[^<>\"]|\"[^\"]*\")*>")
 
@@ -19,10 +19,11 @@ TAG = re.compile(r"<[a-z](?:[^<>\"]|\"[^\"]*\")*>")
 def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **names: Any) -> str:
     """Return a template's page; all names are escaped, except `Markup`.
 
+    template: its path below this folder, so that the key of a page holds no other's template.
     `css` names the style sheet, and the filter `inline` is `inline_svg`.
     """
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -30,7 +31,7 @@ def rendered(template: str, filters: Mapping[str, Callable[..., Any]], **names: 
         keep_trailing_newline=True,
     )
     environment.filters |= {"inline": inline_svg, **filters}
-    css = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
+    css = Markup((FOLDER / "templates/report.css").read_text(encoding="utf-8"))
     return environment.get_template(template).render(css=css, **names)
 
 

@@ -17,7 +17,7 @@ from variorum.report.rendering import rendered
 def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
     """Return the page, which holds all it shows. `figures`: (name, caption, SVG text)."""
     return rendered(
-        "ablation.html.j2",
+        "templates/ablation.html.j2",
         {},
         table=table,
         findings=render.findings(table),
