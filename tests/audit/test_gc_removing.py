@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from gc_shelf import going, leftovers, only, there
+from variorum.audit.adoption import adopt
+from variorum.audit.checks import rerun
 
 import flow
 import made_up
 from conftest import Project
-from variorum.audit.adoption import adopt
-from variorum.audit.checks import rerun
 from variorum.audit.gc import removal
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine

@@ -21,7 +21,7 @@ def ls(
 ) -> None:
     """List the results that are here: reference, size, age, time it took, label, who needs it."""
     from variorum.audit.gc import inventory
-    from variorum.stages.stage_settings import STAGES
+    from variorum.stages.registry import STAGES
 
     if stage is not None and stage not in STAGES:
         raise VariorumError(f"{stage}: no such stage; known are {', '.join(STAGES)}")

@@ -53,18 +53,20 @@ def publish(
     """Put a table, or the numbers of a page, where they are committed, with their manifest."""
     from variorum.plan.references import References
     from variorum.run import publish
+    from variorum.stages.registry import BUNDLING
     from variorum.store.store import Store
 
     root = find_project()
     ref = References(root).named(result).one()
-    if ref.stage not in publish.PUBLISHED:
-        raise VariorumError(f"{ref}: only {' and '.join(publish.PUBLISHED)} have a place; name one")
+    if ref.stage not in BUNDLING:
+        raise VariorumError(f"{ref}: only {' and '.join(BUNDLING)} have a place; name one")
     publish.publish(Store(root), ref, publish.publication_folder(root, folder))
 
 
 @app.command()
 def track() -> None:
     """Hand finished results to DVC, all in one go. Snakemake calls this after each run."""
+    from variorum.stages.registry import TRACKED
     from variorum.store import tracking
 
-    tracking.track(find_project())
+    tracking.track(find_project(), TRACKED)

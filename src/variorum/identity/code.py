@@ -50,7 +50,7 @@ they write raises `SCHEMA`.
 INSIDE = frozenset({"variorum.base.unicode14", "variorum.base.units", "variorum.config.metrics"})
 """Modules in other folders that compute what results hold."""
 
-OUTSIDE = frozenset({"variorum.stages.task"})
+OUTSIDE = frozenset(f"variorum.stages.{name}" for name in ("registry", "stage", "task"))
 """Modules in these folders that compute nothing of it."""
 
 PACKAGE_NAME = "variorum"

@@ -16,7 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from variorum.audit.adopt import whole_experiment
-from variorum.audit.adopt.whole_experiment import PAGES
 from variorum.audit.scratch import project_beside
 from variorum.audit.verify.file_diff import compare
 from variorum.base.errors import VariorumError
@@ -27,7 +26,7 @@ from variorum.identity.fingerprint import fingerprint
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import Node, plan_experiment
 from variorum.plan.loading import named_experiment
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import BUNDLING, STAGES, function_of
 from variorum.store.result import Result
 from variorum.store.store import Store
 
@@ -60,7 +59,7 @@ def compare_tiny(
     known = {each: code for old in others for each, code in _codes([old], find).items()} | codes
     loaded = named_experiment(store.root, EXPERIMENT)
     plan = plan_experiment(loaded, store.root, offline=True, package=package)
-    old = _made_before([node for node in plan if node.ref.stage not in PAGES], known, find)
+    old = _made_before([node for node in plan if node.ref.stage not in BUNDLING], known, find)
     packages = {"new": package}
     if old is None:
         packages["old"] = _in_git(codes, folder / "code", progress, package)
@@ -73,7 +72,7 @@ def compare_tiny(
 def components_of(spec: Spec) -> Components | None:
     """Return the components that a spec's settings choose; None if its stage is gone."""
     try:
-        return tuple(chosen_components(restored(STAGES[spec.stage], dict(spec.settings))))
+        return tuple(chosen_components(restored(STAGES[spec.stage].settings, dict(spec.settings))))
     except (KeyError, ValueError):
         return None
 
@@ -145,7 +144,7 @@ def _is_of(package: Path, codes: Codes) -> bool:
     """Tell whether the package has all of these fingerprints."""
     try:
         return all(
-            fingerprint(f"variorum.stages.{stage}:run", parts, package).digest == code
+            fingerprint(function_of(stage), parts, package).digest == code
             for (stage, parts), code in codes.items()
         )
     except (SyntaxError, ValueError):

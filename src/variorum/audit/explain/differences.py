@@ -26,7 +26,8 @@ from variorum.corpus.source import SOURCES, LocalSource
 from variorum.identity.code_changes import Difference, code_differences
 from variorum.identity.spec import KEY_LENGTH, Ref
 from variorum.plan.experiment import SIDES, Node
-from variorum.stages.stage_settings import STAGES, DownloadStage
+from variorum.stages.download import DownloadStage
+from variorum.stages.registry import STAGES, place_of
 
 DOCUMENTS = "documents.jsonl"
 
@@ -192,7 +193,7 @@ def _told_once(found: list[Cause]) -> Iterator[Cause]:
 
 def _in_flow(cause: Cause) -> int:
     stage = cause.chain[-1].new.ref.stage
-    return list(STAGES).index(stage) if stage in STAGES else len(STAGES)
+    return place_of(stage)
 
 
 def _own(step: ResultPair, guide: Iterable[Node], documents: bool) -> Iterator[Difference]:
@@ -269,7 +270,7 @@ def _places(step: ResultPair, guide: Iterable[Node]) -> Mapping[str, Place]:
 
 def _chooses_component(stage: str, place: Place) -> bool:
     """Tell whether the setting names one of several files of code."""
-    models = [STAGES[stage]] if stage in STAGES else []
+    models = [STAGES[stage].settings] if stage in STAGES else []
     for section in place[:-1]:
         fields = [model.model_fields[section] for model in models if section in model.model_fields]
         models = [inner for field in fields for inner in models_of(field.annotation)]

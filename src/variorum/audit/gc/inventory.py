@@ -12,7 +12,7 @@ from variorum.audit.gc.stored import Vault
 from variorum.base.text_tables import table_lines
 from variorum.base.units import duration, size
 from variorum.identity.spec import KEY_LENGTH, Ref
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import place_of
 from variorum.store.result import MANIFEST, Result, StoreError, size_of
 from variorum.store.store import Store
 
@@ -89,8 +89,7 @@ def here(store: Store, stage: str | None = None) -> Iterator[Ref]:
 
 def order(ref: Ref) -> tuple[int, Ref]:
     """Return what sorts results as the flow goes, with stages that are no more at the end."""
-    stages = list(STAGES)
-    return (stages.index(ref.stage) if ref.stage in stages else len(stages)), ref
+    return place_of(ref.stage), ref
 
 
 def row(store: Store, ref: Ref, names: tuple[str, ...] = ()) -> InventoryRow:

@@ -15,7 +15,7 @@ from variorum.plan.experiment import REPORT, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.references import References
 from variorum.run.publish import REPORT_FILES, TABLE_FILES, pages_of
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import STAGES, place_of
 from variorum.store.result import COPY, MANIFEST
 from variorum.store.store import Store
 
@@ -59,13 +59,12 @@ def select(root: Path, references: Sequence[str], *, everything: bool = False) -
 
 def _all(store: Store) -> list[Ref]:
     """Return every result, also one that lacks its manifest."""
-    stages = list(STAGES)
     refs = [
         Ref(folder.parent.name, folder.name)
         for folder in store.root.glob("results/*/*")
         if re.fullmatch(f"[0-9a-f]{{{KEY_LENGTH}}}", folder.name) and holds_anything(folder)
     ]
-    return sorted(refs, key=lambda r: (stages.index(r.stage) if r.stage in stages else -1, r))
+    return sorted(refs, key=lambda r: (r.stage in STAGES, place_of(r.stage), r))
 
 
 def _pages(store: Store, plan: Plan | None) -> Iterator[tuple[str, Ref]]:
