@@ -45,8 +45,7 @@ def run(task: Task) -> None:
     much the model memorized; beside them what bz2, xz and an n-gram model need.
     """
     from variorum.corpus.tokenfile import TokenFile
-    from variorum.evaluation import intervals, ngrams, score_quality
-    from variorum.evaluation.baselines import compressors
+    from variorum.evaluation import intervals, score_quality
     from variorum.evaluation.bits import score, summary
     from variorum.evaluation.memorization import memorization
     from variorum.model import checkpoint
@@ -92,15 +91,21 @@ def run(task: Task) -> None:
         ),
         "stride": stride,
         "context_length": context_length,
-        "baselines": {
-            **compressors(train_texts, test_texts),
-            "ngram": ngrams.bits_per_byte(train_texts, test_texts, settings.ngram_order),
-        },
+        "baselines": _baselines(train_texts, test_texts, settings.ngram_order),
         "ngram_order": settings.ngram_order,
     }
     content = json.dumps(result, indent=2, sort_keys=True) + "\n"
     (task.output / "metrics.json").write_text(content, encoding="utf-8")
     task.progress.say(f"{result['bits_per_byte']:.4f} bits per byte")
+
+
+def _baselines(train: list[str], test: list[str], ngram_order: int) -> dict[str, float]:
+    """Return the bits per byte that compressors and an n-gram model need."""
+    from variorum.evaluation import ngrams
+    from variorum.evaluation.baselines import compressors
+
+    ngram = ngrams.bits_per_byte(train, test, ngram_order)
+    return {**compressors(train, test), "ngram": ngram}
 
 
 def _documents(task: Task, part: str) -> list[Document]:
