@@ -14,6 +14,7 @@ from pathlib import Path
 
 from variorum.report.figures.captions import FIGURES
 from variorum.snakemake import REPORT, TABLE_FILES, Flow
+from variorum.stages.registry import STAGES
 
 # Jobs run in the project's folder, with the commands of this very environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -44,10 +45,10 @@ localrules:
     report,
 
 
-include: "workflow/rules/report.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/ablation.smk"
 
 

@@ -28,6 +28,7 @@ from variorum.plan.experiment import REPORT, Node, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.run.publish import REPORT_FILES, TABLE_FILES, is_published, same
 from variorum.run.runner import submit
+from variorum.stages.registry import TRACKED
 from variorum.store.records import restore_run_info
 from variorum.store.restoring import restore_results
 from variorum.store.result import MANIFEST, StoreError
@@ -262,7 +263,7 @@ class Flow:
                 unfinished = True
         restore_run_info(self.store)
         if not (unfinished or self._offline):  # else the end of this run will do it
-            track_what_was_left(self.store)
+            track_what_was_left(self.store, TRACKED)
         self._alive.share()
 
     def _is_complete(self, mark: Path, folder: Path) -> bool:

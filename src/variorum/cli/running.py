@@ -53,18 +53,20 @@ def publish(
     """Copy a report's or table's files, with manifest, to where they are committed."""
     from variorum.plan.references import References
     from variorum.run import publish
+    from variorum.stages.registry import BUNDLING
     from variorum.store.store import Store
 
     root = find_project()
     ref = References(root).named(result).one()
-    if ref.stage not in publish.PUBLISHED:
-        raise VariorumError(f"{ref}: only {' and '.join(publish.PUBLISHED)} can be published")
+    if ref.stage not in BUNDLING:
+        raise VariorumError(f"{ref}: only {' and '.join(BUNDLING)} can be published")
     publish.publish(Store(root), ref, publish.publication_folder(root, folder))
 
 
 @app.command()
 def track() -> None:
     """Add finished results to DVC, all at once. Snakemake calls this after each run."""
+    from variorum.stages.registry import TRACKED
     from variorum.store import tracking
 
-    tracking.track(find_project())
+    tracking.track(find_project(), TRACKED)

@@ -30,8 +30,6 @@ REPORTS = "reports"
 REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
 TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
 """Those of every table; some have more figures."""
-PUBLISHED = ("report", "table")
-"""The stages whose results are put there."""
 
 
 def publication_folder(root: Path, folder: Path) -> Path:
@@ -53,7 +51,7 @@ def pages_of(result: Result) -> list[str]:
 def publish(store: Store, ref: Ref, folder: Path) -> None:
     """Copy a table, or a page's numbers, into a folder; what another one left there goes."""
     result = store.open(ref)
-    names = [NUMBERS] if ref.stage == "report" else pages_of(result)
+    names = [NUMBERS] if NUMBERS in result.manifest["files"] else pages_of(result)
     contents = {name: result.file(name).read_bytes() for name in names} | _notes_of(result)
     for name in _listed(folder) - contents.keys():
         (folder / name).unlink(missing_ok=True)

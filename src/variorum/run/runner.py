@@ -28,10 +28,10 @@ from variorum.base.progress import Progress
 from variorum.identity.fingerprint import Fingerprint
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import source_lock
-from variorum.plan.current_code import current_code
-from variorum.stages.stage_settings import STAGES
+from variorum.plan.current_code import current_code, import_reached
+from variorum.stages.registry import BUNDLED, BUNDLING, function_of
 from variorum.stages.task import Task
-from variorum.store.restoring import BUNDLING, OWN_FILE, bundle
+from variorum.store.restoring import bundle
 from variorum.store.result import Result, StoreError, readable_json
 from variorum.store.store import Store
 
@@ -177,10 +177,10 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
     begun, clock = datetime.now(UTC), time.monotonic()
     began = task.machine.began
     with source_lock.remedies(store.root, task.spec.ref):
-        import_module(f"variorum.stages.{task.spec.stage}").run(task)
+        import_module(function_of(task.spec.stage).partition(":")[0]).run(task)
     if task.spec.stage in BUNDLING:
         inputs = dict.fromkeys(result.ref for result in task.inputs.values())
-        bundle(store, [ref for ref in inputs if ref.stage not in OWN_FILE], task.output)
+        bundle(store, [ref for ref in inputs if ref.stage in BUNDLED], task.output)
     return {
         "begun": begun.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 2),
@@ -194,10 +194,10 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
 def _planned_code(spec: Spec) -> Fingerprint:
     """The fingerprint of the code as it is now, which must still be the planned one.
 
-    What runs is imported first, so that an edit after this look at it has no effect.
+    What runs is imported first, so that an edit after the comparison has no effect.
     """
-    if spec.stage in STAGES:
-        import_module(f"variorum.stages.{spec.stage}")
+    if found := current_code(spec):
+        import_reached(found)
     code = current_code(spec) or Fingerprint("", {})
     again = "run the same command again: it plans with what is here now"
     if code.digest != spec.code:

@@ -16,8 +16,6 @@ from variorum.store.records import restore_run_info
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
 
-OWN_FILE = ("download", "normalize", "tokenizer", "encode", "pretrain", "imported", "finetune")
-BUNDLING = ("report", "table")
 BUNDLE = "bundle"
 
 
@@ -43,9 +41,8 @@ def bundle(store: Store, refs: list[Ref], output: Path) -> None:
 def bundled(store: Store) -> dict[Ref, Path]:
     """Every result that lies in the bundle of a report or table, and where."""
     found = {}
-    for stage in BUNDLING:
-        for manifest in store.root.glob(f"results/{stage}/*/{BUNDLE}/*/*/{MANIFEST}"):
-            found[Ref(*manifest.parts[-3:-1])] = manifest.parent
+    for manifest in store.root.glob(f"results/*/*/{BUNDLE}/*/*/{MANIFEST}"):
+        found[Ref(*manifest.parts[-3:-1])] = manifest.parent
     return found
 
 
@@ -86,7 +83,7 @@ def restore_results(store: Store, wanted: Iterable[Planned]) -> None:
     if taken:
         say(f"took {len(taken)} of what was missing out of DVC's cache")
     for node in wanted:
-        if node.ref.stage in BUNDLING and store.exists(node.ref):
+        if store.exists(node.ref):
             _unbundle(store, node.ref)
     restore_run_info(store)
 

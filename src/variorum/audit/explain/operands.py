@@ -17,7 +17,7 @@ from variorum.config.canonical import with_omitted
 from variorum.config.layers import Place
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import SIDES, Node
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import STAGES
 from variorum.store.result import Result, StoreError
 from variorum.store.store import Store
 
@@ -54,7 +54,7 @@ class Operand:
         """Return its settings by place, omitted ones included."""
         settings = dict(self.spec.settings)
         known = STAGES.get(self.spec.stage)
-        return dict(_leaves(with_omitted(known, settings) if known else settings, ()))
+        return dict(_leaves(with_omitted(known.settings, settings) if known else settings, ()))
 
     @property
     def sources(self) -> Mapping[str, str]:

@@ -13,16 +13,14 @@ from pathlib import Path
 from variorum.audit.gc.commits import committed_pins, contents, has_git
 from variorum.identity.spec import Ref, Spec
 from variorum.run.runner import submitted
+from variorum.stages.registry import BUNDLING, TRACKED
 from variorum.store.dvc_cache import DvcCache, Listing, md5_of, pinned
-from variorum.store.restoring import BUNDLE, BUNDLING, OWN_FILE
+from variorum.store.restoring import BUNDLE
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
 
 CARRIED = re.compile(f"{BUNDLE}/([^/]+)/([^/]+)/{re.escape(MANIFEST)}")
 """The manifest of a result inside of a report or table."""
-
-TRACKED = (*OWN_FILE, *BUNDLING)
-"""Stages whose results get a `.dvc` file."""
 
 UNCOMMITTED = "no commit holds its .dvc file"
 DIFFERS = "DVC has stored other bytes"
