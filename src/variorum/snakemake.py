@@ -28,6 +28,7 @@ from variorum.plan.experiment import REPORT, Node, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.run.publish import REPORT_FILES, TABLE_FILES, is_published, same
 from variorum.run.runner import submit
+from variorum.stages.registry import STAGES as STAGES
 from variorum.stages.registry import TRACKED
 from variorum.store.records import restore_run_info
 from variorum.store.restoring import restore_results
