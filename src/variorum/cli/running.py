@@ -27,6 +27,10 @@ def run(
     ] = 20.0,
     device: Device = "cpu",
     log: Annotated[Path | None, typer.Option(help="Also write progress lines here.")] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(envvar="VARIORUM_PLAN", help="The plan file of Snakemake that names it."),
+    ] = None,
 ) -> None:
     """Make one planned result. Snakemake calls this; a killed one goes on where it was."""
     leave_at_once_on_signals(log)
@@ -39,6 +43,8 @@ def run(
 
     here = Machine(processes, checkpoint_seconds, device=device, began=began)
     store, ref = Store(find_project()), Ref.parse(result)
+    if plan is not None:
+        runner.take(store, ref, plan)
     runner.exec_version(store, ref)
     runner.run(store, ref, here, log)
 
