@@ -18,7 +18,7 @@ from test_snakemake import NOTHING, REPORT, planned, run_to_report, said
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
-from variorum.plan.plan_file import FOLDER
+from variorum.plan.plan_file import FOLDER, VARIABLE
 from variorum.store.result import MANIFEST, RUN, VARYING, sha256_of
 
 TABLE = "reports/rates/table.md"
@@ -201,3 +201,32 @@ def test_equal_plans_are_one_file(again: Project) -> None:
     assert plans() == dict([first])
     again.snakemake("-n", "--config", "title=Other", "--", REPORT)
     assert len(plans()) == 2
+
+
+def test_a_job_of_an_executor_reads_its_plan_whatever_was_edited_meanwhile(again: Project) -> None:
+    (tokenizer,) = (again.root / "results/tokenizer").glob("*/")
+    shutil.rmtree(tokenizer)
+    tokenizer.with_name(f"{tokenizer.name}.dvc").unlink()
+    shutil.rmtree(again.root / FOLDER, ignore_errors=True)
+    again.snakemake("-n", "tokenizer")
+    (plan,) = (again.root / FOLDER).iterdir()
+    for file in ("config.yaml", "ablations/rates.yaml", "sources.lock"):
+        (again.root / "config" / file).write_text("broken: [")
+    done = again.snakemake(
+        *("--mode", "remote", "--nolock", "--force", "--allowed-rules", "make_tokenizer"),
+        *("--target-jobs", f"make_tokenizer:key={tokenizer.name}"),
+        environment={VARIABLE: plan.relative_to(again.root).as_posix()},
+    )
+    assert f"tokenizer characters ({tokenizer.name}): as planned" in said(done)
+    assert (tokenizer / MANIFEST).is_file()
+    shutil.rmtree(tokenizer)
+    plan.write_text(plan.read_text()[:-1])
+    lost = again.run(
+        "variorum", "run", f"tokenizer/{tokenizer.name}", "--plan", str(plan), check=False
+    )
+    assert "is cut off or not a plan; run the same `snakemake` command again" in lost.stderr
+    plan.unlink()
+    lost = again.run(
+        "variorum", "run", f"tokenizer/{tokenizer.name}", "--plan", str(plan), check=False
+    )
+    assert "is gone; run the same `snakemake` command again" in lost.stderr
