@@ -174,7 +174,8 @@ def test_a_dry_run_foresees_what_a_run_repairs_and_repairs_nothing(
 ) -> None:
     harm(again.root)
     assert NOTHING in look(again, "snakemake", "-n", REPORT)
-    assert NOTHING in look(again, "snakemake", "-n", "finetune")
+    # without inputs that are here, Snakemake names the target itself, which makes nothing
+    assert "make_" not in look(again, "snakemake", "-n", "finetune")
     assert planned(again.snakemake("-n", TABLE))["make_pretrain"] == 3
     for command in LOOKS[3:]:
         look(again, *command)
