@@ -63,7 +63,7 @@ FOLDERS = ("corpus", "tokenizer", "model", "generation", "training", "evaluation
 """Folders whose docstrings comply; a folder is added once its docstrings do."""
 MOST_WORDS = 15
 IN_ORDER = """
-    Add Append Apply Ask Begin Bound Bring Build Cache Carry Change Choose Clean Clip Close
+    Add Append Apply Ask Begin Bound Bring Build Cache Carry Change Check Choose Clean Clip Close
     Collect Compare Compute Continue Copy Count Cut Declare Decode Define Delete Derive Describe
     Detect Discard Divide Do Download Draw Embed Encode End Estimate Fill Find Forget Fork
     Freeze Generate Have Hold Join Judge Lay Learn Let Limit List Load Locate Log Lower Make Map

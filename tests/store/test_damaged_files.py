@@ -20,7 +20,7 @@ from variorum.base.machine import Machine
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Node
 from variorum.run import runner
-from variorum.snakemake import Flow
+from variorum.snakemake import REPORT, Flow
 from variorum.stages.registry import TRACKED
 from variorum.store import records, restoring, tracking
 from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError
@@ -292,7 +292,7 @@ def test_locks_that_the_dead_left_are_no_locks(root: Path) -> None:
     for lock in left:
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.write_text("left by a process that is no more\n")
-    Flow(root, {}, dry_run=True).start(root / ".snakemake")
+    Flow(root, {}, dry_run=False).start(root / ".snakemake")
     assert [lock.exists() for lock in left] == [True, False, False]
     assert flow.make(root, node).ref == node.ref
 
@@ -301,7 +301,7 @@ def test_one_that_only_asks_whether_a_snakemake_runs_keeps_none_from_clearing(ro
     left = root / ".snakemake/locks/0.input.lock"
     left.parent.mkdir(parents=True, exist_ok=True)
     left.touch()
-    start = Flow(root, {}, dry_run=True).start
+    start = Flow(root, {}, dry_run=False).start
     begun = threading.Thread(target=start, args=[root / ".snakemake"])
     with (root / ".snakemake/variorum.lock").open("a") as asking:
         fcntl.flock(asking, fcntl.LOCK_EX)
@@ -322,12 +322,17 @@ def test_a_clock_that_was_set_makes_nothing_again_and_hides_no_stale_page(
         shutil.copy(Store(root).folder(report.ref) / name, root / "results/finetune")
     for path in (root / "results").rglob("*"):
         os.utime(path, (moment, moment))
-    assert Flow(root, {}, dry_run=True).report() == []
+    asked = Flow(root, {}, dry_run=False)
+    asked.prepare([REPORT])
+    assert (asked.report(), asked.stale) == ([], [])
     page = root / "results/finetune/report.html"
     page.write_text("of another experiment")
     os.utime(page, (moment, moment))
-    needed = Flow(root, {}, dry_run=True).report()
-    assert max((root / name).stat().st_mtime for name in needed) > page.stat().st_mtime
+    asked = Flow(root, {}, dry_run=False)
+    asked.prepare([REPORT])
+    assert asked.stale == [REPORT], "its times say nothing, so Snakemake is forced"
+    needed = [*asked.report(), REPORT]
+    assert len(needed) == 2
     assert all((root / name).stat().st_mtime <= time.time() for name in needed)
 
 

@@ -29,6 +29,10 @@ def run(
     log: Annotated[
         Path | None, typer.Option(help="File that also gets the progress lines.")
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(envvar="VARIORUM_PLAN", help="Snakemake's plan file, which names it."),
+    ] = None,
 ) -> None:
     """Make one planned result. Snakemake calls this; after a kill it continues."""
     leave_at_once_on_signals(log)
@@ -41,6 +45,8 @@ def run(
 
     here = Machine(processes, checkpoint_seconds, device=device, began=began)
     store, ref = Store(find_project()), Ref.parse(result)
+    if plan is not None:
+        runner.take(store, ref, plan)
     runner.exec_version(store, ref)
     runner.run(store, ref, here, log)
 

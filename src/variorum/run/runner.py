@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +28,7 @@ from variorum.identity.fingerprint import Fingerprint
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import source_lock
 from variorum.plan.current_code import current_code, import_reached
+from variorum.plan.plan_file import Job, PlanFile
 from variorum.stages.registry import BUNDLED, BUNDLING, function_of
 from variorum.stages.task import Task
 from variorum.store.restoring import bundle
@@ -36,8 +36,16 @@ from variorum.store.result import Result, StoreError, readable_json
 from variorum.store.store import Store
 
 SPEC = "spec.json"
-TREE, NOTES = "tree", "notes"
 NO_NOTES: Mapping[str, Any] = MappingProxyType({})
+
+
+def take(store: Store, ref: Ref, plan: Path) -> None:
+    """Take what is to be made for `ref` out of a plan file, unless the result exists.
+
+    Raises `VariorumError` if it is not planned there.
+    """
+    if not store.exists(ref):
+        _leave(store, PlanFile(store.root, store.root / plan).job(ref))
 
 
 def submit(
@@ -47,56 +55,37 @@ def submit(
     tree: Path | None = None,
     notes: Mapping[str, Any] = NO_NOTES,
 ) -> None:
-    """Leave a spec in scratch for the process that will run it.
+    """Leave a spec in scratch for whoever runs it: see `Job`."""
+    _leave(store, Job(spec, label, tree, notes))
 
-    `tree` is the package that it is to be run by, where that is not this one; `notes` go into its
-    `run.json`.
-    """
-    path = store.scratch(spec.ref) / SPEC
-    data: dict[str, Any] = {"spec": spec.as_data(), "label": label}
-    if tree is not None:
-        data[TREE] = tree.relative_to(store.root).as_posix()
-    if notes:
-        data[NOTES] = dict(notes)
-    content = readable_json(data).encode()
+
+def _leave(store: Store, job: Job) -> None:
+    path = store.scratch(job.spec.ref) / SPEC
+    content = readable_json(job.as_data(store.root)).encode()
     with clear_about_storage():
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content)
 
 
-@dataclass(frozen=True)
-class Submission:
-    """What was left for the process that runs a spec: see `submit`."""
-
-    spec: Spec
-    label: str
-    tree: Path | None
-    notes: Mapping[str, Any]
-
-
-def submitted(store: Store, ref: Ref) -> Submission:
-    """What was left for `ref`; raises `StoreError` if there is nothing."""
+def submitted(store: Store, ref: Ref) -> Job:
+    """Return what was left for `ref`; raises `StoreError` if there is nothing."""
     path = store.scratch(ref) / SPEC
     damaged = StoreError(
         f"{path.relative_to(store.root)} is cut off or not a plan; run the same `snakemake` "
         "command again, which writes it anew"
     )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        tree = store.root / data[TREE] if TREE in data else None
-        handed = Submission(
-            Spec.from_data(data["spec"]), str(data["label"]), tree, dict(data.get(NOTES, {}))
-        )
+        job = Job.from_data(store.root, json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise StoreError(
             f"nothing is planned under {ref}; `variorum config` shows the current keys, and "
             "`snakemake` plans and runs them"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise damaged from None
-    if handed.spec.ref != ref:
+    if job.spec.ref != ref:
         raise damaged
-    return handed
+    return job
 
 
 def exec_version(store: Store, ref: Ref) -> None:
@@ -148,7 +137,7 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
         progress.close()
 
 
-def _make(store: Store, handed: Submission, here: Machine, progress: Progress) -> Result:
+def _make(store: Store, handed: Job, here: Machine, progress: Progress) -> Result:
     spec = handed.spec
     code = _planned_code(spec)
     inputs = {name: store.open(upstream) for name, upstream in spec.upstream.items()}
