@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from variorum.report.figures.captions import FIGURES
-from variorum.snakemake import REPORT, STAGES, TABLE_FILES, flow_of
+from variorum.snakemake import REPORT, TABLE_FILES, flow_of
+from variorum.stages.registry import STAGES
 
 # Jobs run in the project's folder, with the commands of this very environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -41,10 +42,7 @@ wildcard_constraints:
 rule report:
     input:
         REPORT,
-
-
-localrules:
-    report,
+    localrule: True
 
 
 include: "workflow/rules/corpus.smk"
