@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 
 from variorum.report.figures.captions import FIGURES
-from variorum.snakemake import REPORT, TABLE_FILES, flow_of
-from variorum.stages.registry import STAGES
+from variorum.snakemake import REPORT, STAGES, TABLE_FILES, flow_of
 
 # Jobs run in the project's folder, with the commands of this very environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

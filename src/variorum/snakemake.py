@@ -26,7 +26,7 @@ from variorum.plan.loading import load_experiment
 from variorum.plan.plan_file import VARIABLE, PlanFile, hold, write_plan
 from variorum.run.publish import REPORT_FILES, TABLE_FILES, Page
 from variorum.run.snakemake_marks import marked, not_after_now
-from variorum.stages.registry import TRACKED
+from variorum.stages.registry import STAGES, TRACKED
 from variorum.store.records import restore_run_info
 from variorum.store.restoring import Copy, restorable, restore_results
 from variorum.store.result import MANIFEST
