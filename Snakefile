@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from variorum.report.figures.captions import FIGURES
-from variorum.snakemake import REPORT, TABLE_FILES, Flow
+from variorum.snakemake import REPORT, STAGES, TABLE_FILES, flow_of
 
 # Jobs run in the project's folder, with the commands of this very environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -22,9 +22,12 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 workdir: workflow.basedir
 
 
-flow = Flow(Path(workflow.basedir), config, dry_run=workflow.output_settings.dryrun)
-flow.start(Path(workflow.basedir) / ".snakemake")
+flow = flow_of(workflow, config)  # everything is planned here, once; jobs read the plan
 config["figures"] = FIGURES  # which their caption in `--report` reads
+
+
+envvars:
+    "VARIORUM_PLAN",  # the file of the plan, which executors hand on to their jobs
 
 
 report: "workflow/report/workflow.rst"
@@ -38,16 +41,13 @@ wildcard_constraints:
 rule report:
     input:
         REPORT,
+    localrule: True
 
 
-localrules:
-    report,
-
-
-include: "workflow/rules/report.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/ablation.smk"
 
 

@@ -14,6 +14,7 @@ from variorum.base.components import PACKAGE
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import Node, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
+from variorum.stages.registry import BUNDLED, BUNDLING
 from variorum.store import restoring
 from variorum.store.result import CODE, MANIFEST, RUN, sha256_of
 from variorum.store.store import Store
@@ -86,8 +87,8 @@ def make(root: Path, nodes: Iterable[Node], *, begun: str = BEGUN) -> None:
         output.mkdir(parents=True)
         (output / "content.txt").write_text(f"{node.label} {node.ref}\n" * 50, encoding="utf-8")
         inputs = {name: store.open(ref) for name, ref in node.spec.upstream.items()}
-        if node.ref.stage in restoring.BUNDLING:
-            small = [r.ref for r in inputs.values() if r.ref.stage not in restoring.OWN_FILE]
+        if node.ref.stage in BUNDLING:
+            small = [r.ref for r in inputs.values() if r.ref.stage in BUNDLED]
             restoring.bundle(store, small, output)
         run = {"label": node.label, "begun": begun, "seconds": 12.34}
         store.publish(node.spec, output, inputs, {RUN: run, CODE: {}})

@@ -21,7 +21,7 @@ from variorum.identity.fingerprint import Fingerprint
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import references
 from variorum.plan.references import References
-from variorum.stages.stage_settings import TRAININGS
+from variorum.stages.registry import TRAININGS
 from variorum.store.store import Store
 
 ATTEND = "variorum.model.attentions.fused:attend"

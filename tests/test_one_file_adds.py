@@ -1,5 +1,6 @@
 """A new source, and a new position encoding, is one file; nothing else names it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from conftest import ROOT, Project
+from flow import current
 from variorum.base.errors import VariorumError
 from variorum.corpus.source_kinds import KINDS
 from variorum.report.traced import source_title
@@ -151,3 +153,77 @@ def test_a_stored_source_of_an_unknown_kind_is_one_line() -> None:
         with pytest.raises(VariorumError) as error:
             source_title({"kind": kind, "path": "texts"})
         assert f"'{kind}' is none of {', '.join(KINDS)}" in str(error.value)
+
+
+STAGE = '''"""wordcount: how many words each part of a corpus has."""
+
+import json
+
+from variorum.config.types import Settings
+from variorum.corpus import documents
+from variorum.stages.stage import Stage, Storage
+from variorum.stages.task import Task
+
+
+class WordcountStage(Settings):
+    """There is nothing to choose."""
+
+
+STAGE = Stage(
+    WordcountStage,
+    products=("words.json",),
+    inputs={"text": ("normalize",)},
+    storage=Storage.TRACKED,
+    per="corpus",
+)
+
+
+def run(task: Task) -> None:
+    """Write `words.json`."""
+    texts = documents.read(task.inputs["text"].file("train.jsonl"))
+    words = sum(len(document.text.split()) for document in texts)
+    (task.output / "words.json").write_text(json.dumps({"train": words}) + "\\n")
+'''
+
+RULE = """
+
+use rule make_encode as make_wordcount with:
+    input:
+        flow.needs("wordcount"),
+    output:
+        "results/wordcount/{key}/manifest.json",
+    log:
+        "logs/wordcount/{key}.log",
+    params:
+        stage="wordcount",
+        label=flow.label("wordcount"),
+        why=flow.why("wordcount"),
+
+
+rule wordcount:
+    input:
+        flow.results("wordcount"),
+"""
+
+
+def test_a_file_and_its_rule_add_a_stage(micro: Project) -> None:
+    path = {"PYTHONPATH": str(micro.root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    page = current(micro.root).last.ref
+    add(micro, "stages/wordcount.py", STAGE)
+    rules = micro.root / "workflow/rules/corpus.smk"
+    rules.write_text(rules.read_text(encoding="utf-8") + RULE, encoding="utf-8")
+    planned = micro.run("snakemake", "-n", "wordcount", environment=path).stdout
+    assert "make_wordcount" in planned
+    micro.run("snakemake", "--cores", "2", "wordcount", environment=path)
+    made = sorted((micro.root / "results/wordcount").glob("*/words.json"))
+    assert [set(json.loads(file.read_text())) for file in made] == [{"train"}, {"train"}]
+    listed = micro.run("variorum", "ls", "wordcount", environment=path).stdout
+    assert all(file.parent.name in listed for file in made)
+    ref = f"wordcount/{made[0].parent.name}"
+    micro.run("variorum", "verify", ref, environment=path)
+    micro.run("variorum", "verify", ref, "--rerun", environment=path)
+    shown = said(
+        micro,
+        "from pathlib import Path\nfrom flow import current\nprint(current(Path('.')).last.ref)",
+    )
+    assert shown == [str(page)], "a new stage changes no key of others"

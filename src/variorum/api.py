@@ -30,7 +30,7 @@ from variorum.plan.experiment import Node, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.references import find
 from variorum.report.adopted import Adoption
-from variorum.stages.stage_settings import MODELS, STAGES
+from variorum.stages.registry import MODELS, STAGES
 from variorum.store.result import Result
 from variorum.store.store import Store
 
@@ -185,7 +185,7 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
 def _settings(store: Store, result: Result) -> dict[str, Any]:
     """Return a model's settings, with the values that its key omits."""
     spec = result.spec
-    settings = with_omitted(STAGES[spec.ref.stage], dict(spec.settings))
+    settings = with_omitted(STAGES[spec.ref.stage].settings, dict(spec.settings))
     beginning = spec.upstream.get("model")
     if beginning is not None:
         settings["pretrained"] = beginning.key

@@ -7,10 +7,7 @@ and times cannot make it run again.
 
 import os
 import sys
-import time
-from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -26,11 +23,13 @@ from variorum.plan.ablation_loading import ablation_names, load_ablation
 from variorum.plan.code_versions import CodeVersion, refuse_unfit
 from variorum.plan.experiment import REPORT, Node, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
-from variorum.run.publish import REPORT_FILES, TABLE_FILES, is_published, same
-from variorum.run.runner import submit
+from variorum.plan.plan_file import VARIABLE, PlanFile, hold, write_plan
+from variorum.run.publish import REPORT_FILES, TABLE_FILES, Page
+from variorum.run.snakemake_marks import marked, not_after_now
+from variorum.stages.registry import STAGES, TRACKED
 from variorum.store.records import restore_run_info
-from variorum.store.restoring import restore_results
-from variorum.store.result import MANIFEST, StoreError
+from variorum.store.restoring import Copy, restorable, restore_results
+from variorum.store.result import MANIFEST
 from variorum.store.store import Store
 from variorum.store.tracking import track_what_was_left
 
@@ -40,6 +39,13 @@ T = TypeVar("T")
 WHOLE_GRAPH = "graph"
 """`--config graph=whole` shows finished results with what they needed, for `--rulegraph` and
 `--report`."""
+
+
+MARKS = ".snakemake"
+"""Snakemake's own folder."""
+
+PAGE_RULES = ("report", "publish_report")
+"""Rules whose target is the current experiment's page."""
 
 
 def training_processes(wildcards: Any, threads: int) -> int:
@@ -73,28 +79,46 @@ def meant(value: Any) -> Any:
 
 
 class Flow:
-    """The plans of the current experiment and of the ablations, as Snakemake's rules see them."""
+    """The plan that Snakemake goes by, as its rules see it.
 
-    def __init__(self, root: Path, overrides: Mapping[str, Any], *, dry_run: bool) -> None:
-        """`overrides` is what `--config` gave; with `dry_run` nothing is downloaded to plan."""
+    `prepare` plans what is asked, once, into one file; a run then puts results in place that this
+    machine holds elsewhere, and a dry run only finds out which. After that, rules look things up.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        overrides: Mapping[str, Any],
+        *,
+        dry_run: bool,
+        first: Callable[["Flow"], None] | None = None,
+    ) -> None:
+        """`overrides` is what `--config` gave; a dry run downloads and changes nothing.
+
+        `first` is called when the first rule asks.
+        """
         self.root = root
         self.store = Store(root)
+        self.stale: list[str] = []
         self._overrides = {k: meant(v) for k, v in overrides.items() if k != WHOLE_GRAPH}
         self._whole = overrides.get(WHOLE_GRAPH) == "whole"
-        self._offline = dry_run
+        self._dry_run = dry_run
+        self._first = first
         self._ablations: dict[str, Plan] = {}
+        self._elsewhere: Mapping[Ref, Copy] = {}
+        self._marked: set[Ref] = set()
 
     @cached_property
     def current(self) -> Plan:
         """The plan of the current experiment."""
         loaded = load_experiment(self.root, self._overrides)
-        return plan_experiment(loaded, self.root, offline=self._offline)
+        return plan_experiment(loaded, self.root, offline=self._dry_run)
 
     def ablation(self, name: str) -> Plan:
         """The plan of one ablation."""
         if name not in self._ablations:
             loaded = load_ablation(self.root, name)
-            plan = plan_ablation(loaded, self.root, offline=self._offline)
+            plan = plan_ablation(loaded, self.root, offline=self._dry_run)
             self._refuse_unfit(plan)
             self._ablations[name] = plan
         return self._ablations[name]
@@ -111,16 +135,21 @@ class Flow:
         for tree, specs in missing.items():
             refuse_unfit(tree, specs)
 
+    @property
+    def _planned(self) -> dict[Ref, Node]:
+        """Every result of the plans that were made so far."""
+        plans = [*self._ablations.values(), *([self.current] if "current" in vars(self) else [])]
+        return {ref: node for plan in reversed(plans) for ref, node in plan.nodes.items()}
+
+    @cached_property
+    def nodes(self) -> dict[Ref, Node]:
+        """Every result that is planned, from `prepare` on."""
+        return self._planned
+
     def node(self, ref: Ref) -> Node:
-        """The planned node of `ref`, of whichever plan it is part."""
-        for plan in self._ablations.values():
-            if ref in plan.nodes:
-                return plan.nodes[ref]
-        if ref in self.current.nodes:
-            return self.current.nodes[ref]
-        for name in ablation_names(self.root):
-            if ref in self.ablation(name).nodes:
-                return self.ablation(name).nodes[ref]
+        """The planned node of `ref`; raises `VariorumError` if it is not planned."""
+        if ref in self.nodes:
+            return self.nodes[ref]
         raise VariorumError(
             f"{ref} is not part of the current experiment or of an ablation; it belongs to other "
             "settings or other code. `variorum config` shows the current keys"
@@ -132,19 +161,26 @@ class Flow:
         """The file that stands for a result in Snakemake's graph."""
         return (self.store.folder(ref) / MANIFEST).relative_to(self.root).as_posix()
 
+    def _manifests(self, refs: Iterable[Ref]) -> list[str]:
+        """Their manifests; in a dry run without those that a run would put in order first."""
+        unnamed = self._elsewhere.keys() | self._marked
+        return [self.manifest(ref) for ref in refs if ref not in unnamed]
+
     def needs(self, stage: str) -> Callable[[Any], list[str]]:
         """Input function of a stage's rule: nothing for a finished result."""
 
         @in_one_line
         def inputs(wildcards: Any) -> list[str]:
-            node = self.node(Ref(stage, wildcards.key))
-            if self.store.exists(node.ref):
-                return self._manifests(node.upstream.values()) if self._whole else []
-            tree = node.tree.package if node.tree else None
-            submit(self.store, node.spec, node.label, tree, node.notes)
-            return self._manifests(node.upstream.values())
+            self._once()
+            ref = Ref(stage, wildcards.key)
+            upstream = self._upstream(ref)
+            return self._manifests(upstream) if self._whole or not self.store.exists(ref) else []
 
         return inputs
+
+    def _upstream(self, ref: Ref) -> list[Ref]:
+        """What a planned result is made from."""
+        return [node.ref for node in self.node(ref).upstream.values()]
 
     def label(self, stage: str) -> Callable[[Any], str]:
         """Parameter function: what people call the result."""
@@ -166,34 +202,24 @@ class Flow:
 
         @in_one_line
         def inputs(wildcards: Any) -> list[str]:
-            nodes = self.current.of_stage(stage)
-            restore_results(self.store, nodes)
-            return self._manifests(nodes)
+            self._once()
+            return self._manifests(node.ref for node in self.current.of_stage(stage))
 
         return inputs
-
-    def _manifests(self, nodes: Iterable[Node]) -> list[str]:
-        """Their manifests, none of them from the future.
-
-        Snakemake refuses an output that is older than an input: where a clock was ahead when the
-        input was made, say.
-        """
-        for node in nodes:
-            _not_after_now(self.store.folder(node.ref) / MANIFEST)
-        return [self.manifest(node.ref) for node in nodes]
 
     # Pages: files at a fixed place that must belong to the current keys
 
     @in_one_line
     def report(self, wildcards: Any = None) -> list[str]:
         """Input function of the report's page."""
-        return self._page(self.current.last, Path(REPORT).parent, REPORT_FILES)
+        self._once()
+        return self._page(self._report)
 
     @in_one_line
     def table(self, wildcards: Any) -> list[str]:
         """Input function of an ablation's table under `reports/`."""
-        name = wildcards.ablation
-        return self._page(self.ablation(name).last, Path("reports", name))
+        self._once()
+        return self._page(self._table(wildcards.ablation))
 
     @in_one_line
     def figures(self, wildcards: Any) -> list[str]:
@@ -201,6 +227,7 @@ class Flow:
 
         It has no rule, so it is named with the whole graph only, once it is there.
         """
+        self._once()
         refs = [node.ref for node in self.current.of_stage("figures")]
         return [self._folder(ref) for ref in refs if self._whole and self.store.exists(ref)]
 
@@ -215,31 +242,96 @@ class Flow:
         """The result that an ablation's table is copied from."""
         return str(self.ablation(wildcards.ablation).last.ref)
 
-    def _page(self, node: Node, folder: Path, names: Sequence[str] = ()) -> list[str]:
-        """Nothing if every page in `folder` equals that of the result; else it and a key file.
+    @property
+    def _report(self) -> Page:
+        return Page(self.current.last.ref, Path(REPORT).parent, REPORT_FILES)
 
-        Pages are the files with these names, or all of a table and what stands beside it.
+    def _table(self, ablation: str) -> Page:
+        return Page(self.ablation(ablation).last.ref, Path("reports", ablation), TABLE_FILES)
 
-        The key file is made newer than stale pages, and new in content as well: Snakemake takes an
-        input whose checksum it has seen for unchanged, however new it is.
-        """
-        restore_results(self.store, [node])
-        if self.store.exists(node.ref) and not self._whole:
-            result = self.store.open(node.ref)
-            place = self.root / folder
-            if not names and is_published(result, place):
-                return []
-            if names and all(same(place / name, result.file(name)) for name in names):
-                return []
-        # in a folder of its own: Snakemake lists a folder once, when it needs a file of it
-        key_file = self.root / "scratch" / "pages" / str(node.ref) / "key"
-        key_file.parent.mkdir(parents=True, exist_ok=True)
-        key_file.write_text(f"{node.ref} {time.time_ns()}\n", encoding="utf-8")
-        for name in (*REPORT_FILES, *TABLE_FILES):
-            _not_after_now(self.root / folder / name)
-        return [*self._manifests([node]), key_file.relative_to(self.root).as_posix()]
+    def _page(self, page: Page) -> list[str]:
+        """Nothing if every page equals that of the result; else the result."""
+        is_done = not self._whole and self._is_published(page)
+        return [] if is_done else self._manifests([page.ref])
+
+    def _is_published(self, page: Page) -> bool:
+        copy = self._elsewhere.get(page.ref)
+        return page.is_published(self.store, copy.files if copy else None)
 
     # Before anything runs
+
+    def prepare(self, targets: Iterable[str] = ()) -> None:
+        """Plan what `targets` need, and, but in a dry run, bring back what this machine holds.
+
+        `stale` are then the pages to be copied anew: to Snakemake, which goes by times, they have
+        to be forced.
+        """
+        pages, asked = self._asked(targets)
+        self.plan = write_plan(self.root, self.nodes.values())
+        if self._dry_run:
+            self._elsewhere = restorable(self.store, asked)
+            marks = marked(self.store, self.root / MARKS)
+            self._marked = {ref for ref in marks.values() if ref is not None}
+        else:
+            self._held = hold(self.plan)  # until this process ends
+            restore_results(self.store, asked)
+            self._bring_back_to_the_present(pages)
+        self.stale = [
+            (page.folder / page.names[0]).as_posix()
+            for page in pages
+            if not self._is_published(page)
+        ]
+
+    def _once(self) -> None:
+        """Prepare when the first rule asks: before that, Snakemake does not tell its targets."""
+        asked, self._first = self._first, None
+        if asked is not None:
+            asked(self)
+
+    def _asked(self, targets: Iterable[str]) -> tuple[list[Page], list[Node]]:
+        """The pages that targets name, and all results; else the current experiment is planned."""
+        pages: list[Page] = []
+        nodes: list[Node] = []
+        for target in map(os.path.normpath, targets or (REPORT,)):
+            folder, name = os.path.split(target)
+            parts = Path(folder).parts
+            if target in STAGES:
+                nodes += self.current.of_stage(target)
+            elif parts[:1] == ("reports",) and len(parts) == 2 and name in TABLE_FILES:
+                pages.append(self._table(parts[1]))
+            elif parts[:1] == ("results",) and len(parts) == 3 and name == MANIFEST:
+                nodes.append(self._found(Ref(*parts[1:])))
+            elif target in PAGE_RULES or (Path(folder) == Path(REPORT).parent):
+                pages.append(self._report)
+            else:  # a rule of somebody's own, or nothing that Snakemake knows
+                _ = self.current
+        return pages, nodes + [self.node(page.ref) for page in pages]
+
+    def _found(self, ref: Ref) -> Node:
+        """The node of a result, of whichever plan it is part; others may be broken."""
+        faults = []
+        for name in (None, *ablation_names(self.root)):
+            try:
+                plan = self.current if name is None else self.ablation(name)
+                if ref in plan.nodes:
+                    return plan.nodes[ref]
+            except VariorumError as fault:
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+        return self.node(ref)
+
+    def _bring_back_to_the_present(self, pages: Iterable[Page]) -> None:
+        """Leave no manifest and no page from the future.
+
+        Snakemake refuses an output that is older than an input: where a clock was ahead when the
+        input was made, say.
+        """
+        for ref in self.nodes:
+            not_after_now(self.store.folder(ref) / MANIFEST)
+        for page in pages:
+            for name in page.names:
+                not_after_now(self.root / page.folder / name)
 
     @in_one_line
     def start(self, marks: Path) -> None:
@@ -254,34 +346,55 @@ class Flow:
             return
         for lock in (marks / "locks").glob("*.lock"):
             lock.unlink(missing_ok=True)
-        folder, unfinished = marks / "incomplete", False
-        for mark in [path for path in folder.rglob("*") if path.is_file()]:
-            if self._is_complete(mark, folder):
-                mark.unlink(missing_ok=True)
-            else:
-                unfinished = True
+        found = marked(self.store, marks)
+        for mark in (mark for mark, ref in found.items() if ref is not None):
+            mark.unlink(missing_ok=True)
         restore_run_info(self.store)
-        if not (unfinished or self._offline):  # else the end of this run will do it
-            track_what_was_left(self.store)
+        if None not in found.values():  # else the end of this run will do it
+            track_what_was_left(self.store, TRACKED)
         self._alive.share()
 
-    def _is_complete(self, mark: Path, folder: Path) -> bool:
-        """Whether Snakemake's mark, whose name encodes an output, is of a finished result."""
-        encoded = "".join(part.removeprefix("@") for part in mark.relative_to(folder).parts)
-        try:
-            output = Path(urlsafe_b64decode(encoded).decode())
-        except ValueError:
-            return False
-        if output.name != MANIFEST or len(output.parts) != 4:
-            return False
-        with suppress(StoreError):  # a damaged result is named when somebody needs it
-            return self.store.exists(Ref(*output.parts[1:3]))
-        return False
+
+class JobFlow(Flow):
+    """The plan as the process of one job sees it, which an executor starts: it is only read.
+
+    Neither settings nor ablations nor locks are looked at, so an edit of them ends no job.
+    """
+
+    def __init__(self, root: Path, plan: Path) -> None:
+        super().__init__(root, {}, dry_run=True)
+        self.plan = plan
+
+    @cached_property
+    def _file(self) -> PlanFile:
+        return PlanFile(self.root, self.plan)
+
+    def _upstream(self, ref: Ref) -> list[Ref]:
+        return list(self._file.job(ref).spec.upstream.values())
+
+    def label(self, stage: str) -> Callable[[Any], str]:
+        """Parameter function: what people call the result."""
+        return in_one_line(lambda wildcards: self._file.job(Ref(stage, wildcards.key)).label)
+
+    def why(self, stage: str) -> Callable[[Any], str]:
+        """Parameter function: Snakemake's main process told why."""
+        return lambda wildcards: "as planned"
 
 
-def _not_after_now(path: Path) -> None:
-    """Take a file's time back to a second ago if it is later than that."""
-    moment = time.time() - 1
-    with suppress(FileNotFoundError):
-        if path.stat().st_mtime > moment:
-            os.utime(path, (moment, moment))
+def flow_of(workflow: Any, overrides: Mapping[str, Any]) -> Flow:
+    """Return the flow of this process of Snakemake: a planner, or of one job, a reader."""
+    root = Path(workflow.basedir)
+    if not workflow.is_main_process:
+        return JobFlow(root, root / os.environ[VARIABLE])
+
+    def first(flow: Flow) -> None:
+        flow.prepare(workflow.dag_settings.targets)
+        os.environ[VARIABLE] = flow.plan.relative_to(root).as_posix()
+        workflow.dag.forcefiles.update(flow.stale)
+
+    os.environ[VARIABLE] = ""  # none as yet
+    dry_run = workflow.output_settings.dryrun
+    flow = Flow(root, overrides, dry_run=dry_run, first=first)
+    if not dry_run:
+        flow.start(root / MARKS)
+    return flow

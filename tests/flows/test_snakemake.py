@@ -43,7 +43,7 @@ def stages(done: Done) -> list[str]:
 
 def planned(done: Done) -> dict[str, int]:
     """Rules and counts that a dry run announces."""
-    table = re.findall(r"^(make_\w+|place_\w+)\s+(\d+)$", said(done), re.MULTILINE)
+    table = re.findall(r"^(make_\w+|publish_\w+)\s+(\d+)$", said(done), re.MULTILINE)
     return {rule: int(count) for rule, count in table}
 
 

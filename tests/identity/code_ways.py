@@ -47,7 +47,7 @@ from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.experiment import Node, Plan, plan_experiment
 from variorum.plan.loading import LoadedExperiment, load_experiment, named_experiment
 from variorum.run import runner
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import STAGES
 from variorum.store.result import sha256_of
 from variorum.store.store import Store
 
@@ -155,7 +155,7 @@ class Way:
 
 def way_of(node: Node) -> Way:
     """How a node was planned."""
-    settings = restored(STAGES[node.spec.stage], dict(node.spec.settings))
+    settings = restored(STAGES[node.spec.stage].settings, dict(node.spec.settings))
     return Way(node.spec.stage, tuple(chosen_components(settings)))
 
 

@@ -15,18 +15,14 @@ from variorum.identity.fingerprint import MEANINGS
 
 NAMED_OUTSIDE = {
     "DownloadStage": "settings",
-    "EncodeStage": "settings",
     "EvaluateStage": "settings",
-    "FiguresStage": "settings",
     "FinetuneStage": "settings",
     "ImportedStage": "settings",
     "ModelSettings": "settings",
     "NormalizeStage": "settings",
     "PretrainStage": "settings",
-    "ReportStage": "settings",
     "Progress": "tells a person how it goes",
     "SamplingSettings": "settings, every one of them given; see below",
-    "Settings": "settings",
     "SourceSettings": "settings",
     "Stopped": "raised",
     "StressSettings": "settings",

@@ -16,7 +16,7 @@ from variorum.config.types import Settings
 from variorum.corpus.source import SOURCES
 from variorum.identity.code import is_outside
 from variorum.plan.experiment import Node
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import STAGES
 
 
 def test_the_plans_here_take_every_stage_and_every_component() -> None:

@@ -17,7 +17,7 @@ from oracles.refactor import Package
 from variorum.base.components import CONTRACTS, PACKAGE, options
 from variorum.identity.code import Code, is_outside
 from variorum.identity.fingerprint import fingerprint
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import STAGES
 
 PARTS = [(folder, option) for folder in CONTRACTS for option in options(folder)]
 ASKED = {"run", *(name for names in CONTRACTS.values() for name in names)}

@@ -17,7 +17,7 @@ from variorum import cli
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import canonical, restored
 from variorum.corpus import arxiv_client, genius_client
-from variorum.corpus.source_kinds import KINDS
+from variorum.corpus.source_kinds import KINDS, Source
 from variorum.corpus.sources.arxiv import ArxivSource
 from variorum.corpus.sources.csv import CsvSource, RowFilter
 from variorum.corpus.sources.genius import GeniusSource
@@ -25,7 +25,7 @@ from variorum.corpus.sources.synthetic import SyntheticSource
 from variorum.plan import source_lock
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import load_experiment
-from variorum.stages.stage_settings import DownloadStage, Source
+from variorum.stages.download import DownloadStage
 from variorum.store.result import sha256_of
 from variorum.store.store import Store
 

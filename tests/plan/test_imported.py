@@ -29,7 +29,7 @@ from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.loading import load_experiment, provenance
 from variorum.plan.references import References
-from variorum.stages.stage_settings import ImportedStage
+from variorum.stages.imported import ImportedStage
 from variorum.store.pins import pin
 from variorum.store.store import Store
 

@@ -25,6 +25,11 @@ assert "torch" not in sys.modules and "numpy" not in sys.modules
 changes = json.loads(sys.argv[2])
 plan = plan_experiment(load_experiment(root, changes), root, offline=True)
 print(json.dumps({f"{n.ref.stage} {n.label}": n.ref.key for n in plan}))
+from variorum.report.figures.captions import FIGURES
+from variorum.snakemake import Flow
+flow = Flow(root, changes, dry_run=True)
+flow.prepare()
+flow.why("report")(type("wildcards", (), {"key": plan.last.ref.key}))
 heavy = {"torch", "numpy", "pandas", "matplotlib"} & set(sys.modules)
 assert not heavy, f"planning imported {heavy}"
 """

@@ -20,7 +20,8 @@ from variorum.base.machine import Machine
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Node
 from variorum.run import runner
-from variorum.snakemake import Flow
+from variorum.snakemake import REPORT, Flow
+from variorum.stages.registry import TRACKED
 from variorum.store import records, restoring, tracking
 from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError
 from variorum.store.store import Store
@@ -191,7 +192,7 @@ def stored(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proje
     """The finished project, after DVC stored it."""
     folder = tmp_path_factory.mktemp("stored") / "project"
     shutil.copytree(finished.root, folder, symlinks=True)
-    tracking.track(folder)
+    tracking.track(folder, TRACKED)
     return Project(folder)
 
 
@@ -222,7 +223,7 @@ def test_a_damaged_dvc_file_is_written_anew(kept: Path, damage: Callable[[Path],
     pins = {path: path.read_bytes() for path in (kept / f"results/{node.ref}.dvc", record)}
     for path in pins:
         damage(path)
-    tracking.track(kept)
+    tracking.track(kept, TRACKED)
     assert {path: path.read_bytes() for path in pins} == pins
 
 
@@ -232,7 +233,7 @@ def test_what_a_kill_left_beside_a_file_of_a_result_is_not_handed_to_dvc(kept: P
     pinned = pin.read_bytes()
     pin.unlink()
     (Store(kept).folder(node.ref) / f"{MANIFEST}.4711.new").write_text("{")
-    tracking.track(kept)
+    tracking.track(kept, TRACKED)
     assert pin.read_bytes() == pinned
 
 
@@ -244,7 +245,7 @@ def test_a_damaged_listing_in_dvcs_cache_is_written_anew(
     listing = objects(kept, node)["listing"]
     whole = listing.read_bytes()
     damage(listing)
-    tracking.track(kept)
+    tracking.track(kept, TRACKED)
     assert listing.read_bytes() == whole
 
 
@@ -264,7 +265,7 @@ def test_what_lies_damaged_in_dvcs_cache_is_not_put_in_place_and_is_stored_anew(
     upstream = [store.open(needed.ref) for needed in node.upstream.values()]
     assert not any(result.damaged_file() for result in upstream), "they are needed"
     flow.make(kept, node)
-    tracking.track(kept)
+    tracking.track(kept, TRACKED)
     assert file.read_bytes() == whole
 
 
@@ -274,7 +275,7 @@ def test_a_damaged_result_is_not_handed_to_dvc_and_keeps_no_other_from_it(
     plan = flow.current(root)
     (damaged,), (other, *_) = plan.of_stage("tokenizer"), plan.of_stage("encode")
     halve(Store(root).open(damaged.ref).file("tokenizer.json"))
-    tracking.track(root)
+    tracking.track(root, TRACKED)
     assert "until then it is not handed to DVC" in capsys.readouterr().err
     assert not (root / f"results/{damaged.ref}.dvc").exists()
     assert (root / f"results/{other.ref}.dvc").is_file()
@@ -291,7 +292,7 @@ def test_locks_that_the_dead_left_are_no_locks(root: Path) -> None:
     for lock in left:
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.write_text("left by a process that is no more\n")
-    Flow(root, {}, dry_run=True).start(root / ".snakemake")
+    Flow(root, {}, dry_run=False).start(root / ".snakemake")
     assert [lock.exists() for lock in left] == [True, False, False]
     assert flow.make(root, node).ref == node.ref
 
@@ -300,7 +301,7 @@ def test_one_that_only_asks_whether_a_snakemake_runs_keeps_none_from_clearing(ro
     left = root / ".snakemake/locks/0.input.lock"
     left.parent.mkdir(parents=True, exist_ok=True)
     left.touch()
-    start = Flow(root, {}, dry_run=True).start
+    start = Flow(root, {}, dry_run=False).start
     begun = threading.Thread(target=start, args=[root / ".snakemake"])
     with (root / ".snakemake/variorum.lock").open("a") as asking:
         fcntl.flock(asking, fcntl.LOCK_EX)
@@ -321,12 +322,17 @@ def test_a_clock_that_was_set_makes_nothing_again_and_hides_no_stale_page(
         shutil.copy(Store(root).folder(report.ref) / name, root / "results/finetune")
     for path in (root / "results").rglob("*"):
         os.utime(path, (moment, moment))
-    assert Flow(root, {}, dry_run=True).report() == []
+    asked = Flow(root, {}, dry_run=False)
+    asked.prepare([REPORT])
+    assert (asked.report(), asked.stale) == ([], [])
     page = root / "results/finetune/report.html"
     page.write_text("of another experiment")
     os.utime(page, (moment, moment))
-    needed = Flow(root, {}, dry_run=True).report()
-    assert max((root / name).stat().st_mtime for name in needed) > page.stat().st_mtime
+    asked = Flow(root, {}, dry_run=False)
+    asked.prepare([REPORT])
+    assert asked.stale == [REPORT], "its times say nothing, so Snakemake is forced"
+    needed = [*asked.report(), REPORT]
+    assert len(needed) == 2
     assert all((root / name).stat().st_mtime <= time.time() for name in needed)
 
 

@@ -227,7 +227,7 @@ def test_a_full_disk_where_results_are_bundled_is_one_line(
 def test_a_full_disk_where_snakemake_plans_is_one_line(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    planned = Flow(root, {}, dry_run=True)
+    planned = Flow(root, {}, dry_run=False, first=lambda flow: flow.prepare())
     monkeypatch.setattr(Path, "write_text", no_space)
     monkeypatch.setattr(Path, "mkdir", no_space)
     for ask in (planned.report, lambda: planned.start(root / ".snakemake")):

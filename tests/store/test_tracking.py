@@ -12,7 +12,7 @@ from variorum.base.errors import VariorumError
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.experiment import Node, Plan
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import STAGES, TRACKED
 from variorum.store import records, restoring, tracking
 from variorum.store.result import MANIFEST, RUN, VARYING, StoreError
 from variorum.store.store import Store
@@ -44,7 +44,7 @@ def small(plan: Plan) -> list[Node]:
 
 
 def test_every_stage_is_stored_in_one_way() -> None:
-    stored = [*restoring.OWN_FILE, *restoring.BUNDLING, *SMALL]
+    stored = [*TRACKED, *SMALL]
     assert sorted(stored) == sorted(STAGES)
 
 
@@ -115,7 +115,7 @@ def test_without_a_dvc_repository_results_stay_untracked(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(root / ".dvc")
-    tracking.track(root)
+    tracking.track(root, TRACKED)
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not list(root.glob("results/*/*.dvc"))
 
@@ -123,7 +123,7 @@ def test_without_a_dvc_repository_results_stay_untracked(
 def test_a_project_without_results_has_nothing_to_track(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tracking.track(project.root)
+    tracking.track(project.root, TRACKED)
     assert capsys.readouterr().err == ""
 
 
@@ -153,21 +153,21 @@ def test_a_damaged_copy_in_a_bundle_is_not_put_in_place(
 def test_where_and_when_a_result_was_made_comes_back_from_the_records(
     root: Path, plan: Plan
 ) -> None:
-    tracking.track(root)
+    tracking.track(root, TRACKED)
     before = flow.files_of(root / "results")
     assert len(list(root.glob(f"{records.RECORDS}/*.json"))) == 1
     for file in (*root.glob("results/*/*/run.json"), *root.glob("results/*/*/code.json")):
         file.unlink()
     records.restore_run_info(Store(root))
     assert flow.files_of(root / "results") == before
-    tracking.track(root)
+    tracking.track(root, TRACKED)
     assert flow.files_of(root / "results") == before, "nothing new to record"
 
 
 def test_a_deleted_result_is_taken_out_of_dvcs_cache_and_what_it_stands_on_is_not(
     root: Path, plan: Plan
 ) -> None:
-    tracking.track(root)
+    tracking.track(root, TRACKED)
     store = Store(root)
     before = listed(store, plan.last)
     for stage in STAGES:
@@ -183,7 +183,7 @@ def test_dvcs_cache_is_where_its_settings_say(
     root: Path, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Project(root).run("dvc", "config", "--local", "cache.dir", str(tmp_path / "elsewhere"))
-    tracking.track(root)
+    tracking.track(root, TRACKED)
     assert not (root / ".dvc/cache").exists()
     store = Store(root)
     before = listed(store, plan.last)
@@ -192,12 +192,12 @@ def test_dvcs_cache_is_where_its_settings_say(
     restoring.restore_results(store, [plan.last])
     assert "took 1 of what was missing out of DVC's cache" in capsys.readouterr().err
     assert listed(store, plan.last) == before
-    tracking.track(root)
+    tracking.track(root, TRACKED)
     assert "new results" not in capsys.readouterr().err, "all of it is stored already"
 
 
 def test_damaged_settings_of_dvc_are_named(root: Path, plan: Plan) -> None:
-    tracking.track(root)
+    tracking.track(root, TRACKED)
     shutil.rmtree(Store(root).folder(plan.last.ref))
     (root / ".dvc/config").write_text("[cache\n")
     with pytest.raises(VariorumError, match=r"\.dvc/config.*mend it"):

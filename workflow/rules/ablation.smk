@@ -20,25 +20,17 @@ rule publish_table:
         "variorum publish results/{params.result} reports/{wildcards.ablation}"
 
 
-rule make_table:
+use rule make_download as make_table with:
     input:
         flow.needs("table"),
     output:
         "results/table/{key}/manifest.json",
     log:
         "logs/table/{key}.log",
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
+        stage="table",
         label=flow.label("table"),
         why=flow.why("table"),
-    message:
-        "table {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run table/{wildcards.key} --log {log}"
 
 
 localrules:

@@ -10,79 +10,56 @@ rule make_download:
         "logs/download/{key}.log",
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
+        mem_mb=STAGES["download"].resources.mem_mb,
+        runtime=STAGES["download"].resources.minutes,
+        gpu=STAGES["download"].resources.gpus,
     params:
+        stage="download",
         label=flow.label("download"),
         why=flow.why("download"),
     message:
-        "download {params.label} ({wildcards.key}): {params.why}"
+        "{params.stage} {params.label} ({wildcards.key}): {params.why}"
     shell:
-        "variorum run download/{wildcards.key} --log {log}"
+        "variorum run {params.stage}/{wildcards.key} --log {log}"
 
 
-rule make_normalize:
+use rule make_download as make_normalize with:
     input:
         flow.needs("normalize"),
     output:
         "results/normalize/{key}/manifest.json",
     log:
         "logs/normalize/{key}.log",
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
+        stage="normalize",
         label=flow.label("normalize"),
         why=flow.why("normalize"),
-    message:
-        "normalize {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run normalize/{wildcards.key} --log {log}"
 
 
-rule make_tokenizer:
+use rule make_download as make_tokenizer with:
     input:
         flow.needs("tokenizer"),
     output:
         "results/tokenizer/{key}/manifest.json",
     log:
         "logs/tokenizer/{key}.log",
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
+        stage="tokenizer",
         label=flow.label("tokenizer"),
         why=flow.why("tokenizer"),
-    message:
-        "tokenizer {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run tokenizer/{wildcards.key} --log {log}"
 
 
-rule make_encode:
+use rule make_download as make_encode with:
     input:
         flow.needs("encode"),
     output:
         "results/encode/{key}/manifest.json",
     log:
         "logs/encode/{key}.log",
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
+        stage="encode",
         label=flow.label("encode"),
         why=flow.why("encode"),
-    message:
-        "encode {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run encode/{wildcards.key} --log {log}"
 
 
 rule download:

@@ -1,46 +1,34 @@
 """Judgement: scores on test, and what a model must bear."""
 
 
-rule make_evaluate:
+use rule make_download as make_evaluate with:
     input:
         flow.needs("evaluate"),
     output:
         "results/evaluate/{key}/manifest.json",
     log:
         "logs/evaluate/{key}.log",
-    threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
-        gpu=0,
+        mem_mb=STAGES["evaluate"].resources.mem_mb,
+        runtime=STAGES["evaluate"].resources.minutes,
+        gpu=STAGES["evaluate"].resources.gpus,
     params:
+        stage="evaluate",
         label=flow.label("evaluate"),
         why=flow.why("evaluate"),
-    message:
-        "evaluate {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run evaluate/{wildcards.key} --log {log}"
 
 
-rule make_stress:
+use rule make_evaluate as make_stress with:
     input:
         flow.needs("stress"),
     output:
         "results/stress/{key}/manifest.json",
     log:
         "logs/stress/{key}.log",
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
-        gpu=0,
     params:
+        stage="stress",
         label=flow.label("stress"),
         why=flow.why("stress"),
-    message:
-        "stress {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run stress/{wildcards.key} --log {log}"
 
 
 rule evaluate:

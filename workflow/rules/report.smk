@@ -40,46 +40,30 @@ rule publish_report:
         " cp {params.folder}/$(basename $page) $page.new; mv $page.new $page; done"
 
 
-rule make_figures:
+use rule make_download as make_figures with:
     input:
         flow.needs("figures"),
     output:
         "results/figures/{key}/manifest.json",
     log:
         "logs/figures/{key}.log",
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
+        stage="figures",
         label=flow.label("figures"),
         why=flow.why("figures"),
-    message:
-        "figures {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run figures/{wildcards.key} --log {log}"
 
 
-rule make_report:
+use rule make_download as make_report with:
     input:
         flow.needs("report"),
     output:
         "results/report/{key}/manifest.json",
     log:
         "logs/report/{key}.log",
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-        gpu=0,
     params:
+        stage="report",
         label=flow.label("report"),
         why=flow.why("report"),
-    message:
-        "report {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run report/{wildcards.key} --log {log}"
 
 
 rule figures:

@@ -13,60 +13,49 @@ rule make_pretrain:
         "logs/pretrain/{key}.log",
     threads: training_slots(workflow.resource_settings.cores)
     resources:
-        mem_mb=2000,
-        runtime=120,
-        gpu=0,
+        mem_mb=STAGES["pretrain"].resources.mem_mb,
+        runtime=STAGES["pretrain"].resources.minutes,
+        gpu=STAGES["pretrain"].resources.gpus,
     params:
+        stage="pretrain",
         label=flow.label("pretrain"),
         why=flow.why("pretrain"),
         processes=training_processes,
     message:
-        "pretrain {params.label} ({wildcards.key}): {params.why}"
+        "{params.stage} {params.label} ({wildcards.key}): {params.why}"
     shell:
-        "variorum run pretrain/{wildcards.key} --processes {params.processes} --log {log}"
+        "variorum run {params.stage}/{wildcards.key} --processes {params.processes} --log {log}"
 
 
-rule make_imported:
+use rule make_download as make_imported with:
     input:
         flow.needs("imported"),
     output:
         "results/imported/{key}/manifest.json",
     log:
         "logs/imported/{key}.log",
-    threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
-        gpu=0,
+        mem_mb=STAGES["imported"].resources.mem_mb,
+        runtime=STAGES["imported"].resources.minutes,
+        gpu=STAGES["imported"].resources.gpus,
     params:
+        stage="imported",
         label=flow.label("imported"),
         why=flow.why("imported"),
-    message:
-        "imported {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run imported/{wildcards.key} --log {log}"
 
 
-rule make_finetune:
+use rule make_pretrain as make_finetune with:
     input:
         flow.needs("finetune"),
     output:
         "results/finetune/{key}/manifest.json",
     log:
         "logs/finetune/{key}.log",
-    threads: training_slots(workflow.resource_settings.cores)
-    resources:
-        mem_mb=2000,
-        runtime=120,
-        gpu=0,
     params:
+        stage="finetune",
         label=flow.label("finetune"),
         why=flow.why("finetune"),
         processes=training_processes,
-    message:
-        "finetune {params.label} ({wildcards.key}): {params.why}"
-    shell:
-        "variorum run finetune/{wildcards.key} --processes {params.processes} --log {log}"
 
 
 rule pretrain:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from variorum.identity.spec import KEY_LENGTH, Ref
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import place_of
 from variorum.store.store import Store
 
 KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
@@ -32,8 +32,7 @@ def has_content(folder: Path) -> bool:
 
 def order(ref: Ref) -> tuple[int, Ref]:
     """Return the sort key of the flow's order; unknown stages come last."""
-    stages = list(STAGES)
-    return (stages.index(ref.stage) if ref.stage in stages else len(stages)), ref
+    return place_of(ref.stage), ref
 
 
 def closure(made: Iterable[T], upstream: Upstream[T]) -> frozenset[T]:

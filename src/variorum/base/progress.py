@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Never, TextIO
+from typing import TYPE_CHECKING, Never, TextIO
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 FORMAT = "{desc}  {elapsed} elapsed, {remaining} remaining"
 SECONDS_BETWEEN_LINES = 5.0
@@ -35,6 +36,8 @@ class Progress:
         """Print one line."""
         line = f"{self.label}  {text}".translate(ESCAPED)
         if self._live:  # above this bar, or the bar around it
+            from tqdm import tqdm
+
             tqdm.write(line, file=sys.stderr)
         else:
             print(line, file=sys.stderr, flush=True)
@@ -43,6 +46,8 @@ class Progress:
     @contextmanager
     def counting(self, total: int, unit: str, start: int = 0) -> Iterator[None]:
         """Count steps up to `total` while the block runs; `start` were done before."""
+        from tqdm import tqdm  # late: planning needs no bars
+
         stream = sys.stderr if self._live else _Lines(self)
         wait = SECONDS_BETWEEN_REFRESHES if self._live else SECONDS_BETWEEN_LINES
         with tqdm(

@@ -20,7 +20,9 @@ from variorum.model.description import Description, LayerRow, describe_settings
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import LoadedExperiment, load_experiment
 from variorum.plan.references import find
-from variorum.stages.stage_settings import MODELS, STAGES, FinetuneStage, PretrainStage
+from variorum.stages.finetune import FinetuneStage
+from variorum.stages.pretrain import PretrainStage
+from variorum.stages.registry import MODELS, STAGES
 from variorum.store.store import Store
 
 HEADER = ("layer", "kind", "weights", "parameters", "FLOPs a token")
@@ -44,7 +46,7 @@ def of_result(reference: str | None, root: Path) -> Iterator[str]:
             f"{result.ref} is no model; name a result of {' or '.join(MODELS)} (`variorum ls`)"
         )
     settings, vocab_size = config_file.read(result.file(CONFIG))
-    stage = restored(STAGES[result.ref.stage], dict(result.spec.settings))
+    stage = restored(STAGES[result.ref.stage].settings, dict(result.spec.settings))
     trainings = []
     if isinstance(stage, (PretrainStage, FinetuneStage)):
         steps = result.json("metrics.json")["steps"]

@@ -23,7 +23,7 @@ def ls(
 ) -> None:
     """List available results: reference, size, age, duration, label, who needs each."""
     from variorum.audit.gc import inventory
-    from variorum.stages.stage_settings import STAGES
+    from variorum.stages.registry import STAGES
 
     if stage is not None and stage not in STAGES:
         raise VariorumError(f"{stage}: no such stage; the stages are {', '.join(STAGES)}")

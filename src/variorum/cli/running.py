@@ -29,6 +29,10 @@ def run(
     log: Annotated[
         Path | None, typer.Option(help="File that also gets the progress lines.")
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(envvar="VARIORUM_PLAN", help="Snakemake's plan file, which names it."),
+    ] = None,
 ) -> None:
     """Make one planned result. Snakemake calls this; after a kill it continues."""
     leave_at_once_on_signals(log)
@@ -41,6 +45,8 @@ def run(
 
     here = Machine(processes, checkpoint_seconds, device=device, began=began)
     store, ref = Store(find_project()), Ref.parse(result)
+    if plan is not None:
+        runner.take(store, ref, plan)
     runner.exec_version(store, ref)
     runner.run(store, ref, here, log)
 
@@ -53,18 +59,20 @@ def publish(
     """Copy a report's or table's files, with manifest, to where they are committed."""
     from variorum.plan.references import References
     from variorum.run import publish
+    from variorum.stages.registry import BUNDLING
     from variorum.store.store import Store
 
     root = find_project()
     ref = References(root).named(result).one()
-    if ref.stage not in publish.PUBLISHED:
-        raise VariorumError(f"{ref}: only {' and '.join(publish.PUBLISHED)} can be published")
+    if ref.stage not in BUNDLING:
+        raise VariorumError(f"{ref}: only {' and '.join(BUNDLING)} can be published")
     publish.publish(Store(root), ref, publish.publication_folder(root, folder))
 
 
 @app.command()
 def track() -> None:
     """Add finished results to DVC, all at once. Snakemake calls this after each run."""
+    from variorum.stages.registry import TRACKED
     from variorum.store import tracking
 
-    tracking.track(find_project())
+    tracking.track(find_project(), TRACKED)

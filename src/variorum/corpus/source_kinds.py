@@ -1,7 +1,11 @@
 """Collect the kinds of sources: the files of `corpus/sources/`."""
 
 from collections.abc import Mapping
-from typing import Any
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from variorum.base import components
 from variorum.base.errors import VariorumError
@@ -13,6 +17,12 @@ KINDS: dict[str, type[SourceSettings]] = {
     for option, defined in components.classes(SOURCES, SourceSettings).items()
 }
 """The settings of each kind, by its name."""
+
+if TYPE_CHECKING:
+    Source = SourceSettings
+else:
+    Source = Annotated[reduce(or_, KINDS.values()), Field(discriminator="kind")]
+"""A source of any kind, told apart by `kind`."""
 
 
 def source_of(settings: Mapping[str, Any]) -> SourceSettings:

@@ -49,7 +49,7 @@ edit of them must not rerun a training; an edit that changes what they write rai
 INSIDE = frozenset({"variorum.base.unicode14", "variorum.base.units", "variorum.config.metrics"})
 """Modules in other folders that compute contents of results."""
 
-OUTSIDE = frozenset({"variorum.stages.task"})
+OUTSIDE = frozenset(f"variorum.stages.{name}" for name in ("registry", "stage", "task"))
 """Modules in `INSIDE_FOLDERS` that compute no contents of results."""
 
 PACKAGE_NAME = "variorum"

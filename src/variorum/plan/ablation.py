@@ -18,7 +18,8 @@ from variorum.plan.code_versions import CodeVersion
 from variorum.plan.experiment import Components, Node, Plan, Planner, Stages
 from variorum.plan.loading import LoadedExperiment
 from variorum.plan.step_times import with_equal_time
-from variorum.stages.stage_settings import STAGES, TableRun, TableStage
+from variorum.stages.registry import STAGES
+from variorum.stages.table import TableRun, TableStage
 from variorum.store import pins
 from variorum.store.result import Result
 from variorum.store.store import Store
@@ -92,7 +93,7 @@ class _Planned:
 
 def _way_of(node: Node) -> tuple[str, Components]:
     """How a node was planned: its stage and the components that its settings choose."""
-    settings = restored(STAGES[node.spec.stage], dict(node.spec.settings))
+    settings = restored(STAGES[node.spec.stage].settings, dict(node.spec.settings))
     return node.spec.stage, tuple(chosen_components(settings))
 
 

@@ -18,7 +18,7 @@ from variorum.config.setting_checks import validated
 from variorum.config.setting_errors import ConfigError
 from variorum.config.yaml_text import in_yaml
 from variorum.plan.loading import LoadedExperiment, experiment_names, named_experiment
-from variorum.stages.stage_settings import STAGES, TRAININGS
+from variorum.stages.registry import STAGES, TRAININGS
 
 LastStage = Literal["pretrain", "finetune"]
 

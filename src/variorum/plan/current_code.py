@@ -1,19 +1,28 @@
 """The code that would run for a spec now, whatever code its result was made by."""
 
+from importlib import import_module
+
 from pydantic import ValidationError
 
 from variorum.config.canonical import canonical, chosen_components, restored
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.identity.spec import Spec
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import STAGES, function_of
 
 
 def current_code(spec: Spec) -> Fingerprint | None:
     """The code that would run for a spec now; None if the stage or its settings are no more."""
     try:
-        settings = restored(STAGES[spec.stage], dict(spec.settings))
+        settings = restored(STAGES[spec.stage].settings, dict(spec.settings))
     except (KeyError, ValidationError):
         return None
     if canonical(settings) != spec.settings:
         return None
-    return fingerprint(f"variorum.stages.{spec.stage}:run", chosen_components(settings))
+    return fingerprint(function_of(spec.stage), chosen_components(settings))
+
+
+def import_reached(code: Fingerprint) -> None:
+    """Import each module that a stage's code reaches, also what its functions import late."""
+    for name in sorted({name.split(":")[0] for name in code.sources if ":" in name}):
+        if name.startswith("variorum."):
+            import_module(name)

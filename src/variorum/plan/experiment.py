@@ -20,27 +20,27 @@ from variorum.config.model_settings import ImportedSettings
 from variorum.config.setting_errors import ConfigError
 from variorum.config.types import Settings
 from variorum.config.yaml_text import in_yaml
+from variorum.corpus.source_kinds import Source
 from variorum.identity.code import Code
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.identity.spec import Ref, Spec
-from variorum.plan import source_lock
+from variorum.plan import declared, source_lock
 from variorum.plan.code_versions import CodeVersion
 from variorum.plan.experiment_settings import CorpusSettings
 from variorum.plan.loading import LoadedExperiment
-from variorum.stages.stage_settings import (
-    DownloadStage,
-    EncodeStage,
-    EvaluateStage,
-    FiguresStage,
-    FinetuneStage,
-    ImportedStage,
-    NormalizeStage,
-    PretrainStage,
-    ReportStage,
-    Source,
-    StressStage,
-    TokenizerStage,
-)
+from variorum.stages.download import DownloadStage
+from variorum.stages.encode import EncodeStage
+from variorum.stages.evaluate import EvaluateStage
+from variorum.stages.figures import FiguresStage
+from variorum.stages.finetune import FinetuneStage
+from variorum.stages.imported import ImportedStage
+from variorum.stages.normalize import NormalizeStage
+from variorum.stages.pretrain import PretrainStage
+from variorum.stages.registry import STAGES, function_of
+from variorum.stages.report import ReportStage
+from variorum.stages.stage import Scope
+from variorum.stages.stress import StressStage
+from variorum.stages.tokenizer import TokenizerStage
 from variorum.store.result import Result
 
 REPORT = "results/finetune/report.html"
@@ -94,10 +94,6 @@ class Plan:
         return iter(self.nodes.values())
 
 
-def _function(stage: str) -> str:
-    return f"variorum.stages.{stage}:run"
-
-
 class Planner:
     """Collects nodes; equal specs become one node."""
 
@@ -119,7 +115,7 @@ class Planner:
         reader = self.package if tree is None else self._reader(tree)
         if (reader.package, stage, parts) not in self._codes:
             try:
-                found = fingerprint(_function(stage), parts, reader)
+                found = fingerprint(function_of(stage), parts, reader)
             except SyntaxError as error:
                 if tree is None:
                     raise
@@ -132,7 +128,7 @@ class Planner:
 
     def refuse_lacking(self, stage: str, parts: Components, tree: CodeVersion) -> None:
         """Raise `ConfigError` if a tree has no such stage, or no such component."""
-        modules = [_function(stage).partition(":")[0], *(module_name(*part) for part in parts)]
+        modules = [function_of(stage).partition(":")[0], *(module_name(*part) for part in parts)]
         for module in modules:
             if self._reader(tree).path(module) is None:
                 raise ConfigError(
@@ -161,8 +157,8 @@ class Planner:
             self._imports[imported] = source_lock.pinned_import(imported, self.root)
         return self._imports[imported]
 
-    def plan(self, last: Node) -> Plan:
-        """Everything that `last` needs, in the order of the flow."""
+    def plan(self, last: Node, others: Iterable[Node] = ()) -> Plan:
+        """Everything that `last` and the others need, in the order of the flow."""
         order: dict[Ref, Node] = {}
 
         def visit(node: Node) -> None:
@@ -171,7 +167,8 @@ class Planner:
                     visit(needed)
                 order[node.ref] = node
 
-        visit(last)
+        for node in (*others, last):
+            visit(node)
         return Plan(order, last)
 
 
@@ -312,6 +309,17 @@ class Stages:
         places = {"title": ("title",), "notes": ("report", "notes")}
         return self.node("report", label, settings, places, **upstream)
 
+    def declared(self, scopes: Mapping[Scope, Mapping[str, list[Node]]]) -> list[Node]:
+        """The results of stages that declare themselves what an experiment has one of."""
+        found = []
+        for name, stage in STAGES.items():
+            for label, nodes in scopes[stage.per].items() if stage.per else ():
+                if inputs := declared.inputs_of(stage, nodes):
+                    chosen, places = declared.settings_of(stage, self.experiment)
+                    found.append(self.node(name, label, chosen, places, **inputs))
+                    nodes.append(found[-1])
+        return found
+
 
 def plan_experiment(
     loaded: LoadedExperiment, root: Path, *, offline: bool = False, package: Path | Code = PACKAGE
@@ -363,7 +371,12 @@ def plan_experiment(
         **evaluations,
         **stresses,
     )
-    return planner.plan(report)
+    scopes: dict[Scope, dict[str, list[Node]]] = {
+        "corpus": {s: [t.upstream["documents"], t, tokenizer, tokens[s]] for s, t in texts.items()},
+        "model": {n: [texts[_side_of(n)], tokens[_side_of(n)], m] for n, m in models.items()},
+        "experiment": {label: list(planner.plan(report))},
+    }
+    return planner.plan(report, stages.declared(scopes))
 
 
 def _side_of(model: str) -> str:

@@ -13,7 +13,7 @@ from variorum.config.report_settings import ReportSettings
 from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.config.types import MOST_SEED, Settings, Text, Truth, Whole, setting
-from variorum.stages.stage_settings import Source
+from variorum.corpus.source_kinds import Source
 
 
 class CorpusSettings(Settings):

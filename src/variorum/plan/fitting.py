@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from variorum.config.canonical import restored
 from variorum.identity.spec import Spec
 from variorum.plan.current_code import current_code
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import STAGES
 
 
 def fit(data: Mapping[str, Any]) -> dict[str, str]:
@@ -24,7 +24,7 @@ def fit(data: Mapping[str, Any]) -> dict[str, str]:
     if spec.stage not in STAGES:
         return {"fault": "it has no such stage"}
     try:
-        restored(STAGES[spec.stage], dict(spec.settings))
+        restored(STAGES[spec.stage].settings, dict(spec.settings))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))

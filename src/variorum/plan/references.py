@@ -21,7 +21,7 @@ from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import ablation_names, load_ablation, refuse_name
 from variorum.plan.experiment import Node, Plan, plan_experiment
 from variorum.plan.loading import experiment_names, load_experiment, named_experiment
-from variorum.stages.stage_settings import MODELS, STAGES
+from variorum.stages.registry import MODELS, STAGES
 from variorum.store import pins as kept
 from variorum.store.result import MANIFEST, Result, StoreError
 from variorum.store.store import Store

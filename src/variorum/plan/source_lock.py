@@ -25,7 +25,7 @@ from variorum.base.locks import LockFile
 from variorum.config.model_settings import ImportedSettings
 from variorum.corpus.fetching import ChecksumError, context_of, sha256_of_files
 from variorum.corpus.source import ChangingSource, LocalSource
-from variorum.corpus.source_kinds import KINDS
+from variorum.corpus.source_kinds import KINDS, Source
 from variorum.identity.spec import Ref
 from variorum.model.imported_files import files_of
 from variorum.plan.ablation_loading import ablation_names, load_ablation
@@ -35,7 +35,6 @@ from variorum.plan.loading import (
     load_experiment,
     named_experiment,
 )
-from variorum.stages.stage_settings import Source
 from variorum.store.store import Store
 
 LOCK = "config/sources.lock"

@@ -16,7 +16,7 @@ from variorum.base.machine import Device, processor
 from variorum.identity.spec import Ref, Spec, canonical_json
 from variorum.plan.experiment import Node
 from variorum.plan.timing import MATTER
-from variorum.stages.stage_settings import TRAININGS
+from variorum.stages.registry import TRAININGS
 from variorum.store.result import Result, StoreError, size_of
 from variorum.store.store import Store
 

@@ -10,8 +10,9 @@ variant changes, comments in the same lines included.
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from variorum.base.atomic import write_atomically
@@ -20,7 +21,7 @@ from variorum.identity.spec import Ref
 from variorum.plan.ablation import CODES, DIFFS
 from variorum.report import costs
 from variorum.store.restoring import BUNDLE
-from variorum.store.result import MANIFEST, Result
+from variorum.store.result import COPY, MANIFEST, VARYING, Result
 from variorum.store.store import Store
 
 COSTS = "costs.csv"
@@ -30,8 +31,6 @@ REPORTS = "reports"
 REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
 TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
 """Those of every table; some have more figures."""
-PUBLISHED = ("report", "table")
-"""The stages whose results are put there."""
 
 
 def publication_folder(root: Path, folder: Path) -> Path:
@@ -47,13 +46,18 @@ def publication_folder(root: Path, folder: Path) -> Path:
 
 def pages_of(result: Result) -> list[str]:
     """The files of a result that people look at."""
-    return [name for name in result.manifest["files"] if not name.startswith(f"{BUNDLE}/")]
+    return page_names(result.manifest["files"])
+
+
+def page_names(names: Iterable[str]) -> list[str]:
+    """Return what people look at, of the files of a result or of its copy."""
+    return [n for n in names if not n.startswith(f"{BUNDLE}/") and n not in (*VARYING, COPY)]
 
 
 def publish(store: Store, ref: Ref, folder: Path) -> None:
     """Copy a table, or a page's numbers, into a folder; what another one left there goes."""
     result = store.open(ref)
-    names = [NUMBERS] if ref.stage == "report" else pages_of(result)
+    names = [NUMBERS] if NUMBERS in result.manifest["files"] else pages_of(result)
     contents = {name: result.file(name).read_bytes() for name in names} | _notes_of(result)
     for name in _listed(folder) - contents.keys():
         (folder / name).unlink(missing_ok=True)
@@ -71,6 +75,28 @@ def is_published(result: Result, folder: Path) -> bool:
     return all(same(folder / original.name, original) for original in originals) and all(
         (folder / name).is_file() for name in _notes_of(result)
     )
+
+
+@dataclass(frozen=True)
+class Page:
+    """Files at a fixed place: the result they are copied from, the folder, and their names."""
+
+    ref: Ref
+    folder: Path
+    names: tuple[str, ...]
+
+    def is_published(self, store: Store, copy: Mapping[str, Path] | None = None) -> bool:
+        """Check whether they equal those of the result, or of a copy of it given by its files."""
+        place, is_table = store.root / self.folder, self.ref.stage == "table"
+        if copy is not None:
+            names = page_names(copy) if is_table else self.names
+            return all(same(place / name, copy[name]) for name in names)
+        if not store.exists(self.ref):
+            return False
+        result = store.open(self.ref)
+        if is_table:
+            return is_published(result, place)
+        return all(same(place / name, result.file(name)) for name in self.names)
 
 
 def same(page: Path, original: Path) -> bool:

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -28,16 +27,25 @@ from variorum.base.progress import Progress
 from variorum.identity.fingerprint import Fingerprint
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import source_lock
-from variorum.plan.current_code import current_code
-from variorum.stages.stage_settings import STAGES
+from variorum.plan.current_code import current_code, import_reached
+from variorum.plan.plan_file import Job, PlanFile
+from variorum.stages.registry import BUNDLED, BUNDLING, function_of
 from variorum.stages.task import Task
-from variorum.store.restoring import BUNDLING, OWN_FILE, bundle
+from variorum.store.restoring import bundle
 from variorum.store.result import Result, StoreError, readable_json
 from variorum.store.store import Store
 
 SPEC = "spec.json"
-TREE, NOTES = "tree", "notes"
 NO_NOTES: Mapping[str, Any] = MappingProxyType({})
+
+
+def take(store: Store, ref: Ref, plan: Path) -> None:
+    """Take what is to be made for `ref` out of a plan file, unless the result exists.
+
+    Raises `VariorumError` if it is not planned there.
+    """
+    if not store.exists(ref):
+        _leave(store, PlanFile(store.root, store.root / plan).job(ref))
 
 
 def submit(
@@ -47,56 +55,37 @@ def submit(
     tree: Path | None = None,
     notes: Mapping[str, Any] = NO_NOTES,
 ) -> None:
-    """Leave a spec in scratch for the process that will run it.
+    """Leave a spec in scratch for whoever runs it: see `Job`."""
+    _leave(store, Job(spec, label, tree, notes))
 
-    `tree` is the package that it is to be run by, where that is not this one; `notes` go into its
-    `run.json`.
-    """
-    path = store.scratch(spec.ref) / SPEC
-    data: dict[str, Any] = {"spec": spec.as_data(), "label": label}
-    if tree is not None:
-        data[TREE] = tree.relative_to(store.root).as_posix()
-    if notes:
-        data[NOTES] = dict(notes)
-    content = readable_json(data).encode()
+
+def _leave(store: Store, job: Job) -> None:
+    path = store.scratch(job.spec.ref) / SPEC
+    content = readable_json(job.as_data(store.root)).encode()
     with clear_about_storage():
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content)
 
 
-@dataclass(frozen=True)
-class Submission:
-    """What was left for the process that runs a spec: see `submit`."""
-
-    spec: Spec
-    label: str
-    tree: Path | None
-    notes: Mapping[str, Any]
-
-
-def submitted(store: Store, ref: Ref) -> Submission:
-    """What was left for `ref`; raises `StoreError` if there is nothing."""
+def submitted(store: Store, ref: Ref) -> Job:
+    """Return what was left for `ref`; raises `StoreError` if there is nothing."""
     path = store.scratch(ref) / SPEC
     damaged = StoreError(
         f"{path.relative_to(store.root)} is cut off or not a plan; run the same `snakemake` "
         "command again, which writes it anew"
     )
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        tree = store.root / data[TREE] if TREE in data else None
-        handed = Submission(
-            Spec.from_data(data["spec"]), str(data["label"]), tree, dict(data.get(NOTES, {}))
-        )
+        job = Job.from_data(store.root, json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise StoreError(
             f"nothing is planned under {ref}; `variorum config` shows the current keys, and "
             "`snakemake` plans and runs them"
         ) from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise damaged from None
-    if handed.spec.ref != ref:
+    if job.spec.ref != ref:
         raise damaged
-    return handed
+    return job
 
 
 def exec_version(store: Store, ref: Ref) -> None:
@@ -148,7 +137,7 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
         progress.close()
 
 
-def _make(store: Store, handed: Submission, here: Machine, progress: Progress) -> Result:
+def _make(store: Store, handed: Job, here: Machine, progress: Progress) -> Result:
     spec = handed.spec
     code = _planned_code(spec)
     inputs = {name: store.open(upstream) for name, upstream in spec.upstream.items()}
@@ -177,10 +166,10 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
     begun, clock = datetime.now(UTC), time.monotonic()
     began = task.machine.began
     with source_lock.remedies(store.root, task.spec.ref):
-        import_module(f"variorum.stages.{task.spec.stage}").run(task)
+        import_module(function_of(task.spec.stage).partition(":")[0]).run(task)
     if task.spec.stage in BUNDLING:
         inputs = dict.fromkeys(result.ref for result in task.inputs.values())
-        bundle(store, [ref for ref in inputs if ref.stage not in OWN_FILE], task.output)
+        bundle(store, [ref for ref in inputs if ref.stage in BUNDLED], task.output)
     return {
         "begun": begun.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - clock, 2),
@@ -194,10 +183,10 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
 def _planned_code(spec: Spec) -> Fingerprint:
     """The fingerprint of the code as it is now, which must still be the planned one.
 
-    What runs is imported first, so that an edit after this look at it has no effect.
+    What runs is imported first, so that an edit after the comparison has no effect.
     """
-    if spec.stage in STAGES:
-        import_module(f"variorum.stages.{spec.stage}")
+    if found := current_code(spec):
+        import_reached(found)
     code = current_code(spec) or Fingerprint("", {})
     again = "run the same command again: it plans with what is here now"
     if code.digest != spec.code:

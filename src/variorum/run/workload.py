@@ -21,7 +21,7 @@ from variorum.identity.spec import Ref
 from variorum.plan.experiment import REPORT, Node
 from variorum.plan.references import Named, References
 from variorum.run.estimate import Estimate, Estimates
-from variorum.stages.stage_settings import STAGES, TRAININGS
+from variorum.stages.registry import STAGES, place_of
 from variorum.store.restoring import holds
 from variorum.store.result import MANIFEST
 
@@ -187,7 +187,7 @@ def span(missing: Collection[Node], seconds: Mapping[Ref, float], cores: int) ->
 
 
 def _slots(ref: Ref, cores: int) -> int:
-    return min(cores, training_slots(cores)) if ref.stage in TRAININGS else 1
+    return min(cores, training_slots(cores)) if STAGES[ref.stage].resources.is_parallel else 1
 
 
 # For people
@@ -218,8 +218,7 @@ def lines(found: Workload, *, listed: bool = False) -> Iterator[str]:
 
 def _rows(found: Workload) -> Iterator[tuple[str, ...]]:
     """Yield the rows of the table: one for each stage, and one in all."""
-    stages = list(STAGES)
-    for stage in sorted({node.ref.stage for node in found.nodes}, key=stages.index):
+    for stage in sorted({node.ref.stage for node in found.nodes}, key=place_of):
         total = sum(node.ref.stage == stage for node in found.nodes)
         estimates = [each for ref, each in found.missing.items() if ref.stage == stage]
         yield stage, str(len(estimates)), str(total), *_each(estimates)

@@ -3,10 +3,21 @@
 import json
 
 from variorum.base import components
+from variorum.config.types import Settings
 from variorum.corpus import documents
 from variorum.corpus.fetching import context_of
-from variorum.stages.stage_settings import DownloadStage
+from variorum.corpus.source_kinds import Source
+from variorum.stages.stage import Stage
 from variorum.stages.task import Task
+
+
+class DownloadStage(Settings):
+    """Fetch one corpus's text; its bytes are pinned by the source's SHA-256."""
+
+    source: Source
+
+
+STAGE = Stage(DownloadStage, products=("documents.jsonl", "facts.json"))
 
 
 def run(task: Task) -> None:

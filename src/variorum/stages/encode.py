@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from variorum.corpus import documents, tokenfile
+from variorum.config.types import Settings
+from variorum.corpus import documents
+from variorum.stages.stage import Stage
 from variorum.stages.task import Task
 from variorum.tokenizer import serialization
 from variorum.tokenizer.base import Tokenizer
@@ -11,8 +13,21 @@ from variorum.tokenizer.base import Tokenizer
 PARTS = ("train", "val", "test")
 
 
+class EncodeStage(Settings):
+    """Turn one corpus into token files; there is nothing to choose."""
+
+
+STAGE = Stage(
+    EncodeStage,
+    products=("train.bin", "val.bin", "test.bin"),
+    inputs={"text": ("normalize",), "tokenizer": ("tokenizer", "imported")},
+)
+
+
 def run(task: Task) -> None:
     """Write `train.bin`, `val.bin`, `test.bin` and an index of each."""
+    from variorum.corpus import tokenfile
+
     tokenizer = serialization.load(task.inputs["tokenizer"].file("tokenizer.json"))
     for part in PARTS:
         encoded = _encoded(task.inputs["text"].file(f"{part}.jsonl"), tokenizer)

@@ -2,24 +2,40 @@
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from variorum.config.evaluation_settings import EvaluateSettings
+from variorum.config.types import Settings
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
-from variorum.corpus.tokenfile import TokenFile
-from variorum.evaluation import intervals, ngrams
-from variorum.evaluation.baselines import compressors
-from variorum.evaluation.bits import score, summary
-from variorum.evaluation.memorization import memorization
-from variorum.evaluation.score_quality import accuracy, by_position, calibration_error, reliability
-from variorum.model import checkpoint
-from variorum.stages.stage_settings import EvaluateStage
+from variorum.stages.stage import Rerun, Resources, Stage, Storage
 from variorum.stages.task import Task
 from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.serialization import load as load_tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class EvaluateStage(Settings):
+    """Score one model on one corpus's test part."""
+
+    evaluate: EvaluateSettings
+
+
+STAGE = Stage(
+    EvaluateStage,
+    products=("metrics.json",),
+    inputs={
+        "model": ("imported", "pretrain", "finetune"),
+        "text": ("normalize",),
+        "tokens": ("encode",),
+    },
+    storage=Storage.BUNDLED,
+    rerun=Rerun.SCORES,
+    resources=Resources(mem_mb=2000, minutes=30),
+)
 
 
 def run(task: Task) -> None:
@@ -28,6 +44,12 @@ def run(task: Task) -> None:
     Bits per byte with its interval, perplexity, accuracy, calibration, loss by position, and how
     much the model memorized; beside them what bz2, xz and an n-gram model need.
     """
+    from variorum.corpus.tokenfile import TokenFile
+    from variorum.evaluation import intervals, score_quality
+    from variorum.evaluation.bits import score, summary
+    from variorum.evaluation.memorization import memorization
+    from variorum.model import checkpoint
+
     settings = task.settings(EvaluateStage).evaluate
     folder = task.inputs["model"].folder
     model = checkpoint.load(folder).to(task.use_device())
@@ -39,7 +61,7 @@ def run(task: Task) -> None:
     stride = settings.stride or max(1, context_length // 2)
     scores = score(model, test.tokens, eot=tokenizer.eot, stride=stride)
     blocks = score(model, test.tokens, eot=tokenizer.eot, stride=context_length)
-    bins = reliability(scores)
+    bins = score_quality.reliability(scores)
     result: dict[str, Any] = {
         **summary(
             scores.nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, test_texts))
@@ -51,10 +73,13 @@ def run(task: Task) -> None:
                 _groups(documents_of["test"], test.n_tokens),
             )
         ),
-        "accuracy": {"top_1": accuracy(scores, 1), "top_5": accuracy(scores, 5)},
-        "calibration_error": calibration_error(bins),
+        "accuracy": {
+            "top_1": score_quality.accuracy(scores, 1),
+            "top_5": score_quality.accuracy(scores, 5),
+        },
+        "calibration_error": score_quality.calibration_error(bins),
         "reliability": [asdict(each) for each in bins],
-        "by_position": by_position(blocks.nats, context_length),
+        "by_position": score_quality.by_position(blocks.nats, context_length),
         "memorization": asdict(
             memorization(
                 model,
@@ -66,10 +91,7 @@ def run(task: Task) -> None:
         ),
         "stride": stride,
         "context_length": context_length,
-        "baselines": {
-            **compressors(train_texts, test_texts),
-            "ngram": ngrams.bits_per_byte(train_texts, test_texts, settings.ngram_order),
-        },
+        "baselines": _baselines(train_texts, test_texts, settings.ngram_order),
         "ngram_order": settings.ngram_order,
     }
     content = json.dumps(result, indent=2, sort_keys=True) + "\n"
@@ -77,19 +99,32 @@ def run(task: Task) -> None:
     task.progress.say(f"{result['bits_per_byte']:.4f} bits per byte")
 
 
+def _baselines(train: list[str], test: list[str], ngram_order: int) -> dict[str, float]:
+    """Return the bits per byte that compressors and an n-gram model need."""
+    from variorum.evaluation import ngrams
+    from variorum.evaluation.baselines import compressors
+
+    ngram = ngrams.bits_per_byte(train, test, ngram_order)
+    return {**compressors(train, test), "ngram": ngram}
+
+
 def _documents(task: Task, part: str) -> list[Document]:
     return list(documents.read(task.inputs["text"].file(f"{part}.jsonl")))
 
 
-def _groups(found: list[Document], n_tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+def _groups(found: list[Document], n_tokens: "NDArray[np.int64]") -> "NDArray[np.int64]":
     """The number of each token's group (N,), given the tokens of each document (D,)."""
+    import numpy as np
+
     _, numbers = np.unique([document.group for document in found], return_inverse=True)
     groups: NDArray[np.int64] = np.repeat(numbers.astype(np.int64), n_tokens)
     return groups
 
 
-def _bytes_of(tokenizer: Tokenizer, tokens: NDArray[Any]) -> NDArray[np.int64]:
+def _bytes_of(tokenizer: Tokenizer, tokens: "NDArray[Any]") -> "NDArray[np.int64]":
     """Bytes of each token (N,)."""
+    import numpy as np
+
     lengths = [len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)]
     n_bytes: NDArray[np.int64] = np.array(lengths, dtype=np.int64)[tokens]
     return n_bytes

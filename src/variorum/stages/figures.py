@@ -1,38 +1,66 @@
 """figures: how trainings went, how well the models know, and what they look at, as SVG."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-import torch
-
+from variorum.config.types import Settings
 from variorum.corpus import documents
-from variorum.corpus.tokenfile import TokenFile
-from variorum.evaluation.frequencies import token_counts
 from variorum.evaluation.legible import token_label
-from variorum.model import checkpoint
-from variorum.model.attention_maps import attention_maps
-from variorum.report.figures import (
-    architecture,
-    attention_weights,
-    corpora,
-    scores,
-    tokens,
-    training,
-)
 from variorum.report.naming import MODELS, SIDES
+from variorum.stages.stage import Rerun, Stage, Storage
 from variorum.stages.task import Task
 from variorum.store.result import Result
 from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.serialization import load as load_tokenizer
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from variorum.report.figures.corpora import Cleaning
+
 TRAININGS = {"pretrained": "pretraining", "finetuned": "fine-tuning"}
 MOST_LOOKED_AT = 24  # tokens of the text that the attention is shown for
 
 
+class FiguresStage(Settings):
+    """Draw; there is nothing to choose."""
+
+
+STAGE = Stage(
+    FiguresStage,
+    products=(
+        "funnel.svg",
+        "model.svg",
+        "calibration.svg",
+        "context.svg",
+        "embeddings.svg",
+        "attention.svg",
+        "frequencies.svg",
+    ),
+    inputs={
+        "source_*": ("download",),
+        "text_*": ("normalize",),
+        "tokens_*": ("encode",),
+        "pretrained": ("pretrain", "imported"),
+        "finetuned": ("finetune",),
+        "*_on_*": ("evaluate",),
+    },
+    storage=Storage.BUNDLED,
+    rerun=Rerun.PAGES,
+)
+
+
 def run(task: Task) -> None:
     """Write one SVG for each figure; those of trainings only where a model was trained here."""
+    import numpy as np
+    import torch
+
+    from variorum.corpus.tokenfile import TokenFile
+    from variorum.evaluation.frequencies import token_counts
+    from variorum.model import checkpoint
+    from variorum.model.attention_maps import attention_maps
+    from variorum.report.figures import architecture, attention_weights, corpora, scores, tokens
+
     models = {name: task.inputs[name] for name in MODELS if name in task.inputs}
     last = list(models.values())[-1]
     model, tokenizer = checkpoint.load(last.folder), load_tokenizer(last.file("tokenizer.json"))
@@ -68,6 +96,10 @@ def run(task: Task) -> None:
 
 def _of_trainings(models: dict[str, Result]) -> dict[str, str]:
     """The figures of what was trained here, from the logs."""
+    import pandas as pd
+
+    from variorum.report.figures import training
+
     trained = {
         TRAININGS[name]: result for name, result in models.items() if result.ref.stage != "imported"
     }
@@ -96,14 +128,18 @@ def _evaluated(task: Task, measure: str) -> dict[str, dict[str, list[dict[str, A
     }
 
 
-def _embedding(model: Result) -> npt.NDArray[np.floating]:
+def _embedding(model: Result) -> "npt.NDArray[np.floating]":
     """The token embeddings (V, D) of a stored model."""
+    from variorum.model import checkpoint
+
     weights: npt.NDArray[np.floating] = checkpoint.load(model.folder).wte.weight.detach().numpy()
     return weights
 
 
-def _cleanings(task: Task) -> dict[str, corpora.Cleaning]:
+def _cleanings(task: Task) -> "dict[str, Cleaning]":
     """What became of each corpus, from its source to its split."""
+    from variorum.report.figures import corpora
+
     found = {}
     for side in SIDES:
         if f"text_{side}" in task.inputs:

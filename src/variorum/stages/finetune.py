@@ -1,14 +1,40 @@
 """finetune: a pretrained model trained on, at a lower rate, on the domain corpus."""
 
-from variorum.model import checkpoint
-from variorum.stages.stage_settings import FinetuneStage
+from variorum.config.training_settings import FinetuneSettings
+from variorum.config.types import Settings, Whole
+from variorum.stages.stage import Rerun, Resources, Stage
 from variorum.stages.task import Task
-from variorum.training.loop import Host
-from variorum.training.outputs import train
+
+
+class FinetuneStage(Settings):
+    """Train on from a pretrained result."""
+
+    seed: Whole
+    training: FinetuneSettings
+
+
+STAGE = Stage(
+    FinetuneStage,
+    products=("model.safetensors", "config.json", "tokenizer.json", "metrics.json", "metrics.csv"),
+    inputs={
+        "model": ("pretrain", "imported"),
+        "tokens": ("encode",),
+        "tokenizer": ("tokenizer", "imported"),
+        "replayed": ("encode",),
+    },
+    rerun=Rerun.LOSSES,
+    resources=Resources(mem_mb=2000, minutes=120, is_parallel=True),
+    is_model=True,
+    trains=True,
+)
 
 
 def run(task: Task) -> None:
     """Write the model, its log and its samples (see `training.outputs`)."""
+    from variorum.model import checkpoint
+    from variorum.training.loop import Host
+    from variorum.training.outputs import train
+
     settings = task.settings(FinetuneStage)
     vocabulary = task.inputs["tokenizer"].file("tokenizer.json")
     model = checkpoint.load(task.inputs["model"].folder)

@@ -4,16 +4,35 @@ import json
 from pathlib import Path
 
 from variorum.base.errors import VariorumError
+from variorum.config.model_settings import ImportedSettings, ModelSettings
+from variorum.config.types import Settings
 from variorum.corpus.fetching import sha256_of_files
-from variorum.model import checkpoint
 from variorum.model.imported_files import files_of
-from variorum.stages.stage_settings import ImportedStage
+from variorum.stages.stage import Rerun, Resources, Stage
 from variorum.stages.task import Task
 from variorum.tokenizer import hugging_face
 
 
+class ImportedStage(Settings):
+    """Read a model that was made elsewhere; `model` is what its files say that it is."""
+
+    imported: ImportedSettings
+    model: ModelSettings
+
+
+STAGE = Stage(
+    ImportedStage,
+    products=("model.safetensors", "config.json", "tokenizer.json", "metrics.json"),
+    rerun=Rerun.PAGES,
+    resources=Resources(mem_mb=2000),
+    is_model=True,
+)
+
+
 def run(task: Task) -> None:
     """Write `model.safetensors`, `config.json`, `tokenizer.json` and `metrics.json`."""
+    from variorum.model import checkpoint
+
     settings = task.settings(ImportedStage)
     chosen = settings.imported
     folder = task.root / Path(chosen.path).expanduser()

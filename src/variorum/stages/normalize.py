@@ -6,16 +6,32 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
+from variorum.config.types import Settings
 from variorum.corpus import documents, splits
 from variorum.corpus.documents import Document
-from variorum.corpus.leakage import share_of_spans
-from variorum.corpus.normalize import Normalizer
-from variorum.stages.stage_settings import NormalizeStage
+from variorum.stages.stage import Stage
 from variorum.stages.task import Task
+
+
+class NormalizeStage(Settings):
+    """Clean one corpus and split it."""
+
+    normalize: NormalizeSettings
+    split: SplitSettings
+
+
+STAGE = Stage(
+    NormalizeStage,
+    products=("train.jsonl", "val.jsonl", "test.jsonl", "funnel.json", "splits.json"),
+    inputs={"documents": ("download",)},
+)
 
 
 def run(task: Task) -> None:
     """Write `train.jsonl`, `val.jsonl`, `test.jsonl`, `funnel.json` and `splits.json`."""
+    from variorum.corpus.normalize import Normalizer
+
     settings = task.settings(NormalizeStage)
     raw = documents.read(task.inputs["documents"].file("documents.jsonl"))
     normalizer = Normalizer(settings.normalize)
@@ -49,6 +65,8 @@ def _write_parts(
 
 def _overlap(folder: Path, part: str) -> float | None:
     """Share of a part's 50-character spans that stand in train; None for train itself."""
+    from variorum.corpus.leakage import share_of_spans
+
     if part == "train":
         return None
     texts, train = (

@@ -1,15 +1,38 @@
 """pretrain: a Transformer trained from nothing on the base corpus."""
 
-from variorum.model.gpt import GPT
-from variorum.stages.stage_settings import PretrainStage
+from variorum.config.model_settings import ModelSettings
+from variorum.config.training_settings import TrainingSettings
+from variorum.config.types import Settings, Whole
+from variorum.stages.stage import Rerun, Resources, Stage
 from variorum.stages.task import Task
 from variorum.tokenizer.serialization import load as load_tokenizer
-from variorum.training.loop import Host
-from variorum.training.outputs import train
+
+
+class PretrainStage(Settings):
+    """Train from nothing."""
+
+    seed: Whole
+    model: ModelSettings
+    training: TrainingSettings
+
+
+STAGE = Stage(
+    PretrainStage,
+    products=("model.safetensors", "config.json", "tokenizer.json", "metrics.json", "metrics.csv"),
+    inputs={"tokens": ("encode",), "tokenizer": ("tokenizer",)},
+    rerun=Rerun.LOSSES,
+    resources=Resources(mem_mb=2000, minutes=120, is_parallel=True),
+    is_model=True,
+    trains=True,
+)
 
 
 def run(task: Task) -> None:
     """Write the model, its log and its samples (see `training.outputs`)."""
+    from variorum.model.gpt import GPT
+    from variorum.training.loop import Host
+    from variorum.training.outputs import train
+
     settings = task.settings(PretrainStage)
     vocabulary = task.inputs["tokenizer"].file("tokenizer.json")
     vocab_size = load_tokenizer(vocabulary).vocab_size

@@ -1,18 +1,18 @@
 """report: the page of one experiment, and the numbers that DVC compares."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from variorum.config.metrics import HEADLINE
+from variorum.config.types import Settings, Text, setting
 from variorum.corpus import documents
-from variorum.report import content, page
+from variorum.identity.spec import Ref
+from variorum.report import content
 from variorum.report.adopted import MARK
 from variorum.report.content import Corpus, ReportData
 from variorum.report.costs import cost
 from variorum.report.figures.captions import FIGURES, PROVENANCE
-from variorum.report.figures.provenance import DrawnNode, provenance_graph
 from variorum.report.naming import MODELS, SIDES, Role
 from variorum.report.token_words import words
 from variorum.report.traced import (
@@ -23,7 +23,7 @@ from variorum.report.traced import (
     of_file,
     of_manifest,
 )
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.stage import Rerun, Stage, Storage
 from variorum.stages.task import Task
 from variorum.store.result import Result
 from variorum.tokenizer.derivation import count_words
@@ -36,11 +36,43 @@ PROVENANCE_FILE = "provenance.svg"
 OF_TRAININGS = ("curves", "dynamics")  # not there for a model that was imported
 
 
+class ReportStage(Settings):
+    """The page: what it is called and which command makes it."""
+
+    title: Text
+    experiment: Text
+    command: Text
+    notes: dict[Text, Text] = setting({})
+
+
+STAGE = Stage(
+    ReportStage,
+    products=("report.html", "numbers.csv", "metrics.json", "curves.csv"),
+    inputs={
+        "figures": ("figures",),
+        "tokenizer": ("tokenizer", "imported"),
+        "source_*": ("download",),
+        "text_*": ("normalize",),
+        "tokens_*": ("encode",),
+        "pretrained": ("pretrain", "imported"),
+        "finetuned": ("finetune",),
+        "*_on_*": ("evaluate",),
+        "stress_*": ("stress",),
+    },
+    storage=Storage.BUNDLING,
+    rerun=Rerun.PAGES,
+)
+
+
 def run(task: Task) -> None:
     """Write `report.html`, all of its numbers as `numbers.csv`, `metrics.json` and `curves.csv`.
 
     Also what the page shows and no other result holds: `words.json` and `provenance.svg`.
     """
+    import pandas as pd
+
+    from variorum.report import page
+
     (task.output / PROVENANCE_FILE).write_text(_provenance_graph(task), encoding="utf-8")
     for name, data in {"words": _words(task), "metrics": _metrics(task)}.items():
         text = json.dumps(data, indent=2, sort_keys=True) + "\n"
@@ -219,10 +251,23 @@ def _samples(task: Task) -> tuple[content.Sample, ...]:
     )
 
 
+def _ranks(results: Mapping[Ref, Result]) -> dict[str, int]:
+    """Return by stage how many steps of the flow lie before it at most."""
+
+    def rank(ref: Ref) -> int:
+        needed = results[ref].spec.upstream.values() if ref in results else ()
+        return max(map(rank, needed), default=-1) + 1
+
+    ranks: dict[str, int] = {}
+    for ref in results:
+        ranks[ref.stage] = max(rank(ref), ranks.get(ref.stage, 0))
+    return ranks
+
+
 def _provenance(task: Task) -> tuple[content.Provenance, ...]:
     """Every result that the page stands on, in the order of the flow."""
     results = {result.ref: result for result in task.inputs.values()}
-    order = list(STAGES)
+    rank = _ranks(results)
     return tuple(
         content.Provenance(
             ref.stage,
@@ -231,19 +276,21 @@ def _provenance(task: Task) -> tuple[content.Provenance, ...]:
             of_manifest(result, "adopted") if result.adopted is not None else None,
         )
         for ref, result in sorted(
-            results.items(), key=lambda item: (order.index(item[0].stage), item[0].key)
+            results.items(), key=lambda item: (rank[item[0].stage], item[0].stage, item[0].key)
         )
     )
 
 
 def _provenance_graph(task: Task) -> str:
     """The results and this report as a graph."""
+    from variorum.report.figures.provenance import DrawnNode, provenance_graph
+
     own = task.spec.ref
     labels = {result.ref: _label(name) for name, result in task.inputs.items()}
     results = {result.ref: result for result in task.inputs.values()}
-    order = list(STAGES)
+    rank = _ranks(results)
     nodes, edges = [], []
-    for ref in sorted(results, key=lambda ref: (order.index(ref.stage), labels[ref], ref.key)):
+    for ref in sorted(results, key=lambda r: (rank[r.stage], r.stage, labels[r], r.key)):
         key = ref.key + MARK * bool(results[ref].adopted)
         nodes.append(DrawnNode(str(ref), ref.stage, labels[ref], key))
         edges += [(str(needed), str(ref)) for needed in results[ref].spec.upstream.values()]

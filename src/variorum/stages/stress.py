@@ -3,17 +3,36 @@
 import json
 from dataclasses import asdict
 
-from variorum.corpus.tokenfile import TokenFile
-from variorum.evaluation.frequencies import token_counts
-from variorum.evaluation.stress.catalogue import catalogue, samples
-from variorum.model import checkpoint
-from variorum.stages.stage_settings import StressStage
+from variorum.config.evaluation_settings import StressSettings
+from variorum.config.types import Settings
+from variorum.stages.stage import Rerun, Resources, Stage, Storage
 from variorum.stages.task import Task
 from variorum.tokenizer.serialization import load as load_tokenizer
 
 
+class StressStage(Settings):
+    """Ask one model to write."""
+
+    stress: StressSettings
+
+
+STAGE = Stage(
+    StressStage,
+    products=("cases.json", "samples.json"),
+    inputs={"model": ("imported", "pretrain", "finetune"), "tokens": ("encode",)},
+    storage=Storage.BUNDLED,
+    rerun=Rerun.CASES,
+    resources=Resources(mem_mb=2000, minutes=30),
+)
+
+
 def run(task: Task) -> None:
     """Write `cases.json` and `samples.json`."""
+    from variorum.corpus.tokenfile import TokenFile
+    from variorum.evaluation.frequencies import token_counts
+    from variorum.evaluation.stress.catalogue import catalogue, samples
+    from variorum.model import checkpoint
+
     settings = task.settings(StressStage).stress
     folder, tokens = task.inputs["model"].folder, task.inputs["tokens"].folder
     model = checkpoint.load(folder).to(task.use_device())

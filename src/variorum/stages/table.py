@@ -4,26 +4,26 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from variorum.base.errors import VariorumError
+from variorum.config.ablation_settings import MetricName
 from variorum.config.canonical import restored
 from variorum.config.metrics import METRICS
-from variorum.corpus.tokenfile import TokenFile
+from variorum.config.types import Number, Settings, Text, Truth, Whole, setting
 from variorum.model.config_file import read as read_model_config
-from variorum.model.description import describe_settings
-from variorum.report.ablation import render
 from variorum.report.ablation import runs as run_files
-from variorum.report.ablation.html import html
 from variorum.report.ablation.runs import Run
-from variorum.report.ablation.table import AblationTable, Question, ablation_table
 from variorum.report.adopted import Adoption
 from variorum.report.costs import cost
-from variorum.report.figures import variants as figures
-from variorum.stages.stage_settings import TableRun, TableStage
+from variorum.stages.stage import Rerun, Stage, Storage
 from variorum.stages.task import Task
 from variorum.store.result import MANIFEST, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from variorum.report.ablation.table import AblationTable, Question
 
 CAPTIONS = {
     "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
@@ -35,6 +35,56 @@ CAPTIONS = {
 """Of each figure that a table may have, in their order."""
 
 
+class TableRun(Settings):
+    """One run of an ablation, whose results are the upstreams `<run>/<seed>/...`.
+
+    value: of the setting that is tuned; None: the variant's own.
+    """
+
+    run: Text
+    variant: Text
+    seed: Whole
+    value: Number | None
+
+
+class TableStage(Settings):
+    """The table of an ablation.
+
+    tuned: the setting that was tuned. codes: of variants that another code runs, how that was
+    named. edited: of variants that could have another code than the baseline, whether they have.
+    pinned: of variants that were made before, the name that they are pinned under. uncounted:
+    variants whose models other code defines, so the code that is here cannot count operations.
+    """
+
+    title: Text
+    question: Text
+    baseline: Text
+    last_stage: Text
+    corpora: tuple[Text, ...]
+    metric: MetricName
+    tuned: Text | None
+    command: Text
+    runs: tuple[TableRun, ...]
+    codes: dict[Text, Text] = setting({}, omit_when={})
+    edited: dict[Text, Truth] = setting({}, omit_when={})
+    pinned: dict[Text, Text] = setting({}, omit_when={})
+    uncounted: tuple[Text, ...] = setting((), omit_when=())
+
+
+STAGE = Stage(
+    TableStage,
+    products=("table.md", "table.csv", "table.html", "runs.csv"),
+    inputs={
+        "*/model": ("imported", "pretrain", "finetune"),
+        "*/*": ("evaluate",),
+        "*/tokens": ("encode",),
+        "*/text/*": ("normalize",),
+    },
+    storage=Storage.BUNDLING,
+    rerun=Rerun.PAGES,
+)
+
+
 def run(task: Task) -> None:
     """Write `table.md`, `table.csv`, `table.html`, `runs.csv` and the figures.
 
@@ -43,6 +93,9 @@ def run(task: Task) -> None:
     Raises:
         VariorumError: if variants were judged on different texts.
     """
+    from variorum.report.ablation import render
+    from variorum.report.ablation.table import ablation_table
+
     settings = task.settings(TableStage)
     for corpus in settings.corpora:
         _refuse_other_texts(task, settings, corpus)
@@ -57,8 +110,10 @@ def run(task: Task) -> None:
         task.progress.say(sentence)
 
 
-def question_of(settings: TableStage) -> Question:
+def question_of(settings: TableStage) -> "Question":
     """What the table is to answer."""
+    from variorum.report.ablation.table import Question
+
     metric = METRICS[settings.metric]
     return Question(
         title=settings.title,
@@ -75,16 +130,21 @@ def question_of(settings: TableStage) -> Question:
     )
 
 
-def placed(folder: Path) -> AblationTable:
+def placed(folder: Path) -> "AblationTable":
     """The table that lies in a folder, by its manifest and its runs."""
+    from variorum.report.ablation.table import ablation_table
+
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     settings = restored(TableStage, manifest["spec"]["settings"])
     runs = run_files.read_csv((folder / "runs.csv").read_text(encoding="utf-8"))
     return ablation_table(runs, question_of(settings))
 
 
-def written_files(table: AblationTable, drawn: Mapping[str, str]) -> dict[str, str]:
+def written_files(table: "AblationTable", drawn: Mapping[str, str]) -> dict[str, str]:
     """Every file of a table by its name, given the SVG text of its figures by theirs."""
+    from variorum.report.ablation import render
+    from variorum.report.ablation.html import html
+
     figures = [(name, CAPTIONS[name], svg) for name, svg in drawn.items()]
     return {
         "table.md": render.markdown(table, [(f"{name}.svg", c) for name, c, _ in figures]),
@@ -141,11 +201,15 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
 
 def _flops(model: Result, tokens: int) -> int:
     """Operations of a training that saw so many tokens, by the model that is here."""
+    from variorum.model.description import describe_settings
+
     return describe_settings(*read_model_config(model.file("config.json"))).training_flops(tokens)
 
 
-def _figures(task: Task, settings: TableStage, table: AblationTable) -> Iterator[tuple[str, str]]:
+def _figures(task: Task, settings: TableStage, table: "AblationTable") -> Iterator[tuple[str, str]]:
     """Name and SVG of each figure."""
+    from variorum.report.figures import variants as figures
+
     yield "intervals", figures.intervals(table)
     if curves := _curves(task, settings, table):
         yield "curves", figures.learning_curves(curves)
@@ -156,8 +220,8 @@ def _figures(task: Task, settings: TableStage, table: AblationTable) -> Iterator
 
 
 def _curves(
-    task: Task, settings: TableStage, table: AblationTable
-) -> dict[str, list[pd.DataFrame]]:
+    task: Task, settings: TableStage, table: "AblationTable"
+) -> "dict[str, list[pd.DataFrame]]":
     """Loss on val of the best runs of each variant that trained on the same text last."""
     chosen = {choice.variant: choice.best for choice in table.choices}
     found: dict[str, list[pd.DataFrame]] = {}
@@ -169,8 +233,12 @@ def _curves(
     return found
 
 
-def _curve(model: Result, encoded: Result) -> pd.DataFrame:
+def _curve(model: Result, encoded: Result) -> "pd.DataFrame":
     """Bits per byte of val by tokens seen; tokens have the length that they have in all of val."""
+    import pandas as pd
+
+    from variorum.corpus.tokenfile import TokenFile
+
     val = TokenFile.open(encoded.folder, "val")
     metrics = model.json("metrics.json")
     log = pd.read_csv(model.file("metrics.csv"))[["step", "val_loss"]].dropna()

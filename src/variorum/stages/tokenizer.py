@@ -3,9 +3,24 @@
 from collections.abc import Iterator
 
 from variorum.base import components
+from variorum.config.tokenizer_settings import TokenizerSettings
+from variorum.config.types import Settings
 from variorum.corpus import documents
-from variorum.stages.stage_settings import TokenizerStage
+from variorum.stages.stage import Stage
 from variorum.stages.task import Task
+
+
+class TokenizerStage(Settings):
+    """Learn the tokens."""
+
+    tokenizer: TokenizerSettings
+
+
+STAGE = Stage(
+    TokenizerStage,
+    products=("tokenizer.json",),
+    inputs={"base": ("normalize",), "domain": ("normalize",)},
+)
 
 
 def run(task: Task) -> None:

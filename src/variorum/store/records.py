@@ -66,15 +66,18 @@ def has_record(store: Store, ref: Ref) -> bool:
     return any(str(ref) in results for _, results in _records(store.root))
 
 
+def missing_run_info(store: Store) -> Iterator[tuple[Ref, dict[str, Any]]]:
+    """Yield `run.json` and `code.json`, as the records have them, of results that lack them."""
+    without = {str(ref) for ref in store.refs() if not (store.folder(ref) / RUN).is_file()}
+    for sources, results in _records(store.root) if without else ():
+        for name in without & results.keys():
+            code = {symbol: sources[digest] for symbol, digest in results[name]["code"].items()}
+            yield Ref.parse(name), {CODE: code, RUN: results[name]["run"]}
+            without.discard(name)
+
+
 def restore_run_info(store: Store) -> None:
     """Give results that came without them their `run.json` and `code.json`, out of the records."""
-    without = {str(ref) for ref in store.refs() if not (store.folder(ref) / RUN).is_file()}
-    if not without:
-        return
-    for sources, results in _records(store.root):
-        for name in without & results.keys():
-            folder = store.folder(Ref.parse(name))
-            code = {symbol: sources[digest] for symbol, digest in results[name]["code"].items()}
-            for file, content in ((CODE, code), (RUN, results[name]["run"])):
-                write_atomically(folder / file, readable_json(content).encode())
-            without.discard(name)
+    for ref, facts in missing_run_info(store):
+        for file, content in facts.items():  # run.json last: it tells that both are there
+            write_atomically(store.folder(ref) / file, readable_json(content).encode())

@@ -5,7 +5,8 @@ that stands on them (`bundle/`), and are put in place from there.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -16,8 +17,6 @@ from variorum.store.records import restore_run_info
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
 
-OWN_FILE = ("download", "normalize", "tokenizer", "encode", "pretrain", "imported", "finetune")
-BUNDLING = ("report", "table")
 BUNDLE = "bundle"
 
 
@@ -43,9 +42,8 @@ def bundle(store: Store, refs: list[Ref], output: Path) -> None:
 def bundled(store: Store) -> dict[Ref, Path]:
     """Every result that lies in the bundle of a report or table, and where."""
     found = {}
-    for stage in BUNDLING:
-        for manifest in store.root.glob(f"results/{stage}/*/{BUNDLE}/*/*/{MANIFEST}"):
-            found[Ref(*manifest.parts[-3:-1])] = manifest.parent
+    for manifest in store.root.glob(f"results/*/*/{BUNDLE}/*/*/{MANIFEST}"):
+        found[Ref(*manifest.parts[-3:-1])] = manifest.parent
     return found
 
 
@@ -57,6 +55,26 @@ def holds(store: Store) -> Callable[[Ref], bool]:
     )
 
 
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a result that this machine holds: its files by name; its folder if in a bundle."""
+
+    files: Mapping[str, Path]
+    bundle: Path | None = None
+
+
+def restorable(store: Store, wanted: Iterable[Planned]) -> dict[Ref, Copy]:
+    """Return what `restore_results` would put in place for `wanted`, and from where."""
+    found: dict[Ref, Copy] = {}
+
+    def note(ref: Ref, copy: Copy) -> bool:
+        found[ref] = copy
+        return True
+
+    _walk(store, wanted, note)
+    return found
+
+
 def restore_results(store: Store, wanted: Iterable[Planned]) -> None:
     """Put in place what `wanted` need and this machine holds: from bundles and DVC's cache.
 
@@ -64,45 +82,63 @@ def restore_results(store: Store, wanted: Iterable[Planned]) -> None:
     the bundles of the wanted ones themselves is always put in place.
     """
     wanted = list(wanted)
-    in_bundles = bundled(store)
-    seen: set[Ref] = set()
     taken: list[Ref] = []
-    cache = DvcCache(store.root)
+
+    def put_in_place(ref: Ref, copy: Copy) -> bool:
+        if copy.bundle is not None:
+            return _restored(store, ref, copy.files, copy.bundle)
+        if done := _taken(store, ref, copy.files):
+            taken.append(ref)
+        return done
+
+    _walk(store, wanted, put_in_place)
+    if taken:
+        say(f"took {len(taken)} of what was missing out of DVC's cache")
+    for node in wanted:
+        if store.exists(node.ref):
+            _unbundle(store, node.ref)
+    restore_run_info(store)
+
+
+def _walk(store: Store, wanted: Iterable[Planned], take: Callable[[Ref, Copy], bool]) -> None:
+    """Offer the copies of each missing result, and go on below one of which none was taken."""
+    in_bundles, cache = bundled(store), DvcCache(store.root)
+    seen: set[Ref] = set()
+
+    def copies(ref: Ref) -> Iterator[Copy]:
+        if folder := in_bundles.get(ref):
+            yield Copy(_files_in(folder), folder)
+        if files := cached_files(store, ref, cache):
+            yield Copy(files)
 
     def visit(node: Planned) -> None:
         if node.ref in seen or store.exists(node.ref):
             return
         seen.add(node.ref)
-        if node.ref in in_bundles and _restored(store, node.ref, in_bundles[node.ref]):
-            return
-        if (files := cached_files(store, node.ref, cache)) and _taken(store, node.ref, files):
-            taken.append(node.ref)
-            return
-        for needed in node.upstream.values():
-            visit(needed)
+        if not any(take(node.ref, copy) for copy in copies(node.ref)):
+            for needed in node.upstream.values():
+                visit(needed)
 
     for node in wanted:
         visit(node)
-    if taken:
-        say(f"took {len(taken)} of what was missing out of DVC's cache")
-    for node in wanted:
-        if node.ref.stage in BUNDLING and store.exists(node.ref):
-            _unbundle(store, node.ref)
-    restore_run_info(store)
 
 
-def _restored(store: Store, ref: Ref, folder: Path) -> bool:
-    """Whether the copy in a bundle could be put in place."""
+def _files_in(folder: Path) -> dict[str, Path]:
     files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file for file in files}
+
+
+def _restored(store: Store, ref: Ref, files: Mapping[str, Path], folder: Path) -> bool:
+    """Whether the copy in a bundle could be put in place."""
     try:
-        store.restore(ref, {file.relative_to(folder).as_posix(): file for file in files})
+        store.restore(ref, files)
     except StoreError as error:
         say(f"{folder.relative_to(store.root)}: {error}; it is left where it is")
         return False
     return True
 
 
-def _taken(store: Store, ref: Ref, files: dict[str, Path]) -> bool:
+def _taken(store: Store, ref: Ref, files: Mapping[str, Path]) -> bool:
     """Whether DVC's copy of a result could be put in place; what is damaged of it is deleted.
 
     DVC's own checkout writes into the place itself, where a kill would leave a part, and waits for
@@ -124,7 +160,7 @@ def _unbundle(store: Store, ref: Ref) -> None:
     for manifest in sorted((store.folder(ref) / BUNDLE).glob(f"*/*/{MANIFEST}")):
         inner = Ref(*manifest.parts[-3:-1])
         if not store.exists(inner):
-            _restored(store, inner, manifest.parent)
+            _restored(store, inner, _files_in(manifest.parent), manifest.parent)
 
 
 def cached_files(store: Store, ref: Ref, cache: DvcCache) -> dict[str, Path] | None:

@@ -8,30 +8,27 @@ for all that is new: each call of DVC costs seconds.
 
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from variorum.base.progress import say
 from variorum.identity.spec import Ref
 from variorum.store.dvc_cache import DvcCache, pinned_by
 from variorum.store.records import new_records, record
-from variorum.store.restoring import (
-    BUNDLING,
-    OWN_FILE,
-    cached_files,
-)
+from variorum.store.restoring import cached_files
 from variorum.store.result import StoreError
 from variorum.store.store import Store
 
 
-def track(root: Path) -> None:
-    """`dvc add` every finished result that DVC has yet to store, and a record of how all came."""
+def track(root: Path, stages: Collection[str]) -> None:
+    """`dvc add` each finished result of these stages that DVC has yet to store, and new records."""
     store = Store(root)
     if not (root / ".dvc").is_dir() or not (root / ".git").exists():
         if any(True for _ in store.refs()):
             say("no git and DVC repository here: results stay untracked")
         return
     cache = DvcCache(root)
-    new = [ref for ref in store.refs() if _is_new(store, ref, cache)]
+    new = [ref for ref in store.refs() if ref.stage in stages and _is_new(store, ref, cache)]
     record(store)
     paths = [*(store.folder(ref) for ref in new), *new_records(root)]
     if not paths:
@@ -59,15 +56,15 @@ def _clear_what_was_cut(pins: list[Path], paths: list[Path], cache: DvcCache) ->
             file.unlink(missing_ok=True)
 
 
-def track_what_was_left(store: Store) -> None:
+def track_what_was_left(store: Store, stages: Collection[str]) -> None:
     """`track`, if a run that was killed could not.
 
     Snakemake calls nothing at the end of a run that has nothing to do.
     """
-    kept = (ref for stage in (*OWN_FILE, *BUNDLING) for ref in store.refs(stage))
+    kept = (ref for stage in stages for ref in store.refs(stage))
     here = (store.root / ".dvc").is_dir() and (store.root / ".git").exists()
     if here and any(not store.pin(ref).is_file() for ref in kept):
-        track(store.root)
+        track(store.root, stages)
 
 
 def _is_new(store: Store, ref: Ref, cache: DvcCache) -> bool:
@@ -76,8 +73,6 @@ def _is_new(store: Store, ref: Ref, cache: DvcCache) -> bool:
     A `.dvc` file that came with git may pin a result that was made here as well; its hash is the
     same, and what lies here is stored all the same.
     """
-    if ref.stage not in (*OWN_FILE, *BUNDLING):
-        return False
     if cached_files(store, ref, cache) is not None:
         return False
     try:

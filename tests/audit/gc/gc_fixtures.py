@@ -9,6 +9,7 @@ import flow
 import made_up
 from conftest import Project
 from variorum.plan.experiment import Plan
+from variorum.stages.registry import TRACKED
 from variorum.store import tracking
 
 
@@ -22,7 +23,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made_up.make(made.root, flow.current(made.root))
     made_up.change(made.root, model="{n_embd: 32}")
     made_up.make(made.root, flow.current(made.root))
-    tracking.track(made.root)
+    tracking.track(made.root, TRACKED)
     made_up.change(made.root)
     made_up.commit(made)
     return made

@@ -17,6 +17,7 @@ from variorum.audit.gc import inventory, removal
 from variorum.base.errors import VariorumError
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Plan
+from variorum.stages.registry import TRACKED
 from variorum.store import pins, restoring, tracking
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.result import CODE, COPY, MANIFEST, RUN
@@ -206,7 +207,7 @@ def test_added_to_dvc_is_not_enough_before_it_is_committed(shelf: Project) -> No
     made_up.change(root, seed=2)
     other = flow.current(root)
     made_up.make(root, other)
-    tracking.track(root)
+    tracking.track(root, TRACKED)
     made_up.change(root)
     assert other.last.ref in left(removal.plan(root))
     made_up.commit(shelf)

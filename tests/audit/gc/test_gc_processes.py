@@ -15,6 +15,7 @@ import made_up
 from variorum.audit.gc import removal
 from variorum.audit.gc.needs import Needs
 from variorum.identity.spec import Ref
+from variorum.plan import plan_file
 from variorum.plan.experiment import Plan
 from variorum.run import runner
 from variorum.store.store import Store
@@ -58,6 +59,24 @@ def test_while_a_snakemake_runs_all_that_it_planned_stays(
         assert left(plan).keys() == {node.ref for node in asked.of_stage("pretrain")}
         assert not plan.leftovers
     assert len(removal.plan(root, force=True).leftovers) == len(only(asked, needed)) - 1
+
+
+def test_a_plan_and_what_it_has_yet_to_make_stay_while_its_snakemake_runs(
+    root: Path, needed: Plan, wide: Plan
+) -> None:
+    made_up.change(root, model="{n_embd: 32}", seed=2)
+    asked = flow.current(root)
+    made_up.change(root)
+    path = plan_file.write_plan(root, asked)
+    made_up.make(root, asked.of_stage("pretrain"))
+    with held(path, "shared"), held(root / ".snakemake/variorum.lock", "shared"):
+        plan = removal.plan(root, force=True)
+        assert left(plan).keys() == {node.ref for node in asked.of_stage("pretrain")}
+        assert not plan.leftovers
+    plan = removal.plan(root, force=True)
+    assert [part.path for part in plan.leftovers] == [path.relative_to(root)]
+    removal.remove(root, plan)
+    assert not path.exists()
 
 
 def test_a_result_that_a_process_takes_meanwhile_stays(

@@ -24,7 +24,9 @@ from conftest import Project
 from variorum import cli
 from variorum.audit.verify import tolerances
 from variorum.audit.verify.tolerances import LOSS_TOLERANCE, NUMBER_TOLERANCE
-from variorum.stages import evaluate, figures, report, stress, table, tokenizer
+from variorum.evaluation import bits
+from variorum.evaluation.stress import catalogue
+from variorum.stages import figures, report, stress, table, tokenizer
 from variorum.store.restoring import BUNDLE
 from variorum.store.result import RUN
 from variorum.store.store import Store
@@ -62,9 +64,9 @@ def test_other_kernels_are_another_platform_where_losses_must_agree(finished: Pr
 def test_elsewhere_bits_per_byte_may_differ_within_the_tolerance(
     root: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    score = evaluate.score
+    score = bits.score
     factor = 1 + share * NUMBER_TOLERANCE
-    monkeypatch.setattr(evaluate, "score", lambda *a, **k: costlier(score(*a, **k), factor))
+    monkeypatch.setattr(bits, "score", lambda *a, **k: costlier(score(*a, **k), factor))
     reference = key_of(root, "evaluate")
     assert not one(root, reference).passed, "here every byte counts"
     made_elsewhere(folder_of(root, "evaluate"), "numpy")
@@ -107,8 +109,8 @@ def test_elsewhere_a_tokenizer_must_be_the_same_all_the_same(
 def test_another_version_of_a_library_that_the_stage_does_not_use_loosens_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = evaluate.score
-    monkeypatch.setattr(evaluate, "score", lambda *a, **k: costlier(score(*a, **k), 1.0001))
+    score = bits.score
+    monkeypatch.setattr(bits, "score", lambda *a, **k: costlier(score(*a, **k), 1.0001))
     for library in ("pandas", "matplotlib", "jinja2", "scipy"):
         made_elsewhere(folder_of(root, "evaluate"), library)
     outcome = one(root, key_of(root, "evaluate"))
@@ -226,7 +228,7 @@ def test_elsewhere_what_a_page_carries_must_be_the_same_all_the_same(root: Path)
 def test_without_a_word_on_where_it_was_made_every_byte_counts(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stress, "samples", lambda *a: [])
+    monkeypatch.setattr(catalogue, "samples", lambda *a: [])
     (folder_of(root, "stress") / RUN).unlink()
     outcome = one(root, key_of(root, "stress"))
     assert not outcome.passed

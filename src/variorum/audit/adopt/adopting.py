@@ -15,7 +15,6 @@ from typing import Any
 from variorum.audit.adopt.candidates import BECAUSE, PROVED, CandidateSearch, Match
 from variorum.audit.adopt.old_code import compare_tiny, components_of
 from variorum.audit.adopt.replay import Evidence, evidence
-from variorum.audit.adopt.whole_experiment import PAGES
 from variorum.audit.available import closure
 from variorum.audit.scratch import ADOPTING, ADOPTIONS
 from variorum.audit.verify.platforms import platform_differences
@@ -28,7 +27,7 @@ from variorum.identity.fingerprint import fingerprint
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Node, Plan
 from variorum.plan.references import References
-from variorum.stages.stage_settings import TRAININGS
+from variorum.stages.registry import BUNDLING, TRAININGS, function_of
 from variorum.store.restoring import restore_results
 from variorum.store.result import Result, StoreError, manifest_digest
 from variorum.store.store import Store
@@ -117,7 +116,7 @@ def _wanted(store: Store, references: Sequence[str | None], package: Path) -> _W
     restore_results(store, [plan.last for plan, _ in asked])
     planned = [node for plan, _ in asked for node in plan]
     named = set().union(*(refs or plan.nodes for plan, refs in asked))
-    results = [node for node in planned if node.ref.stage not in PAGES]
+    results = [node for node in planned if node.ref.stage not in BUNDLING]
     inputs = {node.ref: [needed.ref for needed in node.upstream.values()] for node in planned}
     chosen = closure(_hanging(results, named), inputs.get)
     return _Wanted(
@@ -264,7 +263,7 @@ class _Adoption:
         """Raise `VariorumError` if the code was edited since the plan was made."""
         for node in (match.node for match in self.matches.values() if not match.node.tree):
             parts = components_of(node.spec) or ()
-            function = f"variorum.stages.{node.ref.stage}:run"
+            function = function_of(node.ref.stage)
             if fingerprint(function, parts, self.package).digest != node.spec.code:
                 raise VariorumError(
                     f"the code of {node.ref.stage} was edited meanwhile; nothing was adopted. Run "

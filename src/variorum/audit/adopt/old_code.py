@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from variorum.audit.adopt import whole_experiment
-from variorum.audit.adopt.whole_experiment import PAGES
 from variorum.audit.scratch import project_beside
 from variorum.audit.verify.file_diff import compare
 from variorum.base.errors import VariorumError
@@ -26,7 +25,7 @@ from variorum.identity.fingerprint import fingerprint
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import Node, plan_experiment
 from variorum.plan.loading import named_experiment
-from variorum.stages.stage_settings import STAGES
+from variorum.stages.registry import BUNDLING, STAGES, function_of
 from variorum.store.result import Result
 from variorum.store.store import Store
 
@@ -59,7 +58,7 @@ def compare_tiny(
     known = {each: code for old in others for each, code in _codes([old], find).items()} | codes
     loaded = named_experiment(store.root, EXPERIMENT)
     plan = plan_experiment(loaded, store.root, offline=True, package=package)
-    old = _made_before([node for node in plan if node.ref.stage not in PAGES], known, find)
+    old = _made_before([node for node in plan if node.ref.stage not in BUNDLING], known, find)
     packages = {"new": package}
     if old is None:
         packages["old"] = _in_git(codes, folder / "code", progress, package)
@@ -72,7 +71,7 @@ def compare_tiny(
 def components_of(spec: Spec) -> Components | None:
     """Return the components that a spec chooses; None if its stage no longer exists."""
     try:
-        return tuple(chosen_components(restored(STAGES[spec.stage], dict(spec.settings))))
+        return tuple(chosen_components(restored(STAGES[spec.stage].settings, dict(spec.settings))))
     except (KeyError, ValueError):
         return None
 
@@ -144,7 +143,7 @@ def _is_of(package: Path, codes: Codes) -> bool:
     """Check whether the package has all of these fingerprints."""
     try:
         return all(
-            fingerprint(f"variorum.stages.{stage}:run", parts, package).digest == code
+            fingerprint(function_of(stage), parts, package).digest == code
             for (stage, parts), code in codes.items()
         )
     except (SyntaxError, ValueError):

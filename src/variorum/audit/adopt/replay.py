@@ -21,7 +21,7 @@ from variorum.base.machine import Machine
 from variorum.base.progress import Progress
 from variorum.identity.spec import Spec
 from variorum.run.runner import compute
-from variorum.stages.stage_settings import TRAININGS
+from variorum.stages.registry import TRAININGS
 from variorum.stages.task import Task
 from variorum.store.result import Result
 from variorum.store.store import Store

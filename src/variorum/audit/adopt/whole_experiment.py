@@ -16,9 +16,6 @@ from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import named_experiment
 from variorum.store.store import Store
 
-PAGES = ("report", "table")
-"""Stages whose results show keys, which are others for other code."""
-
 
 def run(root: Path, experiment: str, code: str) -> dict[str, str]:
     """Make what the project plans; return the results by stage and label.
@@ -29,8 +26,9 @@ def run(root: Path, experiment: str, code: str) -> dict[str, str]:
     from variorum.run import runner
 
     store, made = Store(root), {}
-    for node in plan_experiment(named_experiment(root, experiment), root, offline=True):
-        if node.ref.stage not in PAGES:
+    plan = plan_experiment(named_experiment(root, experiment), root, offline=True)
+    for node in plan:
+        if node != plan.last:  # the page shows keys, which are others for other code
             runner.submit(store, node.spec, f"{node.label} by the {code} code")
             runner.run(store, node.ref, Machine())
             made[f"{node.ref.stage} {node.label}"] = str(node.ref)

@@ -27,7 +27,8 @@ from variorum.corpus.source import SOURCES, LocalSource
 from variorum.identity.code_changes import Difference, code_differences
 from variorum.identity.spec import KEY_LENGTH, Ref
 from variorum.plan.experiment import SIDES, Node
-from variorum.stages.stage_settings import STAGES, DownloadStage
+from variorum.stages.download import DownloadStage
+from variorum.stages.registry import STAGES, place_of
 
 DOCUMENTS = "documents.jsonl"
 
@@ -193,7 +194,7 @@ def _once_each(found: list[Cause]) -> Iterator[Cause]:
 
 def _in_flow(cause: Cause) -> int:
     stage = cause.chain[-1].new.ref.stage
-    return list(STAGES).index(stage) if stage in STAGES else len(STAGES)
+    return place_of(stage)
 
 
 def _own(step: ResultPair, guide: Iterable[Node], documents: bool) -> Iterator[Difference]:
@@ -270,7 +271,7 @@ def _places(step: ResultPair, guide: Iterable[Node]) -> Mapping[str, Place]:
 
 def _chooses_component(stage: str, place: Place) -> bool:
     """Check whether a setting chooses a component."""
-    models = models_at(STAGES[stage], place[:-1]) if stage in STAGES else []
+    models = models_at(STAGES[stage].settings, place[:-1]) if stage in STAGES else []
     fields = [model.model_fields[place[-1]] for model in models if place[-1] in model.model_fields]
     return any("component" in field_metadata(field) for field in fields)
 

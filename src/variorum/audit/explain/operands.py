@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -17,8 +18,9 @@ from variorum.config.canonical import with_omitted
 from variorum.config.layers import Place
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import SIDES, Node
-from variorum.stages.stage_settings import STAGES
-from variorum.store.result import Result, StoreError
+from variorum.stages.registry import STAGES
+from variorum.store.records import missing_run_info
+from variorum.store.result import CODE, RUN, Result, StoreError
 from variorum.store.store import Store
 
 
@@ -39,7 +41,7 @@ class Operand:
     @cached_property
     def run(self) -> Mapping[str, Any]:
         """Return how it was made; empty if unknown."""
-        return self.result.run if self.result else {}
+        return self._noted(RUN) or (self.result.run if self.result else {})
 
     @property
     def label(self) -> str:
@@ -54,12 +56,19 @@ class Operand:
         """Return its settings by place, omitted ones included."""
         settings = dict(self.spec.settings)
         known = STAGES.get(self.spec.stage)
-        return dict(_leaves(with_omitted(known, settings) if known else settings, ()))
+        return dict(_leaves(with_omitted(known.settings, settings) if known else settings, ()))
 
     @property
     def sources(self) -> Mapping[str, str]:
         """Return its recorded source code; empty if there is none."""
-        return self.node.code.sources if self.node else self.result.code if self.result else {}
+        if self.node:
+            return self.node.code.sources
+        return self._noted(CODE) or (self.result.code if self.result else {})
+
+    def _noted(self, name: str) -> Mapping[str, Any]:
+        """Return what records hold of a result that came without it."""
+        found: Mapping[str, Any] = self.index.run_info.get(self.ref, {}).get(name, {})
+        return found
 
     def upstream(self, name: str) -> Operand | None:
         """Return one of its inputs; None if that is neither planned nor here."""
@@ -86,6 +95,13 @@ class ResultIndex:
         self._likeness: dict[tuple[str, str], Likeness] = {}
         self.compared_code: dict[tuple[str, str, bool], Any] = {}
         """How two fingerprints differ: all results of theirs differ so."""
+
+    @cached_property
+    def run_info(self) -> dict[Ref, dict[str, Any]]:
+        """What records tell of results that came without `run.json` and `code.json`."""
+        with suppress(OSError):  # without it no diff of pulled results can be shown
+            return dict(missing_run_info(self.store))
+        return {}
 
     def planned(self, node: Node) -> Operand:
         """Return a planned node, with its result if it is finished."""

@@ -20,7 +20,6 @@ from variorum.base.errors import VariorumError, several
 from variorum.identity.spec import KEY_LENGTH, Ref
 from variorum.plan.experiment import Node, Plan
 from variorum.plan.references import References
-from variorum.store.records import restore_run_info
 
 FEW = 2
 """How many causes `reason` names."""
@@ -80,8 +79,6 @@ def why(
     Raises `VariorumError` for a reference that names nothing or several results.
     """
     project = _Project(root, overrides or {}, package)
-    with suppress(OSError):  # without it no diff of pulled results can be shown
-        restore_run_info(project.index.store)
     one = project.question(first)
     if second is not None:
         return project.compared(*_of_one_stage(one, project.question(second)))

@@ -12,6 +12,7 @@ from variorum.base.locks import is_held
 from variorum.identity.spec import Ref
 from variorum.plan.code_versions import FOLDER as CODE_FOLDER
 from variorum.plan.code_versions import digest
+from variorum.plan.plan_file import in_use, plan_files
 from variorum.run.runner import SPEC
 from variorum.store.result import size_of
 from variorum.store.store import Store
@@ -32,7 +33,8 @@ WORKPLACES = ((ADOPTIONS, ADOPTING, "adopt"), (RERUNS, RERUNNING, "verify --reru
 def unfinished(store: Store) -> set[Ref]:
     """Return the planned results that are not made yet."""
     specs = store.root.glob(f"scratch/*/*/{SPEC}")
-    return {Ref(*path.parts[-3:-1]) for path in specs}
+    planned = {ref for plan in in_use(store.root) for ref in plan.refs()}
+    return {Ref(*path.parts[-3:-1]) for path in specs} | planned - set(store.refs())
 
 
 def at_work(store: Store) -> set[Ref]:
@@ -81,6 +83,9 @@ def leftovers(
         yield leftover(path, "moved aside for a result")
     for path in sorted((root / TRASH).glob("*")):
         yield leftover(path, "was being removed")
+    for path in plan_files(root):
+        if not is_held(path):
+            yield leftover(path, "a plan that no Snakemake goes by")
     for name, lock, command in WORKPLACES:
         if (root / name).is_dir() and lock not in busy:
             yield leftover(root / name, f"left by `variorum {command}`", lock)

@@ -12,17 +12,16 @@ from pathlib import Path
 
 from variorum.audit.gc.commits import committed_pins, contents, has_git
 from variorum.identity.spec import Ref, Spec
+from variorum.plan.plan_file import PlanFile, in_use
 from variorum.run.runner import submitted
+from variorum.stages.registry import BUNDLING, TRACKED
 from variorum.store.dvc_cache import DvcCache, Listing, md5_of, pinned
-from variorum.store.restoring import BUNDLE, BUNDLING, OWN_FILE
+from variorum.store.restoring import BUNDLE
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
 
 CARRIED = re.compile(f"{BUNDLE}/([^/]+)/([^/]+)/{re.escape(MANIFEST)}")
 """The manifest of a result inside of a report or table."""
-
-TRACKED = (*OWN_FILE, *BUNDLING)
-"""Stages whose results get a `.dvc` file."""
 
 UNCOMMITTED = "no commit holds its .dvc file"
 DIFFERS = "DVC has stored other bytes"
@@ -61,11 +60,18 @@ class Vault:
             return list(self._store.peek(ref).spec.upstream.values())
         with suppress(StoreError):
             return list(submitted(self._store, ref).spec.upstream.values())
+        for plan in self._plans:
+            if ref in plan.refs():
+                return list(plan.job(ref).spec.upstream.values())
         for listing in self._listings(ref):
             manifest = self._cache.json(listing.get(MANIFEST, ""))
             if isinstance(manifest, dict):
                 return list(Spec.from_data(manifest["spec"]).upstream.values())
         return None
+
+    @cached_property
+    def _plans(self) -> list[PlanFile]:
+        return in_use(self._store.root)
 
     @cached_property
     def _bundled(self) -> dict[Ref, set[str]]:

@@ -262,7 +262,7 @@ class _Audit:
         report, which names results of other keys.
         """
         for ref in self.own:
-            if ref.stage != "report" or self.damage or ref in self.adopted:
+            if page_trace.PAGE not in self.own[ref].files or self.damage or ref in self.adopted:
                 continue
             traces = page_trace.check(self.store, ref)
             if not (traces.followed or page_trace.lists_numbers(self.store.peek(ref))):

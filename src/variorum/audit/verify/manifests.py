@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from variorum.identity.spec import KEY_LENGTH, Ref, Spec, canonical_json
-from variorum.store.restoring import BUNDLE, BUNDLING
+from variorum.stages.registry import BUNDLING
+from variorum.store.restoring import BUNDLE
 from variorum.store.result import COPY, MANIFEST, VARYING, manifest_digest, readable_json
 
 DIGITS = 12

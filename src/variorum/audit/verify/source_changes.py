@@ -8,21 +8,23 @@ from variorum.audit.verify.manifests import DIGITS
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
 from variorum.config.model_settings import ImportedSettings
-from variorum.corpus.source import ChangingSource
+from variorum.corpus.source import ChangingSource, SourceSettings
 from variorum.identity.spec import Spec
 from variorum.plan import source_lock
-from variorum.stages.stage_settings import DownloadStage, ImportedStage, Source
+from variorum.stages.registry import STAGES
 
 
 def source_change(root: Path, spec: Spec) -> str | None:
     """Describe how a result's source has changed; None if it has not."""
     settings = dict(spec.settings)
-    source: Source | ImportedSettings | None = None
+    source: SourceSettings | ImportedSettings | None = None
     try:
-        if spec.stage == "imported":
-            source = restored(ImportedStage, settings).imported
-        elif spec.stage == "download":
-            source = restored(DownloadStage, settings).source
+        if spec.stage not in STAGES:
+            return None
+        chosen = restored(STAGES[spec.stage].settings, settings)
+        for _, section in chosen:
+            if isinstance(section, (SourceSettings, ImportedSettings)):
+                source = section
         if source is None:
             return None
         found = _sha256_now(source, root)
@@ -39,7 +41,7 @@ def source_change(root: Path, spec: Spec) -> str | None:
     )
 
 
-def _sha256_now(source: Source | ImportedSettings, root: Path) -> str | None:
+def _sha256_now(source: SourceSettings | ImportedSettings, root: Path) -> str | None:
     """Return the SHA-256 of a source's present content; None if unknown.
 
     Raises `VariorumError` if its files or its package are not here.

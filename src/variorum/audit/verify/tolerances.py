@@ -1,7 +1,7 @@
 """Decide whether a rerun result passes, and name the rule.
 
 On the platform that made a result the bytes must be the same. On another one (processor, Python,
-libraries) sums of floats differ, and training amplifies that; `RULES` says what each stage may
+libraries) sums of floats differ, and training amplifies that; each stage declares what it may
 differ in.
 """
 
@@ -15,12 +15,10 @@ from typing import Any
 
 from variorum.audit.verify.file_diff import ResultDiff, relative
 from variorum.config.metrics import HEADLINE
-from variorum.stages.stage_settings import TRAININGS
+from variorum.stages.registry import STAGES
+from variorum.stages.stage import Rerun
 from variorum.store.restoring import BUNDLE
 from variorum.store.result import Result
-
-EXACT = ("download", "normalize", "tokenizer", "encode")
-"""Stages that give the same bytes on every platform: they sum no floats."""
 
 LOSS_TOLERANCE = 0.02
 """On another platform: the relative difference of the chosen and the last validation loss."""
@@ -47,13 +45,14 @@ def judged(
         return f"{where}: every byte must be the same", diff.is_identical
     platform = "; ".join(f"{name} {old} → {new}" for name, (old, new) in elsewhere.items())
     stage = stored.ref.stage
-    if stage in EXACT:
+    allowed = STAGES[stage].rerun if stage in STAGES else Rerun.PAGES
+    if allowed is Rerun.NOTHING:
         rule, passed = f"{stage} gives the same bytes on every platform", diff.is_identical
     elif diff.missing or diff.extra:
         rule, passed = "the files must be the same", False
     else:
         try:
-            rule, passed = RULES.get(stage, _pages)(stored.folder, output, diff)
+            rule, passed = RULES[allowed](stored.folder, output, diff)
         except (KeyError, ValueError, IndexError, TypeError):  # other code may write other files
             rule, passed = "its numbers cannot be compared", False
     return f"made on another platform ({platform}): {rule}", passed
@@ -140,9 +139,10 @@ def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-RULES: Mapping[str, Callable[[Path, Path, ResultDiff], Judged]] = {
-    **dict.fromkeys(TRAININGS, _losses),
-    "evaluate": _bits_per_byte,
-    "stress": _cases,
+RULES: Mapping[Rerun, Callable[[Path, Path, ResultDiff], Judged]] = {
+    Rerun.LOSSES: _losses,
+    Rerun.SCORES: _bits_per_byte,
+    Rerun.CASES: _cases,
+    Rerun.PAGES: _pages,
 }
-"""What a stage may differ in on another platform; what is not listed makes pages and tables."""
+"""How to compare results of stages that may differ on another platform."""

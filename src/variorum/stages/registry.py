@@ -1,0 +1,59 @@
+"""Collect the stages: the files of `stages/` that declare one."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+
+from variorum.stages.stage import Stage, Storage
+
+SHARED = frozenset({"__init__", "registry", "stage", "task"})
+"""Files of the folder that are no stages."""
+
+
+def function_of(stage: str) -> str:
+    """Return where the code of a stage begins, as `module:name`."""
+    return f"variorum.stages.{stage}:run"
+
+
+def _in_order(declared: Mapping[str, Stage]) -> dict[str, Stage]:
+    """Sort stages as the flow goes: each after all that it may read, else by name."""
+
+    def depth(name: str) -> int:
+        read = {needed for stages in declared[name].inputs.values() for needed in stages}
+        return 1 + max(map(depth, read), default=-1)
+
+    return {name: declared[name] for name in sorted(declared, key=lambda n: (depth(n), n))}
+
+
+def _declared() -> dict[str, Stage]:
+    names = {file.stem for file in Path(__file__).parent.glob("*.py")} - SHARED
+    return {name: import_module(f"variorum.stages.{name}").STAGE for name in names}
+
+
+STAGES = _in_order(_declared())
+"""Every stage by its name, in the order of the flow."""
+
+
+def _names(holds: Callable[[Stage], bool]) -> tuple[str, ...]:
+    return tuple(name for name, stage in STAGES.items() if holds(stage))
+
+
+TRAININGS = _names(lambda stage: stage.trains)
+"""The stages that train a model, in the order of the flow."""
+
+MODELS = _names(lambda stage: stage.is_model)
+"""The stages whose results hold a model, in the order of the flow."""
+
+BUNDLED = _names(lambda stage: stage.storage is Storage.BUNDLED)
+"""The stages whose results travel inside other results."""
+
+BUNDLING = _names(lambda stage: stage.storage is Storage.BUNDLING)
+"""The stages whose results carry the bundled ones that they use."""
+
+TRACKED = _names(lambda stage: stage.storage is not Storage.BUNDLED)
+"""The stages whose results DVC tracks, each under a file of its own."""
+
+
+def place_of(stage: str) -> int:
+    """Return a stage's place in the flow; unknown stages come last."""
+    return list(STAGES).index(stage) if stage in STAGES else len(STAGES)
