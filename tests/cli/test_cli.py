@@ -188,7 +188,7 @@ def test_ls_goes_on_past_a_damaged_result(
 
 def test_ls_refuses_what_is_no_stage(variorum: Command, here: Path) -> None:
     refused(
-        variorum("ls", "pretrian"), "pretrian: no such stage; the stages are download, normalize"
+        variorum("ls", "pretrian"), "pretrian: no such stage; the stages are download, imported"
     )
 
 

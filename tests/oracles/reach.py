@@ -87,8 +87,13 @@ class Compiled:
             here = self.modules[module]
             codes = [_compiled(each, annotations) for each in here.statements.get(name, [])]
             found = self._named[asked] = set()
-            for place in chain.from_iterable(map(_imported, codes)):
-                found.update(self._at(place))
+            for place, local in chain.from_iterable(map(_imported, codes)):
+                at = set(self._at(place))
+                if any(each.endswith(":*") for each in at):  # a module: what is asked of it
+                    uses = chain.from_iterable(_loaded(code, LOCAL) for code in codes)
+                    asked_of = [rest for first, *rest in uses if first == local and rest]
+                    at = set(chain.from_iterable(self._at((*place, *r)) for r in asked_of)) or at
+                found |= at
             for first, *rest in chain.from_iterable(map(_loaded, codes)):
                 if first in here.statements:
                     found.add(f"{module}:{first}")
@@ -118,7 +123,7 @@ class Compiled:
         module, _, name = definition.partition(":")
         statements = self.modules[module].statements.get(name, [])
         places = chain.from_iterable(_imported(_compiled(each, False)) for each in statements)
-        return {found.split(":")[0] for place in places for found in self._at(place)}
+        return {found.split(":")[0] for place, _ in places for found in self._at(place)}
 
     def _at(self, path: tuple[str, ...]) -> Iterator[str]:
         """The definition at a dotted place, if it is one of this package."""
@@ -172,24 +177,32 @@ def _compiled(statement: ast.stmt, annotations: bool) -> CodeType:
     return compile(module, "", "exec", flags, dont_inherit=True)
 
 
-def _imported(code: CodeType) -> Iterator[tuple[str, ...]]:
-    """Dotted names that the bytecode takes from other modules when it runs."""
+GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
+LOCAL = ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_DEREF")
+
+
+def _imported(code: CodeType) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Dotted names that the bytecode takes from other modules, and what it calls them."""
     module: tuple[str, ...] = ()
+    name = ""
     for instruction in dis.get_instructions(code):
         if instruction.opname == "IMPORT_NAME":
             module = tuple(instruction.argval.split("."))
         elif instruction.opname == "IMPORT_FROM":
-            yield (*module, instruction.argval)
+            name = instruction.argval
+        elif name and instruction.opname.startswith("STORE_"):
+            yield (*module, name), instruction.argval
+            name = ""
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _imported(constant)
 
 
-def _loaded(code: CodeType) -> Iterator[tuple[str, ...]]:
-    """Dotted names that the bytecode loads from its module."""
+def _loaded(code: CodeType, where: tuple[str, ...] = GLOBAL) -> Iterator[tuple[str, ...]]:
+    """Dotted names that the bytecode loads from its module, or from its variables."""
     chain: tuple[str, ...] = ()
     for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+        if instruction.opname in where:
             yield from [chain] if chain else []
             chain = (instruction.argval,)
         elif chain and instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
@@ -199,4 +212,4 @@ def _loaded(code: CodeType) -> Iterator[tuple[str, ...]]:
             chain = ()
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _loaded(constant)
+            yield from _loaded(constant, where)

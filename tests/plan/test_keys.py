@@ -209,6 +209,7 @@ def test_other_pythons_plan_the_same_keys(
             "ruamel-yaml",
             "ftfy",
             "wcwidth",
+            "markupsafe",
         }
     ]
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

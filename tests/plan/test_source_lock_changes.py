@@ -212,7 +212,7 @@ def test_lock_locked_names_each_missing_entry_and_asks_nobody(
 
 def test_checking_and_accepting_at_once_makes_no_sense(variorum: Command) -> None:
     said = variorum("lock", "--locked", "--accept", "http://example.org/a.txt")
-    assert (said.code, "give one of them" in said.err) == (1, True)
+    assert (said.code, "give only one" in said.err) == (1, True)
 
 
 @pytest.mark.parametrize("value", ["1", "true"])

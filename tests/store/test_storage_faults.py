@@ -284,7 +284,9 @@ def test_a_disk_without_locks_is_refused(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    failure(micro.root, node, "this disk has no locks .*move the project to one that has")
+    failure(
+        micro.root, node, "this disk has no file locks .*move the project to a disk that has them"
+    )
 
 
 @pytest.mark.parametrize("link", [False, True])

@@ -157,7 +157,7 @@ def test_other_bytes_are_refused_by_the_name_of_their_file(here: Path) -> None:
     (node,) = planned(here).of_stage("tokenizer")
     old = Store(here).open(flow.current(here).of_stage("tokenizer")[0].ref)
     output = here / "scratch/made"
-    output.mkdir()
+    output.mkdir(parents=True)
     tokenizer = json.loads(old.file("tokenizer.json").read_text())
     (output / "tokenizer.json").write_text(json.dumps({**tokenizer, "another": 1}))
     inputs = {name: Store(here).open(ref) for name, ref in node.spec.upstream.items()}
@@ -194,7 +194,7 @@ def test_one_run_of_an_ablation_is_adopted_with_its_evaluation(here: Path) -> No
     ("references", "message"),
     [
         ([], "nothing to adopt: every planned result except pages is here"),
-        (["pretrain", "report"], "nothing to adopt: all that is planned is here"),
+        (["pretrain", "report"], "nothing to adopt: every planned result except pages is here"),
         (["pretrian"], r"pretrian: no result, .* is called that; did you mean `pretrain`\?"),
         (["widths/wide/9"], "widths/wide/9: no such run; known are widths/narrow/1"),
         ([""], "a reference must not be empty"),

@@ -138,7 +138,7 @@ def test_a_change_in_what_is_computed_again_as_a_whole_names_the_file(
     def other(*args: Any, **options: Any) -> dict[str, Any]:
         return {**score(*args, **options), "perplexity": 2.0}
 
-    monkeypatch.setattr("variorum.stages.evaluate.summary", other)
+    monkeypatch.setattr("variorum.evaluation.bits.summary", other)
     nothing_changes(
         here,
         lambda: adopt(here, package=package),

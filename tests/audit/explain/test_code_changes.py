@@ -52,7 +52,7 @@ ATTENTION = "variorum.model.attention"
 def test_an_edited_method_is_shown_as_a_diff_of_what_counts(
     here: Path, package_copy: Path, edit: Edit
 ) -> None:
-    edit("model/attention.py", '"""Each token\'s mixture', '"""The mixture')
+    edit("model/attention.py", '"""Mix the values of', '"""Blend the values of')
     edit("model/attention.py", "# (B, H, S, D)\n", "# keys and values\n")
     edit("model/attention.py", "mixed.transpose(1, 2)", "mixed.transpose(2, 1)")
     text = told(here, package=package_copy)

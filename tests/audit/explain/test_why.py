@@ -215,7 +215,7 @@ def test_where_nothing_was_made_that_is_said(root: Path) -> None:
     assert found["normalize base"].startswith("follows download")
     (root / "results/pretrain").mkdir(parents=True)
     (root / "results/pretrain/0123456789ab.dvc").write_text("outs: []\n")
-    assert "DVC knows of 1 in results/pretrain; `dvc pull` brings" in told(root, "pretrain")
+    assert "DVC knows of 1 in results/pretrain; `dvc pull` restores" in told(root, "pretrain")
 
 
 def test_of_an_experiment_without_a_report_the_last_stage_that_was_made_is_compared(
@@ -279,8 +279,11 @@ def test_snakemake_shows_the_same_words_with_each_job(root: Path) -> None:
 
 def test_every_rule_that_makes_a_result_says_why() -> None:
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    made = re.findall(r"^rule make_(\w+):", rules, re.MULTILINE)
+    made = re.findall(r"^(?:rule|use rule make_\w+ as) make_(\w+)\b", rules, re.MULTILINE)
     assert len(made) == 12
     for stage in made:
         assert f'why=flow.why("{stage}")' in rules
-        assert f'"{stage} {{params.label}} ({{wildcards.key}}): {{params.why}}"' in rules
+        assert f'stage="{stage}",' in rules
+    first = re.findall(r"^rule make_\w+:", rules, re.MULTILINE)
+    shown = '"{params.stage} {params.label} ({wildcards.key}): {params.why}"'
+    assert rules.count(shown) == len(first), "rules made from these show the same"
