@@ -58,7 +58,7 @@ def test_sample_takes_any_reference_and_greedy_ignores_the_seed(
         (["--stop", ""], "stop.0: '' "),
         (["-m", "zzz"], "zzz: no result, stage, experiment or ablation is called that; `variorum"),
         (["-m", "report"], "results/report/"),
-        (["-m", "tokenizer"], "is no model; name a result of finetune or imported or pretrain"),
+        (["-m", "tokenizer"], "is no model; name a result of finetune or pretrain or imported"),
     ],
 )
 def test_wrong_options_of_sample_are_one_line(
