@@ -3,7 +3,7 @@
 A definition that was only moved or renamed is no difference, as it has no part in the key.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from difflib import SequenceMatcher, unified_diff
 
@@ -121,10 +121,10 @@ def code_differences(old: Sources, new: Sources, *, chosen: bool = False) -> lis
         for name in sorted(shared)
         if before[name].syntax != after[name].syntax
     ]
-    edited += _meanings(old, new, renamed)
+    same = unchanged(old, new)
+    edited += _meanings(old, new, renamed, same)
     if chosen:
         return edited
-    same = unchanged(old, new)
     left = {n: p for n, p in lost.items() if n not in renamed and _of(n) not in same}
     came = {n: p for n, p in gained.items() if n not in renamed.values() and _of(n) not in same}
     found = [*edited, *_one_sided(left, came, edited=bool(edited))]
@@ -157,14 +157,15 @@ def _renamed(lost: Mapping[str, Part], gained: Mapping[str, Part]) -> Iterator[t
             yield old, homes[0]
 
 
-def _meanings(old: Sources, new: Sources, renamed: Mapping[str, str]) -> Iterator[Meaning]:
+def _meanings(
+    old: Sources, new: Sources, renamed: Mapping[str, str], same: Set[str]
+) -> Iterator[Meaning]:
     """Yield names that stand for something else.
 
     Names of one side alone follow from an edit.
     """
     before, after = recorded_meanings(old), recorded_meanings(new)
     found: dict[tuple[str, str], Meaning] = {}
-    same = unchanged(old, new)
     for symbol in sorted((before.keys() & after.keys()) - same):
         for path in sorted(before[symbol].keys() & after[symbol].keys()):
             was = {renamed.get(target, target) for target in before[symbol][path]}
