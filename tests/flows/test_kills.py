@@ -320,7 +320,7 @@ class Life:
         self.published = published
         for ref, text in watch.logs():
             if self.saved.get(ref) and "\n" in text:
-                line = f"{ref.stage} micro  goes on from step {self.saved[ref]}"
+                line = f"{ref.stage} micro  resumes from step {self.saved[ref]}"
                 assert line in text.split("\n")[:2]
 
     def lost(self, watch: Watch, moment: float) -> float:
@@ -407,7 +407,7 @@ def test_ctrl_c_ends_a_training_after_its_step_and_says_how_to_go_on(
     assert done.returncode
     assert "Traceback" not in said(done) + log.read_text()
     stop = re.search(
-        r"stopped after step (\d+) of 900; the same command goes on from there", said(done)
+        r"stopped after step (\d+) of 900; the same command resumes from there", said(done)
     )
     assert stop, said(done)
     assert stop[0] in log.read_text()
@@ -416,7 +416,7 @@ def test_ctrl_c_ends_a_training_after_its_step_and_says_how_to_go_on(
     assert saved[0].position.step == int(stop[1])
     with pytest.raises(Stopped):
         runner.run(Store(project.root), node.ref, Machine(stop_after=int(stop[1]) + 1))
-    assert f"goes on from step {stop[1]}\n" in capfd.readouterr().err
+    assert f"resumes from step {stop[1]}\n" in capfd.readouterr().err
 
 
 def variorum_run(

@@ -348,6 +348,6 @@ def test_a_clock_that_was_set_back_keeps_no_training_from_going_on(
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now - 3600)
     result = runner.run(store, node.ref, Machine(checkpoint_seconds=0))
-    assert "goes on from step 4" in capfd.readouterr().err
+    assert "resumes from step 4" in capfd.readouterr().err
     assert listed(store.folder(node.ref)) == made
     assert result.run["seconds"] >= 0

@@ -114,7 +114,7 @@ def test_a_training_on_a_full_disk_goes_on_from_its_last_state(
             runner.run(store, node.ref, often)
     assert not store.folder(node.ref).exists()
     interrupted = runner.run(store, node.ref, often)
-    assert "goes on from step 6" in capfd.readouterr().err
+    assert "resumes from step 6" in capfd.readouterr().err
     assert interrupted.json("metrics.json")["steps"] == 30
     assert not store.scratch(node.ref).exists()
 

@@ -183,7 +183,7 @@ def test_a_loss_on_val_that_is_no_number_stops_with_advice(tmp_path: Path) -> No
     wild = {"optimizer": "sgd", "weight_decay": 1e20, "val_interval": 1, "warmup_steps": 0}
     for more in ({}, {"sample_tokens": 0, "max_steps": 1, "selection": "last"}):
         settings = SETTINGS.model_copy(update={**wild, **more})
-        with pytest.raises(VariorumError, match=r"loss on val became nan at step 1; lower learn"):
+        with pytest.raises(VariorumError, match=r"validation loss became nan at step 1; lower"):
             train(tmp_path / str(len(more)), settings)
 
 

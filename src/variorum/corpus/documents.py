@@ -68,7 +68,7 @@ def read(path: Path) -> Iterator[Document]:
             except ValueError as problem:
                 raise VariorumError(
                     f"{path}, line {number}: {problem}; a line must be one JSON object with id, "
-                    "group, text and meta. Make the file again, or mend that line."
+                    "group, text and meta. Make the file again, or fix that line."
                 ) from None
 
 

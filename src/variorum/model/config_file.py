@@ -73,7 +73,7 @@ def read(path: Path) -> tuple[ModelSettings, int]:
     except (ValueError, KeyError, TypeError):
         raise VariorumError(
             f"{path}: not the config.json of a model that was saved here, or of a GPT-2; it needs "
-            'the entries "variorum" and "vocab_size", or those of Hugging Face\'s GPT2Config'
+            'the entries "variorum" and "vocab_size", or the entries of Hugging Face\'s GPT2Config'
         ) from None
     if type(vocab_size) is not int or vocab_size < 1:
         raise VariorumError(f"{path}: vocab_size is {vocab_size!r}; it must be a whole number")

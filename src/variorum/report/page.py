@@ -87,7 +87,7 @@ def commands(report: ReportData) -> list[tuple[str, Traced]]:
         ),
         ("What is made from what, drawn by Snakemake.", derived("graph-command", report.command)),
         (
-            "Every file held against its hash, up to the sources.",
+            "Every file compared with its hash, up to the sources.",
             derived("verify-command", report.key),
         ),
         (

@@ -51,7 +51,7 @@ STAGE = Stage(
 
 
 def run(task: Task) -> None:
-    """Write one SVG for each figure; those of trainings only where a model was trained here."""
+    """Write one SVG for each figure; of trainings only where a model was trained here."""
     import numpy as np
     import torch
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 CAPTIONS = {
     "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
-    "curves": "Bits per byte of what trainings read of val, by tokens seen: mean over the seeds, "
-    "and its interval.",
-    "tuning": "Mean loss on val by what was tried; circled: the best.",
+    "curves": "Bits per byte on validation text while training, by tokens seen: mean over the "
+    "seeds, and its interval.",
+    "tuning": "Mean validation loss by what was tried; circled: the best.",
     "trade-off": "Differences on both test texts, one across and one up, with their intervals.",
 }
 """Of each figure that a table may have, in their order."""

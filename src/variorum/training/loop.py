@@ -136,7 +136,7 @@ class Training:
 
         Raises `Stopped` if interrupted, and `VariorumError` if the loss is not finite.
         """
-        self._go_on()
+        self._resume()
         settings, done = self.settings, self._position.step
         self._first_step, self._begun = done, time.monotonic()
         size = min(self.host.processes, settings.shards) if self.host.device == "cpu" else 1
@@ -273,7 +273,7 @@ class Training:
         return patience is not None and len(since) >= patience
 
     def _log_row(self, val_loss: float, rate: float) -> None:
-        self._refuse_non_finite(val_loss, "the loss on val", self._position.step)
+        self._refuse_non_finite(val_loss, "the validation loss", self._position.step)
         position, losses = self._position, self._position.train_losses
         position.rows.append(
             {
@@ -331,7 +331,7 @@ class Training:
             self._save()
         raise Stopped(
             f"stopped after step {self._position.step} of {self.settings.max_steps}; "
-            "the same command goes on from there"
+            "the same command resumes from there"
         )
 
     def _save(self) -> None:
@@ -340,7 +340,7 @@ class Training:
         state.write(self.host.state, state.State(tensors, self._position), self._last_interval)
         self._saved_at = time.monotonic()
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         saved = state.read(self.host.state)
         if saved is None:
             if self.host.state.is_file():
@@ -353,7 +353,7 @@ class Training:
         self._over.fill_(self._has_no_patience())
         if self._last_interval is None:
             self._keep_for_replay()  # it resumes from just there
-        self.host.progress.say(f"goes on from step {self._position.step}")
+        self.host.progress.say(f"resumes from step {self._position.step}")
 
     @contextmanager
     def _stopping_on_signals(self) -> Iterator[None]:

@@ -113,7 +113,7 @@ def _alarmed_by(workers: list[BaseProcess]) -> Iterator[None]:
     def raise_it(number: int, frame: FrameType | None) -> None:
         raise VariorumError(
             "a worker process of this training died (is the memory used up?); "
-            "run the same command again: it goes on from the last saved step"
+            "run the same command again: it resumes from the last saved step"
         )
 
     before = signal.signal(ALARM, raise_it)

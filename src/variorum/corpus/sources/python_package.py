@@ -329,7 +329,7 @@ def _check_version(settings: PythonPackageSource) -> None:
         raise VariorumError(
             f"source.version: found {settings.package} {installed or 'without a version'}, "
             f"expected {settings.version}; run `make setup` to install what the lock pins, or "
-            "set version and sha256 to those of the installed package."
+            "take version and sha256 of the installed package."
         )
 
 
