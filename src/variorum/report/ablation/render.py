@@ -152,13 +152,13 @@ def how_to_read(table: AblationTable) -> str:
         else ""
     )
     tuned = (
-        f" Tuned: each variant has the {table.question.tuned} with the lowest mean validation "
-        "loss; untuned: its own."
+        f" Tuned: each variant has the {table.question.tuned} with the lowest mean loss on val; "
+        "untuned: its own."
         if table.choices
         else ""
     )
     uncounted = (
-        "; models that other code defines are not counted"
+        "; those of models that other code defines are not counted"
         if any(run.flops is None for run in table.runs)
         else ""
     )
@@ -167,7 +167,7 @@ def how_to_read(table: AblationTable) -> str:
         f"taken seed by seed against `{table.question.baseline}`; where their interval includes 0, "
         f"the runs show no difference.{together} “Shown at 80 % power” is the smallest "
         "true difference that so many seeds with such a scatter show four times in five. Tokens "
-        "and FLOPs are of one judged training; products of matrices are counted, forward and "
+        "and FLOPs are those of one judged training; products of matrices are counted, forward and "
         f"backward{uncounted}.{tuned}"
     )
 
@@ -187,7 +187,7 @@ def tried(table: AblationTable) -> Grid | None:
     )
     columns = ("variant", *map(str, values), "its own")
     return Grid(
-        f"mean validation loss (nats per token) by {table.question.tuned}",
+        f"mean loss on val (nats per token) by {table.question.tuned}",
         columns,
         (False, *[True] * (len(columns) - 1)),
         rows,

@@ -123,7 +123,7 @@ def tuning(choices: Sequence[TunedChoice], setting: str) -> str:
         axes.set_xticks(tried, [str(value) for value in tried])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(setting)
-        axes.set_ylabel("validation loss (nats per token)")
+        axes.set_ylabel("loss on val (nats per token)")
         axes.legend()
         return svg_of(figure)
 
