@@ -140,6 +140,14 @@ def test_an_error_in_a_stage_leaves_no_part_of_a_result(
     assert results_are_whole(micro.root)
 
 
+def test_a_stage_that_leaves_a_product_out_is_named(
+    micro: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "tokenizer")
+    monkeypatch.setattr(tokenizer, "run", lambda task: None)
+    failure(micro.root, node, f"{node.ref}: its stage wrote no tokenizer.json, .*tokenizer.py")
+
+
 # Once is enough
 
 

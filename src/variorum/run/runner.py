@@ -29,7 +29,7 @@ from variorum.identity.spec import Ref, Spec
 from variorum.plan import source_lock
 from variorum.plan.current_code import current_code, import_reached
 from variorum.plan.plan_file import Job, PlanFile
-from variorum.stages.registry import BUNDLED, BUNDLING, function_of
+from variorum.stages.registry import BUNDLED, BUNDLING, STAGES, function_of
 from variorum.stages.task import Task
 from variorum.store.restoring import bundle
 from variorum.store.result import Result, StoreError, readable_json
@@ -165,8 +165,9 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
     """
     begun, clock = datetime.now(UTC), time.monotonic()
     began = task.machine.began
-    with source_lock.remedies(store.root, task.spec.ref):
+    with source_lock.remedies(store.root, task.spec):
         import_module(function_of(task.spec.stage).partition(":")[0]).run(task)
+    _refuse_lacking_products(task)
     if task.spec.stage in BUNDLING:
         inputs = dict.fromkeys(result.ref for result in task.inputs.values())
         bundle(store, [ref for ref in inputs if ref.stage in BUNDLED], task.output)
@@ -178,6 +179,16 @@ def compute(store: Store, task: Task) -> dict[str, Any]:
         **machine.description(),
         **task.run,
     }
+
+
+def _refuse_lacking_products(task: Task) -> None:
+    """Raise `VariorumError` if a stage did not write what it declares."""
+    declared = STAGES[task.spec.stage].products
+    if lacking := [name for name in declared if not (task.output / name).is_file()]:
+        raise VariorumError(
+            f"{task.spec.ref}: its stage wrote no {' and no '.join(lacking)}, which "
+            f"src/variorum/stages/{task.spec.stage}.py declares among its `products`"
+        )
 
 
 def _planned_code(spec: Spec) -> Fingerprint:
