@@ -161,7 +161,7 @@ import json
 
 from variorum.config.types import Settings
 from variorum.corpus import documents
-from variorum.stages.stage import Stage, Storage
+from variorum.stages.stage import Input, Stage
 from variorum.stages.task import Task
 
 
@@ -172,9 +172,8 @@ class WordcountStage(Settings):
 STAGE = Stage(
     WordcountStage,
     products=("words.json",),
-    inputs={"text": ("normalize",)},
-    storage=Storage.TRACKED,
-    per="corpus",
+    per=("corpus",),
+    inputs={"text": Input(("normalize",))},
 )
 
 

@@ -181,7 +181,7 @@ def test_ls_goes_on_past_a_damaged_result(
     said = variorum("ls")
     assert said.code == 0
     lines = [line for line in said.out.splitlines() if "/" in line.split("  ")[0]]
-    assert len(lines) == 3
+    assert len(lines) == 4, "two sources and two texts"
     (damaged,) = (line for line in lines if line.startswith(str(text.ref)))
     assert f"  damaged: results/{text.ref}/train.jsonl is missing" in damaged
 

@@ -111,11 +111,11 @@ def funnel_step(
 def provenance() -> tuple[list[DrawnNode], list[Edge]]:
     """Two corpora, of which one model reads both."""
     nodes = [
-        DrawnNode("base text", "download", "base", "d0d0d0d0d0d0"),
-        DrawnNode("domain text", "download", "domain", "d1d1d1d1d1d1"),
-        DrawnNode("base tokens", "encode", "base", "e0e0e0e0e0e0"),
-        DrawnNode("domain tokens", "encode", "domain", "e1e1e1e1e1e1"),
-        DrawnNode("model", "pretrain", "", "ab12cd34ef56"),
+        DrawnNode("base text", "download", "base", "d0d0d0d0d0d0", "text"),
+        DrawnNode("domain text", "download", "domain", "d1d1d1d1d1d1", "text"),
+        DrawnNode("base tokens", "encode", "base", "e0e0e0e0e0e0", "text"),
+        DrawnNode("domain tokens", "encode", "domain", "e1e1e1e1e1e1", "text"),
+        DrawnNode("model", "pretrain", "", "ab12cd34ef56", "pretrained"),
         DrawnNode("scores", "evaluate", "pretrained on base", "e0a1e0a1e0a1"),
     ]
     edges = [

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
-from variorum.config.ablation_settings import CODE_AS, PINNED_AS
 from variorum.config.canonical import chosen_components, restored
 from variorum.config.metrics import HEADLINE, METRICS
 from variorum.config.setting_errors import ConfigError
@@ -14,11 +13,13 @@ from variorum.identity.code import Code
 from variorum.identity.code_diff import diff, first_difference
 from variorum.plan import code_versions
 from variorum.plan.ablation_loading import LoadedAblation, Variant
+from variorum.plan.ablation_settings import CODE_AS, PINNED_AS
 from variorum.plan.code_versions import CodeVersion
-from variorum.plan.experiment import Components, Node, Plan, Planner, Stages
+from variorum.plan.experiment import Components, ExperimentPlan, Node, Plan, Planner
 from variorum.plan.loading import LoadedExperiment
 from variorum.plan.step_times import with_equal_time
-from variorum.stages.registry import STAGES
+from variorum.stages.registry import STAGES, model_of
+from variorum.stages.stage import Role
 from variorum.stages.table import TableRun, TableStage
 from variorum.store import pins
 from variorum.store.result import Result
@@ -124,8 +125,8 @@ class _Planning:
             stored, tree = self._pinned_models(variant), self._tree(variant)
             for name, value, experiment in variant.runs:
                 for seed in self.loaded.settings.seeds:
-                    stages = self._stages(experiment, seed, tree)
-                    run = self._run(stages, variant, f"{name}/{seed}", stored.get(seed))
+                    own = self._experiment(name, experiment, seed, tree)
+                    run = self._run(own, variant.last_stage, stored.get(seed))
                     upstream |= run.inputs(variant.name, f"{name}/{seed}")
                     planned.setdefault(variant.name, _Planned(variant, tree, run))
                     runs.append(TableRun(run=name, variant=variant.name, seed=seed, value=value))
@@ -158,45 +159,41 @@ class _Planning:
             f"{self.loaded.layers.origin(place)}: {'.'.join(place)}",
         )
 
-    def _stages(self, experiment: LoadedExperiment, seed: int, tree: CodeVersion | None) -> Stages:
-        """The stages of an experiment with another seed, by the code of a tree."""
+    def _experiment(
+        self, name: str, experiment: LoadedExperiment, seed: int, tree: CodeVersion | None
+    ) -> ExperimentPlan:
+        """An experiment with another seed, by the code of a version, called by its run."""
         seeds = {("seed",): self.loaded.layers.origin(("seeds",))}
         layers = replace(experiment.layers, origins=experiment.layers.origins | seeds)
         settings = experiment.settings.model_copy(update={"seed": seed})
-        return Stages(self.planner, replace(experiment, settings=settings, layers=layers), tree)
+        label = f"{self.loaded.name}/{name}/{seed}"
+        return ExperimentPlan(
+            self.planner,
+            replace(experiment, settings=settings, layers=layers),
+            tree,
+            {"experiment": label, "model": label},
+        )
 
-    def _run(self, stages: Stages, variant: Variant, name: str, stored: Result | None) -> _Run:
-        label, corpora = f"{self.loaded.name}/{name}", self.loaded.settings.corpora
-        trained_on = "domain" if variant.last_stage == "finetune" else "base"
-        needed = {"base", trained_on, *corpora}
-        if stages.experiment.tokenizer.train_on == "both":
-            needed.add("domain")
-        texts = stages.corpora(sorted(needed))
-        tokenizer = stages.tokenizer(texts)
+    def _run(self, planned: ExperimentPlan, last_stage: str, stored: Result | None) -> _Run:
+        judged = model_of(last_stage)
+        text = Role(corpus=judged.corpus)
         if stored is not None:
-            tokenizer = self._tokenizer_of(stored, tokenizer)
-        tokens = {side: stages.encode(side, text, tokenizer) for side, text in texts.items()}
-        if stored is not None:
-            model = self.planner.leaf(stored, label)
-        else:
-            model = stages.pretrain(label, tokens["base"], tokenizer)
-            if variant.last_stage == "finetune":
-                model = stages.finetune(label, model, tokens, tokenizer)
+            self._place_pinned(planned, stored, judged)
         evaluations: dict[str, Node] = {
-            side: stages.evaluate(
-                _evaluated(label, side, corpora), model, text=texts[side], tokens=tokens[side]
-            )
-            for side in corpora
+            corpus: planned.node("evaluate", Role(judged.model, corpus))
+            for corpus in self.loaded.settings.corpora
         }
-        return _Run(model, tokens[trained_on], evaluations)
+        return _Run(planned.model(judged), planned.node("encode", text), evaluations)
 
-    def _tokenizer_of(self, stored: Result, planned: Node) -> Node:
-        """A pinned model is judged, by today's code, on text that its own tokenizer encodes."""
+    def _place_pinned(self, planned: ExperimentPlan, stored: Result, judged: Role) -> None:
+        """Let a pinned model be judged, by today's code, on text that its own tokenizer encodes."""
+        planned.place_model(judged, self.planner.leaf(stored, planned.label))
         own = stored.spec.upstream["tokenizer"]
-        if planned.ref == own:
-            return planned
-        result = pins.at_hand(Store(self.planner.root), own, f"the tokenizer of {stored.ref}")
-        return self.planner.leaf(result, planned.label)
+        filling = planned.filling("encode", Role(corpus=judged.corpus), "tokenizer")
+        ours = planned.node(*filling)
+        if ours.ref != own:
+            result = pins.at_hand(Store(self.planner.root), own, f"the tokenizer of {stored.ref}")
+            planned.place(*filling, self.planner.leaf(result, ours.label))
 
     def _refuse_other_tokens(self, upstream: Mapping[str, Node]) -> None:
         """Raise `ConfigError` if the metric counts by token and tokenizers differ."""
@@ -296,15 +293,10 @@ class _Planning:
             **{name: (name,) for name in ("title", "question", "baseline", "corpora", "metric")},
             "tuned": ("tune",),
         }
-        stages = Stages(self.planner, replace(baseline, layers=self.loaded.layers))
-        node = stages.node("table", self.loaded.name, settings, places, **upstream)
+        experiment = ExperimentPlan(self.planner, replace(baseline, layers=self.loaded.layers))
+        node = experiment.keyed("table", self.loaded.name, settings, places, upstream)
         notes = {
             DIFFS: {name: text for name, text in diffs.items() if text},
             CODES: {name: each.tree.name for name, each in planned.items() if each.tree},
         }
         return replace(node, notes={name: noted for name, noted in notes.items() if noted})
-
-
-def _evaluated(label: str, side: str, corpora: tuple[str, ...]) -> str:
-    """What an evaluation is called; the corpus is said where there are several."""
-    return label if len(corpora) == 1 else f"{label} on {side}"

@@ -20,33 +20,20 @@ from variorum.config.model_settings import ImportedSettings
 from variorum.config.setting_errors import ConfigError
 from variorum.config.types import Settings
 from variorum.config.yaml_text import in_yaml
+from variorum.corpus.source import SourceSettings
 from variorum.corpus.source_kinds import Source
 from variorum.identity.code import Code
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import declared, source_lock
 from variorum.plan.code_versions import CodeVersion
-from variorum.plan.experiment_settings import CorpusSettings
 from variorum.plan.loading import LoadedExperiment
-from variorum.stages.download import DownloadStage
-from variorum.stages.encode import EncodeStage
-from variorum.stages.evaluate import EvaluateStage
-from variorum.stages.figures import FiguresStage
-from variorum.stages.finetune import FinetuneStage
-from variorum.stages.imported import ImportedStage
-from variorum.stages.normalize import NormalizeStage
-from variorum.stages.pretrain import PretrainStage
-from variorum.stages.registry import STAGES, function_of
-from variorum.stages.report import ReportStage
-from variorum.stages.stage import Scope
-from variorum.stages.stress import StressStage
-from variorum.stages.tokenizer import TokenizerStage
+from variorum.stages.registry import MODELS, STAGES, function_of
+from variorum.stages.stage import Role
 from variorum.store.result import Result
 
 REPORT = "results/finetune/report.html"
 """The page of the current experiment."""
-
-SIDES = ("base", "domain")
 
 Components = tuple[tuple[str, str], ...]
 """What settings choose: (folder, option) of each."""
@@ -121,7 +108,7 @@ class Planner:
                     raise
                 raise ConfigError(
                     f"{tree.where}: {tree.name}: {error.filename}:{error.lineno}: {error.msg}; "
-                    "mend that code"
+                    "fix that code"
                 ) from None
             self._codes[reader.package, stage, parts] = found
         return self._codes[reader.package, stage, parts]
@@ -172,153 +159,132 @@ class Planner:
         return Plan(order, last)
 
 
-class Stages:
-    """The nodes of one experiment, stage by stage; by the present code, or that of another tree."""
+class ExperimentPlan:
+    """The results of one experiment as its stages declare them, each planned when it is asked for.
+
+    They are made by the present code, or by another version.
+    """
 
     def __init__(
-        self, planner: Planner, loaded: LoadedExperiment, tree: CodeVersion | None = None
+        self,
+        planner: Planner,
+        loaded: LoadedExperiment,
+        code: CodeVersion | None = None,
+        words: Mapping[str, str] | None = None,
     ) -> None:
+        """`words` are what labels say instead of `experiment` and `model`."""
         self.planner = planner
-        self.tree = tree
         self.loaded = loaded
         self.experiment = loaded.settings
+        self.code_version = code
+        self._words = {"experiment": loaded.name, **(words or {})}
+        self._made: dict[tuple[str, Role], Node] = {}
 
-    def node(
+    @property
+    def nodes(self) -> list[Node]:
+        """All results of the experiment, in the order of the flow."""
+        return [
+            self.node(stage, role)
+            for stage, declaration in STAGES.items()
+            for role in declared.roles_of(declaration, self.experiment)
+        ]
+
+    @property
+    def label(self) -> str:
+        """What people call the experiment."""
+        return self._words["experiment"]
+
+    def place(self, stage: str, role: Role, node: Node) -> None:
+        """Take a node for the result of a stage that is of this."""
+        self._made[stage, role] = node
+
+    def place_model(self, model: Role, node: Node) -> None:
+        """Take a node for one of the experiment's models."""
+        for stage in MODELS:
+            if STAGES[stage].makes == model:
+                self.place(stage, model, node)
+
+    def model(self, model: Role) -> Node:
+        """The node of one of the experiment's models, from whichever stage it has it."""
+        of = [s for s in MODELS if model in declared.roles_of(STAGES[s], self.experiment)]
+        return self.node(of[-1], model)
+
+    def filling(self, stage: str, role: Role, name: str) -> tuple[str, Role]:
+        """The stage and the role of what fills an input."""
+        inputs = dict(declared.inputs_of(STAGES[stage], role, self.experiment))
+        return self._chosen(inputs[name])
+
+    def node(self, stage: str, role: Role) -> Node:
+        """The result of a stage that is of this, with all that it is made from."""
+        if (stage, role) not in self._made:
+            declaration = STAGES[stage]
+            upstream = {
+                name: self.node(*self._chosen(fillings))
+                for name, fillings in declared.inputs_of(declaration, role, self.experiment)
+            }
+            facts = {"experiment": self.loaded.name, "command": experiment_command(self.loaded)}
+            chosen, places = declared.settings_of(
+                declaration, role, self.experiment, facts, self._pinned
+            )
+            label = declared.label_of(declaration, role, self._words, chosen)
+            self._made[stage, role] = self.keyed(stage, label, chosen, places, upstream)
+        return self._made[stage, role]
+
+    def _chosen(self, fillings: list[tuple[str, Role]]) -> tuple[str, Role]:
+        """Return the best of what may fill an input, a placed node before all."""
+        return next((each for each in fillings if each in self._made), fillings[0])
+
+    def _pinned(self, value: Any, place: Place) -> Any:
+        """The value of a section, its SHA-256 filled in where it reads what is outside."""
+        try:
+            if isinstance(value, ImportedSettings):
+                place = (*place, "path")
+                return self.planner.pinned_import(value)
+            if isinstance(value, SourceSettings):
+                source = self.planner.pinned(value)
+                context_length = self.experiment.model.context_length
+                source_lock.check_length(source, self.planner.root, context_length)
+                return source
+        except VariorumError as error:
+            where = self.loaded.layers.origin(place)
+            raise ConfigError(f"{where}: {'.'.join(place)}: {error}") from None
+        return value
+
+    def keyed(
         self,
         stage: str,
         label: str,
         settings: Settings,
         places: Mapping[str, Place],
-        **upstream: Node,
+        upstream: Mapping[str, Node],
     ) -> Node:
-        """`places` tells for each section of `settings` where it stands in the experiment."""
-        code, tree = self._code(stage, tuple(chosen_components(settings)), upstream.values())
+        """The node of these settings and inputs.
+
+        `places` tells for each section of `settings` where it stands in the experiment.
+        """
+        code, version = self._code(stage, tuple(chosen_components(settings)), upstream.values())
         refs = {name: node.ref for name, node in upstream.items()}
         strict = self.experiment.strict_libraries
         libraries = machine.versions(code.libraries) if strict else {}
         spec = Spec(stage, canonical(settings), refs, code.digest, libraries)
-        node = Node(spec, label, upstream, code, places, self.loaded.layers, tree)
+        node = Node(spec, label, upstream, code, places, self.loaded.layers, version)
         return self.planner.nodes.setdefault(node.ref, node)
 
     def _code(
         self, stage: str, parts: Components, upstream: Iterable[Node]
     ) -> tuple[Fingerprint, CodeVersion | None]:
-        """The code of a stage, and the tree that runs it where the present one does not.
+        """The code of a stage, and the version that runs it where the present one does not.
 
-        What a tree made only that tree reads: a model's own components are chosen by its files,
-        and no fingerprint of what evaluates it holds them.
+        What a version made only that version reads: a model's own components are chosen by its
+        files, and no fingerprint of what evaluates it holds them.
         """
         present = self.planner.code(stage, parts)
-        if self.tree is None:
+        if self.code_version is None:
             return present, None
-        self.planner.refuse_lacking(stage, parts, self.tree)
-        code = self.planner.code(stage, parts, self.tree)
+        self.planner.refuse_lacking(stage, parts, self.code_version)
+        code = self.planner.code(stage, parts, self.code_version)
         follows = any(node.tree for node in upstream)
-        return code, self.tree if follows or code != present else None
-
-    def corpora(self, sides: Iterable[str]) -> dict[str, Node]:
-        """The cleaned text of each of these sides that the experiment has."""
-        return {
-            side: self.corpus(side, corpus)
-            for side in sides
-            if (corpus := getattr(self.experiment.corpus, side))
-        }
-
-    def corpus(self, side: str, corpus: CorpusSettings) -> Node:
-        """The cleaned text of one side."""
-        context_length, root = self.experiment.model.context_length, self.planner.root
-        place = ("corpus", side)
-        try:
-            source = self.planner.pinned(corpus.source)
-            source_lock.check_length(source, root, context_length)
-        except VariorumError as error:
-            where = self.loaded.layers.origin((*place, "source"))
-            raise ConfigError(f"{where}: corpus.{side}.source: {error}") from None
-        fetched = DownloadStage(source=source)
-        download = self.node("download", side, fetched, {"source": (*place, "source")})
-        settings = NormalizeStage(normalize=corpus.normalize, split=corpus.split)
-        places = {name: (*place, name) for name in ("normalize", "split")}
-        return self.node("normalize", side, settings, places, documents=download)
-
-    def imported(self, imported: ImportedSettings) -> Node:
-        """The model that was made elsewhere, which is its own tokenizer."""
-        try:
-            pinned = self.planner.pinned_import(imported)
-        except VariorumError as error:
-            where = self.loaded.layers.origin(("imported", "path"))
-            raise ConfigError(f"{where}: imported.path: {error}") from None
-        settings = ImportedStage(imported=pinned, model=self.experiment.model)
-        places = {"imported": ("imported",), "model": ("model",)}
-        return self.node("imported", imported.path, settings, places)
-
-    def tokenizer(self, texts: dict[str, Node]) -> Node:
-        """The tokenizer that these texts train, or that the imported model brings."""
-        if self.experiment.imported is not None:
-            return self.imported(self.experiment.imported)
-        chosen = self.experiment.tokenizer
-        settings = TokenizerStage(tokenizer=chosen)
-        used = texts if chosen.train_on == "both" else {"base": texts["base"]}
-        places = {"tokenizer": ("tokenizer",)}
-        return self.node("tokenizer", chosen.kind, settings, places, **used)
-
-    def encode(self, side: str, text: Node, tokenizer: Node) -> Node:
-        """The token files of one side."""
-        return self.node("encode", side, EncodeStage(), {}, text=text, tokenizer=tokenizer)
-
-    def pretrain(self, label: str, base: Node, tokenizer: Node) -> Node:
-        """The model that is trained on the tokens of `base`, or imported."""
-        if self.experiment.imported is not None:
-            return self.imported(self.experiment.imported)
-        chosen = self.experiment
-        settings = PretrainStage(seed=chosen.seed, model=chosen.model, training=chosen.pretrain)
-        places = {"seed": ("seed",), "model": ("model",), "training": ("pretrain",)}
-        return self.node("pretrain", label, settings, places, tokens=base, tokenizer=tokenizer)
-
-    def finetune(
-        self, label: str, model: Node, tokens: Mapping[str, Node], tokenizer: Node
-    ) -> Node:
-        """The model trained on, on the domain's tokens, with those of the base where it replays."""
-        chosen = self.experiment
-        settings = FinetuneStage(seed=chosen.seed, training=chosen.finetune)
-        places = {"seed": ("seed",), "training": ("finetune",)}
-        inputs = {"model": model, "tokens": tokens["domain"], "tokenizer": tokenizer}
-        if chosen.finetune.replay:
-            inputs["replayed"] = tokens["base"]
-        return self.node("finetune", label, settings, places, **inputs)
-
-    def evaluate(self, label: str, model: Node, **corpus: Node) -> Node:
-        """A model's scores; `corpus` are the cleaned `text` and its `tokens`."""
-        settings = EvaluateStage(evaluate=self.experiment.evaluate)
-        places = {"evaluate": ("evaluate",)}
-        return self.node("evaluate", label, settings, places, model=model, **corpus)
-
-    def stress(self, label: str, model: Node, **corpus: Node) -> Node:
-        """A model's stress cases; `corpus` are the `tokens` that it is held against."""
-        settings = StressStage(stress=self.experiment.stress)
-        return self.node("stress", label, settings, {"stress": ("stress",)}, model=model, **corpus)
-
-    def report(self, label: str, **upstream: Node) -> Node:
-        """The page that stands on these."""
-        chosen = self.experiment
-        settings = ReportStage(
-            title=chosen.title,
-            experiment=self.loaded.name,
-            command=experiment_command(self.loaded),
-            notes={str(side): note for side, note in chosen.report.notes.items()},
-        )
-        places = {"title": ("title",), "notes": ("report", "notes")}
-        return self.node("report", label, settings, places, **upstream)
-
-    def declared(self, scopes: Mapping[Scope, Mapping[str, list[Node]]]) -> list[Node]:
-        """The results of stages that declare themselves what an experiment has one of."""
-        found = []
-        for name, stage in STAGES.items():
-            for label, nodes in scopes[stage.per].items() if stage.per else ():
-                if inputs := declared.inputs_of(stage, nodes):
-                    chosen, places = declared.settings_of(stage, self.experiment)
-                    found.append(self.node(name, label, chosen, places, **inputs))
-                    nodes.append(found[-1])
-        return found
+        return code, self.code_version if follows or code != present else None
 
 
 def plan_experiment(
@@ -329,58 +295,9 @@ def plan_experiment(
     With `offline`, a source that has yet to be locked is an error instead of a download.
     """
     planner = Planner(root, offline=offline, package=package)
-    stages = Stages(planner, loaded)
-    texts = stages.corpora(SIDES)
-    tokenizer = stages.tokenizer(texts)
-    tokens = {side: stages.encode(side, text, tokenizer) for side, text in texts.items()}
-    label = loaded.name
-    models = {"pretrained": stages.pretrain(label, tokens["base"], tokenizer)}
-    if "domain" in tokens:
-        models["finetuned"] = stages.finetune(label, models["pretrained"], tokens, tokenizer)
-    evaluations = {
-        f"{name}_on_{side}": stages.evaluate(
-            f"{name} on {side}", model, text=texts[side], tokens=tokens[side]
-        )
-        for name, model in models.items()
-        for side in texts
-    }
-    stresses = {
-        f"stress_{name}": stages.stress(name, model, tokens=tokens[_side_of(name)])
-        for name, model in models.items()
-    }
-    corpora = {f"text_{side}": text for side, text in texts.items()}
-    corpora |= {f"tokens_{side}": encoded for side, encoded in tokens.items()}
-    downloads = {f"source_{side}": text.upstream["documents"] for side, text in texts.items()}
-    figures = stages.node(
-        "figures",
-        label,
-        FiguresStage(),
-        {},
-        **downloads,
-        **models,
-        **corpora,
-        **evaluations,
-    )
-    report = stages.report(
-        label,
-        figures=figures,
-        tokenizer=tokenizer,
-        **downloads,
-        **models,
-        **corpora,
-        **evaluations,
-        **stresses,
-    )
-    scopes: dict[Scope, dict[str, list[Node]]] = {
-        "corpus": {s: [t.upstream["documents"], t, tokenizer, tokens[s]] for s, t in texts.items()},
-        "model": {n: [texts[_side_of(n)], tokens[_side_of(n)], m] for n, m in models.items()},
-        "experiment": {label: list(planner.plan(report))},
-    }
-    return planner.plan(report, stages.declared(scopes))
-
-
-def _side_of(model: str) -> str:
-    return "base" if model == "pretrained" else "domain"
+    planned = ExperimentPlan(planner, loaded)
+    report = planned.node("report", Role())
+    return planner.plan(report, (node for node in planned.nodes if node is not report))
 
 
 def experiment_command(loaded: LoadedExperiment) -> str:

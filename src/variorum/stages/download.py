@@ -17,7 +17,12 @@ class DownloadStage(Settings):
     source: Source
 
 
-STAGE = Stage(DownloadStage, products=("documents.jsonl", "facts.json"))
+STAGE = Stage(
+    DownloadStage,
+    products=("documents.jsonl", "facts.json"),
+    per=("corpus",),
+    sections={"source": "corpus.{corpus}.source"},
+)
 
 
 def run(task: Task) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from variorum.config.types import Settings
 from variorum.corpus import documents
-from variorum.stages.stage import Stage
+from variorum.stages.stage import Input, Stage
 from variorum.stages.task import Task
 from variorum.tokenizer import serialization
 from variorum.tokenizer.base import Tokenizer
@@ -20,7 +20,8 @@ class EncodeStage(Settings):
 STAGE = Stage(
     EncodeStage,
     products=("train.bin", "val.bin", "test.bin"),
-    inputs={"text": ("normalize",), "tokenizer": ("tokenizer", "imported")},
+    per=("corpus",),
+    inputs={"text": Input(("normalize",)), "tokenizer": Input(("tokenizer", "imported"))},
 )
 
 

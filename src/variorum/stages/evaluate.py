@@ -8,7 +8,7 @@ from variorum.config.evaluation_settings import EvaluateSettings
 from variorum.config.types import Settings
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
-from variorum.stages.stage import Rerun, Resources, Stage, Storage
+from variorum.stages.stage import Input, Rerun, Resources, Stage, Storage
 from variorum.stages.task import Task
 from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.serialization import load as load_tokenizer
@@ -27,10 +27,11 @@ class EvaluateStage(Settings):
 STAGE = Stage(
     EvaluateStage,
     products=("metrics.json",),
+    per=("model", "corpus"),
     inputs={
-        "model": ("imported", "pretrain", "finetune"),
-        "text": ("normalize",),
-        "tokens": ("encode",),
+        "model": Input(("pretrain", "imported", "finetune")),
+        "text": Input(("normalize",)),
+        "tokens": Input(("encode",)),
     },
     storage=Storage.BUNDLED,
     rerun=Rerun.SCORES,

@@ -6,7 +6,7 @@ from variorum.config.types import Settings
 from variorum.corpus import documents
 from variorum.evaluation.legible import token_label
 from variorum.report.naming import MODELS, SIDES
-from variorum.stages.stage import Rerun, Stage, Storage
+from variorum.stages.stage import Input, Rerun, Stage, Storage
 from variorum.stages.task import Task
 from variorum.store.result import Result
 from variorum.tokenizer.base import Tokenizer
@@ -37,13 +37,13 @@ STAGE = Stage(
         "attention.svg",
         "frequencies.svg",
     ),
+    per=(),
     inputs={
-        "source_*": ("download",),
-        "text_*": ("normalize",),
-        "tokens_*": ("encode",),
-        "pretrained": ("pretrain", "imported"),
-        "finetuned": ("finetune",),
-        "*_on_*": ("evaluate",),
+        "source_{corpus}": Input(("download",)),
+        "text_{corpus}": Input(("normalize",)),
+        "tokens_{corpus}": Input(("encode",)),
+        "{model}": Input(("pretrain", "imported", "finetune")),
+        "{model}_on_{corpus}": Input(("evaluate",)),
     },
     storage=Storage.BUNDLED,
     rerun=Rerun.PAGES,

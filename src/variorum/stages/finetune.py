@@ -2,7 +2,7 @@
 
 from variorum.config.training_settings import FinetuneSettings
 from variorum.config.types import Settings, Whole
-from variorum.stages.stage import Rerun, Resources, Stage
+from variorum.stages.stage import Input, Rerun, Resources, Role, Stage
 from variorum.stages.task import Task
 
 
@@ -16,15 +16,18 @@ class FinetuneStage(Settings):
 STAGE = Stage(
     FinetuneStage,
     products=("model.safetensors", "config.json", "tokenizer.json", "metrics.json", "metrics.csv"),
+    makes=Role(model="finetuned", corpus="domain"),
     inputs={
-        "model": ("pretrain", "imported"),
-        "tokens": ("encode",),
-        "tokenizer": ("tokenizer", "imported"),
-        "replayed": ("encode",),
+        "model": Input(("pretrain", "imported"), model="pretrained"),
+        "tokens": Input(("encode",)),
+        "tokenizer": Input(("tokenizer", "imported"), model="pretrained"),
+        "replayed": Input(
+            ("encode",), corpus="base", when=lambda chosen: chosen.finetune.replay > 0
+        ),
     },
+    sections={"training": "finetune"},
     rerun=Rerun.LOSSES,
     resources=Resources(mem_mb=2000, minutes=120, is_parallel=True),
-    is_model=True,
     trains=True,
 )
 

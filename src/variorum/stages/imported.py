@@ -8,7 +8,7 @@ from variorum.config.model_settings import ImportedSettings, ModelSettings
 from variorum.config.types import Settings
 from variorum.corpus.fetching import sha256_of_files
 from variorum.model.imported_files import files_of
-from variorum.stages.stage import Rerun, Resources, Stage
+from variorum.stages.stage import Rerun, Resources, Role, Stage
 from variorum.stages.task import Task
 from variorum.tokenizer import hugging_face
 
@@ -23,9 +23,11 @@ class ImportedStage(Settings):
 STAGE = Stage(
     ImportedStage,
     products=("model.safetensors", "config.json", "tokenizer.json", "metrics.json"),
+    makes=Role(model="pretrained", corpus="base"),
+    label="{imported.path}",
+    when=lambda chosen: chosen.imported is not None,
     rerun=Rerun.PAGES,
     resources=Resources(mem_mb=2000),
-    is_model=True,
 )
 
 

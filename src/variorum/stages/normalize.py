@@ -10,7 +10,7 @@ from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
 from variorum.config.types import Settings
 from variorum.corpus import documents, splits
 from variorum.corpus.documents import Document
-from variorum.stages.stage import Stage
+from variorum.stages.stage import Input, Stage
 from variorum.stages.task import Task
 
 
@@ -24,7 +24,9 @@ class NormalizeStage(Settings):
 STAGE = Stage(
     NormalizeStage,
     products=("train.jsonl", "val.jsonl", "test.jsonl", "funnel.json", "splits.json"),
-    inputs={"documents": ("download",)},
+    per=("corpus",),
+    inputs={"documents": Input(("download",))},
+    sections={"normalize": "corpus.{corpus}.normalize", "split": "corpus.{corpus}.split"},
 )
 
 

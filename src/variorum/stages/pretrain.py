@@ -3,7 +3,7 @@
 from variorum.config.model_settings import ModelSettings
 from variorum.config.training_settings import TrainingSettings
 from variorum.config.types import Settings, Whole
-from variorum.stages.stage import Rerun, Resources, Stage
+from variorum.stages.stage import Input, Rerun, Resources, Role, Stage
 from variorum.stages.task import Task
 from variorum.tokenizer.serialization import load as load_tokenizer
 
@@ -19,10 +19,12 @@ class PretrainStage(Settings):
 STAGE = Stage(
     PretrainStage,
     products=("model.safetensors", "config.json", "tokenizer.json", "metrics.json", "metrics.csv"),
-    inputs={"tokens": ("encode",), "tokenizer": ("tokenizer",)},
+    makes=Role(model="pretrained", corpus="base"),
+    inputs={"tokens": Input(("encode",)), "tokenizer": Input(("tokenizer",))},
+    sections={"training": "pretrain"},
+    when=lambda chosen: chosen.imported is None,
     rerun=Rerun.LOSSES,
     resources=Resources(mem_mb=2000, minutes=120, is_parallel=True),
-    is_model=True,
     trains=True,
 )
 

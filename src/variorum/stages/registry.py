@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 
-from variorum.stages.stage import Stage, Storage
+from variorum.stages.stage import Rerun, Role, Stage, Storage
 
 SHARED = frozenset({"__init__", "registry", "stage", "task"})
 """Files of the folder that are no stages."""
@@ -19,7 +19,7 @@ def _in_order(declared: Mapping[str, Stage]) -> dict[str, Stage]:
     """Sort stages as the flow goes: each after all that it may read, else by name."""
 
     def depth(name: str) -> int:
-        read = {needed for stages in declared[name].inputs.values() for needed in stages}
+        read = {needed for each in declared[name].inputs.values() for needed in each.stages}
         return 1 + max(map(depth, read), default=-1)
 
     return {name: declared[name] for name in sorted(declared, key=lambda n: (depth(n), n))}
@@ -41,8 +41,11 @@ def _names(holds: Callable[[Stage], bool]) -> tuple[str, ...]:
 TRAININGS = _names(lambda stage: stage.trains)
 """The stages that train a model, in the order of the flow."""
 
-MODELS = _names(lambda stage: stage.is_model)
+MODELS = _names(lambda stage: stage.makes is not None)
 """The stages whose results hold a model, in the order of the flow."""
+
+SCORES = _names(lambda stage: stage.rerun is Rerun.SCORES)
+"""The stages whose results score a model."""
 
 BUNDLED = _names(lambda stage: stage.storage is Storage.BUNDLED)
 """The stages whose results travel inside other results."""
@@ -52,6 +55,13 @@ BUNDLING = _names(lambda stage: stage.storage is Storage.BUNDLING)
 
 TRACKED = _names(lambda stage: stage.storage is not Storage.BUNDLED)
 """The stages whose results DVC tracks, each under a file of its own."""
+
+
+def model_of(stage: str) -> Role:
+    """Return the model that results of a stage are, and its corpus."""
+    role = STAGES[stage].makes
+    assert role is not None, f"{stage} makes no model"
+    return role
 
 
 def place_of(stage: str) -> int:

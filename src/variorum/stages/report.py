@@ -23,7 +23,7 @@ from variorum.report.traced import (
     of_file,
     of_manifest,
 )
-from variorum.stages.stage import Rerun, Stage, Storage
+from variorum.stages.stage import Input, Rerun, Stage, Storage
 from variorum.stages.task import Task
 from variorum.store.result import Result
 from variorum.tokenizer.derivation import count_words
@@ -33,6 +33,7 @@ IMPORTED = "imported"
 PLOTTED = ("step", "train_loss", "val_loss", "learning_rate", "training")  # of `curves.csv`
 
 PROVENANCE_FILE = "provenance.svg"
+TEXTS = ("source", "text", "tokens", "tokenizer")  # inputs, or how their names begin
 OF_TRAININGS = ("curves", "dynamics")  # not there for a model that was imported
 
 
@@ -48,17 +49,18 @@ class ReportStage(Settings):
 STAGE = Stage(
     ReportStage,
     products=("report.html", "numbers.csv", "metrics.json", "curves.csv"),
+    per=(),
     inputs={
-        "figures": ("figures",),
-        "tokenizer": ("tokenizer", "imported"),
-        "source_*": ("download",),
-        "text_*": ("normalize",),
-        "tokens_*": ("encode",),
-        "pretrained": ("pretrain", "imported"),
-        "finetuned": ("finetune",),
-        "*_on_*": ("evaluate",),
-        "stress_*": ("stress",),
+        "figures": Input(("figures",)),
+        "tokenizer": Input(("tokenizer", "imported")),
+        "source_{corpus}": Input(("download",)),
+        "text_{corpus}": Input(("normalize",)),
+        "tokens_{corpus}": Input(("encode",)),
+        "{model}": Input(("pretrain", "imported", "finetune")),
+        "{model}_on_{corpus}": Input(("evaluate",)),
+        "stress_{model}": Input(("stress",)),
     },
+    sections={"notes": "report.notes"},
     storage=Storage.BUNDLING,
     rerun=Rerun.PAGES,
 )
@@ -287,15 +289,22 @@ def _provenance_graph(task: Task) -> str:
 
     own = task.spec.ref
     labels = {result.ref: _label(name) for name, result in task.inputs.items()}
+    models_last = sorted(task.inputs, key=lambda name: name in MODELS)  # one may be a tokenizer too
+    kinds = {task.inputs[name].ref: _kind(name) for name in models_last}
     results = {result.ref: result for result in task.inputs.values()}
     rank = _ranks(results)
     nodes, edges = [], []
     for ref in sorted(results, key=lambda r: (rank[r.stage], r.stage, labels[r], r.key)):
         key = ref.key + MARK * bool(results[ref].adopted)
-        nodes.append(DrawnNode(str(ref), ref.stage, labels[ref], key))
+        nodes.append(DrawnNode(str(ref), ref.stage, labels[ref], key, kinds[ref]))
         edges += [(str(needed), str(ref)) for needed in results[ref].spec.upstream.values()]
         edges.append((str(ref), str(own)))
     return provenance_graph([*nodes, DrawnNode(str(own), own.stage, "", own.key)], edges)
+
+
+def _kind(name: str) -> str:
+    """Return what an input of this stage is in the graph: text, or a model."""
+    return MODELS.get(name, "text" if name.partition("_")[0] in TEXTS else "")
 
 
 def _label(name: str) -> str:

@@ -7,15 +7,15 @@ rule in `workflow/rules/`.
 Planning imports all of these files: whatever is slow to import is imported where it is used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from variorum.config.types import Settings
 
-Scope = Literal["corpus", "model", "experiment"]
-"""What an experiment has one result for: each corpus, each model on its own corpus, all of it."""
+Axis = Literal["model", "corpus"]
+"""What an experiment may have several of."""
 
 
 class Storage(StrEnum):
@@ -50,24 +50,64 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Role:
+    """What a result is of, among an experiment's models and corpora; None: of no single one."""
+
+    model: str | None = None
+    corpus: str | None = None
+
+
+def always(experiment: Any) -> bool:
+    """Return True: every experiment has it."""
+    return True
+
+
+@dataclass(frozen=True)
+class Input:
+    """Describe what fills an input: a result of one of these stages.
+
+    It is of the model and of the corpus that the reading result is of, or of those named here;
+    where neither says which, of the last.
+    when: whether an experiment, given by its settings, has this input.
+    """
+
+    stages: tuple[str, ...]
+    model: str | None = None
+    corpus: str | None = None
+    when: Callable[[Any], bool] = always
+
+
+@dataclass(frozen=True)
 class Stage:
     """The declaration of a stage; the name of its file is the name of the stage.
 
     settings: the class of its settings, the part of an experiment that its key stands on.
     products: the files that every result has; others may stand beside them.
-    inputs: by role, the stages whose results may fill it; a role may stay empty. `*` in a role
-    stands for any text.
-    per: what an experiment has one result for, where nothing else asks for the stage; None: only
-    the planner places it.
-    is_model: whether a result holds a model. trains: whether it is trained here.
+    per: an experiment has one result for each model, for each corpus, for each pair of them, or,
+    if empty, one. None: experiments have none.
+    makes: the model that a result is, and the corpus that model is of.
+    inputs: by name. A name with `{model}` or `{corpus}` stands for one input each.
+    sections: by setting, the experiment's section that it is from, where that has another name.
+    label: what people call a result, by the words `experiment`, `model` and `corpus` and by its
+    settings; left out, what tells it from others.
+    when: whether an experiment, given by its settings, has this stage.
+    trains: whether the model is trained here.
     """
 
     settings: type[Settings]
     products: tuple[str, ...]
-    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    per: tuple[Axis, ...] | None = None
+    makes: Role | None = None
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    sections: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
+    when: Callable[[Any], bool] = always
     storage: Storage = Storage.TRACKED
     rerun: Rerun = Rerun.NOTHING
     resources: Resources = Resources()
-    per: Scope | None = None
-    is_model: bool = False
     trains: bool = False
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Return what tells its results in one experiment apart."""
+        return ("model",) if self.makes else self.per or ()

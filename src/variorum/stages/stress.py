@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from variorum.config.evaluation_settings import StressSettings
 from variorum.config.types import Settings
-from variorum.stages.stage import Rerun, Resources, Stage, Storage
+from variorum.stages.stage import Input, Rerun, Resources, Stage, Storage
 from variorum.stages.task import Task
 from variorum.tokenizer.serialization import load as load_tokenizer
 
@@ -19,7 +19,8 @@ class StressStage(Settings):
 STAGE = Stage(
     StressStage,
     products=("cases.json", "samples.json"),
-    inputs={"model": ("imported", "pretrain", "finetune"), "tokens": ("encode",)},
+    per=("model",),
+    inputs={"model": Input(("pretrain", "imported", "finetune")), "tokens": Input(("encode",))},
     storage=Storage.BUNDLED,
     rerun=Rerun.CASES,
     resources=Resources(mem_mb=2000, minutes=30),

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from variorum.base.errors import VariorumError
-from variorum.config.ablation_settings import MetricName
 from variorum.config.canonical import restored
-from variorum.config.metrics import METRICS
+from variorum.config.metrics import METRICS, MetricName
 from variorum.config.types import Number, Settings, Text, Truth, Whole, setting
 from variorum.model.config_file import read as read_model_config
 from variorum.report.ablation import runs as run_files
 from variorum.report.ablation.runs import Run
 from variorum.report.adopted import Adoption
 from variorum.report.costs import cost
-from variorum.stages.stage import Rerun, Stage, Storage
+from variorum.stages.stage import Input, Rerun, Stage, Storage
 from variorum.stages.task import Task
 from variorum.store.result import MANIFEST, Result
 
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 
 CAPTIONS = {
     "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
-    "curves": "Bits per byte on validation text while training, by tokens seen: mean over the "
-    "seeds, and its interval.",
-    "tuning": "Mean validation loss by what was tried; circled: the best.",
+    "curves": "Bits per byte of what trainings read of val, by tokens seen: mean over the seeds, "
+    "and its interval.",
+    "tuning": "Mean loss on val by what was tried; circled: the best.",
     "trade-off": "Differences on both test texts, one across and one up, with their intervals.",
 }
 """Of each figure that a table may have, in their order."""
@@ -75,10 +74,10 @@ STAGE = Stage(
     TableStage,
     products=("table.md", "table.csv", "table.html", "runs.csv"),
     inputs={
-        "*/model": ("imported", "pretrain", "finetune"),
-        "*/*": ("evaluate",),
-        "*/tokens": ("encode",),
-        "*/text/*": ("normalize",),
+        "{run}/model": Input(("pretrain", "imported", "finetune")),
+        "{run}/{corpus}": Input(("evaluate",)),
+        "{variant}/tokens": Input(("encode",)),
+        "{variant}/text/{corpus}": Input(("normalize",)),
     },
     storage=Storage.BUNDLING,
     rerun=Rerun.PAGES,

@@ -6,7 +6,7 @@ from variorum.base import components
 from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.config.types import Settings
 from variorum.corpus import documents
-from variorum.stages.stage import Stage
+from variorum.stages.stage import Input, Stage
 from variorum.stages.task import Task
 
 
@@ -19,7 +19,15 @@ class TokenizerStage(Settings):
 STAGE = Stage(
     TokenizerStage,
     products=("tokenizer.json",),
-    inputs={"base": ("normalize",), "domain": ("normalize",)},
+    per=(),
+    inputs={
+        "base": Input(("normalize",), corpus="base"),
+        "domain": Input(
+            ("normalize",), corpus="domain", when=lambda chosen: chosen.tokenizer.train_on == "both"
+        ),
+    },
+    label="{tokenizer.kind}",
+    when=lambda chosen: chosen.imported is None,
 )
 
 

@@ -26,7 +26,8 @@ from variorum.config.types import field_metadata
 from variorum.corpus.source import SOURCES, LocalSource
 from variorum.identity.code_changes import Difference, code_differences
 from variorum.identity.spec import KEY_LENGTH, Ref
-from variorum.plan.experiment import SIDES, Node
+from variorum.plan.declared import CORPORA
+from variorum.plan.experiment import Node
 from variorum.stages.download import DownloadStage
 from variorum.stages.registry import STAGES, place_of
 
@@ -263,7 +264,7 @@ def _places(step: ResultPair, guide: Iterable[Node]) -> Mapping[str, Place]:
         if operand.node and operand.node.places:
             return operand.node.places
     for node in guide:
-        is_like = node.label not in SIDES or node.label == step.new.label
+        is_like = node.label not in CORPORA or node.label == step.new.label
         if node.ref.stage == step.new.ref.stage and is_like:
             return node.places
     return {}

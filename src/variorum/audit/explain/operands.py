@@ -17,7 +17,8 @@ from typing import Any
 from variorum.config.canonical import with_omitted
 from variorum.config.layers import Place
 from variorum.identity.spec import Ref, Spec
-from variorum.plan.experiment import SIDES, Node
+from variorum.plan.declared import CORPORA
+from variorum.plan.experiment import Node
 from variorum.stages.registry import STAGES
 from variorum.store.records import missing_run_info
 from variorum.store.result import CODE, RUN, Result, StoreError
@@ -151,7 +152,7 @@ class ResultIndex:
         compared with results of the same corpus.
         """
         stage = operand.ref.stage
-        corpus = operand.label if operand.label in SIDES else ""
+        corpus = operand.label if operand.label in CORPORA else ""
         if (stage, corpus) not in self._likeness:
             alike = [e for e in self.of_stage(stage) if not corpus or e.label in (corpus, "")]
             self._likeness[stage, corpus] = Likeness(alike)

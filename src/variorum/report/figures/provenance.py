@@ -16,22 +16,26 @@ from matplotlib.path import Path
 
 from variorum.report.figures.boxes import SMALL, canvas, draw_arrow, draw_box, finish, pale, write
 from variorum.report.figures.style import FAINT, PALETTE, WIDTH, style, svg_of
+from variorum.report.naming import FINETUNED, PRETRAINED
 
 BOX, LANE, GAP = 1.06, 0.1, 0.09  # inches across: a result, a passing arrow, between them
 LINE, PADDING, ROW_GAP = 0.15, 0.12, 0.42  # inches down: a line of text, around it, between rows
 SWEEPS = 8  # of the search for an order with few crossings
-COLORS = {"pretrain": PALETTE[0], "imported": PALETTE[0], "finetune": PALETTE[1]}
-TEXTS = ("download", "normalize", "tokenizer", "encode")
+COLORS = {"text": PALETTE[2], PRETRAINED: PALETTE[0], FINETUNED: PALETTE[1]}
 
 
 @dataclass(frozen=True)
 class DrawnNode:
-    """Hold a result: its name among the edges, its stage, its label, and its key."""
+    """Hold a result: its name among the edges, its stage, its label, and its key.
+
+    kind: `text`, or the model that it is; empty: what is made of models.
+    """
 
     name: str
     stage: str
     label: str
     key: str
+    kind: str = ""
 
     @property
     def lines(self) -> list[str]:
@@ -190,7 +194,7 @@ def _draw_way(axes: Axes, stops: Sequence[tuple[float, float, float]]) -> None:
 
 
 def _draw_node(axes: Axes, node: DrawnNode, x: float, top: float, bottom: float) -> None:
-    color = COLORS.get(node.stage, PALETTE[2] if node.stage in TEXTS else FAINT)
+    color = COLORS.get(node.kind, FAINT)
     sides = (x - BOX / 2, x + BOX / 2)
     draw_box(axes, sides, (bottom, top), facecolor=pale(color), edgecolor=color)
     middle = (top + bottom) / 2 + LINE * (len(node.lines) - 1) / 2
