@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from variorum.plan.experiment import Node, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.references import find
 from variorum.report.adopted import Adoption
-from variorum.stages.registry import MODELS, STAGES
+from variorum.stages.registry import MODELS, SCORES, STAGES
 from variorum.store.result import Result
 from variorum.store.store import Store
 
@@ -208,7 +209,7 @@ def _labels(store: Store) -> dict[Ref, str]:
 def _scores(store: Store) -> dict[Ref, dict[str, float]]:
     """Return every metric of each evaluated model, by the corpus's label."""
     found: dict[Ref, dict[str, float]] = {}
-    for ref in store.refs("evaluate"):
+    for ref in chain.from_iterable(map(store.refs, SCORES)):
         result = store.open(ref)
         upstream = result.spec.upstream
         metrics = result.json("metrics.json")

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from conftest import ROOT, Project
-from variorum.config.ablation_settings import Ablation
 from variorum.config.canonical import canonical, chosen_components, models_of, restored
 from variorum.config.model_settings import ModelSettings
 from variorum.config.schema import texts
@@ -19,6 +18,7 @@ from variorum.config.setting_checks import _all_settings
 from variorum.config.setting_errors import PEER_NAMES, ConfigError
 from variorum.config.types import Settings, setting
 from variorum.config.yaml_text import read_value
+from variorum.plan.ablation_settings import Ablation
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.experiment_settings import CONFIGURATIONS, Experiment
 from variorum.plan.loading import load_experiment, named_experiment, provenance

@@ -190,17 +190,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"tune": {"pretrain.rate": [1e-3, 2e-3, 3e-3]}}, "pretrain.rate: unknown setting"),
     (
         {"tune": {"evaluate.stride": [2, 4, 8]}},
-        "tune.evaluate.stride: is chosen by the loss",
+        "tune.evaluate.stride: is chosen by the validation loss",
     ),
     ({"tune": {"pretrain.val_tokens": [64, 128, 256]}}, "tune.pretrain.val_tokens: is chosen by"),
-    ({"tune": {"seed": [1, 2, 3]}}, "tune.seed: is chosen by the loss on val"),
+    ({"tune": {"seed": [1, 2, 3]}}, "tune.seed: is chosen by the validation loss"),
     (
         {"tune": {"pretrain.max_steps": [9, 18, 27]}, "budget": "tokens"},
-        "tune.pretrain.max_steps: is chosen by the loss on val",
+        "tune.pretrain.max_steps: is chosen by the validation loss",
     ),
     (
         {"tune": {"finetune.learning_rate": [1e-4, 1e-3, 1e-2]}},
-        "nothing is fine-tuned where last_stage is pretrain",
+        "no finetune runs where last_stage is pretrain; set last_stage: finetune",
     ),
     (
         {"variants": {"a": {}, "b": {"pinned": "old"}}, "budget": "steps"},

@@ -331,7 +331,7 @@ def test_a_tuned_value_has_a_step_time_of_its_own_where_it_matters(here: Path) -
 
 def test_what_cannot_be_tuned_is_refused_before_its_steps_are_measured(here: Path) -> None:
     asked(here, tune={"pretrain.val_tokens": [64, 128, 256]})
-    with pytest.raises(ConfigError, match="is chosen by the loss on val"):
+    with pytest.raises(ConfigError, match="is chosen by the validation loss"):
         to_time(here)
 
 

@@ -17,12 +17,13 @@ from variorum.config.training_settings import TrainingSettings
 from variorum.model import config_file
 from variorum.model.checkpoint import CONFIG
 from variorum.model.description import Description, LayerRow, describe_settings
+from variorum.plan import declared
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import LoadedExperiment, load_experiment
 from variorum.plan.references import find
 from variorum.stages.finetune import FinetuneStage
 from variorum.stages.pretrain import PretrainStage
-from variorum.stages.registry import MODELS, STAGES
+from variorum.stages.registry import MODELS, STAGES, TRAININGS
 from variorum.store.store import Store
 
 HEADER = ("layer", "kind", "weights", "parameters", "FLOPs a token")
@@ -60,11 +61,11 @@ def of_plan(overrides: Mapping[str, Any], root: Path) -> Iterator[str]:
     loaded = load_experiment(root, overrides)
     chosen = loaded.settings
     vocab_size = _vocab_size(loaded, root)
-    planned: dict[str, TrainingSettings] = {}
-    if chosen.imported is None:
-        planned["pretrain"] = chosen.pretrain
-    if chosen.corpus.domain is not None:
-        planned["finetune"] = chosen.finetune
+    planned = {
+        name: getattr(chosen, STAGES[name].sections["training"])
+        for name in TRAININGS
+        if declared.roles_of(STAGES[name], chosen)
+    }
     trainings = [TrainingSummary(name, each, each.max_steps) for name, each in planned.items()]
     yield f"experiment {loaded.name}, as planned"
     yield from _lines(describe_settings(chosen.model, vocab_size), vocab_size, trainings)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -121,8 +121,8 @@ def compare(
         int | None, typer.Option(min=2, help="Number of seeds, from 1 on; by default 5.")
     ] = None,
     last_stage: Annotated[
-        Literal["pretrain", "finetune"] | None,
-        typer.Option(help="The stage of the judged model; by default pretrain."),
+        str | None,
+        typer.Option(help="The training whose model is judged; by default the first."),
     ] = None,
     cores: Annotated[
         int | None, typer.Option(min=1, help="Cores for Snakemake; by default all.")

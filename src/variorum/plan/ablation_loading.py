@@ -10,23 +10,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from variorum.config.ablation_settings import CODE_AS, LAST_STAGE, PINNED_AS, Ablation
 from variorum.config.layers import NOWHERE, Layered, Place, file_of, merged, read_layers, written_at
 from variorum.config.setting_checks import validated
 from variorum.config.setting_errors import ConfigError
 from variorum.config.yaml_text import in_yaml
+from variorum.plan.ablation_settings import CODE_AS, LAST_STAGE, PINNED_AS, Ablation, LastStage
+from variorum.plan.declared import corpora_of, sections_of
 from variorum.plan.loading import LoadedExperiment, experiment_names, named_experiment
-from variorum.stages.registry import STAGES, TRAININGS
+from variorum.stages.registry import STAGES, TRAININGS, model_of
 
-LastStage = Literal["pretrain", "finetune"]
-
-TUNED_SECTIONS = ("model", "pretrain", "finetune")
+TUNED_SECTIONS = sections_of(*TRAININGS)
 """What may be tuned stands in one of these sections."""
 
 YARDSTICKS = ("val_interval", "val_tokens", "selection", "context_length", "sample_tokens")
-"""Settings in them that decide how the loss on val is taken, or nothing."""
+"""Settings in them that decide how the validation loss is taken, or nothing."""
 
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -34,7 +33,12 @@ NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 PAGES = "experiments"
-"""The folder beside those of tables under `reports/`."""
+"""The folder beside the tables' under `reports/`."""
+
+
+def sections_until(last_stage: str) -> tuple[str, ...]:
+    """Return the sections that the trainings up to this one read."""
+    return sections_of(*TRAININGS[: TRAININGS.index(last_stage) + 1])
 
 
 @dataclass(frozen=True)
@@ -238,9 +242,9 @@ class _Reading:
         return Variant(asked.name, own, asked.last_stage, tuned, code=asked.code)
 
     def _tuned(self, asked: _Asked) -> Iterator[tuple[str, tuple[float, ...]]]:
-        """What is tuned of a variant: nothing of a fine-tuning that it does not have."""
+        """What is tuned of a variant: nothing of a training that it does not have."""
         for setting, values in self.settings.tune.items():
-            if asked.last_stage == "finetune" or not setting.startswith("finetune."):
+            if setting.partition(".")[0] in sections_until(asked.last_stage):
                 yield setting, values
 
     def _budgeted(
@@ -263,22 +267,23 @@ class _Reading:
         held = ("max_steps",) if self.settings.budget else ()
         if section not in TUNED_SECTIONS or name in (*YARDSTICKS, *held):
             raise ConfigError(
-                f"{self.layers.origin(('tune', setting))}: tune.{setting}: is chosen by the loss "
-                f"on val, so it should be one of {', '.join(TUNED_SECTIONS)}, and decide neither "
-                "the text nor how that loss is taken nor what `budget` settles"
+                f"{self.layers.origin(('tune', setting))}: tune.{setting}: is chosen by the "
+                f"validation loss, so it should be one of {', '.join(TUNED_SECTIONS)}, and decide "
+                "neither the text nor how that loss is taken nor what `budget` settles"
             )
-        unused = "finetune" if self.settings.last_stage == "pretrain" else ""
-        if section == unused:
+        last_stage = self.settings.last_stage
+        if section not in sections_until(last_stage):
+            later = next(name for name in TRAININGS if section in sections_until(name))
             raise ConfigError(
-                f"{self.layers.origin(('tune', setting))}: tune.{setting}: nothing is fine-tuned "
-                "where last_stage is pretrain; set last_stage: finetune"
+                f"{self.layers.origin(('tune', setting))}: tune.{setting}: no {later} runs where "
+                f"last_stage is {last_stage}; set last_stage: {later}"
             )
 
     def _refuse_no_domain(self, asked: _Asked, loaded: LoadedExperiment) -> None:
-        needs = "domain" in self.settings.corpora or asked.last_stage == "finetune"
-        if needs and loaded.settings.corpus.domain is None:
+        needed = {*self.settings.corpora, model_of(asked.last_stage).corpus}
+        if lacking := sorted(needed - {*corpora_of(loaded.settings)}, key=str):
             raise ConfigError(
-                f"{self.file}: variant {asked.name} has no domain corpus, which corpora = "
+                f"{self.file}: variant {asked.name} has no {lacking[0]} corpus, which corpora = "
                 f"{', '.join(self.settings.corpora)} and last_stage = {asked.last_stage} need; "
                 "name an experiment that has one"
             )

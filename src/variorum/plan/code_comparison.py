@@ -12,9 +12,10 @@ from variorum.base.atomic import write_atomically
 from variorum.base.errors import VariorumError
 from variorum.config.yaml_text import in_yaml
 from variorum.plan import code_versions
-from variorum.plan.ablation_loading import LastStage, load_ablation
+from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.loading import load_experiment
 from variorum.report.ablation import render
+from variorum.stages.registry import TRAININGS
 from variorum.stages.table import placed
 
 SEEDS = 5
@@ -43,7 +44,7 @@ def comparison(
     code: str,
     experiment: str | None = None,
     seeds: int | None = None,
-    last_stage: LastStage | None = None,
+    last_stage: str | None = None,
 ) -> tuple[CodeComparison, bool]:
     """The ablation that compares the present code with another, and whether it was there before.
 
@@ -53,6 +54,10 @@ def comparison(
     written, if there is no such code or experiment, or if the one that is there is of other code,
     or differs in what is asked for.
     """
+    if last_stage not in (None, *TRAININGS):
+        raise VariorumError(
+            f"--last-stage {last_stage}: no training; name one of {', '.join(TRAININGS)}"
+        )
     fixed = code_versions.commit(root, code) if code_versions.RELATIVE.match(code) else code
     code_versions.tree(root, fixed)
     short = Path(fixed).stem if fixed.endswith(code_versions.PATCHES) else fixed
@@ -63,7 +68,7 @@ def comparison(
         _refuse_another(root, found, fixed, experiment, seeds, last_stage)
         return found, True
     text = _written(
-        variant, fixed, experiment or _current(root), seeds or SEEDS, last_stage or "pretrain"
+        variant, fixed, experiment or _current(root), seeds or SEEDS, last_stage or TRAININGS[0]
     )
     write_atomically(root / found.file, text.encode())
     try:
@@ -80,7 +85,7 @@ def _refuse_another(
     code: str,
     experiment: str | None,
     seeds: int | None,
-    last_stage: LastStage | None,
+    last_stage: str | None,
 ) -> None:
     """Raise `VariorumError` unless the ablation that is there is of this code, and as asked."""
     loaded = load_ablation(root, found.name)

@@ -5,7 +5,6 @@ from typing import Self
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from variorum.config.ablation_settings import Ablation
 from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
 from variorum.config.evaluation_settings import EvaluateSettings, StressSettings
 from variorum.config.model_settings import ImportedSettings, ModelSettings
@@ -14,6 +13,7 @@ from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.config.types import MOST_SEED, Settings, Text, Truth, Whole, setting
 from variorum.corpus.source_kinds import Source
+from variorum.plan.ablation_settings import Ablation
 
 
 class CorpusSettings(Settings):
@@ -108,8 +108,8 @@ class Experiment(Settings):
     def _strides_fit(self) -> Self:
         """Text between two windows would be scored, or trained on, by nobody."""
         context = self.model.context_length
-        for section in ("evaluate", "pretrain", "finetune"):
-            stride = getattr(self, section).stride
+        for section in type(self).model_fields:
+            stride = getattr(getattr(self, section), "stride", None)
             if stride is not None and stride > context:
                 raise PydanticCustomError(
                     "stride",

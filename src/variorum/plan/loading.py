@@ -26,7 +26,9 @@ from variorum.config.setting_checks import validated
 from variorum.config.setting_errors import ConfigError
 from variorum.config.types import Settings
 from variorum.model.config_file import read as read_model_config
+from variorum.plan.declared import sections_of
 from variorum.plan.experiment_settings import Experiment
+from variorum.stages.registry import STAGES
 
 CURRENT = "config/config.yaml"
 
@@ -121,14 +123,12 @@ def _refuse_what_is_imported(settings: Experiment, imported: Layered, given: Lay
         for name, value in imported.values["model"].items()
         if getattr(settings.model, name) != (tuple(value) if isinstance(value, list) else value)
     ]
-    reasons = {
-        "tokenizer": "the imported model brings its own",
-        "pretrain": "the imported model was trained elsewhere",
-    }
+    present = sections_of(*(name for name, stage in STAGES.items() if stage.when(settings)))
     lines += [
-        f"{given.origin((section,))}: {section}: decides nothing here, as {reason}; leave it out"
-        for section, reason in reasons.items()
-        if section in given.values
+        f"{given.origin((section,))}: {section}: decides nothing here, as the imported model "
+        "takes its place; leave it out"
+        for section in sections_of(*STAGES)
+        if section in given.values and section not in present
     ]
     if lines:
         raise ConfigError("\n".join(lines))

@@ -26,7 +26,7 @@ from variorum.config.model_settings import ImportedSettings
 from variorum.corpus.fetching import ChecksumError, context_of, sha256_of_files
 from variorum.corpus.source import ChangingSource, LocalSource
 from variorum.corpus.source_kinds import KINDS, Source
-from variorum.identity.spec import Ref
+from variorum.identity.spec import Ref, Spec
 from variorum.model.imported_files import files_of
 from variorum.plan.ablation_loading import ablation_names, load_ablation
 from variorum.plan.loading import (
@@ -275,14 +275,14 @@ def _experiments(root: Path) -> Iterator[LoadedExperiment]:
 
 
 @contextmanager
-def remedies(root: Path, ref: Ref) -> Iterator[None]:
+def remedies(root: Path, spec: Spec) -> Iterator[None]:
     """Say with an error of a download how to get on: with the stored bytes, or with the new."""
     try:
         yield
     except VariorumError as error:
-        if ref.stage != "download" or isinstance(error, Stopped):
+        if "source" not in spec.settings or isinstance(error, Stopped):
             raise
-        raise _with_remedies(error, root, ref) from None
+        raise _with_remedies(error, root, spec.ref) from None
 
 
 def _with_remedies(error: VariorumError, root: Path, ref: Ref) -> VariorumError:

@@ -22,7 +22,6 @@ from variorum.config.setting_errors import ConfigError
 from variorum.model import config_file
 from variorum.plan import timing
 from variorum.plan.ablation_loading import (
-    LastStage,
     LoadedAblation,
     Variant,
     ablation_names,
@@ -140,7 +139,7 @@ def steps_to_time(loaded: LoadedAblation, root: Path) -> dict[str, Steps]:
     return dict(kinds.values())
 
 
-def _steps(loaded: LoadedExperiment, section: LastStage, root: Path) -> Steps:
+def _steps(loaded: LoadedExperiment, section: str, root: Path) -> Steps:
     chosen = loaded.settings
     vocab_size = chosen.tokenizer.vocab_size
     if chosen.imported is not None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from variorum.config.metrics import HEADLINE, METRICS
+from variorum.config.metrics import HEADLINE, MetricName
 from variorum.config.types import Number, Seed, Settings, Text, setting
+from variorum.stages.registry import TRAININGS
 
 PINNED_AS = "pinned"
 """In a variant: the name of the pinned results that it consists of."""
@@ -18,9 +19,9 @@ CODE_AS = "code"
 """In a variant: the code that runs it, if not the present code."""
 
 if TYPE_CHECKING:
-    MetricName = str
+    LastStage = str
 else:
-    MetricName = Literal[*METRICS]
+    LastStage = Literal[*TRAININGS]
 
 
 class Ablation(Settings):
@@ -29,8 +30,8 @@ class Ablation(Settings):
     title: Text = setting(..., "One line above the table.")
     question: Text = setting(..., "The question that the table answers.")
     experiment: Text = setting(..., "The experiment whose settings are varied.")
-    last_stage: Literal["pretrain", "finetune"] = setting(
-        "pretrain", "The stage of the model that is judged; no later training runs."
+    last_stage: LastStage = setting(
+        TRAININGS[0], "The stage of the model that is judged; no later training runs."
     )
     corpora: tuple[Literal["base", "domain"], ...] = setting(
         ("base",), "The corpora whose test parts are scored.", min_length=1
@@ -45,7 +46,7 @@ class Ablation(Settings):
     grid: dict[str, tuple[Any, ...]] = setting(
         {},
         "Settings, such as `model.positions`, and the values of each: every combination is a "
-        "variant, beside those of `variants`.",
+        "variant, beside the named `variants`.",
     )
     baseline: Text = setting(..., "The variant that the others are compared with.")
     seeds: tuple[Seed, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
