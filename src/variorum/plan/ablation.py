@@ -1,4 +1,4 @@
-"""The plan of an ablation: every run of every variant, up to the table that compares them."""
+"""Plan an ablation: every run of every variant, and the table that compares them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ MEASURING = ("variorum.stages.evaluate", "variorum.evaluation")
 def plan_ablation(
     loaded: LoadedAblation, root: Path, *, offline: bool = False, package: Path | Code = PACKAGE
 ) -> Plan:
-    """Every run of an ablation up to its table; runs share all results whose specs are equal.
+    """Plan every run of an ablation up to its table; equal specs are shared.
 
     The table's inputs are, by run (`rotary/1`), `<run>/model` and its evaluations `<run>/<corpus>`;
     by variant, `<variant>/tokens`, which it was trained on last, and `<variant>/text/<corpus>`.
@@ -54,13 +54,13 @@ def plan_ablation(
 
 
 def ablation_command(name: str) -> str:
-    """The command that makes an ablation's table."""
+    """Return the command that makes an ablation's table."""
     return f"snakemake --cores 4 reports/{name}/table.md"
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One run: its judged model, the tokens of that training, and its evaluations by corpus."""
+    """Hold one run: its judged model, that training's tokens, its evaluations by corpus."""
 
     model: Node
     tokens: Node
@@ -68,11 +68,11 @@ class _Run:
 
     @property
     def nodes(self) -> list[Node]:
-        """The last ones of it."""
+        """Return its last nodes."""
         return [self.model, *self.evaluations.values()]
 
     def inputs(self, variant: str, run: str) -> dict[str, Node]:
-        """What the table reads of it, and of its variant."""
+        """Return what the table reads of it, and of its variant."""
         texts = {f"{variant}/text/{c}": e.upstream["text"] for c, e in self.evaluations.items()}
         scores = {f"{run}/{corpus}": each for corpus, each in self.evaluations.items()}
         return {f"{run}/model": self.model, **scores, f"{variant}/tokens": self.tokens, **texts}
@@ -80,7 +80,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Planned:
-    """A variant with its first run, and the code that it names."""
+    """Hold a variant with its first run, and the code that it names."""
 
     variant: Variant
     tree: CodeVersion | None
@@ -88,25 +88,28 @@ class _Planned:
 
     @property
     def called(self) -> str:
-        """The variant and its code, for people."""
+        """Return the variant's name with its code, for people."""
         return f"{self.variant.name} ({self.tree.name if self.tree else 'the working tree'})"
 
 
 def _way_of(node: Node) -> tuple[str, Components]:
-    """How a node was planned: its stage and the components that its settings choose."""
+    """Return a node's stage and the components that its settings choose."""
     settings = restored(STAGES[node.spec.stage].settings, dict(node.spec.settings))
     return node.spec.stage, tuple(chosen_components(settings))
 
 
 def _trainings(model: Node) -> Iterator[Node]:
-    """What trained a model, the last one first: of fine-tuning alone, the code names no parts."""
+    """Yield what trained a model, the last training first.
+
+    The code of fine-tuning alone names no parts of a model.
+    """
     yield model
     if "model" in model.upstream:
         yield from _trainings(model.upstream["model"])
 
 
 def _reachable(nodes: Iterable[Node]) -> Iterator[Node]:
-    """These nodes and all that they are made from, some of them repeatedly."""
+    """Yield these nodes and all that they are made from, some of them repeatedly."""
     for node in nodes:
         yield from _reachable(node.upstream.values())
         yield node
@@ -135,7 +138,7 @@ class _Planning:
         return self.planner.plan(self._table(runs, upstream, planned))
 
     def _tree(self, variant: Variant) -> CodeVersion | None:
-        """The code that a variant names, if it names any."""
+        """Return the code that a variant names, if it names any."""
         if variant.code is None:
             return None
         place = ("variants", variant.name, CODE_AS)
@@ -147,7 +150,7 @@ class _Planning:
             raise ConfigError(f"{where}: {error}") from None
 
     def _pinned_models(self, variant: Variant) -> dict[int, Result]:
-        """The pinned model of each seed, of a variant that consists of such."""
+        """Return the pinned model of each seed; nothing of a variant that is trained."""
         if variant.pinned is None:
             return {}
         place = ("variants", variant.name, PINNED_AS)
@@ -162,7 +165,7 @@ class _Planning:
     def _experiment(
         self, name: str, experiment: LoadedExperiment, seed: int, tree: CodeVersion | None
     ) -> ExperimentPlan:
-        """An experiment with another seed, by the code of a version, called by its run."""
+        """Return an experiment with another seed, by a code version, called by its run."""
         seeds = {("seed",): self.loaded.layers.origin(("seeds",))}
         layers = replace(experiment.layers, origins=experiment.layers.origins | seeds)
         settings = experiment.settings.model_copy(update={"seed": seed})
@@ -186,7 +189,7 @@ class _Planning:
         return _Run(planned.model(judged), planned.node("encode", text), evaluations)
 
     def _place_pinned(self, planned: ExperimentPlan, stored: Result, judged: Role) -> None:
-        """Let a pinned model be judged, by today's code, on text that its own tokenizer encodes."""
+        """Let a pinned model be judged on text that its own tokenizer encodes."""
         planned.place_model(judged, self.planner.leaf(stored, planned.label))
         own = stored.spec.upstream["tokenizer"]
         filling = planned.filling("encode", Role(corpus=judged.corpus), "tokenizer")
@@ -224,7 +227,7 @@ class _Planning:
                     )
 
     def _diffs(self, planned: Mapping[str, "_Planned"]) -> dict[str, str]:
-        """What the code of a variant changes against that of the baseline, where these may differ.
+        """Return by variant what its code changes against the baseline's, where they may differ.
 
         It is empty if both are the same in all that the variant reaches. Both are looked at with
         the variant's settings.
@@ -252,13 +255,13 @@ class _Planning:
         return f"{other.called} against {baseline.called}\n\n{diff(*sources, names)}"
 
     def _is_uncounted(self, planned: "_Planned") -> bool:
-        """Whether other code than the present one may define the model of a variant."""
+        """Return whether other code than the present one may define a variant's model."""
         if planned.tree is None:
             return planned.variant.pinned is not None
         return any(map(self._has_other_models, _trainings(planned.run.model)))
 
     def _has_other_models(self, training: Node) -> bool:
-        """Whether its code of models is not the present one."""
+        """Return whether a training's code of models is not the present one."""
         present = self.planner.code(*_way_of(training))
         return first_difference(present.sources, training.code.sources, MODEL_CODE) is not None
 

@@ -21,7 +21,7 @@ def corpora_of(experiment: Any) -> list[str]:
 
 
 def models_of(experiment: Any) -> dict[str, str]:
-    """Return the models that an experiment has, each with its corpus, in the order of the flow."""
+    """Return the corpus of each model of an experiment, in the order of the flow."""
     made = [STAGES[name].makes for name in MODELS if STAGES[name].when(experiment)]
     corpora = corpora_of(experiment)
     return {
@@ -50,7 +50,7 @@ def roles_of(stage: Stage, experiment: Any) -> list[Role]:
 def inputs_of(
     stage: Stage, role: Role, experiment: Any
 ) -> Iterator[tuple[str, list[tuple[str, Role]]]]:
-    """Give each input of a result by its name, and what may fill it: stages and roles, best first.
+    """Yield each input's name with the stages and roles that may fill it, best first.
 
     An input that nothing in the experiment can fill is left out.
     """
@@ -62,7 +62,7 @@ def inputs_of(
 
 
 def _named(template: str, needed: Input, role: Role, experiment: Any) -> Iterator[tuple[Role, str]]:
-    """Give the inputs that a template stands for: each with the role that fills it."""
+    """Yield the inputs that a template stands for, each after the role that fills it."""
     if "{" not in template:
         yield Role(needed.model or role.model, needed.corpus or role.corpus), template
         return
@@ -79,7 +79,7 @@ def _fillings(needed: Input, wanted: Role, experiment: Any) -> Iterator[tuple[st
 
 
 def _fits(role: Role, wanted: Role, axes: tuple[Axis, ...]) -> bool:
-    """Return whether a role is the wanted one, in all that tells its stage's results apart."""
+    """Return whether a role is as wanted, on the axes that its stage has."""
     return all(getattr(wanted, axis) in (None, getattr(role, axis)) for axis in axes)
 
 

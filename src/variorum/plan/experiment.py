@@ -1,4 +1,4 @@
-"""The plan: an experiment as a graph of keyed stages; `ablation_plan` joins many. Nothing runs.
+"""Plan an experiment as a graph of keyed results. Nothing runs.
 
 Each node holds the spec of one result. Keys follow from specs, so a plan says before anything runs
 which results are at hand, which are missing, and which several runs share. Planning imports no
@@ -41,7 +41,7 @@ Components = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Node:
-    """One result of a plan: its spec, what people call it, and the nodes it needs.
+    """Hold one result of a plan: its spec, its label, and the nodes it needs.
 
     places: where in the experiment each section of the spec's settings stands.
     layers: that experiment's settings, which know where each was written.
@@ -68,13 +68,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Plan:
-    """Keyed nodes by their results, in the order of the flow; the last one is what it is for."""
+    """Hold keyed nodes by their results, in the order of the flow, the target last."""
 
     nodes: dict[Ref, Node]
     last: Node
 
     def of_stage(self, stage: str) -> list[Node]:
-        """The nodes of one stage."""
+        """Return the nodes of one stage."""
         return [node for node in self.nodes.values() if node.ref.stage == stage]
 
     def __iter__(self) -> Iterator[Node]:
@@ -82,7 +82,7 @@ class Plan:
 
 
 class Planner:
-    """Collects nodes; equal specs become one node."""
+    """Collect nodes; equal specs become one node."""
 
     def __init__(self, root: Path, *, offline: bool, package: Path | Code) -> None:
         self.root = root
@@ -95,7 +95,7 @@ class Planner:
         self._imports: dict[ImportedSettings, ImportedSettings] = {}
 
     def code(self, stage: str, parts: Components, tree: CodeVersion | None = None) -> Fingerprint:
-        """Fingerprint of a stage's code with the components that its settings choose.
+        """Return the fingerprint of a stage's code with the components that its settings choose.
 
         It is the present one, or that of another tree. Raises `ConfigError` if that is no Python.
         """
@@ -124,28 +124,28 @@ class Planner:
                 )
 
     def _reader(self, tree: CodeVersion) -> Code:
-        """What was read of a tree, once for all."""
+        """Return the reader of a code version, which reads each file once."""
         return self._readers.setdefault(tree.package, Code(tree.package))
 
     def leaf(self, result: Result, label: str) -> Node:
-        """A stored result, whatever code made it: it is never run, so it needs nothing."""
+        """Return the node of a stored result: it is never run, so it needs nothing."""
         code = Fingerprint(result.spec.code, result.code)
         return self.nodes.setdefault(result.ref, Node(result.spec, label, {}, code))
 
     def pinned(self, source: Source) -> Source:
-        """The source with its SHA-256; each is hashed once, however many runs read it."""
+        """Return the source with its SHA-256; each is hashed once."""
         if source not in self._pinned:
             self._pinned[source] = source_lock.pinned(source, self.root, offline=self.offline)
         return self._pinned[source]
 
     def pinned_import(self, imported: ImportedSettings) -> ImportedSettings:
-        """The imported model with its SHA-256; each is hashed once."""
+        """Return the imported model with its SHA-256; each is hashed once."""
         if imported not in self._imports:
             self._imports[imported] = source_lock.pinned_import(imported, self.root)
         return self._imports[imported]
 
     def plan(self, last: Node, others: Iterable[Node] = ()) -> Plan:
-        """Everything that `last` and the others need, in the order of the flow."""
+        """Return all that `last` and the others need, in the order of the flow."""
         order: dict[Ref, Node] = {}
 
         def visit(node: Node) -> None:
@@ -160,7 +160,7 @@ class Planner:
 
 
 class ExperimentPlan:
-    """The results of one experiment as its stages declare them, each planned when it is asked for.
+    """Plan the results of one experiment as stages declare them, each when asked for.
 
     They are made by the present code, or by another version.
     """
@@ -172,7 +172,7 @@ class ExperimentPlan:
         code: CodeVersion | None = None,
         words: Mapping[str, str] | None = None,
     ) -> None:
-        """`words` are what labels say instead of `experiment` and `model`."""
+        """Begin with nothing planned; `words` replace `experiment` and `model` in labels."""
         self.planner = planner
         self.loaded = loaded
         self.experiment = loaded.settings
@@ -182,7 +182,7 @@ class ExperimentPlan:
 
     @property
     def nodes(self) -> list[Node]:
-        """All results of the experiment, in the order of the flow."""
+        """Return all results of the experiment, in the order of the flow."""
         return [
             self.node(stage, role)
             for stage, declaration in STAGES.items()
@@ -191,7 +191,7 @@ class ExperimentPlan:
 
     @property
     def label(self) -> str:
-        """What people call the experiment."""
+        """Return what people call the experiment."""
         return self._words["experiment"]
 
     def place(self, stage: str, role: Role, node: Node) -> None:
@@ -205,17 +205,17 @@ class ExperimentPlan:
                 self.place(stage, model, node)
 
     def model(self, model: Role) -> Node:
-        """The node of one of the experiment's models, from whichever stage it has it."""
+        """Return the node of one of the experiment's models, whichever stage makes it."""
         of = [s for s in MODELS if model in declared.roles_of(STAGES[s], self.experiment)]
         return self.node(of[-1], model)
 
     def filling(self, stage: str, role: Role, name: str) -> tuple[str, Role]:
-        """The stage and the role of what fills an input."""
+        """Return the stage and the role of what fills an input."""
         inputs = dict(declared.inputs_of(STAGES[stage], role, self.experiment))
         return self._chosen(inputs[name])
 
     def node(self, stage: str, role: Role) -> Node:
-        """The result of a stage that is of this, with all that it is made from."""
+        """Return the result of a stage that is of this, planned with all its inputs."""
         if (stage, role) not in self._made:
             declaration = STAGES[stage]
             upstream = {
@@ -235,7 +235,7 @@ class ExperimentPlan:
         return next((each for each in fillings if each in self._made), fillings[0])
 
     def _pinned(self, value: Any, place: Place) -> Any:
-        """The value of a section, its SHA-256 filled in where it reads what is outside."""
+        """Return a section's value, with a SHA-256 where it reads bytes from outside."""
         try:
             if isinstance(value, ImportedSettings):
                 place = (*place, "path")
@@ -258,7 +258,7 @@ class ExperimentPlan:
         places: Mapping[str, Place],
         upstream: Mapping[str, Node],
     ) -> Node:
-        """The node of these settings and inputs.
+        """Return the node of these settings and inputs.
 
         `places` tells for each section of `settings` where it stands in the experiment.
         """
@@ -273,7 +273,7 @@ class ExperimentPlan:
     def _code(
         self, stage: str, parts: Components, upstream: Iterable[Node]
     ) -> tuple[Fingerprint, CodeVersion | None]:
-        """The code of a stage, and the version that runs it where the present one does not.
+        """Return a stage's code, and the version that runs it if not the present one.
 
         What a version made only that version reads: a model's own components are chosen by its
         files, and no fingerprint of what evaluates it holds them.
@@ -290,7 +290,7 @@ class ExperimentPlan:
 def plan_experiment(
     loaded: LoadedExperiment, root: Path, *, offline: bool = False, package: Path | Code = PACKAGE
 ) -> Plan:
-    """Everything from the sources to the report of one experiment.
+    """Plan everything from the sources to the report of one experiment.
 
     With `offline`, a source that has yet to be locked is an error instead of a download.
     """
@@ -301,7 +301,10 @@ def plan_experiment(
 
 
 def experiment_command(loaded: LoadedExperiment) -> str:
-    """The command that makes this report again, where `config/config.yaml` overrides nothing."""
+    """Return the command that makes this report again.
+
+    It is right where `config/config.yaml` overrides nothing.
+    """
     options = [f"experiment={loaded.name}"]
     options += [f"{name}={in_yaml(value)}" for name, value in sorted(loaded.overrides.items())]
     return f"snakemake --cores 4 --config {shlex.join(options)} -- {REPORT}"

@@ -1,4 +1,4 @@
-"""Settings of an experiment: all sections together, and what must fit between them."""
+"""Define the settings of an experiment: all sections, and what must fit between them."""
 
 from typing import Self
 
@@ -17,7 +17,7 @@ from variorum.plan.ablation_settings import Ablation
 
 
 class CorpusSettings(Settings):
-    """One corpus: where its text comes from, how it is cleaned and split."""
+    """Describe one corpus: where its text comes from, how it is cleaned and split."""
 
     source: Source = setting(..., "Where the text comes from.")
     normalize: NormalizeSettings = setting(NormalizeSettings(), "How it is cleaned.")
@@ -25,7 +25,7 @@ class CorpusSettings(Settings):
 
 
 class CorporaSettings(Settings):
-    """The corpus of pretraining and that of fine-tuning."""
+    """Name the corpora of pretraining and of fine-tuning."""
 
     base: CorpusSettings = setting(..., "What the model is pretrained on.")
     domain: CorpusSettings | None = setting(
@@ -34,7 +34,7 @@ class CorporaSettings(Settings):
 
     @model_validator(mode="after")
     def _split_alike(self) -> Self:
-        """A group must stand on one side in both: test text of one must not be trained on."""
+        """Refuse splits that could put one group on two sides and train on test text."""
         if self.domain is None or {self.base.split.by, self.domain.split.by} != {"group"}:
             return self
         for name in ("salt", "val_fraction", "test_fraction"):
@@ -50,7 +50,7 @@ class CorporaSettings(Settings):
 
 
 class Experiment(Settings):
-    """Everything that decides a result."""
+    """Hold everything that decides a result."""
 
     title: Text = setting(..., "One line for the report.")
     preset: Text | None = setting(
@@ -91,7 +91,7 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _frozen_parts_exist(self) -> Self:
-        """Found here rather than after the pretraining; deeper names are checked with the model."""
+        """Refuse unknown parts before the pretraining; deeper names are checked with the model."""
         layers = [f"h.{number}" for number in range(self.model.n_layer)]
         known = ["wte", "positions", "shift", "ngrams", "h", *layers, "ln_f", "lm_head"]
         for name in self.finetune.freeze:
@@ -106,7 +106,7 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _strides_fit(self) -> Self:
-        """Text between two windows would be scored, or trained on, by nobody."""
+        """Refuse strides that leave text between two windows, which nobody would read."""
         context = self.model.context_length
         for section in type(self).model_fields:
             stride = getattr(getattr(self, section), "stride", None)

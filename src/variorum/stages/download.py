@@ -1,4 +1,4 @@
-"""download: one corpus's raw documents, from wherever its source says; verified by SHA-256."""
+"""Download one corpus's raw documents from its source, verified by SHA-256."""
 
 import json
 
@@ -12,7 +12,7 @@ from variorum.stages.task import Task
 
 
 class DownloadStage(Settings):
-    """Fetch one corpus's text; its bytes are pinned by the source's SHA-256."""
+    """Name the text to fetch; its bytes are pinned by the source's SHA-256."""
 
     source: Source
 

@@ -1,4 +1,4 @@
-"""encode: one corpus as flat token files, document after document."""
+"""Encode one corpus as flat token files, document after document."""
 
 from collections.abc import Iterator
 from pathlib import Path

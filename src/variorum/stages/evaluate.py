@@ -1,4 +1,4 @@
-"""evaluate: what one model needs for one corpus's test part. Nothing else opens test."""
+"""Score one model on one corpus's test part. Nothing else opens test."""
 
 import json
 from dataclasses import asdict
@@ -114,7 +114,7 @@ def _documents(task: Task, part: str) -> list[Document]:
 
 
 def _groups(found: list[Document], n_tokens: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """The number of each token's group (N,), given the tokens of each document (D,)."""
+    """Return each token's group (N,), given the number of tokens of each document (D,)."""
     import numpy as np
 
     _, numbers = np.unique([document.group for document in found], return_inverse=True)
@@ -123,7 +123,7 @@ def _groups(found: list[Document], n_tokens: "NDArray[np.int64]") -> "NDArray[np
 
 
 def _bytes_of(tokenizer: Tokenizer, tokens: "NDArray[Any]") -> "NDArray[np.int64]":
-    """Bytes of each token (N,)."""
+    """Return the bytes of each token (N,)."""
     import numpy as np
 
     lengths = [len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)]

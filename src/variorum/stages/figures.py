@@ -1,4 +1,4 @@
-"""figures: how trainings went, how well the models know, and what they look at, as SVG."""
+"""Draw trainings, calibration, attention and corpora as SVG."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ MOST_LOOKED_AT = 24  # tokens of the text that the attention is shown for
 
 
 class FiguresStage(Settings):
-    """Draw; there is nothing to choose."""
+    """Draw every figure; there is nothing to choose."""
 
 
 STAGE = Stage(
@@ -95,7 +95,7 @@ def run(task: Task) -> None:
 
 
 def _of_trainings(models: dict[str, Result]) -> dict[str, str]:
-    """The figures of what was trained here, from the logs."""
+    """Draw the figures of what was trained here, from the logs."""
     import pandas as pd
 
     from variorum.report.figures import training
@@ -116,7 +116,7 @@ def _of_trainings(models: dict[str, Result]) -> dict[str, str]:
 
 
 def _evaluated(task: Task, measure: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """A measure of every evaluation, by the test text and the model."""
+    """Return a measure of every evaluation, by the test text and the model."""
     return {
         f"{side} test text": {
             shown: task.inputs[f"{name}_on_{side}"].json("metrics.json")[measure]
@@ -129,7 +129,7 @@ def _evaluated(task: Task, measure: str) -> dict[str, dict[str, list[dict[str, A
 
 
 def _embedding(model: Result) -> "npt.NDArray[np.floating]":
-    """The token embeddings (V, D) of a stored model."""
+    """Return the token embeddings (V, D) of a stored model."""
     from variorum.model import checkpoint
 
     weights: npt.NDArray[np.floating] = checkpoint.load(model.folder).wte.weight.detach().numpy()
@@ -137,7 +137,7 @@ def _embedding(model: Result) -> "npt.NDArray[np.floating]":
 
 
 def _cleanings(task: Task) -> "dict[str, Cleaning]":
-    """What became of each corpus, from its source to its split."""
+    """Return what became of each corpus, from its source to its split."""
     from variorum.report.figures import corpora
 
     found = {}
@@ -151,7 +151,7 @@ def _cleanings(task: Task) -> "dict[str, Cleaning]":
 
 
 def _beginning(task: Task, tokenizer: Tokenizer, context_length: int) -> list[int]:
-    """The first tokens of the last corpus's val part, of as many documents as it takes."""
+    """Return the first tokens of the last corpus's val part."""
     text = [result for name, result in task.inputs.items() if name.startswith("text_")][-1]
     most = min(MOST_LOOKED_AT, context_length)
     tokens: list[int] = []

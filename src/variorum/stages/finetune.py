@@ -1,4 +1,4 @@
-"""finetune: a pretrained model trained on, at a lower rate, on the domain corpus."""
+"""Train a pretrained model on the domain corpus, at a lower rate."""
 
 from variorum.config.training_settings import FinetuneSettings
 from variorum.config.types import Settings, Whole

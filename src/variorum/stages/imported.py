@@ -1,4 +1,4 @@
-"""imported: a GPT-2 of Hugging Face's layout with its tokenizer, in place of pretraining."""
+"""Read a GPT-2 of Hugging Face's layout with its tokenizer, in place of pretraining."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from variorum.tokenizer import hugging_face
 
 
 class ImportedStage(Settings):
-    """Read a model that was made elsewhere; `model` is what its files say that it is."""
+    """Read a model that was made elsewhere; `model` is what its files say."""
 
     imported: ImportedSettings
     model: ModelSettings

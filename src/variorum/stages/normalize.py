@@ -1,4 +1,4 @@
-"""normalize: raw documents cleaned, counted in a funnel, and split into train, val and test."""
+"""Clean raw documents, count them in a funnel, split them into train, val and test."""
 
 import json
 from collections.abc import Iterable
@@ -66,7 +66,7 @@ def _write_parts(
 
 
 def _overlap(folder: Path, part: str) -> float | None:
-    """Share of a part's 50-character spans that stand in train; None for train itself."""
+    """Return the share of a part's 50-character spans in train; None for train."""
     from variorum.corpus.leakage import share_of_spans
 
     if part == "train":

@@ -1,4 +1,4 @@
-"""pretrain: a Transformer trained from nothing on the base corpus."""
+"""Train a Transformer from nothing on the base corpus."""
 
 from variorum.config.model_settings import ModelSettings
 from variorum.config.training_settings import TrainingSettings

@@ -16,7 +16,7 @@ def function_of(stage: str) -> str:
 
 
 def _in_order(declared: Mapping[str, Stage]) -> dict[str, Stage]:
-    """Sort stages as the flow goes: each after all that it may read, else by name."""
+    """Sort stages by the flow: each after all that it may read, else by name."""
 
     def depth(name: str) -> int:
         read = {needed for each in declared[name].inputs.values() for needed in each.stages}

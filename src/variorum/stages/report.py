@@ -1,4 +1,4 @@
-"""report: the page of one experiment, and the numbers that DVC compares."""
+"""Write the page of one experiment, and the numbers that DVC compares."""
 
 import json
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ OF_TRAININGS = ("curves", "dynamics")  # not there for a model that was imported
 
 
 class ReportStage(Settings):
-    """The page: what it is called and which command makes it."""
+    """Name the page and the command that makes it."""
 
     title: Text
     experiment: Text
@@ -96,7 +96,7 @@ def _models(task: Task) -> dict[str, Result]:
 
 
 def _trained(task: Task) -> dict[str, Result]:
-    """The models that were trained here."""
+    """Return the models that were trained here."""
     return {n: result for n, result in _models(task).items() if result.ref.stage != IMPORTED}
 
 
@@ -109,7 +109,7 @@ def _key(result: Result) -> Traced:
 
 
 def _spec(result: Result) -> Traced:
-    """The settings that it was made with."""
+    """Return the settings that it was made with."""
     return of_manifest(result, "spec")["settings"]
 
 
@@ -162,7 +162,7 @@ def _figures(task: Task) -> tuple[content.PageFigure, ...]:
 
 
 def _provenance_figure(task: Task) -> content.PageFigure:
-    """The graph, which is a file of the report itself."""
+    """Return the graph, which is a file of the report itself."""
     ref = task.spec.ref
     svg = (task.output / PROVENANCE_FILE).read_text(encoding="utf-8")
     traced = Traced(svg, (f"{ref}/{PROVENANCE_FILE}",))
@@ -172,7 +172,7 @@ def _provenance_figure(task: Task) -> content.PageFigure:
 
 
 def _svg(result: Result, name: str) -> Traced:
-    """A figure, which is traced as a whole file."""
+    """Return a figure, which is traced as a whole file."""
     return Traced(result.file(name).read_text(encoding="utf-8"), (f"{result.ref}/{name}",))
 
 
@@ -206,13 +206,13 @@ def _score(task: Task, model: str, side: Role) -> content.Score:
 
 
 def _name(task: Task, name: str) -> Traced:
-    """What this report calls one of its inputs."""
+    """Return this report's name for one of its inputs."""
     ref = task.spec.ref
     return in_manifest(ref, {"spec": task.spec.as_data()})["spec"]["upstream"][name].name
 
 
 def _words(task: Task) -> dict[str, Any]:
-    """What the tokenizer did to the words of the base corpus's train part."""
+    """Count what the tokenizer did to the words of the base corpus's train part."""
     tokenizer = load_tokenizer(task.inputs["tokenizer"].file("tokenizer.json"))
     train = documents.read(task.inputs["text_base"].file("train.jsonl"))
     return words(tokenizer, count_words(document.text for document in train))
@@ -267,7 +267,7 @@ def _ranks(results: Mapping[Ref, Result]) -> dict[str, int]:
 
 
 def _provenance(task: Task) -> tuple[content.Provenance, ...]:
-    """Every result that the page stands on, in the order of the flow."""
+    """Return every result that the page stands on, in the order of the flow."""
     results = {result.ref: result for result in task.inputs.values()}
     rank = _ranks(results)
     return tuple(
@@ -284,7 +284,7 @@ def _provenance(task: Task) -> tuple[content.Provenance, ...]:
 
 
 def _provenance_graph(task: Task) -> str:
-    """The results and this report as a graph."""
+    """Draw the results and this report as a graph."""
     from variorum.report.figures.provenance import DrawnNode, provenance_graph
 
     own = task.spec.ref
@@ -308,7 +308,7 @@ def _kind(name: str) -> str:
 
 
 def _label(name: str) -> str:
-    """What an input of this stage is of, where its stage does not say it all."""
+    """Return what an input is of, where its stage does not say it all."""
     kind, _, side = name.partition("_")
     if kind in MODELS and side:
         return f"{MODELS[kind]} {side.replace('_', ' ')}"
@@ -316,7 +316,7 @@ def _label(name: str) -> str:
 
 
 def _settings(task: Task) -> dict[str, Traced]:
-    """What was set, by stage; the two corpora and trainings under names of their own."""
+    """Return the settings by stage; corpora and trainings have names of their own."""
     names = {
         "source_base": "base source",
         "source_domain": "domain source",

@@ -19,7 +19,7 @@ Axis = Literal["model", "corpus"]
 
 
 class Storage(StrEnum):
-    """How results of a stage reach other clones."""
+    """Say how results of a stage reach other clones."""
 
     TRACKED = "tracked by DVC under a file of its own"
     BUNDLED = "inside each result of a bundling stage that uses it"
@@ -27,7 +27,7 @@ class Storage(StrEnum):
 
 
 class Rerun(StrEnum):
-    """What a result may differ in when another platform makes it again."""
+    """Say what a result may differ in when another platform makes it again."""
 
     NOTHING = "the same bytes"
     LOSSES = "the validation losses, within a tolerance"
@@ -38,7 +38,7 @@ class Rerun(StrEnum):
 
 @dataclass(frozen=True)
 class Resources:
-    """What Snakemake reserves for one result: memory in MB, minutes, GPUs.
+    """Hold what Snakemake reserves for one result: memory in MB, minutes, GPUs.
 
     is_parallel: whether the stage takes a training's share of the cores, instead of one.
     """
@@ -51,7 +51,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Role:
-    """What a result is of, among an experiment's models and corpora; None: of no single one."""
+    """Name the model and the corpus that a result is of; None: of several."""
 
     model: str | None = None
     corpus: str | None = None
@@ -79,7 +79,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Stage:
-    """The declaration of a stage; the name of its file is the name of the stage.
+    """Declare a stage; the name of its file is the name of the stage.
 
     settings: the class of its settings, the part of an experiment that its key stands on.
     products: the files that every result has; others may stand beside them.

@@ -1,4 +1,4 @@
-"""stress: everything one model is asked to write: hard cases with verdicts, and samples."""
+"""Ask one model to write: hard cases with verdicts, and samples."""
 
 import json
 from dataclasses import asdict

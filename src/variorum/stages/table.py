@@ -1,4 +1,4 @@
-"""table: the runs of an ablation compared, as Markdown, CSV, HTML and figures."""
+"""Compare the runs of an ablation, as Markdown, CSV, HTML and figures."""
 
 import json
 import math
@@ -35,7 +35,7 @@ CAPTIONS = {
 
 
 class TableRun(Settings):
-    """One run of an ablation, whose results are the upstreams `<run>/<seed>/...`.
+    """Hold one run of an ablation, whose results are the upstreams `<run>/<seed>/...`.
 
     value: of the setting that is tuned; None: the variant's own.
     """
@@ -47,7 +47,7 @@ class TableRun(Settings):
 
 
 class TableStage(Settings):
-    """The table of an ablation.
+    """Hold the question and the runs of an ablation's table.
 
     tuned: the setting that was tuned. codes: of variants that another code runs, how that was
     named. edited: of variants that could have another code than the baseline, whether they have.
@@ -110,7 +110,7 @@ def run(task: Task) -> None:
 
 
 def question_of(settings: TableStage) -> "Question":
-    """What the table is to answer."""
+    """Return what the table is to answer."""
     from variorum.report.ablation.table import Question
 
     metric = METRICS[settings.metric]
@@ -130,7 +130,7 @@ def question_of(settings: TableStage) -> "Question":
 
 
 def placed(folder: Path) -> "AblationTable":
-    """The table that lies in a folder, by its manifest and its runs."""
+    """Read the table in a folder, by its manifest and its runs."""
     from variorum.report.ablation.table import ablation_table
 
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -140,7 +140,7 @@ def placed(folder: Path) -> "AblationTable":
 
 
 def written_files(table: "AblationTable", drawn: Mapping[str, str]) -> dict[str, str]:
-    """Every file of a table by its name, given the SVG text of its figures by theirs."""
+    """Return every file of a table by its name, given its figures as SVG."""
     from variorum.report.ablation import render
     from variorum.report.ablation.html import html
 
@@ -199,7 +199,7 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
 
 
 def _flops(model: Result, tokens: int) -> int:
-    """Operations of a training that saw so many tokens, by the model that is here."""
+    """Return the operations of a training that saw so many tokens."""
     from variorum.model.description import describe_settings
 
     return describe_settings(*read_model_config(model.file("config.json"))).training_flops(tokens)
@@ -221,7 +221,7 @@ def _figures(task: Task, settings: TableStage, table: "AblationTable") -> Iterat
 def _curves(
     task: Task, settings: TableStage, table: "AblationTable"
 ) -> "dict[str, list[pd.DataFrame]]":
-    """Loss on val of the best runs of each variant that trained on the same text last."""
+    """Return validation losses of each variant's best runs that trained on the same text."""
     chosen = {choice.variant: choice.best for choice in table.choices}
     found: dict[str, list[pd.DataFrame]] = {}
     for each in settings.runs:
@@ -233,7 +233,7 @@ def _curves(
 
 
 def _curve(model: Result, encoded: Result) -> "pd.DataFrame":
-    """Bits per byte of val by tokens seen; tokens have the length that they have in all of val."""
+    """Return bits per byte of val by tokens seen, by the mean token length."""
     import pandas as pd
 
     from variorum.corpus.tokenfile import TokenFile

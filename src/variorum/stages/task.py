@@ -1,4 +1,4 @@
-"""What a stage is handed: its settings, its opened upstreams, and places to work in.
+"""Define what a stage is handed: settings, opened upstreams, places to work in.
 
 A stage never sees the experiment, so nothing can reach a result that its spec does not hold.
 """
@@ -17,7 +17,7 @@ from variorum.store.result import Result
 
 @dataclass(frozen=True)
 class Task:
-    """One stage about to run.
+    """Hold one stage about to run.
 
     root: the project's folder; only sources of text look at it.
     output: the folder whose files become the result.
@@ -35,7 +35,7 @@ class Task:
     run: dict[str, object] = field(default_factory=dict)
 
     def use_device(self) -> Device:
-        """Where models compute here; says so, and notes it for `run.json`.
+        """Choose where models compute here; say so, and note it for `run.json`.
 
         Raises:
             VariorumError: if it is asked for and not here.
@@ -47,7 +47,7 @@ class Task:
         return device
 
     def settings(self, model: type[AnySettings]) -> AnySettings:
-        """The stage's settings, typed: just those that the key stands on."""
+        """Return the stage's settings, typed: just what the key stands on."""
         settings = restored(model, dict(self.spec.settings))
         assert canonical(settings) == self.spec.settings, f"{model.__name__} is not its spec"
         return settings

@@ -1,4 +1,4 @@
-"""tokenizer: the tokens, learned from the train part of the base corpus, or of both."""
+"""Learn the tokens from the train part of the base corpus, or of both."""
 
 from collections.abc import Iterator
 
