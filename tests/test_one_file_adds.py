@@ -193,6 +193,8 @@ use rule make_encode as make_wordcount with:
         "results/wordcount/{key}/manifest.json",
     log:
         "logs/wordcount/{key}.log",
+    resources:
+        **STAGES["wordcount"].resources.reserved,
     params:
         stage="wordcount",
         label=flow.label("wordcount"),

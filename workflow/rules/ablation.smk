@@ -27,6 +27,8 @@ use rule make_download as make_table with:
         "results/table/{key}/manifest.json",
     log:
         "logs/table/{key}.log",
+    resources:
+        **STAGES["table"].resources.reserved,
     params:
         stage="table",
         label=flow.label("table"),

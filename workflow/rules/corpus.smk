@@ -10,9 +10,7 @@ rule make_download:
         "logs/download/{key}.log",
     threads: 1
     resources:
-        mem_mb=STAGES["download"].resources.mem_mb,
-        runtime=STAGES["download"].resources.minutes,
-        gpu=STAGES["download"].resources.gpus,
+        **STAGES["download"].resources.reserved,
     params:
         stage="download",
         label=flow.label("download"),
@@ -30,6 +28,8 @@ use rule make_download as make_normalize with:
         "results/normalize/{key}/manifest.json",
     log:
         "logs/normalize/{key}.log",
+    resources:
+        **STAGES["normalize"].resources.reserved,
     params:
         stage="normalize",
         label=flow.label("normalize"),
@@ -43,6 +43,8 @@ use rule make_download as make_tokenizer with:
         "results/tokenizer/{key}/manifest.json",
     log:
         "logs/tokenizer/{key}.log",
+    resources:
+        **STAGES["tokenizer"].resources.reserved,
     params:
         stage="tokenizer",
         label=flow.label("tokenizer"),
@@ -56,6 +58,8 @@ use rule make_download as make_encode with:
         "results/encode/{key}/manifest.json",
     log:
         "logs/encode/{key}.log",
+    resources:
+        **STAGES["encode"].resources.reserved,
     params:
         stage="encode",
         label=flow.label("encode"),

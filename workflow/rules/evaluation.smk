@@ -9,9 +9,7 @@ use rule make_download as make_evaluate with:
     log:
         "logs/evaluate/{key}.log",
     resources:
-        mem_mb=STAGES["evaluate"].resources.mem_mb,
-        runtime=STAGES["evaluate"].resources.minutes,
-        gpu=STAGES["evaluate"].resources.gpus,
+        **STAGES["evaluate"].resources.reserved,
     params:
         stage="evaluate",
         label=flow.label("evaluate"),
@@ -25,6 +23,8 @@ use rule make_evaluate as make_stress with:
         "results/stress/{key}/manifest.json",
     log:
         "logs/stress/{key}.log",
+    resources:
+        **STAGES["stress"].resources.reserved,
     params:
         stage="stress",
         label=flow.label("stress"),

@@ -47,6 +47,8 @@ use rule make_download as make_figures with:
         "results/figures/{key}/manifest.json",
     log:
         "logs/figures/{key}.log",
+    resources:
+        **STAGES["figures"].resources.reserved,
     params:
         stage="figures",
         label=flow.label("figures"),
@@ -60,6 +62,8 @@ use rule make_download as make_report with:
         "results/report/{key}/manifest.json",
     log:
         "logs/report/{key}.log",
+    resources:
+        **STAGES["report"].resources.reserved,
     params:
         stage="report",
         label=flow.label("report"),

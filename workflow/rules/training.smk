@@ -13,9 +13,7 @@ rule make_pretrain:
         "logs/pretrain/{key}.log",
     threads: training_slots(workflow.resource_settings.cores)
     resources:
-        mem_mb=STAGES["pretrain"].resources.mem_mb,
-        runtime=STAGES["pretrain"].resources.minutes,
-        gpu=STAGES["pretrain"].resources.gpus,
+        **STAGES["pretrain"].resources.reserved,
     params:
         stage="pretrain",
         label=flow.label("pretrain"),
@@ -35,9 +33,7 @@ use rule make_download as make_imported with:
     log:
         "logs/imported/{key}.log",
     resources:
-        mem_mb=STAGES["imported"].resources.mem_mb,
-        runtime=STAGES["imported"].resources.minutes,
-        gpu=STAGES["imported"].resources.gpus,
+        **STAGES["imported"].resources.reserved,
     params:
         stage="imported",
         label=flow.label("imported"),
@@ -51,6 +47,8 @@ use rule make_pretrain as make_finetune with:
         "results/finetune/{key}/manifest.json",
     log:
         "logs/finetune/{key}.log",
+    resources:
+        **STAGES["finetune"].resources.reserved,
     params:
         stage="finetune",
         label=flow.label("finetune"),

@@ -48,6 +48,11 @@ class Resources:
     gpus: int = 0
     is_parallel: bool = False
 
+    @property
+    def reserved(self) -> dict[str, int]:
+        """Return them by the names that Snakemake gives them."""
+        return {"mem_mb": self.mem_mb, "runtime": self.minutes, "gpu": self.gpus}
+
 
 @dataclass(frozen=True)
 class Role:
