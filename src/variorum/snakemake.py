@@ -31,7 +31,7 @@ from variorum.store.records import restore_run_info
 from variorum.store.restoring import Copy, restorable, restore_results
 from variorum.store.result import MANIFEST
 from variorum.store.store import Store
-from variorum.store.tracking import track_what_was_left
+from variorum.store.tracking import track_leftovers
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def training_processes(wildcards: Any, threads: int) -> int:
 
 
 def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
-    """End Snakemake with one clear line instead of a traceback when a user can mend it."""
+    """Show an error that a user can fix as one line instead of Snakemake's traceback."""
 
     @wraps(function)
     def clear(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -351,7 +351,7 @@ class Flow:
             mark.unlink(missing_ok=True)
         restore_run_info(self.store)
         if None not in found.values():  # else the end of this run will do it
-            track_what_was_left(self.store, TRACKED)
+            track_leftovers(self.store, TRACKED)
         self._alive.share()
 
 

@@ -195,7 +195,7 @@ class _Planning:
         filling = planned.filling("encode", Role(corpus=judged.corpus), "tokenizer")
         ours = planned.node(*filling)
         if ours.ref != own:
-            result = pins.at_hand(Store(self.planner.root), own, f"the tokenizer of {stored.ref}")
+            result = pins.present(Store(self.planner.root), own, f"the tokenizer of {stored.ref}")
             planned.place(*filling, self.planner.leaf(result, ours.label))
 
     def _refuse_other_tokens(self, upstream: Mapping[str, Node]) -> None:
