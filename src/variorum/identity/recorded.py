@@ -158,7 +158,7 @@ def _shown(targets: tuple[Target, ...], path: Dotted) -> str:
 
 
 def recorded_meanings(sources: Sources) -> dict[str, dict[str, set[str]]]:
-    """Return, by definition, what each name in it stands for."""
+    """Return what each name in a definition stands for, by definition."""
     found: dict[str, dict[str, set[str]]] = {}
     for entry in sources:
         name = entry.removesuffix(MEANINGS)
@@ -171,7 +171,7 @@ def recorded_meanings(sources: Sources) -> dict[str, dict[str, set[str]]]:
 
 
 def recorded_turns(sources: Sources) -> dict[str, list[str]]:
-    """Return, by definition, its places among statements whose order matters."""
+    """Return the places of definitions among statements whose order matters."""
     names = [name.removesuffix(MEANINGS) for name in sources if name.endswith(MEANINGS)]
     turns = {
         name: [left for left, _ in _lines(sources, name) if left.startswith(TURN)] for name in names
