@@ -227,7 +227,7 @@ def other_python(version: str) -> str:
     """Another Python that runs, or a skip: the project installs only the one that it runs by."""
     python = shutil.which(f"python{version}")
     if python is None or subprocess.run([python, "-c", ""], check=False).returncode:
-        pytest.skip(f"there is no python{version} on PATH, so it was not held against this one")
+        pytest.skip(f"there is no python{version} on PATH, so it was not compared with this one")
     return python
 
 

@@ -261,7 +261,7 @@ class Flow:
     # Before anything runs
 
     def prepare(self, targets: Iterable[str] = ()) -> None:
-        """Plan what `targets` need, and, but in a dry run, bring back what this machine holds.
+        """Plan what `targets` need, and, but in a dry run, restore what this machine holds.
 
         `stale` are then the pages to be copied anew: to Snakemake, which goes by times, they have
         to be forced.
@@ -275,7 +275,7 @@ class Flow:
         else:
             self._held = hold(self.plan)  # until this process ends
             restore_results(self.store, asked)
-            self._bring_back_to_the_present(pages)
+            self._date_from_the_present(pages)
         self.stale = [
             (page.folder / page.names[0]).as_posix()
             for page in pages
@@ -321,7 +321,7 @@ class Flow:
             raise faults[0]
         return self.node(ref)
 
-    def _bring_back_to_the_present(self, pages: Iterable[Page]) -> None:
+    def _date_from_the_present(self, pages: Iterable[Page]) -> None:
         """Leave no manifest and no page from the future.
 
         Snakemake refuses an output that is older than an input: where a clock was ahead when the

@@ -247,7 +247,7 @@ def test_held_asks_anew_after_a_complete_fetch(api, context):
 
 
 @pytest.mark.parametrize(("age", "asked"), [(0, [10]), (3500, [10]), (3700, [0, 10])])
-def test_held_goes_on_with_a_fetch_of_this_hour_alone(api, context, age, asked):
+def test_held_resumes_a_fetch_of_this_hour_alone(api, context, age, asked):
     api.failures = [(200, arxiv_page(0)), *[(500, b"")] * 5]
     with pytest.raises(VariorumError):
         asking(api, max_results=20).held(context)

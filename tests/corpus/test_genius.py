@@ -189,7 +189,7 @@ def test_songs_without_lyrics_are_counted_and_shown(api, context, status):
     assert context.facts.steps[0].documents_kept == 3
 
 
-def test_a_page_without_lyrics_is_asked_for_again_by_a_fetch_that_goes_on(api, context):
+def test_a_page_without_lyrics_is_asked_for_again_by_a_resumed_fetch(api, context):
     def faulty(request: Request) -> Answer:
         if request.path == "/site/song-101-lyrics":
             return 200, b"<html>Are you a robot?</html>"

@@ -143,7 +143,7 @@ CALLED_OUTSIDE = {
     "variorum.store.result:Result.spec",
     "variorum.identity.spec:Spec.as_data",  # what the key is the hash of
     "variorum.identity.spec:Spec.ref",
-    "variorum.stages.task:Task.settings",  # those of the spec, which it checks
+    "variorum.stages.task:Task.settings",  # settings of the spec, which it checks
     "variorum.stages.task:Task.use_device",  # another device is another platform
 }
 """What code of a stage may call outside, methods included."""

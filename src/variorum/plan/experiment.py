@@ -1,7 +1,7 @@
 """Plan an experiment as a graph of keyed results. Nothing runs.
 
 Each node holds the spec of one result. Keys follow from specs, so a plan says before anything runs
-which results are at hand, which are missing, and which several runs share. Planning imports no
+which results are present, which are missing, and which several runs share. Planning imports no
 numerical library: it takes milliseconds.
 """
 

@@ -86,7 +86,7 @@ def _as_taken(values: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, 
 
 
 def _with_preset(root: Path, layers: Layered) -> Layered:
-    """The settings over those of the preset that they name, if they name one."""
+    """The settings over the settings of the preset that they name, if they name one."""
     preset = layers.values.get("preset")
     if preset is None:
         return layers
