@@ -51,7 +51,7 @@ def fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of `function` ("module:name") with its chosen components.
 
-    `parts` are (folder, option) pairs as `config.chosen_components` gives them; of each the names
+    `parts` are (folder, option) pairs of `canonical.chosen_components`; of each part the names
     count that its folder's contract lists. `package` is the folder of the package's source, or
     what was read of it for other fingerprints.
     """
