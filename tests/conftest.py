@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 import cached
 from variorum import cli
 from variorum.base.components import PACKAGE
-from variorum.corpus.fetching import FetchContext
-from variorum.identity.code import Code
+from variorum.corpus.fetch_context import FetchContext
 from variorum.identity.fingerprint import Fingerprint, fingerprint
+from variorum.identity.package_code import Code
 from variorum.plan import current_code, experiment
 
 ROOT = Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from loopback import Answer, Request, Server, served
 from variorum.base.errors import VariorumError
 from variorum.corpus import arxiv_client, documents
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import ChecksumError, FetchContext
+from variorum.corpus.fetch_context import ChecksumError, FetchContext
 from variorum.corpus.sources import arxiv
 from variorum.corpus.sources.arxiv import ArxivSource
 

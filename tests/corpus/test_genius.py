@@ -10,7 +10,7 @@ from loopback import Answer, Request, Server, served
 from variorum.base.errors import VariorumError
 from variorum.corpus import genius_client
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import ChecksumError, FetchContext
+from variorum.corpus.fetch_context import ChecksumError, FetchContext
 from variorum.corpus.genius_client import cleaned
 from variorum.corpus.sources import genius
 from variorum.corpus.sources.genius import GeniusSource

@@ -14,10 +14,10 @@ from oracles.reach import Compiled
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
 from variorum.base.machine import Machine
-from variorum.identity.code import Code, is_outside
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.identity.modules import LOOSE
-from variorum.identity.recorded import is_definition
+from variorum.identity.package_code import Code, is_outside
+from variorum.identity.recorded_code import is_definition
 from variorum.plan import current_code
 from variorum.plan.experiment import Node
 from variorum.run import runner

@@ -14,7 +14,7 @@ from variorum.config.model_settings import ModelSettings
 from variorum.config.training_settings import TrainingSettings
 from variorum.config.types import Settings
 from variorum.corpus.source import SOURCES
-from variorum.identity.code import is_outside
+from variorum.identity.package_code import is_outside
 from variorum.plan.experiment import Node
 from variorum.stages.registry import STAGES
 

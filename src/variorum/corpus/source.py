@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from variorum.config.canonical import canonical
 from variorum.config.types import Settings, Sha256, Text, setting
 from variorum.corpus import local_files
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 
 SOURCES = "corpus/sources"
 """The folder of the kinds."""

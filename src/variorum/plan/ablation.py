@@ -9,8 +9,8 @@ from variorum.base.errors import VariorumError
 from variorum.config.canonical import chosen_components, restored
 from variorum.config.metrics import HEADLINE, METRICS
 from variorum.config.setting_errors import ConfigError
-from variorum.identity.code import Code
 from variorum.identity.code_diff import diff, first_difference
+from variorum.identity.package_code import Code
 from variorum.plan import code_versions
 from variorum.plan.ablation_loading import LoadedAblation, Variant
 from variorum.plan.ablation_settings import CODE_AS, PINNED_AS

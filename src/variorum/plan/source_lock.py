@@ -23,7 +23,7 @@ from typing import Any
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.locks import LockFile
 from variorum.config.model_settings import ImportedSettings
-from variorum.corpus.fetching import ChecksumError, context_of, sha256_of_files
+from variorum.corpus.fetch_context import ChecksumError, context_of, sha256_of_files
 from variorum.corpus.source import ChangingSource, LocalSource
 from variorum.corpus.source_kinds import KINDS, Source
 from variorum.identity.spec import Ref, Spec

@@ -11,10 +11,10 @@ from copy import copy
 from dataclasses import dataclass
 from hashlib import sha256
 
-from variorum.identity.code import role_in_statement
 from variorum.identity.definitions import Definition, Target, hashed
 from variorum.identity.fingerprint import MEANINGS, ROOTS, joined_digest
 from variorum.identity.modules import LOOSE
+from variorum.identity.package_code import role_in_statement
 from variorum.identity.scopes import FUNCTIONS
 from variorum.identity.syntax import (
     DEFINING,
