@@ -113,7 +113,7 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 
 
 def imported(module: Path, package: Path = PACKAGE) -> set[Path]:
-    """Return a module's file and those of all modules of the package that it needs."""
+    """Return the files of a module and of all modules of the package that it needs."""
     found, todo = set(), [module]
     while todo:
         if (file := todo.pop()) not in found:

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 import cached
 from variorum import cli
 from variorum.base.components import PACKAGE
-from variorum.corpus.fetching import FetchContext
-from variorum.identity.code import Code
+from variorum.corpus.fetch_context import FetchContext
 from variorum.identity.fingerprint import Fingerprint, fingerprint
+from variorum.identity.package_code import Code
 from variorum.plan import current_code, experiment
 
 ROOT = Path(__file__).parents[1]
@@ -227,7 +227,7 @@ def other_python(version: str) -> str:
     """Another Python that runs, or a skip: the project installs only the one that it runs by."""
     python = shutil.which(f"python{version}")
     if python is None or subprocess.run([python, "-c", ""], check=False).returncode:
-        pytest.skip(f"there is no python{version} on PATH, so it was not held against this one")
+        pytest.skip(f"there is no python{version} on PATH, so it was not compared with this one")
     return python
 
 

@@ -3,13 +3,30 @@
 import re
 import shlex
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from conftest import ROOT
+from variorum.base.components import CONTRACTS, PACKAGE
 
 PROGRAMS = ("variorum", "snakemake", "make", "python", "pytest", "dvc")
 MADE = ("results", "reports", "scratch", "bundle", "records", "texts", "models", "finetune")
 """Folders that runs and readers make."""
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+FILES = {_dotted(path) for path in PACKAGE.rglob("[a-z]*.py")}
+FOLDERS = {_dotted(path.parent) for path in PACKAGE.rglob("*/__init__.py")}
+"""Modules and folders of the package, without `variorum.`."""
+CHOSEN = tuple(folder.replace("/", ".") for folder in (*CONTRACTS, "stages"))
+"""Folders whose files bear the names of settings."""
+CODE = {"variorum"} | {name for name in FOLDERS if "." not in name}
+CODE |= {name.rpartition(".")[2] for name in FILES if not name.startswith(CHOSEN)}
+"""Words with which a name of code begins on a page."""
+NO_CODE = r"\.(?:bin|csv|html|jsonl?|lock|md|py|safetensors|svg|txt|yaml)$"
 
 
 def pages() -> list[Path]:
@@ -151,3 +168,24 @@ def exists(name: str, page: Path) -> bool:
     copied = {f"src/variorum/{folder}/{stem}.py" for folder, stem in made_components(page)}
     written = {words[1] for words in commands(page) if words[0] == "python" and len(words) == 2}
     return any((place / name).exists() for place in places) or name in copied | written
+
+
+def named_code(page: Path) -> set[str]:
+    """Return the dotted names by which a page means code of the package, as it names them."""
+    text = page.read_text(encoding="utf-8")
+    spans = set(re.findall(r"`(\w+(?:\.\w+)+)(?:\([^`]*\))?`", text))
+    found = {name for name in spans if name.split(".")[0] in CODE and not re.search(NO_CODE, name)}
+    for module, names in re.findall(r"^from (variorum[\w.]*) import ([\w, ]+)$", text, flags=re.M):
+        found |= {f"{module}.{name}" for name in names.split(", ")}
+    return found
+
+
+def is_code(name: str) -> bool:
+    """Return whether a dotted name leads to a module of the package, or to a name in one."""
+    parts = name.removeprefix("variorum.").split(".")
+    for n in range(len(parts), 0, -1):
+        ending = "." + ".".join(parts[:n])
+        if found := [name for name in FILES | FOLDERS if f".{name}".endswith(ending)]:
+            modules = (import_module(f"variorum.{name}") for name in found)
+            return n == len(parts) or any(hasattr(module, parts[n]) for module in modules)
+    return len(parts) == 1 and hasattr(import_module("variorum"), parts[0])

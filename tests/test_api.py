@@ -229,7 +229,7 @@ def test_texts_written_together_are_those_written_alone(here: Path) -> None:
     written = opened.samples(prompts, max_tokens=30, seed=5)
     alone = [opened.sample(p, max_tokens=30, seed=5 + n) for n, p in enumerate(prompts)]
     assert [each.text for each in written] == alone
-    assert alone[0] != alone[3], "the same prompt goes on differently"
+    assert alone[0] != alone[3], "the same prompt continues differently"
     seeded = opened.samples(["the ", "the "], seeds=[7, 7], max_tokens=30)
     assert [each.text for each in seeded] == 2 * [opened.sample("the ", max_tokens=30, seed=7)]
     longest = max((each.account for each in written), key=lambda account: account.tokens)

@@ -22,8 +22,10 @@ from pages import (
     commands,
     examples,
     exists,
+    is_code,
     links,
     made_components,
+    named_code,
     named_files,
     pages,
 )
@@ -100,6 +102,25 @@ def test_a_file_that_is_not_there_is_seen(tmp_path: Path) -> None:
 @each_page
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     assert [name for name in sorted(named_files(page)) if not exists(name, page)] == []
+
+
+def test_code_that_is_not_there_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "`model.files.load(folder)` `model.checkpoint.load` `timing.MATTER` `variorum.runs()` "
+        "`variorum.corpus.a` `h.0.attn` `run.json`\n"
+        "```python\nfrom variorum.model.gpt import GPT, GPT3\n```\n"
+    )
+    assert {name for name in named_code(page) if not is_code(name)} == {
+        "model.files.load",
+        "variorum.corpus.a",
+        "variorum.model.gpt.GPT3",
+    }
+
+
+@each_page
+def test_all_code_that_a_page_names_exists(page: Path) -> None:
+    assert [name for name in sorted(named_code(page)) if not is_code(name)] == []
 
 
 # Commands
@@ -277,7 +298,7 @@ def test_every_command_of_a_page_is_one_that_its_program_takes(
         "snakemake --cores 4 pretrian",
         "snakemake --core-count 4 pretrain",
         "make reports",
-        "python benchmarks/forecasts.py",
+        "python benchmarks/nothing.py",
         "pytest tests/plan/test_ablation.py -k worser",
         "dvc exps show",
     ],

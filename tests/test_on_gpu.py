@@ -52,7 +52,7 @@ def gradients(model: GPT, device: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("parts", [each for each in PARTS if "dropout" not in each], ids=str)
-def test_gradients_are_those_of_the_cpu(parts: dict[str, Any]) -> None:
+def test_gradients_equal_the_cpus(parts: dict[str, Any]) -> None:
     model = model_with(**parts)
     here = gradients(model, "cpu")
     there = gradients(model, "cuda")

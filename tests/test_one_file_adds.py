@@ -20,7 +20,7 @@ from typing import Literal
 
 from variorum.config.types import Whole, setting
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.source import SOURCES, SourceSettings
 
 

@@ -22,7 +22,7 @@ EXPERIMENTS = ROOT / "reports/experiments"
 PAGES = sorted(folder.name for folder in EXPERIMENTS.glob("*"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BESIDE = ("docs/README.md", "docs/experiments.md", "docs/sharing.md", "CONTRIBUTING.md")
-"""Pages that a reader of the README goes on to; they hold no results, which have decimals."""
+"""Pages that the README leads to; they hold no results, which have decimals."""
 COUNTS = re.compile(r"^\d+\. |Python 3\.11|95 %|SHA-256|UTF-8|GPT-2")  # no results of anything
 
 

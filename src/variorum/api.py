@@ -89,7 +89,7 @@ class Opened:
         return stream_text(self.model, self.tokenizer, prompt, chosen, use_cache=use_cache)
 
     def sample(self, prompt: Prompt = "", **settings: Any) -> str:
-        """Return the continuation of `prompt`; keywords are those of `SamplingSettings`."""
+        """Return the continuation of `prompt`; keywords are fields of `SamplingSettings`."""
         return "".join(self.stream(prompt, check(SamplingSettings, settings, SAMPLING)))
 
     def samples(

@@ -31,7 +31,7 @@ from variorum.store.records import restore_run_info
 from variorum.store.restoring import Copy, restorable, restore_results
 from variorum.store.result import MANIFEST
 from variorum.store.store import Store
-from variorum.store.tracking import track_what_was_left
+from variorum.store.tracking import track_leftovers
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def training_processes(wildcards: Any, threads: int) -> int:
 
 
 def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
-    """End Snakemake with one clear line instead of a traceback when a user can mend it."""
+    """Show an error that a user can fix as one line instead of Snakemake's traceback."""
 
     @wraps(function)
     def clear(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -261,7 +261,7 @@ class Flow:
     # Before anything runs
 
     def prepare(self, targets: Iterable[str] = ()) -> None:
-        """Plan what `targets` need, and, but in a dry run, bring back what this machine holds.
+        """Plan what `targets` need, and, but in a dry run, restore what this machine holds.
 
         `stale` are then the pages to be copied anew: to Snakemake, which goes by times, they have
         to be forced.
@@ -275,7 +275,7 @@ class Flow:
         else:
             self._held = hold(self.plan)  # until this process ends
             restore_results(self.store, asked)
-            self._bring_back_to_the_present(pages)
+            self._date_from_the_present(pages)
         self.stale = [
             (page.folder / page.names[0]).as_posix()
             for page in pages
@@ -321,7 +321,7 @@ class Flow:
             raise faults[0]
         return self.node(ref)
 
-    def _bring_back_to_the_present(self, pages: Iterable[Page]) -> None:
+    def _date_from_the_present(self, pages: Iterable[Page]) -> None:
         """Leave no manifest and no page from the future.
 
         Snakemake refuses an output that is older than an input: where a clock was ahead when the
@@ -351,7 +351,7 @@ class Flow:
             mark.unlink(missing_ok=True)
         restore_run_info(self.store)
         if None not in found.values():  # else the end of this run will do it
-            track_what_was_left(self.store, TRACKED)
+            track_leftovers(self.store, TRACKED)
         self._alive.share()
 
 

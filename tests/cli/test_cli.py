@@ -170,7 +170,7 @@ def test_ls_lists_results_with_sizes_and_labels(variorum: Command, here: Path) -
     assert total.split() == ["all", "0", "0", "B"]
 
 
-def test_ls_goes_on_past_a_damaged_result(
+def test_ls_continues_past_a_damaged_result(
     variorum: Command, micro: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(micro.root)

@@ -285,7 +285,7 @@ def test_what_default_yaml_says_of_defaults_is_so() -> None:
     assert YAML(typ="safe").load(text)["model"]["rotary_base"] == ModelSettings().rotary_base
 
 
-def test_the_committed_schemas_are_those_of_the_settings() -> None:
+def test_the_committed_schemas_equal_the_settings() -> None:
     for name, text in texts(CONFIGURATIONS).items():
         assert (ROOT / name).read_text() == text, "run `variorum schema`"
 

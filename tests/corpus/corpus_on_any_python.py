@@ -24,11 +24,11 @@ class Anything(ModuleType):
 for absent in ("pydantic", "pydantic_core", "variorum.config.types", "variorum.config.canonical"):
     sys.modules[absent] = Anything(absent)
 sys.modules["variorum.config.corpus_settings"] = Anything("variorum.config.corpus_settings")
-sys.modules["variorum.corpus.entropy"] = SimpleNamespace(entropy_rate=None)
+sys.modules["variorum.corpus.markov_entropy"] = SimpleNamespace(entropy_rate=None)
 sys.modules["variorum.corpus.near_duplicates"] = SimpleNamespace(NearDuplicates=None)
 
 from variorum.corpus.documents import Document  # noqa: E402
-from variorum.corpus.fetching import FetchContext  # noqa: E402
+from variorum.corpus.fetch_context import FetchContext  # noqa: E402
 from variorum.corpus.normalize import Normalizer  # noqa: E402
 from variorum.corpus.sources import python_package, synthetic  # noqa: E402
 

@@ -12,7 +12,7 @@ from loopback import Answer, Request, Server, served
 from variorum.base.errors import VariorumError
 from variorum.corpus import arxiv_client, documents
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import ChecksumError, FetchContext
+from variorum.corpus.fetch_context import ChecksumError, FetchContext
 from variorum.corpus.sources import arxiv
 from variorum.corpus.sources.arxiv import ArxivSource
 
@@ -247,7 +247,7 @@ def test_held_asks_anew_after_a_complete_fetch(api, context):
 
 
 @pytest.mark.parametrize(("age", "asked"), [(0, [10]), (3500, [10]), (3700, [0, 10])])
-def test_held_goes_on_with_a_fetch_of_this_hour_alone(api, context, age, asked):
+def test_held_resumes_a_fetch_of_this_hour_alone(api, context, age, asked):
     api.failures = [(200, arxiv_page(0)), *[(500, b"")] * 5]
     with pytest.raises(VariorumError):
         asking(api, max_results=20).held(context)

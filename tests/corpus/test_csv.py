@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from variorum.base.errors import VariorumError
 from variorum.corpus import encodings, table_rows
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.sources import csv
 from variorum.corpus.sources.csv import CsvSource
 
@@ -368,7 +368,7 @@ LARGE = """
 import resource, sys
 from pathlib import Path
 from variorum.corpus.sources.csv import CsvSource
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus import table_rows
 from variorum.corpus.sources import csv
 root = Path(sys.argv[1])

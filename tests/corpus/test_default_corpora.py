@@ -11,7 +11,7 @@ from networkx import __version__ as networkx_version
 from sympy import __version__ as sympy_version
 
 from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.leakage import share_of_spans
 from variorum.corpus.normalize import Normalizer
 from variorum.corpus.sources import python_package

@@ -4,7 +4,7 @@ import pytest
 
 from variorum.base.errors import VariorumError
 from variorum.corpus import local_files
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.sources import files
 from variorum.corpus.sources.files import FilesSource
 

@@ -10,7 +10,7 @@ from loopback import Answer, Request, Server, served
 from variorum.base.errors import VariorumError
 from variorum.corpus import genius_client
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import ChecksumError, FetchContext
+from variorum.corpus.fetch_context import ChecksumError, FetchContext
 from variorum.corpus.genius_client import cleaned
 from variorum.corpus.sources import genius
 from variorum.corpus.sources.genius import GeniusSource
@@ -189,7 +189,7 @@ def test_songs_without_lyrics_are_counted_and_shown(api, context, status):
     assert context.facts.steps[0].documents_kept == 3
 
 
-def test_a_page_without_lyrics_is_asked_for_again_by_a_fetch_that_goes_on(api, context):
+def test_a_page_without_lyrics_is_asked_for_again_by_a_resumed_fetch(api, context):
     def faulty(request: Request) -> Answer:
         if request.path == "/site/song-101-lyrics":
             return 200, b"<html>Are you a robot?</html>"

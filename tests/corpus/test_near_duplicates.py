@@ -1,4 +1,4 @@
-"""Near-duplicates, held against the exact similarity of every pair."""
+"""Near-duplicates, compared with the exact similarity of every pair."""
 
 from random import Random
 

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import ROOT, other_python
 from variorum.base.errors import VariorumError
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.sources import python_package
 from variorum.corpus.sources.python_package import PythonPackageSource, paragraphs
 

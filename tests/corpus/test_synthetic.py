@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from variorum.base.errors import VariorumError
-from variorum.corpus import entropy
-from variorum.corpus.entropy import entropy_rate
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus import markov_entropy
+from variorum.corpus.fetch_context import FetchContext
+from variorum.corpus.markov_entropy import entropy_rate
 from variorum.corpus.sources import synthetic
 from variorum.corpus.sources.synthetic import SyntheticSource
 
@@ -128,7 +128,7 @@ def test_the_largest_table_settles_although_letter_by_letter_it_would_not():
 
 
 def test_shares_that_do_not_settle_are_one_clear_error(monkeypatch):
-    monkeypatch.setattr(entropy, "_MOST_ROUNDS", 1)
+    monkeypatch.setattr(markov_entropy, "_MOST_ROUNDS", 1)
     with pytest.raises(VariorumError, match=r"729 contexts do not settle; give another seed"):
         entropy_rate(synthetic.odds(SyntheticSource(alphabet_size=3, order=6)), 6)
 

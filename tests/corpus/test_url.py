@@ -9,7 +9,7 @@ import pytest
 
 from variorum.base.errors import VariorumError
 from variorum.corpus import http_download
-from variorum.corpus.fetching import FetchContext, mirrors_from_environment
+from variorum.corpus.fetch_context import FetchContext, mirrors_from_environment
 from variorum.corpus.http_download import ChecksumError, download
 from variorum.corpus.sources import url
 from variorum.corpus.sources.url import UrlSource

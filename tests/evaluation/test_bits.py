@@ -33,7 +33,7 @@ streams = st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=40)
 
 @settings(max_examples=60, deadline=None)
 @given(streams, st.integers(1, CONTEXT), st.integers(1, 5))
-def test_scores_are_those_of_one_token_at_a_time(tokens, stride, batch_rows):
+def test_scores_equal_scores_of_one_token_at_a_time(tokens, stride, batch_rows):
     found = score(MODEL, np.array(tokens), eot=EOT, stride=stride, batch_rows=batch_rows).nats
     assert found.dtype == np.float64
     assert found == pytest.approx(
@@ -54,7 +54,7 @@ def test_windows_score_every_token_once_in_order(n_tokens, context, data):
 
 @settings(max_examples=30, deadline=None)
 @given(streams)
-def test_ranks_and_confidences_are_those_of_the_sorted_probabilities(tokens):
+def test_ranks_and_confidences_follow_from_sorted_probabilities(tokens):
     found = score(MODEL, np.array(tokens), eot=EOT, stride=CONTEXT)
     for start in range(0, len(tokens), CONTEXT):
         part = tokens[start : start + CONTEXT]

@@ -18,9 +18,7 @@ texts = st.lists(
 
 @settings(deadline=None)
 @given(texts, texts, st.integers(1, 4))
-def test_scores_are_those_of_the_slow_twin(
-    train: list[bytes], test: list[bytes], order: int
-) -> None:
+def test_scores_equal_the_slow_twins(train: list[bytes], test: list[bytes], order: int) -> None:
     found = NgramModel(train, order).score(test)
     assert found == pytest.approx(SlowNgramModel(train, order).score(test), rel=1e-9)
 

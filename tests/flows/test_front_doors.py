@@ -260,7 +260,7 @@ class FrontDoors(RuleBasedStateMachine):
         """Hold a step to the promises."""
         self.told.append(name)
         self.counts[name.split()[0]] = self.counts.get(name.split()[0], 0) + 1
-        before, at_hand = self.complete(), self.at_hand()
+        before, stored = self.complete(), self.stored()
         begun = datetime.now(UTC).replace(microsecond=0)
         yield
         after = self.complete()
@@ -270,8 +270,8 @@ class FrontDoors(RuleBasedStateMachine):
             assert not lost, f"lost {lost} by {so_far}"
         for ref in before.keys() & after.keys():
             assert before[ref] == after[ref], f"{ref} changed by {so_far}"
-        again = {ref for ref in at_hand & after.keys() if self.made_at(ref) >= begun}
-        assert not again, f"made {again} though its bytes were at hand, by {so_far}"
+        again = {ref for ref in stored & after.keys() if self.made_at(ref) >= begun}
+        assert not again, f"made {again} though its bytes were stored, by {so_far}"
         partial = {
             str(path)
             for path in self.here.root.glob("results/*/*/")
@@ -286,7 +286,7 @@ class FrontDoors(RuleBasedStateMachine):
         begun = Store(self.here.root).open(ref).run.get("begun", "2000-01-01T00:00:00+00:00")
         return datetime.fromisoformat(begun)
 
-    def at_hand(self) -> set[Ref]:
+    def stored(self) -> set[Ref]:
         """Results whose bytes this clone holds: in place, in DVC's cache, or in a bundle."""
         root = self.here.root
         found = set(self.complete())

@@ -36,7 +36,7 @@ SLOWED = 0.5
 """Seconds that a checkpoint or a publication takes where it is slowed down to be hit."""
 
 GRACE = 1.0
-"""Seconds that a step, a look at val, and saving may take on a busy machine."""
+"""Seconds that a step, a validation, and saving may take on a busy machine."""
 
 SNAKEMAKE = ("snakemake", "--cores", "2")
 TRAININGS = ("pretrain", "finetune")
@@ -161,7 +161,7 @@ Traces = set[tuple[str, int]]
 
 
 def stamped(paths: Iterable[Path]) -> Traces:
-    """Those of the files that are there."""
+    """Traces of the files that exist."""
     found = set()
     for path in paths:
         with suppress(FileNotFoundError):
@@ -314,7 +314,7 @@ class Life:
         return Kill(watch.kind(), lost)
 
     def check(self, watch: Watch) -> None:
-        """Nothing in parts, nothing made twice, and trainings went on from where they were."""
+        """Nothing in parts, nothing made twice, and trainings resumed where they were."""
         published = assert_whole(self.project.root)
         assert self.published.items() <= published.items(), "made twice"
         self.published = published
@@ -394,7 +394,7 @@ def told(log: Path) -> bool:
     return log.is_file() and any(int(step) for step in STEP.findall(log.read_text()))
 
 
-def test_ctrl_c_ends_a_training_after_its_step_and_says_how_to_go_on(
+def test_ctrl_c_ends_a_training_after_its_step_and_says_how_to_resume(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     project = set_up(tmp_path / "project")
@@ -438,7 +438,7 @@ def test_sigterm_ends_a_training_as_ctrl_c_does(tmp_path: Path) -> None:
         command.send(signal.SIGTERM)  # also to the worker, as a cluster does
         done = command.end()
     assert done.returncode == signals.INTERRUPTED
-    assert re.search(r"stopped after step \d+ of 900; the same command goes on", log.read_text())
+    assert re.search(r"stopped after step \d+ of 900; the same command resumes", log.read_text())
     assert "Traceback" not in said(done)
 
 
@@ -476,17 +476,17 @@ def test_a_key_whose_holder_was_killed_is_taken_over_by_who_waits_for_it(micro: 
 def test_a_living_snakemake_keeps_its_locks_and_a_dead_ones_children_are_waited_for(
     micro: Project, tmp_path: Path
 ) -> None:
-    environment = slow("publication", 120, tmp_path / "go on")
+    environment = slow("publication", 120, tmp_path / "continue")
     with running(micro, *SNAKEMAKE, "download", environment=environment) as first:
         wait_for(lambda: len(half_published(micro.root)) == 2)
         second = micro.snakemake("download", check=False)
         assert second.returncode
         assert "cannot be locked" in said(second)
-        first.process.kill()  # Snakemake alone; its jobs go on
+        first.process.kill()  # Snakemake alone; its jobs continue
         first.process.wait()
         with snakemake(micro, "download") as third:
             wait_for(lambda: third.output.read_text().count("waits for the process") == 2)
-            (tmp_path / "go on").touch()
+            (tmp_path / "continue").touch()
             assert third.end().returncode == 0
     assert len(assert_whole(micro.root)) == 2
 
@@ -495,12 +495,12 @@ def test_of_many_processes_that_want_one_result_just_one_makes_it(
     micro: Project, tmp_path: Path
 ) -> None:
     node = flow.before(micro.root, flow.current(micro.root), "normalize")
-    environment = slow("publication", 120, tmp_path / "go on")
+    environment = slow("publication", 120, tmp_path / "continue")
     with ExitStack() as stack:
         racing = [stack.enter_context(variorum_run(micro, node, environment)) for _ in range(5)]
         wait_for(lambda: half_published(micro.root))
         wait_for(lambda: sum("waits" in one.output.read_text() for one in racing) == 4)
-        (tmp_path / "go on").touch()
+        (tmp_path / "continue").touch()
         printed = [said(one.end()) for one in racing]
     assert [one.process.returncode for one in racing] == 5 * [0]
     assert sum("done in" in text for text in printed) == 1

@@ -133,7 +133,7 @@ def test_a_deleted_result_that_dvc_still_holds_is_taken_from_there(again: Projec
         shutil.rmtree(folder)  # their .dvc files stay
     done = again.snakemake("finetune")
     assert stages(done) == []
-    assert "took 1 of what was missing out of DVC's cache" in said(done)
+    assert "results restored from DVC's cache: 1" in said(done)
     assert every_file(again).items() <= before.items()
 
 

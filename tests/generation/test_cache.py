@@ -76,7 +76,7 @@ def test_a_model_reads_nothing_beyond_its_context_from_a_cache() -> None:
 
 
 @pytest.mark.parametrize("positions", options("model/positions"))
-def test_the_sequences_that_are_kept_go_on_as_before(positions: str) -> None:
+def test_the_sequences_that_stay_continue_as_before(positions: str) -> None:
     model = model_with(positions)
     ids = torch.randint(30, (4, 9), generator=torch.Generator().manual_seed(1))
     cache = Cache(model.settings, 4)

@@ -81,7 +81,7 @@ def _seeded(seed: int) -> torch.Generator:
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])
-def test_top_k_keeps_exactly_k_of_equals_and_the_lowest_ids(k: int) -> None:
+def test_top_k_keeps_exactly_k_of_equal_logits_and_the_lowest_ids(k: int) -> None:
     assert set(draws([1.5] * 9, plain(top_k=k), 400)) == set(range(k))
     assert set(draws([1.5] * 3000, plain(top_k=k), 400)) == set(range(k))
 

@@ -1,4 +1,4 @@
-"""The automaton that keeps a text valid UTF-8, held against Python's codec."""
+"""The automaton that keeps a text valid UTF-8, compared with Python's codec."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -53,7 +53,7 @@ def spellings_of(tokenizer: Tokenizer) -> list[bytes]:
     return [tokenizer.token_bytes(token) for token in range(tokenizer.eot)]
 
 
-def test_the_states_are_those_of_every_character_there_is() -> None:
+def test_every_character_there_is_leads_to_its_states() -> None:
     guard = guard_of(TOKENIZERS["bpe"])
     singles = {guard_byte: token for token, guard_byte in enumerate(bpe.BYTE_OF_ID)}
     after = guard.after[:, [singles[byte] for byte in range(256)]].numpy()

@@ -35,12 +35,12 @@ from variorum.config.model_settings import ModelSettings
 from variorum.config.training_settings import TrainingSettings
 from variorum.config.types import Settings, field_metadata
 from variorum.corpus import genius_client
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.sources import python_package
 from variorum.corpus.sources.arxiv import ArxivSource
 from variorum.corpus.sources.genius import GeniusSource
-from variorum.identity.code import Code
 from variorum.identity.fingerprint import fingerprint
+from variorum.identity.package_code import Code
 from variorum.identity.spec import Ref
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation

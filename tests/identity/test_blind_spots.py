@@ -7,7 +7,7 @@ import pytest
 
 from oracles.watching import module_of
 from variorum.base.components import PACKAGE
-from variorum.identity.code import is_outside
+from variorum.identity.package_code import is_outside
 
 BLIND_FUNCTIONS = {
     *("globals", "locals", "vars", "eval", "exec", "compile", "setattr", "delattr", "__import__"),
@@ -20,7 +20,7 @@ BLIND_ATTRIBUTES = {
     *("signature", "getsource", "getenv", "__name__", "__qualname__", "__module__"),
 }
 ALLOWED = {
-    ("variorum.corpus.fetching", "environ"),
+    ("variorum.corpus.fetch_context", "environ"),
     ("variorum.corpus.arxiv_client", "__name__"),
     ("variorum.corpus.genius_client", "__name__"),
     ("variorum.evaluation.stress.writing", "__name__"),

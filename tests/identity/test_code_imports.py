@@ -14,10 +14,10 @@ from oracles.reach import Compiled
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
 from variorum.base.machine import Machine
-from variorum.identity.code import Code, is_outside
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.identity.modules import LOOSE
-from variorum.identity.recorded import is_definition
+from variorum.identity.package_code import Code, is_outside
+from variorum.identity.recorded_code import is_definition
 from variorum.plan import current_code
 from variorum.plan.experiment import Node
 from variorum.run import runner
@@ -71,7 +71,7 @@ def test_new_code_changes_the_keys_of_its_stage_and_of_those_after_it(
             assert (above.ref != below.ref) == (stage in stages_up_to(above)), above
 
 
-def test_what_runs_is_imported_before_its_code_is_held_against_the_plan(
+def test_what_runs_is_imported_before_its_code_is_compared_with_the_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An edit between the two would run under a key that knows nothing of it."""

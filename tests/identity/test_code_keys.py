@@ -18,9 +18,9 @@ from conftest import Record
 from oracles import edits, reach
 from oracles.watching import module_of
 from variorum.base.components import PACKAGE
-from variorum.identity.code import Code, is_outside
 from variorum.identity.fingerprint import fingerprint
-from variorum.identity.recorded import is_definition
+from variorum.identity.package_code import Code, is_outside
+from variorum.identity.recorded_code import is_definition
 
 # Edits that change nothing
 

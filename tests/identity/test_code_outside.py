@@ -10,8 +10,8 @@ from pydantic.fields import FieldInfo
 from oracles.watching import module_of
 from variorum.base.components import PACKAGE
 from variorum.config.types import Settings, field_metadata
-from variorum.identity.code import OUTSIDE_NAME, is_outside
 from variorum.identity.fingerprint import MEANINGS
+from variorum.identity.package_code import OUTSIDE_NAME, is_outside
 
 NAMED_OUTSIDE = {
     "DownloadStage": "settings",

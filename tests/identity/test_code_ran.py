@@ -14,7 +14,7 @@ from variorum.config.model_settings import ModelSettings
 from variorum.config.training_settings import TrainingSettings
 from variorum.config.types import Settings
 from variorum.corpus.source import SOURCES
-from variorum.identity.code import is_outside
+from variorum.identity.package_code import is_outside
 from variorum.plan.experiment import Node
 from variorum.stages.registry import STAGES
 
@@ -143,7 +143,7 @@ CALLED_OUTSIDE = {
     "variorum.store.result:Result.spec",
     "variorum.identity.spec:Spec.as_data",  # what the key is the hash of
     "variorum.identity.spec:Spec.ref",
-    "variorum.stages.task:Task.settings",  # those of the spec, which it checks
+    "variorum.stages.task:Task.settings",  # settings of the spec, which it checks
     "variorum.stages.task:Task.use_device",  # another device is another platform
 }
 """What code of a stage may call outside, methods included."""

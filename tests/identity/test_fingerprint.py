@@ -11,9 +11,9 @@ from conftest import ROOT, other_python
 from variorum.base import components
 from variorum.base.components import PACKAGE
 from variorum.identity import fingerprint as module
-from variorum.identity.code import INSIDE, INSIDE_FOLDERS, OUTSIDE, Code, is_outside
 from variorum.identity.fingerprint import fingerprint
-from variorum.identity.recorded import recorded_digest
+from variorum.identity.package_code import INSIDE, INSIDE_FOLDERS, OUTSIDE, Code, is_outside
+from variorum.identity.recorded_code import recorded_digest
 
 STAGE = '''"""A stage."""
 

@@ -15,8 +15,8 @@ import pytest
 from conftest import Record
 from oracles.refactor import Package
 from variorum.base.components import CONTRACTS, PACKAGE, options
-from variorum.identity.code import Code, is_outside
 from variorum.identity.fingerprint import fingerprint
+from variorum.identity.package_code import Code, is_outside
 from variorum.stages.registry import STAGES
 
 PARTS = [(folder, option) for folder in CONTRACTS for option in options(folder)]

@@ -115,7 +115,7 @@ def test_what_runs_on_import_and_defines_nothing_is_loose() -> None:
     assert source.of(LOOSE)[2].names == ["f"]
 
 
-def test_names_of_a_comprehension_are_not_those_of_the_module() -> None:
+def test_names_of_a_comprehension_are_not_the_modules() -> None:
     source = Source("variorum.a", False, "X = [i for i in (j := range(3))]\n")
     assert sorted(source.names) == ["X", "j"]
 

@@ -67,7 +67,7 @@ def test_equal_models_give_equal_bytes(
         assert (saved / name).read_bytes() == (other / name).read_bytes()
 
 
-def test_the_files_are_those_of_a_gpt2(saved: Path) -> None:
+def test_the_files_are_a_gpt2s(saved: Path) -> None:
     shapes = {
         name: tuple(w.shape)
         for name, w in safetensors.torch.load((saved / "model.safetensors").read_bytes()).items()

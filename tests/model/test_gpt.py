@@ -95,13 +95,13 @@ def my_positions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mo
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 20), st.integers(0, 99))
-def test_logits_are_those_of_the_plain_twin(batch: int, length: int, seed: int) -> None:
+def test_logits_equal_the_plain_twins(batch: int, length: int, seed: int) -> None:
     model = model_with()
     ids = some_ids(batch, length, seed)
     torch.testing.assert_close(model(ids), twin_of(model)(ids), rtol=1e-5, atol=1e-5)
 
 
-def test_gradients_are_those_of_the_plain_twin() -> None:
+def test_gradients_equal_the_plain_twins() -> None:
     model = model_with().train()
     twin = twin_of(model)
     ids, targets = some_ids(), some_ids(seed=1)

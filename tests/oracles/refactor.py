@@ -110,7 +110,7 @@ class Package:
     def move(self, module: str, name: str, target: str, *, passed_on: bool) -> bool:
         """Move a definition to another module, made if it is new.
 
-        passed_on: others go on importing it from where it was, which imports it itself.
+        passed_on: others still import it from where it was, which imports it itself.
         """
         tree = self.trees[module]
         (statement,) = (s for s in tree.body if isinstance(s, DEFINING) and name in names_of(s))

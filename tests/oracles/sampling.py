@@ -4,7 +4,7 @@ import math
 
 
 def penalized(logits: list[float], recent: list[int], penalty: float) -> list[float]:
-    """The logits, those of recent tokens smaller: each once, however often it stood there."""
+    """The logits, smaller for recent tokens: each once, however often it stood there."""
     smaller = list(logits)
     for token in range(len(logits)):
         if token in recent:

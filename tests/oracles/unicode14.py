@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 VERSION = "14.0.0"
 LINE = 92  # characters of a literal, so that the line with its quotes and indent has at most 100
 
-HEADER = r'''r"""Classes of characters, pinned to Unicode 14.0.0, for the square brackets of `re`.
+HEADER = r'''r"""List classes of characters, pinned to Unicode 14.0.0, for brackets of `re`.
 
 Every Python has its own Unicode tables, and `re` has no `\p{L}`. What a tokenizer or a text
 filter decides must not depend on either, so the classes stand here as literal ranges:

@@ -135,7 +135,7 @@ def test_a_new_component_is_part_of_the_diff(edited: Project) -> None:
 # Folders
 
 
-def test_what_was_cleaned_away_is_put_back(edited: Project) -> None:
+def test_code_that_was_cleaned_away_is_restored(edited: Project) -> None:
     on_branch(edited, FUSED, *EDIT)
     ask_for(edited, "edited")
     tree = of(planned(edited), "other").tree
@@ -146,7 +146,7 @@ def test_what_was_cleaned_away_is_put_back(edited: Project) -> None:
     assert flow.files_of(tree.package) == before
 
 
-def test_what_was_edited_there_is_put_back(edited: Project) -> None:
+def test_code_that_was_edited_there_is_restored(edited: Project) -> None:
     on_branch(edited, FUSED, *EDIT)
     ask_for(edited, "edited")
     plan = planned(edited)

@@ -142,7 +142,7 @@ def test_gc_keeps_what_a_code_variant_needs_and_the_code_that_it_runs(made: Proj
 
 
 PAST_FIRST = re.compile(r"step [1-9][\d,]*:")
-"""What a training's log says after some steps; one that goes on from a state may be past any."""
+"""What a training's log says after some steps; one that resumes may be past any."""
 
 
 class Training:
@@ -215,7 +215,7 @@ def test_one_process_runs_the_other_code_so_that_signals_and_kills_reach_it(
     assert process.returncode == 130
     assert "stopped" in said
     state = training.store.scratch(training.ref) / "state.safetensors"
-    assert state.is_file(), "the same command goes on"
+    assert state.is_file(), "the same command resumes"
 
 
 def test_a_tree_that_is_gone_is_named(training: Training) -> None:
@@ -242,7 +242,7 @@ def test_compare_writes_an_ablation_runs_it_and_tells_what_it_shows(made: Projec
     assert "here (" in findings[0]
     assert last == "reports/compare-edited/table.md"
     new = set(Store(made.root).refs()) - results
-    assert {ref.stage for ref in new} == {"table"}, "its runs are those of the other ablation"
+    assert {ref.stage for ref in new} == {"table"}, "its runs are the other ablation's"
     loaded = load_ablation(made.root, "compare-edited")
     assert loaded.settings.baseline == "edited"
     assert loaded.settings.experiment == "micro"

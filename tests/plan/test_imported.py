@@ -101,7 +101,7 @@ def test_it_takes_the_place_of_the_tokenizer_and_of_pretraining(fresh: Path) -> 
     assert plan.last.upstream["pretrained"] is plan.last.upstream["tokenizer"] is imported
 
 
-def test_settings_of_the_model_are_those_of_its_files(fresh: Path) -> None:
+def test_settings_of_the_model_come_from_its_files(fresh: Path) -> None:
     loaded = load_experiment(fresh)
     found = {name: (value, origin) for name, value, origin in provenance(loaded)}
     assert found["model.context_length"] == (16, "models/gpt2/config.json")
@@ -170,7 +170,7 @@ def test_keys_stand_on_the_bytes_of_the_model_and_on_no_other_file(fresh: Path) 
     assert _ref(fresh) != before
 
 
-def test_a_checksum_that_is_given_is_held_against_the_files(fresh: Path) -> None:
+def test_a_given_checksum_is_compared_with_the_files(fresh: Path) -> None:
     pinned = {"imported": {"sha256": "0" * 64}}
     plan = flow.current(fresh, **pinned)
     with pytest.raises(VariorumError, match=r"imported\.sha256: .* has SHA-256 \w+, expected 0000"):

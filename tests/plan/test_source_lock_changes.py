@@ -13,7 +13,7 @@ from conftest import Command, Project
 from one_server import ENTRY, TEXT, Handler, Server, lock, pinned_by, serving, take_base_from
 from variorum.base.errors import VariorumError
 from variorum.corpus import http_download
-from variorum.corpus.fetching import context_of
+from variorum.corpus.fetch_context import context_of
 from variorum.corpus.sources.url import UrlSource
 from variorum.plan import source_lock
 from variorum.plan.loading import load_experiment

@@ -272,7 +272,7 @@ def test_runs_of_one_model_are_one_run_however_many_seeds_ask_for_it():
     assert (row.verdict, row.value.n, row.value.sd) == ("one run: cannot tell", 1, None)
 
 
-def test_every_seed_is_held_against_a_single_model():
+def test_every_seed_is_compared_with_a_single_model():
     single = [replace(run("small", seed, 1.0), key="imported/1") for seed in (1, 2, 3)]
     several = [run("a|b", seed, value) for seed, value in enumerate((0.91, 0.9, 0.89), 1)]
     judged, row = ablation_table([*single, *several], QUESTION).sections[0].rows
@@ -300,7 +300,7 @@ def test_whole_values_that_were_tuned_are_written_as_such():
     assert markdown(again) == text
 
 
-def test_a_variant_whose_runs_are_those_of_the_baseline_is_told_so():
+def test_a_variant_that_shares_its_runs_with_the_baseline_says_so():
     both = [replace(r, key=f"k{r.seed}") for r in runs([1.0, 1.1, 1.2], [1.0, 1.1, 1.2])]
     table = ablation_table(both, QUESTION)
     assert table.sections[0].rows[1].detectable is None

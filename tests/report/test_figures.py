@@ -135,7 +135,7 @@ def test_calibration_and_context_have_a_panel_for_each_text():
     assert not [text for text in found if "$" in text]
 
 
-def test_principal_components_are_those_of_the_covariance():
+def test_principal_components_are_the_covariances_eigenvectors():
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(200, 6)) * [5, 3, 1, 1, 0.5, 0.1]
     components = principal_components(vectors)

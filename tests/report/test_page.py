@@ -154,7 +154,7 @@ def test_examples_of_what_a_step_dropped_are_shown_with_the_reason(report, page)
     assert "A fact." in text
 
 
-def test_where_the_entropy_is_known_each_model_is_held_against_it(report):
+def test_where_the_entropy_is_known_each_model_is_compared_with_it(report):
     assert not list(floors(report))
     (before, after) = (report.score(name, "base").bits_per_byte.value for name in MODELS)
     floor = (before + after) / 2
@@ -406,7 +406,7 @@ def test_without_figures_their_sections_are_neither_there_nor_promised(report):
     ]
 
 
-def test_commands_are_those_of_this_page(report, page):
+def test_commands_make_this_page(report, page):
     text = Outline(page).text
     for command in (
         "snakemake --cores 2 --config experiment=default -- evaluate",

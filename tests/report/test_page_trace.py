@@ -111,7 +111,7 @@ def test_and_of_an_imported_model(tmp_path: Path) -> None:
 def test_every_digit_is_missed_when_it_is_another(
     report: Report, share: float, record_property: Record
 ) -> None:
-    """One at a time; the drawings, which are held against whole files, are left out for speed."""
+    """One at a time; the drawings, which are compared with whole files, are left out for speed."""
     page = re.sub("<svg.*?</svg>", "", report.page, flags=re.DOTALL)
     faults = len(report.check(page).faults)
     everywhere = digits(page)

@@ -163,7 +163,7 @@ def test_an_evaluation_on_the_same_text_tells_more_than_one_on_another(copy: Pro
 
 
 def test_what_was_said_of_size_is_what_comes(copy: Project) -> None:
-    """Another seed of everything, by what is at hand, against its run in this process."""
+    """Another seed of everything, by results that are present, against its run in this process."""
     for ref in Store(copy.root).refs():  # they ran in this process
         noted(copy.root, ref, processes=2)
     found = workload(copy.root, None, {"seed": 5}, cores=2)

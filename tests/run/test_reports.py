@@ -106,7 +106,7 @@ def is_found(folder: Path) -> bool:
         return True
 
 
-def test_the_findings_are_those_of_the_tables() -> None:
+def test_the_findings_stand_in_the_tables() -> None:
     text = (REPORTS / "README.md").read_text(encoding="utf-8")
     for name in NAMES:
         assert f"]({name}/table.md)" in text

@@ -175,13 +175,13 @@ def test_the_second_of_two_waits_and_finds_it_made(
     micro: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = flow.before(micro.root, flow.current(micro.root), "tokenizer")
-    begun, go_on = threading.Event(), threading.Event()
+    begun, proceed = threading.Event(), threading.Event()
     stage, calls = tokenizer.run, []
 
     def slow(task: runner.Task) -> None:
         calls.append(task)
         begun.set()
-        assert go_on.wait(30)
+        assert proceed.wait(30)
         stage(task)
 
     monkeypatch.setattr(tokenizer, "run", slow)
@@ -195,7 +195,7 @@ def test_the_second_of_two_waits_and_finds_it_made(
     while not (log.is_file() and "waits" in log.read_text()):
         assert time.monotonic() < end
         time.sleep(0.01)
-    go_on.set()
+    proceed.set()
     first.join()
     second.join()
     assert len(calls) == 1

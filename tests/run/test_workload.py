@@ -1,4 +1,4 @@
-"""What a run would make, and what that takes: counted against oracles, held against real runs."""
+"""What a run would make, and what that takes: compared with oracles and with real runs."""
 
 import json
 import re

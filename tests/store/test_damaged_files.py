@@ -336,7 +336,7 @@ def test_a_clock_that_was_set_makes_nothing_again_and_hides_no_stale_page(
     assert all((root / name).stat().st_mtime <= time.time() for name in needed)
 
 
-def test_a_clock_that_was_set_back_keeps_no_training_from_going_on(
+def test_a_clock_that_was_set_back_keeps_no_training_from_resuming(
     root: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, node = Store(root), flow.current(root).of_stage("finetune")[0]

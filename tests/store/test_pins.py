@@ -1,4 +1,4 @@
-"""What is kept by a name: written, listed, refused, and judged as a variant of an ablation."""
+"""Pins of results: written, listed, refused, and compared as a variant of an ablation."""
 
 import multiprocessing
 import re
@@ -52,7 +52,7 @@ seeds: [1, 2]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment up to its fine-tuned model, and both seeds of an ablation."""
-    project = flow.copy_project(tmp_path_factory.mktemp("kept") / "project")
+    project = flow.copy_project(tmp_path_factory.mktemp("pins") / "project")
     flow.add_micro_experiment(project)
     flow.before(project.root, flow.current(project.root), "evaluate")
     (project.root / "config/ablations/seeds.yaml").write_text(SEEDS)
@@ -77,41 +77,41 @@ def model(root: Path, run: str) -> Ref:
     return ablation(root, "seeds").last.upstream[f"{run}/model"].ref
 
 
-def ask_for_kept(root: Path, text: str = BEFORE) -> None:
+def name_pinned(root: Path, text: str = BEFORE) -> None:
     (root / "config/ablations/before.yaml").write_text(text)
 
 
 # Keeping
 
 
-def keep(root: Path, name: str, references: Iterable[str] = ()) -> dict[str, Ref]:
+def pin(root: Path, name: str, references: Iterable[str] = ()) -> dict[str, Ref]:
     """As the command does."""
     return pins.pin(root, name, References(root).to_pin(references))
 
 
-def test_nothing_keeps_the_current_finetuned_model(here: Path) -> None:
+def test_without_references_the_current_finetuned_model_is_pinned(here: Path) -> None:
     ref = flow.current(here).of_stage("finetune")[0].ref
-    assert keep(here, "mine") == {"1": ref}
+    assert pin(here, "mine") == {"1": ref}
     assert pins.entries(here) == {"mine": {"1": ref}}
     assert list(pins.lines(here)) == [f"mine/1  {ref}    micro"]
 
 
-def test_a_variant_is_kept_with_all_of_its_seeds_and_a_run_alone(here: Path) -> None:
+def test_a_variant_is_pinned_with_all_of_its_seeds_and_a_run_alone(here: Path) -> None:
     refs = {seed: model(here, f"wide/{seed}") for seed in "12"}
-    assert keep(here, "all", ["seeds/wide"]) == refs
-    assert keep(here, "one", ["seeds/wide/2"]) == {"2": refs["2"]}
-    assert keep(here, "one", ["seeds/wide/1"]) == refs, "beside what the name has"
+    assert pin(here, "all", ["seeds/wide"]) == refs
+    assert pin(here, "one", ["seeds/wide/2"]) == {"2": refs["2"]}
+    assert pin(here, "one", ["seeds/wide/1"]) == refs, "beside what the name has"
     assert pins.pins(here) == {f"{name}/{s}": refs[s] for name in ("all", "one") for s in "12"}
 
 
-def test_a_result_that_has_no_seed_is_kept_by_its_stage(here: Path) -> None:
+def test_a_result_that_has_no_seed_is_pinned_by_its_stage(here: Path) -> None:
     ref = flow.current(here).of_stage("tokenizer")[0].ref
-    assert keep(here, "tokens", [str(ref)]) == {"tokenizer": ref}
+    assert pin(here, "tokens", [str(ref)]) == {"tokenizer": ref}
 
 
-def test_what_is_dropped_is_kept_no_longer_and_the_others_are(here: Path) -> None:
-    keep(here, "one", ["seeds/wide/1"])
-    keep(here, "two", ["seeds/wide/2"])
+def test_what_is_dropped_is_pinned_no_longer_and_the_others_are(here: Path) -> None:
+    pin(here, "one", ["seeds/wide/1"])
+    pin(here, "two", ["seeds/wide/2"])
     pins.drop(here, "one")
     assert pins.pins(here) == {"two/2": model(here, "wide/2")}
     pins.drop(here, "two")
@@ -129,10 +129,10 @@ def test_two_processes_that_change_the_file_at_once_both_succeed(
         time.sleep(0.5)
         return found
 
-    keep(here, "old", ["seeds/wide/2"])
+    pin(here, "old", ["seeds/wide/2"])
     monkeypatch.setattr(LockFile, "read", slowly)
     forking = multiprocessing.get_context("fork")
-    calls = [(keep, (here, "new", ["seeds/wide/1"])), (pins.drop, (here, "old"))]
+    calls = [(pin, (here, "new", ["seeds/wide/1"])), (pins.drop, (here, "old"))]
     processes = [forking.Process(target=function, args=given) for function, given in calls]
     for process in processes:
         process.start()
@@ -147,7 +147,7 @@ def test_the_file_does_not_depend_on_the_order_of_calls(here: Path) -> None:
     written = set()
     for order in (calls[:3], calls[2::-1]):
         for name, reference in order:
-            keep(here, name, [reference])
+            pin(here, name, [reference])
         written.add((here / PINS).read_text())
         (here / PINS).unlink()
     (text,) = written
@@ -177,7 +177,7 @@ def test_what_is_written_is_read_again_whatever_it_is_called(
     [
         ("a/b", [], "a/b: a name has letters, digits, _ and - alone"),
         ("old", ["seeds/wide/2"], "differs from pretrain/.*, which is pinned as old, in more than"),
-        ("old", ["finetune"], "keeps pretrain/.* as old, 1; keep finetune/.* under another name"),
+        ("old", ["finetune"], "pins pretrain/.* as old, 1; pin finetune/.* under another name"),
         ("new", ["seeds/wid"], "seeds/wid: no such variant; did you mean `wide`. known are"),
         ("new", ["seeds/wide/3"], "seeds/wide/3: no such run"),
         ("new", ["report"], "report/.* does not exist"),
@@ -187,10 +187,10 @@ def test_what_is_written_is_read_again_whatever_it_is_called(
 def test_what_does_not_fit_is_one_line_and_changes_nothing(
     here: Path, name: str, references: list[str], message: str
 ) -> None:
-    keep(here, "old", ["seeds/narrow/1"])
+    pin(here, "old", ["seeds/narrow/1"])
     before = (here / PINS).read_text()
     with pytest.raises(VariorumError, match=message) as error:
-        keep(here, name, references)
+        pin(here, name, references)
     assert "\n" not in str(error.value)
     assert (here / PINS).read_text() == before
 
@@ -212,7 +212,7 @@ def test_a_file_that_says_something_else_is_named_with_its_line(
     assert "\n" not in str(error.value)
 
 
-def test_the_command_keeps_lists_and_drops(
+def test_the_command_pins_lists_and_drops(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def said(*arguments: str) -> list[str]:
@@ -235,11 +235,11 @@ def test_the_command_keeps_lists_and_drops(
 # Kept models as a variant
 
 
-def test_kept_models_of_other_code_are_judged_beside_those_of_todays(
+def test_pinned_models_of_other_code_are_compared_with_models_of_this_code(
     here: Path, package_copy: Path, edit: Edit
 ) -> None:
-    keep(here, "old", ["seeds/narrow"])
-    ask_for_kept(here)
+    pin(here, "old", ["seeds/narrow"])
+    name_pinned(here)
     same = ablation(here, "before").last.upstream
     assert same["before/1/base"] is same["after/1/base"], "the same code: the same runs"
 
@@ -257,11 +257,11 @@ def test_kept_models_of_other_code_are_judged_beside_those_of_todays(
     assert {node.ref.stage for node in plan} >= {"download", "normalize", "tokenizer", "encode"}
 
 
-def test_a_kept_model_is_judged_on_text_that_its_own_tokenizer_encodes(
+def test_a_pinned_model_is_judged_on_text_that_its_own_tokenizer_encodes(
     here: Path, package_copy: Path, edit: Edit
 ) -> None:
-    keep(here, "old", ["seeds/narrow"])
-    ask_for_kept(here)
+    pin(here, "old", ["seeds/narrow"])
+    name_pinned(here)
     edit("tokenizer/kinds/characters.py", "\n\n\n", "\n\n\nprint('edited')\n\n\n")
     run = ablation(here, "before", package_copy).last.upstream
     tokens = [run[f"{variant}/1/base"].upstream["tokens"] for variant in ("before", "after")]
@@ -271,9 +271,9 @@ def test_a_kept_model_is_judged_on_text_that_its_own_tokenizer_encodes(
     assert [each.upstream["tokenizer"].ref == own for each in tokens] == [True, False]
 
 
-def test_an_ablation_with_kept_models_runs_to_its_table(here: Path) -> None:
-    keep(here, "old", ["seeds/wide"])
-    ask_for_kept(here, BEFORE.replace("after: {}", "after: {pretrain: {max_steps: 20}}"))
+def test_an_ablation_with_pinned_models_runs_to_its_table(here: Path) -> None:
+    pin(here, "old", ["seeds/wide"])
+    name_pinned(here, BEFORE.replace("after: {}", "after: {pretrain: {max_steps: 20}}"))
     plan = ablation(here, "before")
     published = flow.files_of(here / "results/pretrain")
     flow.finish(here, plan)
@@ -286,26 +286,26 @@ def test_an_ablation_with_kept_models_runs_to_its_table(here: Path) -> None:
 
 
 def test_models_of_the_finetuned_kind_are_judged_too(here: Path) -> None:
-    keep(here, "old")
+    pin(here, "old")
     text = BEFORE.replace("seeds: [1, 2]", "seeds: [1, 2]\nlast_stage: finetune\ncorpora: [domain]")
-    ask_for_kept(here, text)
-    with pytest.raises(ConfigError, match="seed 2 is not among those pinned as old"):
+    name_pinned(here, text)
+    with pytest.raises(ConfigError, match="old pins no model of seed 2, only of 1"):
         ablation(here, "before")
     second = flow.current(here, seed=2)
     flow.before(here, second, "evaluate")
-    keep(here, "old", [str(second.of_stage("finetune")[0].ref)])
+    pin(here, "old", [str(second.of_stage("finetune")[0].ref)])
     run = ablation(here, "before").last.upstream["before/2/domain"]
     assert run.upstream["model"].ref == second.of_stage("finetune")[0].ref
     assert run.upstream["text"].label == "domain"
 
 
 def test_fine_tuned_models_of_other_pretrained_ones_are_another_kind(here: Path) -> None:
-    keep(here, "old")
+    pin(here, "old")
     wide = flow.current(here, seed=2, model={"n_embd": 32})
     flow.before(here, wide, "evaluate")
     other = str(wide.of_stage("finetune")[0].ref)
     with pytest.raises(VariorumError, match="in more than the seed"):
-        keep(here, "old", [other])
+        pin(here, "old", [other])
 
 
 @pytest.mark.parametrize(
@@ -320,13 +320,13 @@ def test_fine_tuned_models_of_other_pretrained_ones_are_another_kind(here: Path)
         (
             "seeds: [1, 2]",
             "seeds: [1, 2, 7]",
-            r"before.yaml:6: variants.before.pinned: seed 7 is not among .*pinned as old \(1, 2; ",
+            r"before.yaml:6: variants.before.pinned: old pins no model of seed 7, only of 1, 2 \(",
         ),
         (
             "seeds: [1, 2]",
             "seeds: [1, 2]\nlast_stage: finetune",
-            r"before.yaml:6: variants.before.pinned: old keeps pretrain/\w+ "
-            r"\(config/pins.yaml:4\), and the ablation judges what finetune makes",
+            r"before.yaml:6: variants.before.pinned: old pins pretrain/\w+ "
+            r"\(config/pins.yaml:4\), and the ablation compares models of finetune",
         ),
         (
             "{pinned: old}",
@@ -340,22 +340,22 @@ def test_fine_tuned_models_of_other_pretrained_ones_are_another_kind(here: Path)
         ),
     ],
 )
-def test_a_kept_variant_that_cannot_be_is_one_line_with_its_place(
+def test_a_pinned_variant_that_cannot_be_is_one_line_with_its_place(
     here: Path, old: str, new: str, message: str
 ) -> None:
-    keep(here, "old", ["seeds/narrow"])
-    ask_for_kept(here, BEFORE.replace(old, new))
+    pin(here, "old", ["seeds/narrow"])
+    name_pinned(here, BEFORE.replace(old, new))
     with pytest.raises(ConfigError, match=message) as error:
         ablation(here, "before")
     assert "\n" not in str(error.value)
 
 
-def test_a_kept_model_that_is_not_here_is_named_with_how_to_fetch_it(here: Path) -> None:
-    keep(here, "old", ["seeds/narrow"])
-    ask_for_kept(here)
+def test_a_pinned_model_that_is_not_here_is_named_with_how_to_fetch_it(here: Path) -> None:
+    pin(here, "old", ["seeds/narrow"])
+    name_pinned(here)
     ref = model(here, "narrow/2")
     shutil.rmtree(Store(here).folder(ref))
-    said = f"config/pins.yaml:5: {ref} is pinned, and is not here; fetch it with `dvc pull results/"
+    said = f"config/pins.yaml:5: {ref} is pinned but missing; fetch it with `dvc pull results/"
     with pytest.raises(ConfigError, match=said):
         ablation(here, "before")
-    assert list(pins.lines(here))[1] == f"old/2  {ref}    not here: `dvc pull` brings it"
+    assert list(pins.lines(here))[1] == f"old/2  {ref}    missing: `dvc pull` fetches it"

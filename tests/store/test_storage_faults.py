@@ -93,7 +93,7 @@ def test_a_full_disk_takes_the_log_and_not_the_reason(
     assert "stopped: the project's folder: no space is left" in printed
 
 
-def test_a_training_on_a_full_disk_goes_on_from_its_last_state(
+def test_a_training_on_a_full_disk_resumes_from_its_last_state(
     micro: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     node = flow.before(micro.root, flow.current(micro.root), "pretrain")

@@ -190,7 +190,7 @@ def test_dvcs_cache_is_where_its_settings_say(
     shutil.rmtree(store.folder(plan.last.ref))
     capsys.readouterr()
     restoring.restore_results(store, [plan.last])
-    assert "took 1 of what was missing out of DVC's cache" in capsys.readouterr().err
+    assert "results restored from DVC's cache: 1" in capsys.readouterr().err
     assert listed(store, plan.last) == before
     tracking.track(root, TRACKED)
     assert "new results" not in capsys.readouterr().err, "all of it is stored already"
@@ -200,7 +200,7 @@ def test_damaged_settings_of_dvc_are_named(root: Path, plan: Plan) -> None:
     tracking.track(root, TRACKED)
     shutil.rmtree(Store(root).folder(plan.last.ref))
     (root / ".dvc/config").write_text("[cache\n")
-    with pytest.raises(VariorumError, match=r"\.dvc/config.*mend it"):
+    with pytest.raises(VariorumError, match=r"\.dvc/config.*fix it"):
         restoring.restore_results(Store(root), [plan.last])
 
 

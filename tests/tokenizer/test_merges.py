@@ -16,7 +16,7 @@ COUNTS = st.dictionaries(WORDS, st.integers(1, 5), max_size=12)
 
 
 @given(COUNTS, st.integers(0, 40))
-def test_the_learned_merges_are_those_of_the_slow_twin(counts: dict[bytes, int], most: int) -> None:
+def test_the_learned_merges_equal_the_slow_twins(counts: dict[bytes, int], most: int) -> None:
     assert merges.learn(counts, most) == oracle.learn(counts, most)
 
 

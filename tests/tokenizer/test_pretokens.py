@@ -1,4 +1,4 @@
-"""Pretokens are those of GPT-2's pattern, for every character there is."""
+"""Pretokens equal the matches of GPT-2's pattern, for every character there is."""
 
 import re
 import sys
@@ -46,7 +46,7 @@ def peer_split(text: str) -> list[str]:
         ("e\u0301e", ["e", "\u0301", "e"]),
     ],
 )
-def test_the_pieces_are_those_of_gpt2(text: str, pieces: list[str]) -> None:
+def test_the_pieces_equal_gpt2s(text: str, pieces: list[str]) -> None:
     assert split(text) == pieces
 
 

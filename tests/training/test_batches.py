@@ -101,7 +101,7 @@ def test_epochs_are_dealt_anew_and_evenly() -> None:
     assert np.abs(counts - expected).max() < 6 * expected**0.5
 
 
-def test_sliding_windows_go_on_where_the_last_batch_ended() -> None:
+def test_sliding_windows_continue_where_the_last_batch_ended() -> None:
     found = np.concatenate([sliding.starts(0, step, 3, 100, 10, 20) for step in (1, 2, 3)])
     assert found.tolist() == [0, 20, 40, 60, 80, 0, 20, 40, 60]
 

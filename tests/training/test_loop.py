@@ -90,7 +90,7 @@ def test_shards_are_part_of_the_numerics_and_close_to_the_whole_batch(tmp_path: 
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
-def test_the_chosen_weights_are_those_of_the_lowest_val_loss(tmp_path: Path) -> None:
+def test_the_chosen_weights_have_the_lowest_val_loss(tmp_path: Path) -> None:
     rates = {"learning_rate": 1.0, "min_learning_rate": 1.0, "warmup_steps": 15}
     settings = SETTINGS.model_copy(update={**rates, "val_interval": 2})
     _, outcome = train(tmp_path, settings)
@@ -138,7 +138,7 @@ def test_how_often_it_saves_and_logs_changes_no_byte(
     assert "step 20: val" in (tmp_path / "log").read_text()
 
 
-def test_a_stopped_training_goes_on_to_the_same_bits(
+def test_a_stopped_training_resumes_to_the_same_bits(
     tmp_path: Path, whole: tuple[GPT, Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = 0
@@ -313,7 +313,7 @@ def test_every_optimizer_learns_the_same_bits_for_any_number_of_processes(
 
 
 @pytest.mark.parametrize("parts", [2, 4])
-def test_accumulated_gradients_are_those_of_the_large_batch(
+def test_accumulated_gradients_equal_the_large_batchs(
     tmp_path: Path, whole: tuple[GPT, Outcome], parts: int
 ) -> None:
     settings = SETTINGS.model_copy(update={"accumulation": parts})
@@ -360,7 +360,7 @@ def test_with_patience_left_it_is_as_without(tmp_path: Path, whole: tuple[GPT, O
     assert outcome.rows == whole[1].rows
 
 
-def test_a_training_that_ended_early_ends_again_when_it_goes_on(tmp_path: Path) -> None:
+def test_a_training_that_ended_early_ends_again_when_it_resumes(tmp_path: Path) -> None:
     changes = {**OVERSHOOTING, "val_interval": 2, "max_steps": 60, "patience": 3}
     settings = SETTINGS.model_copy(update=changes)
     _, outcome = train(tmp_path, settings, checkpoint_seconds=0)
@@ -440,8 +440,8 @@ def test_compiled_bits_do_not_depend_on_processes_or_stops(tmp_path: Path) -> No
     one, outcome = train(tmp_path / "one", compiled)
     with pytest.raises(Stopped):
         train(tmp_path / "stopped", compiled, stop_after=7)
-    went_on, _ = train(tmp_path / "stopped", compiled)
-    assert weights(one) == weights(two) == weights(went_on)
+    resumed, _ = train(tmp_path / "stopped", compiled)
+    assert weights(one) == weights(two) == weights(resumed)
     _, plain = train(tmp_path / "plain")
     losses = [[row["val_loss"] for row in each.rows] for each in (outcome, plain)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

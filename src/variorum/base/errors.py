@@ -12,7 +12,7 @@ OUT_OF_ORDER = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO)
 IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
-GO_ON = "no result was touched. To continue, {} and run the same command again"
+CONTINUE = "no result was touched. To continue, {} and run the same command again"
 
 
 class VariorumError(Exception):
@@ -33,7 +33,7 @@ def clear_about_storage() -> Iterator[None]:
         yield
     except shutil.Error as error:  # from copying a folder; it holds the reasons as text
         _, place, reason = error.args[0][0]
-        line = f"{place}: could not be written ({reason}); {GO_ON.format('fix that')}"
+        line = f"{place}: could not be written ({reason}); {CONTINUE.format('fix that')}"
         raise VariorumError(line) from error
     except OSError as error:
         where = error.filename2 or error.filename or "the project's folder"  # 2: a rename's target
@@ -51,7 +51,7 @@ def clear_about_storage() -> Iterator[None]:
             remedy = "move the project to a disk that has them"
         else:
             raise
-        raise VariorumError(f"{os.fspath(where)}: {what}; {GO_ON.format(remedy)}") from error
+        raise VariorumError(f"{os.fspath(where)}: {what}; {CONTINUE.format(remedy)}") from error
 
 
 SHOWN = 5

@@ -1,4 +1,4 @@
-r"""Classes of characters, pinned to Unicode 14.0.0, for the square brackets of `re`.
+r"""List classes of characters, pinned to Unicode 14.0.0, for brackets of `re`.
 
 Every Python has its own Unicode tables, and `re` has no `\p{L}`. What a tokenizer or a text
 filter decides must not depend on either, so the classes stand here as literal ranges:

@@ -17,7 +17,7 @@ from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.setting_checks import check
 from variorum.config.yaml_text import read_value
-from variorum.evaluation.legible import for_terminal
+from variorum.evaluation.printable import for_terminal
 from variorum.generation.text import Account
 
 PROMPT = "prompt> "

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core.core_schema import ErrorType
 
 from variorum.config.canonical import models_of
-from variorum.config.layers import DEFAULT, Layered, Place
 from variorum.config.setting_errors import PEER_NAMES, ConfigError, did_you_mean
+from variorum.config.setting_layers import DEFAULT, Layered, Place
 from variorum.config.types import AnySettings, Settings
 
 

@@ -29,7 +29,7 @@ from urllib3 import Retry
 
 from variorum.base.errors import VariorumError
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import Facts, secret
+from variorum.corpus.fetch_context import Facts, secret
 from variorum.corpus.funnel import FunnelStep, size
 from variorum.corpus.response_cache import Answers
 

@@ -21,7 +21,13 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from variorum.base.errors import VariorumError
-from variorum.corpus.fetching import MIRRORS, ChecksumError, FetchContext, folder_of, sha256_of_file
+from variorum.corpus.fetch_context import (
+    MIRRORS,
+    ChecksumError,
+    FetchContext,
+    folder_of,
+    sha256_of_file,
+)
 
 _ATTEMPTS = 5  # in a row that bring nothing new
 _PAUSE = 0.2  # seconds before the second attempt; then twice, three times as long

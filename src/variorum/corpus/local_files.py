@@ -8,7 +8,7 @@ import glob
 from pathlib import Path
 
 from variorum.base.errors import VariorumError
-from variorum.corpus.fetching import sha256_of_files
+from variorum.corpus.fetch_context import sha256_of_files
 
 
 def find(path: str, suffixes: tuple[str, ...], root: Path) -> list[Path]:

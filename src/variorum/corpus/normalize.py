@@ -176,7 +176,7 @@ def _nearly_repeated(threshold: float) -> Callable[[Document], str | None]:
 
 def _text_steps(settings: NormalizeSettings) -> list[_TextStep]:
     steps = [
-        _TextStep("surrogates", "halves of a UTF-16 pair joined, or replaced", _mend_surrogates)
+        _TextStep("surrogates", "halves of a UTF-16 pair joined, or replaced", _fix_surrogates)
     ]
     if settings.repair_encoding:
         steps.append(_TextStep("encoding", "mojibake repaired", _repair_encoding))
@@ -188,7 +188,7 @@ def _text_steps(settings: NormalizeSettings) -> list[_TextStep]:
                 _UNICODE_FORMS[settings.unicode_form],
             )
         )
-    steps.append(_TextStep("line_ends", "lines end in \\n", _mend_line_ends))
+    steps.append(_TextStep("line_ends", "lines end in \\n", _fix_line_ends))
     steps.append(_TextStep("control", "control characters removed", _remove_control))
     if settings.collapse_spaces:
         steps.append(_TextStep("spaces", "runs of white space shortened", _collapse_spaces))
@@ -196,7 +196,7 @@ def _text_steps(settings: NormalizeSettings) -> list[_TextStep]:
     return steps
 
 
-def _mend_surrogates(text: str) -> str:
+def _fix_surrogates(text: str) -> str:
     """Join surrogate pairs to the character they mean; a lone one becomes U+FFFD."""
     if not _SURROGATE.search(text):
         return text
@@ -233,7 +233,7 @@ def _to_form(form: Any, text: str) -> str:
     return "".join(runs)
 
 
-def _mend_line_ends(text: str) -> str:
+def _fix_line_ends(text: str) -> str:
     return _LINE_END.sub("\n", text)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import ChecksumError, FetchContext, folder_of
+from variorum.corpus.fetch_context import ChecksumError, FetchContext, folder_of
 from variorum.corpus.source import ChangingSource
 
 _SAME_FETCH = 3600  # seconds after the last answer within which a killed fetch is continued

@@ -7,6 +7,7 @@ documents. `source_kinds` collects them, so a new kind is one file.
 Planning imports all of these files: whatever is slow to import is imported where it is used.
 """
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar, Self
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from urllib.parse import urlencode
 from variorum.config.canonical import canonical
 from variorum.config.types import Settings, Sha256, Text, setting
 from variorum.corpus import local_files
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 
 SOURCES = "corpus/sources"
 """The folder of the kinds."""
@@ -26,9 +27,9 @@ class SourceSettings(Settings):
     kind: str
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """Return the source's name for a sentence."""
-        raise NotImplementedError
 
     def sha256_here(self, root: Path) -> str | None:
         """Return the SHA-256 of the source on this machine; None if unknown.
@@ -85,9 +86,9 @@ class ChangingSource(SourceSettings):
         """Return the source of that name in the lock, if the name holds every setting."""
         return None
 
+    @abstractmethod
     def held(self, context: FetchContext) -> tuple[str, int]:
         """Return SHA-256 and bytes of what the source holds now, by asking it.
 
         Raises `VariorumError` if it gives no answer.
         """
-        raise NotImplementedError

@@ -14,7 +14,10 @@ from variorum.corpus.source import SOURCES, SourceSettings
 
 KINDS: dict[str, type[SourceSettings]] = {
     option.replace("_", "-"): defined
-    for option, defined in components.classes(SOURCES, SourceSettings).items()
+    for option, defined in components.classes(
+        SOURCES,
+        SourceSettings,  # type: ignore[type-abstract]  # it is compared with, never made
+    ).items()
 }
 """The settings of each kind, by its name."""
 

@@ -58,7 +58,7 @@ class _Lines:
         return self.row[-1]
 
     def go_back(self) -> None:
-        """Put back all lines of this row but the first."""
+        """Return all lines of this row except the first to the stream."""
         first, *others = self.row
         self.row = [first]
         self._again.extendleft(reversed(others))

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from variorum.base.errors import VariorumError
 from variorum.model.gpt import GPT
-from variorum.model.memory import windows_at_once
+from variorum.model.logit_memory import windows_at_once
 
 MOST_NATS = 700.0  # exp of more is no float64
 

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher, unified_diff
 
 from variorum.base.errors import several
 from variorum.identity.code_diff import unchanged
-from variorum.identity.recorded import (
+from variorum.identity.recorded_code import (
     Part,
     Sources,
     recorded_meanings,

@@ -8,7 +8,7 @@ from difflib import unified_diff
 
 from variorum.base.components import PACKAGE
 from variorum.identity.fingerprint import MEANINGS
-from variorum.identity.recorded import (
+from variorum.identity.recorded_code import (
     Sources,
     is_definition,
     recorded_hashes,

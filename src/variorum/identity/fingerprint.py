@@ -8,8 +8,8 @@ that the stage runs changes, and stays when anything else does: also when code i
 What counts: functions, classes (whole), module-level assignments, what runs when the modules are
 imported, which library a name is from, and package data whose file or folder is named by a literal
 of reached code, or by such data. What doesn't: comments, docstrings, formatting, annotations of
-functions, where a definition stands and what it is called, and the modules outside (`code`), which
-decide nothing that does not also enter a key as a value; constants of theirs do count.
+functions, where a definition stands and what it is called, and the modules outside (`is_outside`),
+which decide nothing that does not also enter a key as a value; their constants do count.
 
 What cannot be seen: names put together at run time and the versions of other libraries; components,
 which settings choose by name, are therefore given as extra roots. docs/keys.md lists the rest.
@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from variorum.base.components import CONTRACTS, PACKAGE, module_name
-from variorum.identity.code import Code, Symbol
 from variorum.identity.modules import LOOSE, WHOLE
+from variorum.identity.package_code import Code, Symbol
 
 MEANINGS = ": names"
 """Suffix of a definition's name, in recorded sources: what the names in it stand for."""
@@ -51,7 +51,7 @@ def fingerprint(
 ) -> Fingerprint:
     """Return the fingerprint of `function` ("module:name") with its chosen components.
 
-    `parts` are (folder, option) pairs as `config.chosen_components` gives them; of each the names
+    `parts` are (folder, option) pairs of `canonical.chosen_components`; of each part the names
     count that its folder's contract lists. `package` is the folder of the package's source, or
     what was read of it for other fingerprints.
     """

@@ -9,8 +9,8 @@ from variorum.base.errors import VariorumError
 from variorum.config.canonical import chosen_components, restored
 from variorum.config.metrics import HEADLINE, METRICS
 from variorum.config.setting_errors import ConfigError
-from variorum.identity.code import Code
 from variorum.identity.code_diff import diff, first_difference
+from variorum.identity.package_code import Code
 from variorum.plan import code_versions
 from variorum.plan.ablation_loading import LoadedAblation, Variant
 from variorum.plan.ablation_settings import CODE_AS, PINNED_AS
@@ -195,7 +195,7 @@ class _Planning:
         filling = planned.filling("encode", Role(corpus=judged.corpus), "tokenizer")
         ours = planned.node(*filling)
         if ours.ref != own:
-            result = pins.at_hand(Store(self.planner.root), own, f"the tokenizer of {stored.ref}")
+            result = pins.present(Store(self.planner.root), own, f"the tokenizer of {stored.ref}")
             planned.place(*filling, self.planner.leaf(result, ours.label))
 
     def _refuse_other_tokens(self, upstream: Mapping[str, Node]) -> None:

@@ -12,9 +12,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from variorum.config.layers import NOWHERE, Layered, Place, file_of, merged, read_layers, written_at
 from variorum.config.setting_checks import validated
 from variorum.config.setting_errors import ConfigError
+from variorum.config.setting_layers import (
+    NOWHERE,
+    Layered,
+    Place,
+    file_of,
+    merged,
+    read_layers,
+    written_at,
+)
 from variorum.config.yaml_text import in_yaml
 from variorum.plan.ablation_settings import CODE_AS, LAST_STAGE, PINNED_AS, Ablation, LastStage
 from variorum.plan.declared import corpora_of, sections_of

@@ -248,7 +248,7 @@ def refuse_unfit(found: CodeVersion, specs: Sequence[Spec]) -> None:
         if answer.get("code") != spec.code:
             raise VariorumError(
                 f"{found.where}: {found.name} makes fingerprints of code in another way, so its "
-                "results cannot have keys beside those of today; name newer code"
+                "results cannot have keys of today's form; name newer code"
             )
 
 

@@ -6,7 +6,7 @@ A result is told from others of its stage by its `Role`, the model and the corpu
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from variorum.config.layers import Place
+from variorum.config.setting_layers import Place
 from variorum.config.types import Settings
 from variorum.stages.registry import MODELS, STAGES
 from variorum.stages.stage import Axis, Input, Role, Stage

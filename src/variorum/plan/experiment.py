@@ -1,7 +1,7 @@
 """Plan an experiment as a graph of keyed results. Nothing runs.
 
 Each node holds the spec of one result. Keys follow from specs, so a plan says before anything runs
-which results are at hand, which are missing, and which several runs share. Planning imports no
+which results are present, which are missing, and which several runs share. Planning imports no
 numerical library: it takes milliseconds.
 """
 
@@ -15,15 +15,15 @@ from variorum.base import machine
 from variorum.base.components import PACKAGE, module_name
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import canonical, chosen_components
-from variorum.config.layers import NOWHERE, Layered, Place
 from variorum.config.model_settings import ImportedSettings
 from variorum.config.setting_errors import ConfigError
+from variorum.config.setting_layers import NOWHERE, Layered, Place
 from variorum.config.types import Settings
 from variorum.config.yaml_text import in_yaml
 from variorum.corpus.source import SourceSettings
 from variorum.corpus.source_kinds import Source
-from variorum.identity.code import Code
 from variorum.identity.fingerprint import Fingerprint, fingerprint
+from variorum.identity.package_code import Code
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import declared, source_lock
 from variorum.plan.code_versions import CodeVersion

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from variorum.base.errors import VariorumError
-from variorum.config.layers import (
+from variorum.config.setting_checks import validated
+from variorum.config.setting_errors import ConfigError
+from variorum.config.setting_layers import (
     DEFAULT,
     NOWHERE,
     Layered,
@@ -22,8 +24,6 @@ from variorum.config.layers import (
     without,
     written_at,
 )
-from variorum.config.setting_checks import validated
-from variorum.config.setting_errors import ConfigError
 from variorum.config.types import Settings
 from variorum.model.config_file import read as read_model_config
 from variorum.plan.declared import sections_of
@@ -86,7 +86,7 @@ def _as_taken(values: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, 
 
 
 def _with_preset(root: Path, layers: Layered) -> Layered:
-    """The settings over those of the preset that they name, if they name one."""
+    """The settings over the settings of the preset that they name, if they name one."""
     preset = layers.values.get("preset")
     if preset is None:
         return layers

@@ -15,7 +15,7 @@ from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
 from variorum.base.project import find_project
 from variorum.config.setting_errors import did_you_mean
-from variorum.identity.code import Code
+from variorum.identity.package_code import Code
 from variorum.identity.spec import Ref
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import ablation_names, load_ablation, refuse_name

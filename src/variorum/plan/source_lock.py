@@ -6,8 +6,8 @@ answer may change (an address, a query to an API) and that has no checksum is lo
 the environment variable VARIORUM_LOCKED forbids it. From then on another answer is an error with
 two remedies: the locked bytes, or the new ones by `variorum lock --accept`.
 
-What the lock says is, for an address, the SHA-256 and size of its bytes; for an API, those of the
-documents made of its answers. Each kind of source tells it by `ChangingSource.held`.
+The lock holds SHA-256 and size: of an address its bytes, of an API the documents made of its
+answers. Each kind of source tells it by `ChangingSource.held`.
 """
 
 import os
@@ -23,7 +23,7 @@ from typing import Any
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.locks import LockFile
 from variorum.config.model_settings import ImportedSettings
-from variorum.corpus.fetching import ChecksumError, context_of, sha256_of_files
+from variorum.corpus.fetch_context import ChecksumError, context_of, sha256_of_files
 from variorum.corpus.source import ChangingSource, LocalSource
 from variorum.corpus.source_kinds import KINDS, Source
 from variorum.identity.spec import Ref, Spec

@@ -16,9 +16,9 @@ from typing import Any
 from variorum.base.errors import VariorumError
 from variorum.base.locks import LockFile
 from variorum.base.machine import TRAINING_PROCESSES, processor
-from variorum.config.layers import merged, written_at
 from variorum.config.setting_checks import validated
 from variorum.config.setting_errors import ConfigError
+from variorum.config.setting_layers import merged, written_at
 from variorum.model import config_file
 from variorum.plan import timing
 from variorum.plan.ablation_loading import (

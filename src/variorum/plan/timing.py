@@ -1,6 +1,6 @@
 """Measure how long steps of a training take here, before anything is trained.
 
-The steps are those of `training.loop`, with its processes and its optimizer. They run in a process
+The steps are steps of `training.loop`, with its processes and its optimizer. They run in a process
 of their own, as trainings do: with one thread, and without loading numerical libraries into the
 process that plans.
 """

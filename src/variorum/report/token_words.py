@@ -7,7 +7,7 @@ rare words are split. Pieces are written as everywhere: `␣the`.
 from collections.abc import Mapping
 from typing import Any
 
-from variorum.evaluation.legible import token_label
+from variorum.evaluation.printable import token_label
 from variorum.tokenizer.base import Tokenizer, text_bytes
 from variorum.tokenizer.derivation import by_frequency, derive, telling_word
 from variorum.tokenizer.kinds.bpe import BytePairTokenizer

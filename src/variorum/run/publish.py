@@ -30,7 +30,7 @@ NUMBERS = "numbers.csv"
 REPORTS = "reports"
 REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
 TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
-"""Those of every table; some have more figures."""
+"""Files of every table; some have more figures."""
 
 
 def publication_folder(root: Path, folder: Path) -> Path:
@@ -86,7 +86,7 @@ class Page:
     names: tuple[str, ...]
 
     def is_published(self, store: Store, copy: Mapping[str, Path] | None = None) -> bool:
-        """Check whether they equal those of the result, or of a copy of it given by its files."""
+        """Check whether they equal the files of the result, or of a copy of it."""
         place, is_table = store.root / self.folder, self.ref.stage == "table"
         if copy is not None:
             names = page_names(copy) if is_table else self.names

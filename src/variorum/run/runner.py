@@ -1,6 +1,6 @@
 """Runs one stage: lock, open the upstreams, call the stage's function, publish.
 
-A stage that was killed is run again by the same call and goes on from what it left in scratch.
+A stage that was killed is run again by the same call and resumes from its state in scratch.
 """
 
 import errno
@@ -110,7 +110,7 @@ def exec_version(store: Store, ref: Ref) -> None:
 def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Result:
     """Make the result `ref`, whose spec was handed over, unless it exists.
 
-    Raises `VariorumError` for whatever a user can mend, and `Stopped` if interrupted.
+    Raises `VariorumError` for whatever a user can fix, and `Stopped` if interrupted.
     """
     if store.exists(ref):
         return store.open(ref)

@@ -251,7 +251,7 @@ def _totals(found: Workload) -> Iterator[str]:
     bound = "at least" if unknown else "about"
     yield f"takes {bound} {duration(found.seconds)} on {cores}, Snakemake's own start aside"
     if found.load > found.cores:
-        yield f"longer while other work goes on here (its load is {found.load:.1f})"
+        yield f"longer beside other work here (its load is {found.load:.1f})"
     yield f"needs {bound} {size(found.n_bytes)} in results/, and as much in DVC's cache"
     if unknown:
         yield f"{unknown} of {len(found.missing)} results are unknown, and not counted"

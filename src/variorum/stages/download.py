@@ -5,7 +5,7 @@ import json
 from variorum.base import components
 from variorum.config.types import Settings
 from variorum.corpus import documents
-from variorum.corpus.fetching import context_of
+from variorum.corpus.fetch_context import context_of
 from variorum.corpus.source_kinds import Source
 from variorum.stages.stage import Stage
 from variorum.stages.task import Task

@@ -46,7 +46,7 @@ def run(task: Task) -> None:
     much the model memorized; beside them what bz2, xz and an n-gram model need.
     """
     from variorum.corpus.tokenfile import TokenFile
-    from variorum.evaluation import intervals, score_quality
+    from variorum.evaluation import intervals, score_details
     from variorum.evaluation.bits import score, summary
     from variorum.evaluation.memorization import memorization
     from variorum.model import checkpoint
@@ -62,7 +62,7 @@ def run(task: Task) -> None:
     stride = settings.stride or max(1, context_length // 2)
     scores = score(model, test.tokens, eot=tokenizer.eot, stride=stride)
     blocks = score(model, test.tokens, eot=tokenizer.eot, stride=context_length)
-    bins = score_quality.reliability(scores)
+    bins = score_details.reliability(scores)
     result: dict[str, Any] = {
         **summary(
             scores.nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, test_texts))
@@ -75,12 +75,12 @@ def run(task: Task) -> None:
             )
         ),
         "accuracy": {
-            "top_1": score_quality.accuracy(scores, 1),
-            "top_5": score_quality.accuracy(scores, 5),
+            "top_1": score_details.accuracy(scores, 1),
+            "top_5": score_details.accuracy(scores, 5),
         },
-        "calibration_error": score_quality.calibration_error(bins),
+        "calibration_error": score_details.calibration_error(bins),
         "reliability": [asdict(each) for each in bins],
-        "by_position": score_quality.by_position(blocks.nats, context_length),
+        "by_position": score_details.by_position(blocks.nats, context_length),
         "memorization": asdict(
             memorization(
                 model,

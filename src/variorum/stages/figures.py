@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from variorum.config.types import Settings
 from variorum.corpus import documents
-from variorum.evaluation.legible import token_label
+from variorum.evaluation.printable import token_label
 from variorum.report.naming import MODELS, SIDES
 from variorum.stages.stage import Input, Rerun, Stage, Storage
 from variorum.stages.task import Task

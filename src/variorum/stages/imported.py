@@ -6,7 +6,7 @@ from pathlib import Path
 from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ImportedSettings, ModelSettings
 from variorum.config.types import Settings
-from variorum.corpus.fetching import sha256_of_files
+from variorum.corpus.fetch_context import sha256_of_files
 from variorum.model.imported_files import files_of
 from variorum.stages.stage import Rerun, Resources, Role, Stage
 from variorum.stages.task import Task

@@ -21,7 +21,7 @@ class Task:
 
     root: the project's folder; only sources of text look at it.
     output: the folder whose files become the result.
-    scratch: a folder that survives a kill, for state to go on from.
+    scratch: a folder that survives a kill, for state to resume from.
     run: facts for `run.json`, such as speed, that may differ each time.
     """
 

@@ -1,8 +1,8 @@
-"""Kept results: pinned by a name in `config/pins.yaml`, which is committed.
+"""Pin results by name in `config/pins.yaml`, which is committed.
 
-What is kept is never removed by `variorum gc`, and an ablation may name it as a variant, so that a
-model made by code that is no more stands beside those of today. Under a name lies one result for
-each seed, or one of a stage that has no seed.
+`variorum gc` never removes a pinned result. An ablation may name one as a variant, so that a model
+of code that no longer exists is compared with present models. A name has one result for each seed,
+or one of a stage that has no seed.
 """
 
 import re
@@ -50,12 +50,12 @@ FILE = LockFile(
 
 
 def entries(root: Path) -> Pins:
-    """Return everything that is kept. Raises `VariorumError` for what is no entry."""
+    """Return all pinned results; raises `VariorumError` for a line that is no entry."""
     return FILE.read(root)
 
 
 def pins(root: Path) -> dict[str, Ref]:
-    """Every kept result by a name of its own: `before/1`."""
+    """Return every pinned result by a name of its own: `before/1`."""
     return {
         f"{name}/{part}": ref
         for name, results in entries(root).items()
@@ -63,25 +63,25 @@ def pins(root: Path) -> dict[str, Ref]:
     }
 
 
-# Changing what is kept
+# Changing pins
 
 
 def pin(root: Path, name: str, refs: Iterable[Ref]) -> dict[str, Ref]:
-    """Keep results under a name, beside those that it has; gives all of them.
+    """Add results to a name; return all results of that name.
 
-    Raises `VariorumError` if one is not here, or does not fit those of that name.
+    Raises `VariorumError` if one is missing, or differs from the others in more than the seed.
     """
     if not NAME.fullmatch(name):
         raise VariorumError(f"{name}: a name has letters, digits, _ and - alone; choose another")
     store = Store(root)
-    with FILE.changing(root) as kept:
-        own = kept.setdefault(name, {})
+    with FILE.changing(root) as pinned:
+        own = pinned.setdefault(name, {})
         for ref in refs:
             result = store.open(ref)
             part = str(result.spec.settings.get("seed", ref.stage))
             if own.get(part, ref) != ref:
                 raise VariorumError(
-                    f"{PINS} keeps {own[part]} as {name}, {part}; keep {ref} under another name, "
+                    f"{PINS} pins {own[part]} as {name}, {part}; pin {ref} under another name, "
                     f"or first `variorum pin --drop {name}`"
                 )
             _refuse_other_kind(store, name, own.values(), result)
@@ -90,21 +90,21 @@ def pin(root: Path, name: str, refs: Iterable[Ref]) -> dict[str, Ref]:
 
 
 def drop(root: Path, name: str) -> dict[str, Ref]:
-    """Keep a name's results no longer; gives what they were."""
-    with FILE.changing(root) as kept:
-        if name not in kept:
-            raise VariorumError(_unknown(name, kept))
-        return kept.pop(name)
+    """Remove a name and its pins; return the results that it had."""
+    with FILE.changing(root) as pinned:
+        if name not in pinned:
+            raise VariorumError(_unknown(name, pinned))
+        return pinned.pop(name)
 
 
 def lines(root: Path) -> Iterator[str]:
-    """What is kept, for people: name and seed, result, and whether it is here."""
+    """Yield a line for each pin: name, seed, result, and label or remedy."""
     store = Store(root)
     found = pins(root)
     width = max(map(len, found), default=0)
     for name, ref in found.items():
         here = store.exists(ref)
-        label = store.peek(ref).run.get("label", "") if here else "not here: `dvc pull` brings it"
+        label = store.peek(ref).run.get("label", "") if here else "missing: `dvc pull` fetches it"
         yield f"{name:<{width}}  {ref!s:<24} {label}".rstrip()
 
 
@@ -116,14 +116,14 @@ def _refuse_other_kind(store: Store, name: str, own: Iterable[Ref], result: Resu
         if not _differ_by_seed(store, ref, result.ref):
             raise VariorumError(
                 f"{result.ref} differs from {ref}, which is pinned as {name}, in more than the "
-                "seed; keep it under another name"
+                "seed; pin it under another name"
             )
 
 
 def _differ_by_seed(store: Store, one: Ref, other: Ref) -> bool:
-    """Whether two results differ in nothing but seeds, their own and those of their models.
+    """Check whether two results differ only in seeds: their own and their models'.
 
-    What is not here is not looked at.
+    Of missing results only the stages are compared.
     """
     if one.stage != other.stage or not (store.exists(one) and store.exists(other)):
         return one.stage == other.stage
@@ -143,47 +143,50 @@ def _differ_by_seed(store: Store, one: Ref, other: Ref) -> bool:
 def models(
     root: Path, name: str, seeds: Iterable[int], stage: str, where: str
 ) -> dict[int, Result]:
-    """The kept model of each seed. `where` is the place of the setting that asks for them.
+    """Return the pinned model of each seed, for the setting at `where`.
 
-    Raises `ConfigError`, in one line, if one is not kept, is of another stage, or is not here.
+    Raises `ConfigError`, in one line, if one is not pinned, is of another stage, or is missing.
     """
-    kept, places, store = entries(root), FILE.lines(root), Store(root)
-    if name not in kept:
-        raise ConfigError(f"{where}: {_unknown(name, kept)}")
+    pinned, places, store = entries(root), FILE.lines(root), Store(root)
+    if name not in pinned:
+        raise ConfigError(f"{where}: {_unknown(name, pinned)}")
     found = {}
     for seed in seeds:
-        ref = kept[name].get(str(seed))
+        ref = pinned[name].get(str(seed))
         at = places.get((name, str(seed)), places[(name,)])
         if ref is None:
             raise ConfigError(
-                f"{where}: seed {seed} is not among those pinned as {name} "
-                f"({', '.join(kept[name])}; {at}); keep that seed's model as well (`variorum pin "
-                f"{name} ABLATION/VARIANT` keeps all of a variant's), or leave it out of seeds"
+                f"{where}: {name} pins no model of seed {seed}, only of "
+                f"{', '.join(pinned[name])} ({at}); pin it too (`variorum pin {name} "
+                "ABLATION/VARIANT` pins all models of a variant), or leave it out of seeds"
             )
         if ref.stage != stage:
             raise ConfigError(
-                f"{where}: {name} keeps {ref} ({at}), and the ablation judges what {stage} makes; "
-                f"keep such a model, or set last_stage to {ref.stage}"
+                f"{where}: {name} pins {ref} ({at}), and the ablation compares models of {stage}; "
+                f"pin one of {stage}, or set last_stage to {ref.stage}"
             )
-        found[seed] = at_hand(store, ref, at)
+        found[seed] = present(store, ref, at)
     return found
 
 
-def at_hand(store: Store, ref: Ref, where: str) -> Result:
-    """A result that something kept needs; raises `ConfigError` that names both if it is missing."""
+def present(store: Store, ref: Ref, where: str) -> Result:
+    """Return a result that a pin needs; raises `ConfigError` if it is missing.
+
+    `where` names the pin in the message.
+    """
     try:
         return store.peek(ref)
     except StoreError as error:
         if store.folder(ref).exists():
             raise ConfigError(f"{where}: {error}") from None
         raise ConfigError(
-            f"{where}: {ref} is pinned, and is not here; fetch it with `dvc pull results/{ref}.dvc`"
+            f"{where}: {ref} is pinned but missing; fetch it with `dvc pull results/{ref}.dvc`"
         ) from None
 
 
-def _unknown(name: str, kept: Mapping[str, object]) -> str:
-    known = ", ".join(kept) or "none"
+def _unknown(name: str, pinned: Mapping[str, object]) -> str:
+    known = ", ".join(pinned) or "none"
     return (
-        f"{PINS} pins nothing as {name};{did_you_mean(name, list(kept))} known are {known}. "
+        f"{PINS} pins nothing as {name};{did_you_mean(name, list(pinned))} known are {known}. "
         f"`variorum pin {name}` pins the current model so"
     )

@@ -1,7 +1,7 @@
-"""Records of runs: where and when results were made, and by which source.
+"""Record where and when results were made, and by which source.
 
-`run.json` and `code.json` may differ between two makings of one result, so its `.dvc` file leaves
-them out. They travel in records: one file for all results of a run, named by its content.
+`run.json` and `code.json` may differ between two runs that make one result, so its `.dvc` file
+excludes them. They travel in records: one file for all results of a run, named by its content.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ RECORDS = "results/records"
 
 
 def record(store: Store) -> None:
-    """Write a record of every result that none tells of."""
-    told = {name for _, results in _records(store.root) for name in results}
+    """Write a record of every result that has none yet."""
+    recorded = {name for _, results in _records(store.root) for name in results}
     facts: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for ref in store.refs():
-        if str(ref) in told or not (store.folder(ref) / RUN).is_file():
+        if str(ref) in recorded or not (store.folder(ref) / RUN).is_file():
             continue
         with suppress(StoreError):  # a damaged result is named where it is needed
             result = store.open(ref)
@@ -51,7 +51,7 @@ def _digest(text: str) -> str:
 
 
 def _records(root: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-    """Sources by their hash, and facts by result, of every record that is here and whole."""
+    """Yield the sources by hash and the facts by result of every intact record."""
     for path in sorted((root / RECORDS).glob("*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -62,12 +62,12 @@ def _records(root: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
 
 
 def has_record(store: Store, ref: Ref) -> bool:
-    """Whether `restore_run_info` would have what it needs for a result."""
+    """Check whether a record has `run.json` and `code.json` of a result."""
     return any(str(ref) in results for _, results in _records(store.root))
 
 
 def missing_run_info(store: Store) -> Iterator[tuple[Ref, dict[str, Any]]]:
-    """Yield `run.json` and `code.json`, as the records have them, of results that lack them."""
+    """Yield `run.json` and `code.json` from the records, for results that lack them."""
     without = {str(ref) for ref in store.refs() if not (store.folder(ref) / RUN).is_file()}
     for sources, results in _records(store.root) if without else ():
         for name in without & results.keys():
@@ -77,7 +77,7 @@ def missing_run_info(store: Store) -> Iterator[tuple[Ref, dict[str, Any]]]:
 
 
 def restore_run_info(store: Store) -> None:
-    """Give results that came without them their `run.json` and `code.json`, out of the records."""
+    """Write `run.json` and `code.json` from the records into results that lack them."""
     for ref, facts in missing_run_info(store):
-        for file, content in facts.items():  # run.json last: it tells that both are there
+        for file, content in facts.items():  # run.json last: it says that both are there
             write_atomically(store.folder(ref) / file, readable_json(content).encode())

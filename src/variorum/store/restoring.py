@@ -1,7 +1,7 @@
-"""Puts results in place that this machine holds elsewhere: in bundles, and in DVC's cache.
+"""Restore missing results from bundles and from DVC's cache.
 
 Evaluations, stress tests and figures are small and many. They travel inside the report or table
-that stands on them (`bundle/`), and are put in place from there.
+that uses them (`bundle/`), and are restored from there.
 """
 
 import shutil
@@ -21,26 +21,26 @@ BUNDLE = "bundle"
 
 
 class Planned(Protocol):
-    """A planned result and what it is made from."""
+    """Describe a planned result and what it is made from."""
 
     @property
     def ref(self) -> Ref:
-        """Return the reference that its spec leads to."""
+        """Return the reference of its spec."""
 
     @property
     def upstream(self) -> Mapping[str, "Planned"]:
-        """Return the planned results that it needs, by their roles."""
+        """Return the planned results that it needs, by role."""
 
 
 def bundle(store: Store, refs: list[Ref], output: Path) -> None:
-    """Copy whole results into the output of the report or table that stands on them."""
+    """Copy whole results into the output of the report or table that uses them."""
     for ref in refs:
         target = output / BUNDLE / str(ref)
         shutil.copytree(store.folder(ref), target, copy_function=shutil.copyfile)
 
 
 def bundled(store: Store) -> dict[Ref, Path]:
-    """Every result that lies in the bundle of a report or table, and where."""
+    """Return the folder of every result in the bundle of a report or table."""
     found = {}
     for manifest in store.root.glob(f"results/*/*/{BUNDLE}/*/*/{MANIFEST}"):
         found[Ref(*manifest.parts[-3:-1])] = manifest.parent
@@ -48,7 +48,7 @@ def bundled(store: Store) -> dict[Ref, Path]:
 
 
 def holds(store: Store) -> Callable[[Ref], bool]:
-    """Tell whether this machine has a result: in place, or where `restore_results` finds it."""
+    """Return a check whether a result is complete here, or `restore_results` would find it."""
     in_bundles, cache = bundled(store), DvcCache(store.root)
     return lambda ref: (
         store.exists(ref) or ref in in_bundles or cached_files(store, ref, cache) is not None
@@ -57,14 +57,14 @@ def holds(store: Store) -> Callable[[Ref], bool]:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of a result that this machine holds: its files by name; its folder if in a bundle."""
+    """Describe a local copy of a result: files by name; folder of a bundle."""
 
     files: Mapping[str, Path]
     bundle: Path | None = None
 
 
 def restorable(store: Store, wanted: Iterable[Planned]) -> dict[Ref, Copy]:
-    """Return what `restore_results` would put in place for `wanted`, and from where."""
+    """Return the copies that `restore_results` would use for `wanted`."""
     found: dict[Ref, Copy] = {}
 
     def note(ref: Ref, copy: Copy) -> bool:
@@ -76,24 +76,24 @@ def restorable(store: Store, wanted: Iterable[Planned]) -> dict[Ref, Copy]:
 
 
 def restore_results(store: Store, wanted: Iterable[Planned]) -> None:
-    """Put in place what `wanted` need and this machine holds: from bundles and DVC's cache.
+    """Restore what `wanted` results need, from bundles and from DVC's cache.
 
-    What stands below a result that is here, or comes back, is not needed for it. What travels in
-    the bundles of the wanted ones themselves is always put in place.
+    The inputs of a result that is complete or restored are not needed. The bundles of the wanted
+    results themselves are always restored.
     """
     wanted = list(wanted)
     taken: list[Ref] = []
 
-    def put_in_place(ref: Ref, copy: Copy) -> bool:
+    def restore(ref: Ref, copy: Copy) -> bool:
         if copy.bundle is not None:
             return _restored(store, ref, copy.files, copy.bundle)
         if done := _taken(store, ref, copy.files):
             taken.append(ref)
         return done
 
-    _walk(store, wanted, put_in_place)
+    _walk(store, wanted, restore)
     if taken:
-        say(f"took {len(taken)} of what was missing out of DVC's cache")
+        say(f"results restored from DVC's cache: {len(taken)}")
     for node in wanted:
         if store.exists(node.ref):
             _unbundle(store, node.ref)
@@ -101,7 +101,7 @@ def restore_results(store: Store, wanted: Iterable[Planned]) -> None:
 
 
 def _walk(store: Store, wanted: Iterable[Planned], take: Callable[[Ref, Copy], bool]) -> None:
-    """Offer the copies of each missing result, and go on below one of which none was taken."""
+    """Offer copies of each missing result; if none is taken, visit its inputs."""
     in_bundles, cache = bundled(store), DvcCache(store.root)
     seen: set[Ref] = set()
 
@@ -129,7 +129,7 @@ def _files_in(folder: Path) -> dict[str, Path]:
 
 
 def _restored(store: Store, ref: Ref, files: Mapping[str, Path], folder: Path) -> bool:
-    """Whether the copy in a bundle could be put in place."""
+    """Restore a result from a bundle's copy; return whether that worked."""
     try:
         store.restore(ref, files)
     except StoreError as error:
@@ -139,10 +139,10 @@ def _restored(store: Store, ref: Ref, files: Mapping[str, Path], folder: Path) -
 
 
 def _taken(store: Store, ref: Ref, files: Mapping[str, Path]) -> bool:
-    """Whether DVC's copy of a result could be put in place; what is damaged of it is deleted.
+    """Restore a result from DVC's cache; return whether that worked.
 
-    DVC's own checkout writes into the place itself, where a kill would leave a part, and waits for
-    no other DVC.
+    Damaged files are deleted from the cache. DVC's own checkout writes into the result's folder,
+    where a kill would leave a part of it, and does not wait for another DVC.
     """
     try:
         store.restore(ref, files)
@@ -156,7 +156,7 @@ def _taken(store: Store, ref: Ref, files: Mapping[str, Path]) -> bool:
 
 
 def _unbundle(store: Store, ref: Ref) -> None:
-    """Put the results that travelled inside `ref` back in place, where they are missing."""
+    """Restore the missing results in the bundle of `ref`."""
     for manifest in sorted((store.folder(ref) / BUNDLE).glob(f"*/*/{MANIFEST}")):
         inner = Ref(*manifest.parts[-3:-1])
         if not store.exists(inner):
@@ -164,7 +164,7 @@ def _unbundle(store: Store, ref: Ref) -> None:
 
 
 def cached_files(store: Store, ref: Ref, cache: DvcCache) -> dict[str, Path] | None:
-    """The files that a result's `.dvc` file pins, by name; None unless DVC's cache has them all."""
+    """Return DVC's copies of a result's files, by name; None unless all are cached."""
     md5 = pinned_by(store.pin(ref))
     listing = None if md5 is None else cache.listing(md5)
     if listing is None:

@@ -1,6 +1,6 @@
-"""A complete result, open for reading, and the manifest that says what it is.
+"""Read complete results and their manifests.
 
-A manifest lists the spec, the hash of every file that came out, and the manifests of what went in.
+A manifest lists the spec, the hash of every output file, and the manifests of the inputs.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ MANIFEST = "manifest.json"
 RUN = "run.json"
 CODE = "code.json"
 COPY = ".manifest.json"
-"""A second manifest. Snakemake deletes the declared one, before it runs a job that was forced, and
-when a result appeared after it had planned; from the copy the result is whole again."""
+"""A second manifest. Snakemake deletes the declared one before it runs a forced job, and when a
+result appeared after it had planned; the copy restores it."""
 
 VARYING = (RUN, CODE)
 """Files of a result that may differ between places: no manifest lists them."""
@@ -29,18 +29,18 @@ SEAL = "sha256"
 
 
 class StoreError(VariorumError):
-    """A result is missing, damaged, or in the way."""
+    """Report a result that is missing, damaged, or in the way."""
 
 
 def readable_json(data: Any) -> str:
-    """JSON for people: sorted names, two spaces, a final newline."""
+    """Return JSON for people: sorted names, two spaces, a final newline."""
     return json.dumps(data, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def sealed(run: Mapping[str, Any], code_sha256: str) -> dict[str, Any]:
-    """The content of `run.json` with its seal: the hash of `code.json`, and of all else in itself.
+    """Return `run.json` with its seal: the hashes of `code.json` and of its own other content.
 
-    A seal that `run` has is replaced.
+    An existing seal is replaced.
     """
     whole = {**run, SEAL: {CODE: code_sha256}}
     own = hashlib.sha256(readable_json(whole).encode()).hexdigest()
@@ -48,13 +48,13 @@ def sealed(run: Mapping[str, Any], code_sha256: str) -> dict[str, Any]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; what a link leads to does not count."""
+    """Return the bytes of a file or of a folder's files; links are not followed."""
     if not path.is_dir() or path.is_symlink():
         return path.lstat().st_size
     files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
@@ -63,14 +63,14 @@ def size_of(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Result:
-    """A complete result, open for reading."""
+    """Hold a complete result, open for reading."""
 
     ref: Ref
     folder: Path
     manifest: Mapping[str, Any]
 
     def file(self, name: str) -> Path:
-        """Path of one of its files; raises `StoreError` if the manifest lists no such file."""
+        """Return the path of a file; raises `StoreError` if the manifest does not list it."""
         if name not in self.manifest["files"]:
             raise StoreError(
                 f"{self.folder}: the result holds no {name}, only "
@@ -79,36 +79,36 @@ class Result:
         return self.folder / name
 
     def json(self, name: str) -> Any:
-        """One of its files, parsed."""
+        """Return one of its JSON files, parsed."""
         return json.loads(self.file(name).read_text(encoding="utf-8"))
 
     @property
     def spec(self) -> Spec:
-        """What it was made from."""
+        """Return what it was made from."""
         return Spec.from_data(self.manifest["spec"])
 
     @property
     def run(self) -> dict[str, Any]:
-        """Where, when and how long it ran; empty if that was not kept, or is cut off."""
+        """Return where, when and how long it ran; empty if missing or cut off."""
         return self._varying(RUN)
 
     @property
     def code(self) -> dict[str, str]:
-        """The source that it was made by, by definition; empty if not kept, or cut off."""
+        """Return the source of its code, by definition; empty if missing or cut off."""
         return self._varying(CODE)
 
     @property
     def adopted(self) -> Mapping[str, Any] | None:
-        """How an older result came to serve this spec; None for one that was made from it."""
+        """Return how an older result came to serve this spec; None if not adopted."""
         return self.manifest.get("adopted")
 
     @property
     def n_bytes(self) -> int:
-        """Size of its files."""
+        """Return the size of its files."""
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
     def damaged_file(self) -> str | None:
-        """One of its files that is missing or not, byte for byte, what the manifest lists."""
+        """Return the name of a missing or changed file; None if all match."""
         return damaged_file(self.folder, self.manifest["files"])
 
     def _varying(self, name: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Result:
 
 
 def holds_what_it_lists(folder: Path, manifest: bytes) -> bool:
-    """Whether every file that a manifest lists lies in a folder, with the same bytes."""
+    """Check whether a folder holds every file of a manifest, with the same bytes."""
     try:
         files = json.loads(manifest)["files"]
     except (ValueError, KeyError, TypeError):
@@ -129,7 +129,7 @@ def holds_what_it_lists(folder: Path, manifest: bytes) -> bool:
 
 
 def damaged_file(folder: Path, files: Mapping[str, Any]) -> str | None:
-    """Return one of `files` that is missing in a folder or has other bytes, or None."""
+    """Return the name of a missing or changed file; None if all match."""
     for name, entry in files.items():
         if not (folder / name).is_file() or sha256_of(folder / name) != entry["sha256"]:
             return name
@@ -137,7 +137,7 @@ def damaged_file(folder: Path, files: Mapping[str, Any]) -> str | None:
 
 
 def listed(output: Path) -> list[Path]:
-    """The files of a result that its manifest lists: those that every making of it has."""
+    """Return the files of a result that its manifest lists, without `VARYING`, sorted."""
     return [
         path
         for path in sorted(output.rglob("*"))
@@ -146,7 +146,7 @@ def listed(output: Path) -> list[Path]:
 
 
 def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[str, Any]:
-    """The manifest: the spec, every file that came out, and the manifests of what went in."""
+    """Return the manifest: the spec, the output files, and the inputs' manifests."""
     files = {
         path.relative_to(output).as_posix(): {
             "sha256": sha256_of(path),
@@ -170,10 +170,10 @@ def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """The SHA-256 by which a result's manifest is noted in what is made from it.
+    """Return the SHA-256 of a manifest, which the manifests of later results record.
 
-    It leaves out how the result was adopted: one that its spec makes later serves as well. Of one
-    that was not adopted it is the hash of the file.
+    It excludes `adopted`, so an adopted result and one that its spec makes later have the same.
+    Without `adopted` it is the hash of the file.
     """
     made = {name: part for name, part in manifest.items() if name != "adopted"}
     return hashlib.sha256(readable_json(made).encode()).hexdigest()

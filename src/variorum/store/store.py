@@ -1,9 +1,9 @@
-"""The store: the folders of results, and how one gets into its place.
+"""Open results, and publish new ones atomically.
 
 A result is the folder `results/<stage>/<key>/`: complete and immutable, or absent. A stage works in
 `scratch/<stage>/<key>/`; publishing syncs its output to disk, writes `manifest.json` as the last
 file, and renames the whole folder into place, so that no reader ever sees a part of it. All reading
-goes through `Store.open`, which refuses what is not whole.
+goes through `Store.open`, which refuses damaged results.
 """
 
 import errno
@@ -36,24 +36,24 @@ from variorum.store.result import (
 
 @dataclass(frozen=True)
 class Store:
-    """The results of the project at `root`, and the scratch folder beside them."""
+    """Locate the results of the project at `root`, and their scratch folders."""
 
     root: Path
 
     def folder(self, ref: Ref) -> Path:
-        """Where the result lies, or would."""
+        """Return the folder of a result, whether it exists or not."""
         return self.root / "results" / ref.stage / ref.key
 
     def pin(self, ref: Ref) -> Path:
-        """Where the `.dvc` file of the result lies, or would."""
+        """Return the path of a result's `.dvc` file, whether it exists or not."""
         return self.folder(ref).with_name(f"{ref.key}.dvc")
 
     def scratch(self, ref: Ref) -> Path:
-        """Where the stage that makes it works; survives a kill."""
+        """Return the folder where its stage works; it survives a kill."""
         return self.root / "scratch" / ref.stage / ref.key
 
     def exists(self, ref: Ref) -> bool:
-        """Whether the result is complete. Raises `StoreError` if it is there but damaged."""
+        """Check whether a result is complete; raises `StoreError` if it is damaged."""
         folder = self.folder(ref)
         if not (folder / MANIFEST).exists():
             return False
@@ -61,7 +61,7 @@ class Store:
         return True
 
     def open(self, ref: Ref) -> Result:
-        """The result, if it is whole; raises `StoreError` that says what is missing where."""
+        """Return a complete result; raises `StoreError` that says what is missing where."""
         folder = self.folder(ref)
         result = Result(ref, folder, self._manifest(ref))
         for name, entry in result.manifest["files"].items():
@@ -76,7 +76,7 @@ class Store:
         return result
 
     def peek(self, ref: Ref) -> Result:
-        """The result as its manifest tells of it; whether its files are whole is not looked at.
+        """Return a result by its manifest alone, without a check of its files.
 
         Raises `StoreError` without a manifest.
         """
@@ -106,7 +106,7 @@ class Store:
         return path.relative_to(self.root).as_posix()
 
     def remedy(self, ref: Ref) -> str:
-        """What to do about a damaged result, as the end of a message."""
+        """Return what to do about a damaged result, as the end of a message."""
         folder = self._shown(self.folder(ref))
         target = f"{folder}/{MANIFEST}"
         again = f"move {folder} away and run `snakemake --cores 4 {target}` to make it again"
@@ -116,7 +116,7 @@ class Store:
         return f"restore it with `dvc checkout --force {pin}`, or {again}"
 
     def refs(self, stage: str | None = None) -> Iterator[Ref]:
-        """Every result that has a manifest, sorted."""
+        """Yield every result that has a manifest, sorted."""
         for manifest in sorted(self.root.glob(f"results/{stage or '*'}/*/{MANIFEST}")):
             yield Ref(manifest.parent.parent.name, manifest.parent.name)
 
@@ -139,8 +139,8 @@ class Store:
     ) -> Result:
         """Make the files in `output` the result of `spec`; the caller holds its lock.
 
-        `varying` are the contents of `run.json` and `code.json`; `adopted` tells how files that
-        an older spec made come to serve this one. An existing result is left as it is and returned.
+        `varying` are the contents of `run.json` and `code.json`; `adopted` says how files that
+        an older spec made come to serve this one. An existing result is returned unchanged.
         """
         if self.exists(spec.ref):
             return self.open(spec.ref)
@@ -156,12 +156,12 @@ class Store:
         return self.open(spec.ref)
 
     def repairable(self, ref: Ref) -> bool:
-        """Whether nothing but a result's manifest seems to be missing."""
+        """Check whether a result lacks its manifest but has the copy of it."""
         folder = self.folder(ref)
         return (folder / COPY).is_file() and not (folder / MANIFEST).exists()
 
     def _has_copy(self, ref: Ref) -> bool:
-        """Whether the second manifest is readable and of this result."""
+        """Check whether the second manifest is readable and of this result."""
         try:
             manifest = json.loads((self.folder(ref) / COPY).read_text(encoding="utf-8"))
             return Spec.from_data(manifest["spec"]).ref == ref
@@ -169,9 +169,9 @@ class Store:
             return False
 
     def repair(self, ref: Ref) -> bool:
-        """Put a deleted manifest back if everything else of the result is intact.
+        """Restore a deleted manifest from its copy if all files are intact.
 
-        The caller holds its lock. Tells whether the result is complete now.
+        The caller holds its lock. Returns whether the result is complete now.
         """
         if not self.repairable(ref):
             return self.exists(ref)
@@ -183,9 +183,9 @@ class Store:
         return whole
 
     def restore(self, ref: Ref, copy: Mapping[str, Path]) -> Result:
-        """Put a copy of a result in its place, through the same door as a new one.
+        """Publish a copy of a result, checked by its manifest.
 
-        `copy` tells for each file where its copy lies. Raises `StoreError` if one is damaged.
+        `copy` has the path of each file's copy. Raises `StoreError` if one is damaged.
         """
         with self.locked(ref):
             if self.exists(ref):
@@ -213,7 +213,7 @@ class Store:
         shutil.rmtree(self.scratch(ref), ignore_errors=True)
 
     def set_aside(self, ref: Ref) -> None:
-        """Move what lies in a result's place, and is no result, away; nothing is deleted."""
+        """Move a folder that is in the way of a result to `scratch/aside/`; delete nothing."""
         target = self.folder(ref)
         if not target.exists():
             return
@@ -230,7 +230,7 @@ class Store:
 
 
 def _sync(path: Path) -> None:
-    """Flush a file or a folder to the disk."""
+    """Write a file or a folder through to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,9 @@
-"""Hands results to DVC, which stores, moves and pins their bytes.
+"""Add results to DVC, which stores, moves and pins their bytes.
 
-Each result of the corpus and training sides gets a `.dvc` file of its own, so that files of
-different branches merge without conflicts. Evaluations, stress tests and figures are small and
-many; they travel inside the report or table that stands on them (`restoring`). Adding is done once
-for all that is new: each call of DVC costs seconds.
+Each result of corpus and training gets a `.dvc` file of its own, so that files of different
+branches merge without conflicts. Evaluations, stress tests and figures are small and many; they
+travel inside the report or table that uses them (`restoring`). One call adds all new results,
+because each call of DVC costs seconds.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ from variorum.store.store import Store
 
 
 def track(root: Path, stages: Collection[str]) -> None:
-    """`dvc add` each finished result of these stages that DVC has yet to store, and new records."""
+    """Add new results of these stages, and new records, to DVC."""
     store = Store(root)
     if not (root / ".dvc").is_dir() or not (root / ".git").exists():
         if any(True for _ in store.refs()):
@@ -34,8 +34,8 @@ def track(root: Path, stages: Collection[str]) -> None:
     if not paths:
         return
     names = [path.relative_to(root).as_posix() for path in paths]
-    _clear_what_was_cut([store.pin(ref) for ref in new], paths, cache)
-    # Whatever links the cache is set to, what was made here stays a file of its own.
+    _delete_truncated([store.pin(ref) for ref in new], paths, cache)
+    # Results made here stay ordinary files, even if the cache is set to links.
     done = _dvc(root, "add", "--no-relink", *names)
     if done.returncode:
         say(
@@ -46,8 +46,8 @@ def track(root: Path, stages: Collection[str]) -> None:
         say(f"DVC tracks {len(new)} new results")
 
 
-def _clear_what_was_cut(pins: list[Path], paths: list[Path], cache: DvcCache) -> None:
-    """Delete what a kill or a full disk left of DVC's files, over which it would stumble."""
+def _delete_truncated(pins: list[Path], paths: list[Path], cache: DvcCache) -> None:
+    """Delete DVC's files that were cut off: DVC would fail on them."""
     for md5 in filter(None, map(pinned_by, pins)):
         if cache.listing(md5) is None:
             cache.path(md5).unlink(missing_ok=True)
@@ -56,22 +56,22 @@ def _clear_what_was_cut(pins: list[Path], paths: list[Path], cache: DvcCache) ->
             file.unlink(missing_ok=True)
 
 
-def track_what_was_left(store: Store, stages: Collection[str]) -> None:
-    """`track`, if a run that was killed could not.
+def track_leftovers(store: Store, stages: Collection[str]) -> None:
+    """Run `track` if an earlier run was killed before it could.
 
     Snakemake calls nothing at the end of a run that has nothing to do.
     """
-    kept = (ref for stage in stages for ref in store.refs(stage))
+    refs = (ref for stage in stages for ref in store.refs(stage))
     here = (store.root / ".dvc").is_dir() and (store.root / ".git").exists()
-    if here and any(not store.pin(ref).is_file() for ref in kept):
+    if here and any(not store.pin(ref).is_file() for ref in refs):
         track(store.root, stages)
 
 
 def _is_new(store: Store, ref: Ref, cache: DvcCache) -> bool:
-    """Whether DVC has yet to store these bytes.
+    """Check whether DVC's cache lacks a result.
 
-    A `.dvc` file that came with git may pin a result that was made here as well; its hash is the
-    same, and what lies here is stored all the same.
+    A `.dvc` file that came with git may pin a result that was also made here. Its hash is the same;
+    the bytes still have to be stored.
     """
     if cached_files(store, ref, cache) is not None:
         return False

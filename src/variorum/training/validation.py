@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from variorum.model.gpt import GPT
-from variorum.model.memory import windows_at_once
+from variorum.model.logit_memory import windows_at_once
 from variorum.training import batches
 from variorum.training.batches import Tokens
 from variorum.training.team import Team, shared

@@ -213,7 +213,7 @@ def test_results_that_travel_in_a_report_can_be_adopted(here: Path) -> None:
     assert missing(here, planned(here)) == {"report"}
 
 
-def test_an_adoption_that_is_stopped_leaves_whole_results_and_goes_on(
+def test_an_adoption_that_is_stopped_leaves_whole_results_and_resumes(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = edit(here, SPLIT)

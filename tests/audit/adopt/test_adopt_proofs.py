@@ -174,7 +174,7 @@ def test_a_training_of_one_interval_is_run_again_as_a_whole(here: Path) -> None:
     ]
 
 
-def test_a_model_chosen_before_the_last_interval_is_held_against_the_log(here: Path) -> None:
+def test_a_model_chosen_before_the_last_interval_is_compared_with_the_log(here: Path) -> None:
     file = here / "config/config.yaml"
     fast = "{learning_rate: 1.0, warmup_steps: 1, max_steps: 7, val_interval: 2}"
     file.write_text(f"experiment: tiny\npretrain: {fast}\n")

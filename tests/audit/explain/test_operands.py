@@ -71,7 +71,7 @@ def test_a_finished_run_is_compared_with_the_baselines(root: Path) -> None:
     assert settings == ["model.positions", "model.rotary_base"]
 
 
-def test_an_old_result_is_held_against_the_current_experiment(root: Path) -> None:
+def test_an_old_result_is_compared_with_the_current_experiment(root: Path) -> None:
     old = ref_of(root, "finetune")
     (root / "config/config.yaml").write_text("experiment: tiny\n")
     for reference in (old.key, old.key[:7], str(old), f"results/{old}", f"./results/{old}/"):
@@ -208,12 +208,12 @@ def test_many_results_are_explained_with_each_manifest_and_each_pair_of_codes_re
 
     fabricate(root, list(planned()))
     edit("model/gpt.py", "INIT_STD = 0.02", "INIT_STD = 0.03")
-    glanced: Counter[Ref] = Counter()
+    peeked: Counter[Ref] = Counter()
     peek, code = Store.peek, Result.code
     sources_read: list[Ref] = []
 
     def counted(store: Store, ref: Ref) -> Result:
-        glanced[ref] += 1
+        peeked[ref] += 1
         return peek(store, ref)
 
     def read(result: Result) -> dict[str, str]:
@@ -226,5 +226,5 @@ def test_many_results_are_explained_with_each_manifest_and_each_pair_of_codes_re
     found = reasons(root, planned(package_copy))
     trainings = [text for name, text in found.items() if name.startswith("pretrain")]
     assert trainings == ["edited: variorum.model.gpt:INIT_STD"] * 120
-    assert set(glanced.values()) == {1}
+    assert set(peeked.values()) == {1}
     assert len(sources_read) == 2, "one for each position encoding"

@@ -27,7 +27,7 @@ from verifying import (
 import flow
 from conftest import Project, Record
 from variorum.base.errors import VariorumError
-from variorum.identity.recorded import recorded_digest
+from variorum.identity.recorded_code import recorded_digest
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
 from variorum.store.restoring import BUNDLE

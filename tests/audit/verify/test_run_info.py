@@ -56,7 +56,7 @@ def test_a_record_is_promised_only_where_one_brings_a_spoilt_run_back(root: Path
     assert carried == own
     assert own.endswith("no number needs them, and nothing here can restore them")
     records.record(Store(root))
-    assert spoilt_remedy(root, inner) == carried, "none is put back into a report"
+    assert spoilt_remedy(root, inner) == carried, "none is restored into a report"
     assert spoilt_remedy(root, folder).endswith("the next `snakemake` restores them from a record")
     whole = (folder / RUN).read_bytes()
     for name in (RUN, CODE):

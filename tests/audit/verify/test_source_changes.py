@@ -76,7 +76,7 @@ def package(sha256: str) -> dict[str, Any]:
     }
 
 
-def test_an_installed_package_is_held_against_its_checksum(project: Project) -> None:
+def test_an_installed_package_is_compared_with_its_checksum(project: Project) -> None:
     root = project.root
     assert downloaded(root, package(python_package.digest("tqdm"))).notes == ()
     assert "has changed since" in downloaded(root, package("0" * 64)).notes[0]
@@ -84,7 +84,7 @@ def test_an_installed_package_is_held_against_its_checksum(project: Project) -> 
     assert "is no longer here" in downloaded(root, gone).notes[0]
 
 
-def test_an_address_is_held_against_the_lock_or_what_was_downloaded(project: Project) -> None:
+def test_an_address_is_compared_with_the_lock_or_what_was_downloaded(project: Project) -> None:
     root = project.root
     source = {"kind": "url", "url": URL, "sha256": "0" * 64}
     assert downloaded(root, source).notes == (), "nothing here tells"

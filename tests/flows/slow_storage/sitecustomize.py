@@ -1,7 +1,7 @@
 """Python loads this by itself where its folder is on PYTHONPATH: the project's code, slowed down.
 
 The environment variable SLOW_STORAGE holds three things with colons between. The first names the
-call that takes its time, `checkpoint` (a training syncs the state that it goes on from) or
+call that takes its time, `checkpoint` (a training syncs the state that it resumes from) or
 `publication` (a finished result is moved into place). The second is how many seconds it takes, and
 the third, which may be empty, a file whose appearance ends the wait.
 """

@@ -20,8 +20,8 @@ from variorum.audit.explain.wording import NOT_SET, change, value_text
 from variorum.base import components
 from variorum.base.errors import VariorumError, several
 from variorum.config.canonical import restored
-from variorum.config.layers import DEFAULT, NOWHERE, Place
 from variorum.config.setting_checks import models_at
+from variorum.config.setting_layers import DEFAULT, NOWHERE, Place
 from variorum.config.types import field_metadata
 from variorum.corpus.source import SOURCES, LocalSource
 from variorum.identity.code_changes import Difference, code_differences
@@ -340,7 +340,7 @@ def _documents(step: ResultPair) -> tuple[tuple[str, tuple[str, ...]], ...]:
 def _hashes(operand: Operand) -> dict[str, str] | None:
     """Hash each downloaded document, or the documents of local files."""
     from variorum.corpus import documents
-    from variorum.corpus.fetching import context_of
+    from variorum.corpus.fetch_context import context_of
 
     downloaded = operand.result.folder / DOCUMENTS if operand.result else None
     with suppress(VariorumError, ValidationError):

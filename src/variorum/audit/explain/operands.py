@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 from variorum.config.canonical import with_omitted
-from variorum.config.layers import Place
+from variorum.config.setting_layers import Place
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.declared import CORPORA
 from variorum.plan.experiment import Node

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from variorum.audit.verify.manifests import ResultCopy
-from variorum.identity.recorded import recorded_digest
+from variorum.identity.recorded_code import recorded_digest
 from variorum.store.result import CODE, RUN, SEAL, readable_json, sealed
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from variorum.config.types import Sha256, Text, Whole, setting
 from variorum.corpus import response_cache
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.response_cache import Answers, Reader
 from variorum.corpus.source import SOURCES, ChangingSource
 

@@ -22,7 +22,7 @@ from variorum.config.types import Settings, Text, setting
 from variorum.corpus import local_files
 from variorum.corpus.documents import Document
 from variorum.corpus.encodings import encoding_of, opened
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.funnel import FunnelStep, size
 from variorum.corpus.source import SOURCES, LocalSource
 from variorum.corpus.table_rows import (

@@ -26,7 +26,7 @@ from typing import Literal
 from variorum.base.errors import VariorumError
 from variorum.config.types import Sha256, Text, setting
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import FetchContext, sha256_of_files
+from variorum.corpus.fetch_context import FetchContext, sha256_of_files
 from variorum.corpus.source import SOURCES, SourceSettings
 
 _BLANK = " \t\r\f\v"

@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from variorum.config.types import MOST_SEED, Whole, setting
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import FetchContext
+from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.source import SOURCES, SourceSettings
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -79,7 +79,7 @@ class SyntheticSource(SourceSettings):
 
 def fetch(settings: SyntheticSource, context: FetchContext) -> Iterator[Document]:
     """Yield the documents, each its own group; record their entropy as a fact."""
-    from variorum.corpus.entropy import entropy_rate
+    from variorum.corpus.markov_entropy import entropy_rate
 
     context.facts.entropy = round(entropy_rate(odds(settings), settings.order), _DIGITS)
     context.facts.notes.append(

@@ -11,9 +11,9 @@ from pydantic_core import PydanticCustomError
 from variorum.base.errors import VariorumError
 from variorum.config.types import Sha256, Text, setting
 from variorum.corpus.documents import Document
-from variorum.corpus.fetching import DOWNLOADS, FetchContext, folder_of, sha256_of_file
-from variorum.corpus.plaintext import decode
+from variorum.corpus.fetch_context import DOWNLOADS, FetchContext, folder_of, sha256_of_file
 from variorum.corpus.source import SOURCES, ChangingSource
+from variorum.corpus.utf8_text import decode
 
 
 class UrlSource(ChangingSource):

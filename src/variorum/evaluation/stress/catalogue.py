@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 
 from variorum.config.evaluation_settings import StressSettings
-from variorum.evaluation.legible import legible
+from variorum.evaluation.printable import legible
 from variorum.evaluation.stress.extremes import extreme_settings, high_temperature
 from variorum.evaluation.stress.noise import noise
 from variorum.evaluation.stress.overflow import overflow_cache, overflow_loss

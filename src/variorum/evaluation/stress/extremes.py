@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from variorum.evaluation.legible import legible
+from variorum.evaluation.printable import legible
 from variorum.evaluation.stress.subject import WILD, StressedModel
 from variorum.evaluation.stress.writing import (
     EXCERPT,

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from variorum.evaluation.bits import evaluating
-from variorum.evaluation.legible import legible
+from variorum.evaluation.printable import legible
 from variorum.evaluation.stress.subject import Integers, StressedModel
 from variorum.evaluation.stress.writing import EXCERPT, attempt
 from variorum.evaluation.verdicts import Case, judge

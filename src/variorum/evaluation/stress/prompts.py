@@ -6,7 +6,7 @@ training never showed, and the special token's name written out as text.
 
 from dataclasses import replace
 
-from variorum.evaluation.legible import legible
+from variorum.evaluation.printable import legible
 from variorum.evaluation.stress.subject import FULL, HOSTILE, LONG, RARE, TOO_LONG, StressedModel
 from variorum.evaluation.stress.writing import EXCERPT, attempt, excerpt, finite_share
 from variorum.evaluation.verdicts import Case, judge

@@ -13,7 +13,7 @@ import numpy as np
 from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.evaluation.bits import score
-from variorum.evaluation.legible import legible
+from variorum.evaluation.printable import legible
 from variorum.generation import sampler
 from variorum.model.gpt import GPT
 from variorum.tokenizer.base import END_OF_TEXT, Tokenizer

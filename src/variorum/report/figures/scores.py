@@ -21,7 +21,7 @@ def calibration(texts: Mapping[str, Models]) -> str:
     stand for more tokens.
 
     Args:
-        texts: by the test text and the model, the bins of `evaluation.score_quality.reliability`.
+        texts: by the test text and the model, the bins of `evaluation.score_details.reliability`.
     """
     return _side_by_side(texts, "came true", _draw_bins, _finish_calibration)
 
@@ -45,7 +45,7 @@ def loss_by_context(texts: Mapping[str, Models]) -> str:
     """Draw nats a token by the number of tokens seen before, in doubling ranges.
 
     Args:
-        texts: by the test text and the model, the rows of `evaluation.score_quality.by_position`.
+        texts: by the test text and the model, the rows of `evaluation.score_details.by_position`.
     """
     return _side_by_side(texts, "nats per token", _draw_losses, _finish_losses)
 

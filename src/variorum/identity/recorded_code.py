@@ -11,10 +11,10 @@ from copy import copy
 from dataclasses import dataclass
 from hashlib import sha256
 
-from variorum.identity.code import role_in_statement
 from variorum.identity.definitions import Definition, Target, hashed
 from variorum.identity.fingerprint import MEANINGS, ROOTS, joined_digest
 from variorum.identity.modules import LOOSE
+from variorum.identity.package_code import role_in_statement
 from variorum.identity.scopes import FUNCTIONS
 from variorum.identity.syntax import (
     DEFINING,
@@ -158,7 +158,7 @@ def _shown(targets: tuple[Target, ...], path: Dotted) -> str:
 
 
 def recorded_meanings(sources: Sources) -> dict[str, dict[str, set[str]]]:
-    """Return, by definition, what each name in it stands for."""
+    """Return what each name in a definition stands for, by definition."""
     found: dict[str, dict[str, set[str]]] = {}
     for entry in sources:
         name = entry.removesuffix(MEANINGS)
@@ -171,7 +171,7 @@ def recorded_meanings(sources: Sources) -> dict[str, dict[str, set[str]]]:
 
 
 def recorded_turns(sources: Sources) -> dict[str, list[str]]:
-    """Return, by definition, its places among statements whose order matters."""
+    """Return the places of definitions among statements whose order matters."""
     names = [name.removesuffix(MEANINGS) for name in sources if name.endswith(MEANINGS)]
     turns = {
         name: [left for left, _ in _lines(sources, name) if left.startswith(TURN)] for name in names

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from variorum.evaluation.legible import for_terminal, legible, legible_bytes, token_label
+from variorum.evaluation.printable import for_terminal, legible, legible_bytes, token_label
 
 
 def test_controls_become_escapes_and_letters_stay():

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from variorum.base.errors import VariorumError
-from variorum.corpus.plaintext import decode
+from variorum.corpus.utf8_text import decode
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])))

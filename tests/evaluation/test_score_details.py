@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from variorum.evaluation.bits import Scores
-from variorum.evaluation.score_quality import accuracy, by_position, calibration_error, reliability
+from variorum.evaluation.score_details import accuracy, by_position, calibration_error, reliability
 
 
 def scores(confidences: list[float], ranks: list[int]) -> Scores:
