@@ -190,6 +190,7 @@ def training(ready: Project, tmp_path: Path) -> Training:
     micro.write_text(micro.read_text().replace("max_steps: 30", "max_steps: 30000"))
     node = of(planned(project), "other")
     assert node.tree is not None
+    node.tree.put_in_place()
     for needed in node.upstream.values():
         flow.made_once(project.root, needed)
     runner.submit(Store(project.root), node.spec, node.label, node.tree.package)

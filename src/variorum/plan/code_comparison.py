@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from variorum.base.atomic import write_atomically
+from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
+from variorum.base.files import FolderFiles
 from variorum.config.yaml_text import in_yaml
 from variorum.plan import code_versions
 from variorum.plan.ablation_loading import LastStage, load_ablation
@@ -54,7 +56,7 @@ def comparison(
     or differs in what is asked for.
     """
     fixed = code_versions.commit(root, code) if code_versions.RELATIVE.match(code) else code
-    code_versions.tree(root, fixed)
+    code_versions.code_version(root, fixed, FolderFiles(PACKAGE))
     short = Path(fixed).stem if fixed.endswith(code_versions.PATCHES) else fixed
     name = re.sub("[^A-Za-z0-9_-]+", "-", short)
     found = CodeComparison(f"compare-{name}")

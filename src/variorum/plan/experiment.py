@@ -138,7 +138,7 @@ class Planner:
 
     def _reader(self, tree: CodeVersion) -> Code:
         """What was read of a tree, once for all."""
-        return self._readers.setdefault(tree.package, Code(tree.package))
+        return self._readers.setdefault(tree.package, Code(tree.package, tree.files))
 
     def leaf(self, result: Result, label: str) -> Node:
         """A stored result, whatever code made it: it is never run, so it needs nothing."""

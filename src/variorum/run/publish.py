@@ -85,6 +85,11 @@ class Page:
     folder: Path
     names: tuple[str, ...]
 
+    @property
+    def files(self) -> list[Path]:
+        """Return the paths of these files in the project."""
+        return [self.folder / name for name in self.names]
+
     def is_published(self, store: Store, copy: Mapping[str, Path] | None = None) -> bool:
         """Check whether they equal those of the result, or of a copy of it given by its files."""
         place, is_table = store.root / self.folder, self.ref.stage == "table"
