@@ -97,6 +97,7 @@ class Code:
         self._sources: dict[str, Source] = {}
         self._definitions: dict[Symbol, Definition] = {}
         self._names: dict[Symbol, dict[Dotted, tuple[Target, ...]]] = {}
+        self._references: dict[Symbol, frozenset[Symbol]] = {}
         self._orders: dict[str, ImportOrder] = {}
         self._hashes: dict[str, str] = {}
 
@@ -202,8 +203,13 @@ class Code:
         nodes = [target.node for target in self._at(symbol, ()) if target.node]
         return symbol_of(nodes[0]) if nodes else symbol
 
-    def references(self, symbol: Symbol) -> Iterator[Symbol]:
-        """Yield what a definition refers to, and what runs because its module is imported."""
+    def references(self, symbol: Symbol) -> frozenset[Symbol]:
+        """Return what a definition refers to, and what runs because its module is imported."""
+        if symbol not in self._references:
+            self._references[symbol] = frozenset(self._referred_to(symbol))
+        return self._references[symbol]
+
+    def _referred_to(self, symbol: Symbol) -> Iterator[Symbol]:
         source = self.source(symbol.module)
         yield from map(symbol_of, self.definition(symbol).nodes())
         for statement in source.of(symbol.name):
