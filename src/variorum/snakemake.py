@@ -1,4 +1,4 @@
-"""Report to the Snakefile which results are missing, what they need, and what to call them.
+"""Report to the Snakefile which results are missing, their needs, and their labels.
 
 The key decides identity and Snakemake decides and executes. Snakemake goes by modification times,
 which say nothing here, so the input function of a finished result returns nothing: it is a leaf,
@@ -54,7 +54,7 @@ def training_processes(wildcards: Any, threads: int) -> int:
 
 
 def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
-    """End Snakemake with one clear line instead of a traceback when a user can fix the error."""
+    """End Snakemake with one line, not a traceback, if a user can fix the error."""
 
     @wraps(function)
     def clear(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -184,7 +184,7 @@ class Flow:
         return in_one_line(lambda wildcards: self.node(Ref(stage, wildcards.key)).label)
 
     def why(self, stage: str) -> Callable[[Any], str]:
-        """Return the parameter function that tells in a few words why a result must be made."""
+        """Return the parameter function that says why a result must be made."""
         return in_one_line(
             lambda wildcards: reason(self.node(Ref(stage, wildcards.key)), self._shelf)
         )
@@ -258,7 +258,7 @@ class Flow:
     # Before anything runs
 
     def prepare(self, targets: Iterable[str] = ()) -> None:
-        """Plan what `targets` need; except in a dry run, also restore what this machine holds.
+        """Make a plan for `targets`; outside dry runs also restore what this machine holds.
 
         `stale` are then the pages to be copied anew: to Snakemake, which goes by times, they have
         to be forced.
@@ -303,7 +303,7 @@ class Flow:
         return pages, nodes + [self.node(page.ref) for page in pages]
 
     def _found(self, ref: Ref) -> Node:
-        """Return the node of a result, of whichever plan it is part; others may be broken."""
+        """Return the node of a result from any plan; other plans may be broken."""
         faults = []
         for name in (None, *ablation_names(self.root)):
             try:
@@ -317,7 +317,7 @@ class Flow:
         return self.node(ref)
 
     def _bring_back_to_the_present(self, pages: Iterable[Page]) -> None:
-        """Leave no manifest and no page from the future.
+        """Set times of manifests and pages from the future to the present.
 
         Snakemake refuses an output that is older than an input: where a clock was ahead when the
         input was made, say.
@@ -330,7 +330,7 @@ class Flow:
 
     @in_one_line
     def start(self, marks: Path) -> None:
-        """Clear what a killed Snakemake left in its folder `marks`, if no other one is running.
+        """Remove what a killed Snakemake left in `marks`, if no other one is running.
 
         Snakemake would refuse its dead predecessor's locks, and would run a result again that was
         published just before it could note so.
@@ -377,7 +377,7 @@ class JobFlow(Flow):
 
 
 def flow_of(workflow: Any, overrides: Mapping[str, Any]) -> Flow:
-    """Return the flow of this process of Snakemake: a planner, or of one job, a reader."""
+    """Return this process's flow: one that plans, or, of a single job, one that reads."""
     root = Path(workflow.basedir)
     if not workflow.is_main_process:
         return JobFlow(root, root / os.environ[VARIABLE])

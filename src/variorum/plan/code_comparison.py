@@ -1,4 +1,4 @@
-"""`variorum compare main`: an ablation of the present code against another, in one line.
+"""Compare the present code with another by an ablation: `variorum compare main`.
 
 It is an ablation like others, written once to `config/ablations/compare-<code>.yaml`, to be edited
 and kept.
@@ -25,18 +25,18 @@ HERE = "here"
 
 @dataclass(frozen=True)
 class CodeComparison:
-    """An ablation of two states of the code."""
+    """Name an ablation of two states of the code."""
 
     name: str
 
     @property
     def file(self) -> str:
-        """Where it is written."""
+        """Return the path of its file."""
         return f"config/ablations/{self.name}.yaml"
 
     @property
     def table(self) -> str:
-        """Where its answer will be."""
+        """Return the path of its table."""
         return f"reports/{self.name}/table.md"
 
 
@@ -47,7 +47,7 @@ def comparison(
     seeds: int | None = None,
     last_stage: LastStage | None = None,
 ) -> tuple[CodeComparison, bool]:
-    """The ablation that compares the present code with another, and whether it was there before.
+    """Return the ablation that compares the present code with another, and whether it existed.
 
     It is written if it was not: with so many seeds, or `SEEDS`; for the current experiment unless
     one is named; and of pretraining unless the other is. What begins at what is checked out, such
@@ -110,7 +110,7 @@ def _seeds(number: int) -> tuple[int, ...]:
 
 
 def _current(root: Path) -> str:
-    """The current experiment; raises `VariorumError` if something is set beside it."""
+    """Return the current experiment; raises `VariorumError` if something is set beside it."""
     loaded = load_experiment(root)
     if loaded.overrides:
         settings = ", ".join(loaded.overrides)
@@ -138,5 +138,5 @@ seeds: {in_yaml(list(_seeds(seeds)))}
 
 
 def findings(root: Path, found: CodeComparison) -> list[str]:
-    """What the table shows, in sentences."""
+    """Return what the table shows, in sentences."""
     return render.findings(placed((root / found.table).parent))

@@ -1,4 +1,4 @@
-"""Read other states of the package, which a variant of an ablation may run: `code: main`.
+"""Read other states of the package, which a variant may run: `code: main`.
 
 A code version is the package as a commit of the project's git has it, or the present package with a
 patch applied. Planning reads its files from git into memory and writes nothing. When a stage has to
@@ -116,7 +116,7 @@ def commit(root: Path, text: str) -> str:
 
 @dataclass(frozen=True)
 class _State:
-    """Hold the digest and the name of a state of the package, and how its files are read."""
+    """Hold a state's digest and name, and how its files are read."""
 
     digest: str
     name: str
@@ -251,7 +251,7 @@ def refuse_unfit(version: CodeVersion, specs: Sequence[Spec]) -> None:
 
 
 def _answers(version: CodeVersion, specs: Sequence[Spec]) -> Iterator[dict[str, str]]:
-    """Yield what the script `FITTING` says of each spec, run by a copy outside of the project."""
+    """Yield what `FITTING` says of each spec, run by a copy outside the project."""
     with clear_about_storage(), TemporaryDirectory(prefix="variorum-") as folder:
         write_files(version.files, Path(folder, INSIDE))
         done = subprocess.run(
