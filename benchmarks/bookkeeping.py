@@ -11,6 +11,7 @@ once more. The third runs an ablation of four short trainings with both numbers 
 """
 
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -86,14 +87,26 @@ def publish(root: Path, plan: Plan) -> None:
         store.publish(node.spec, output, inputs, {"run.json": run, "code.json": node.code.sources})
 
 
-def seconds(action: Callable[[], object], repeats: int = 3) -> float:
-    """Median time of an action."""
+class Cost(NamedTuple):
+    """Seconds on the clock, and of processors, those of child processes included."""
+
+    elapsed: float
+    processor: float
+
+
+def cost(action: Callable[[], object], repeats: int = 3) -> Cost:
+    """Return the medians of an action's costs."""
     taken = []
     for _ in range(repeats):
-        begun = time.perf_counter()
+        before = _now()
         action()
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken)
+        taken.append([end - begin for begin, end in zip(before, _now(), strict=True)])
+    return Cost(*map(statistics.median, zip(*taken, strict=True)))
+
+
+def _now() -> Cost:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return Cost(time.perf_counter(), sum(each.ru_utime + each.ru_stime for each in used))
 
 
 def command(root: Path, *words: str) -> Callable[[], object]:
@@ -115,14 +128,18 @@ def many_runs(folder: Path, runs: int) -> None:
     (folder / "config/ablations/many.yaml").write_text(many(runs), encoding="utf-8")
 
     def timed(name: str, action: Callable[[], object], note: str = "", repeats: int = 3) -> None:
-        print(f"{name:<48} {seconds(action, repeats):8.2f} s  {note}", flush=True)
+        found = cost(action, repeats)
+        print(f"{name:<40} {found.elapsed:8.2f} s {found.processor:8.2f} s CPU  {note}", flush=True)
 
     dry = ("snakemake", "-n", "--cores", "2")
+    empty = folder / "scratch/empty"
+    empty.mkdir(parents=True)
+    (empty / "Snakefile").write_text('rule:\n    output: "x"\n', encoding="utf-8")
     experiment = load_experiment(folder)
-    timed("start of Python and Snakemake", command(folder, "snakemake", "--version"))
+    timed("snakemake -n of a workflow of one rule", command(empty, *dry), repeats=5)
     timed("settings of the default experiment", lambda: load_experiment(folder), "in process")
     timed("its plan, sources parsed before", lambda: plan_experiment(experiment, folder))
-    timed("snakemake -n, nothing made", command(folder, *dry, REPORT))
+    timed("snakemake -n, nothing made", command(folder, *dry, REPORT), repeats=5)
     publish(folder, plan_experiment(experiment, folder))
     timed("snakemake -n, page missing", command(folder, *dry, REPORT))
     command(folder, "snakemake", "--cores", "2", REPORT)()
@@ -160,7 +177,7 @@ def share_of_a_run(folder: Path) -> None:
         shutil.copytree(result.folder, output, ignore=shutil.ignore_patterns("*manifest.json"))
         inputs = {name: again.open(needed.ref) for name, needed in node.upstream.items()}
         varying = {"run.json": result.run, "code.json": result.code}
-        published += seconds(partial(again.publish, node.spec, output, inputs, varying), 1)
+        published += cost(partial(again.publish, node.spec, output, inputs, varying), 1).elapsed
     print(f"the run {whole:.1f} s, its stages' work {worked:.1f} s, publishing {published:.2f} s")
     print(f"share of publishing (hashing, syncing, renaming): {published / whole:.2%}")
 
@@ -177,7 +194,7 @@ def cores(folder: Path) -> None:
         for number, times in taken.items():
             for stage in ("pretrain", "evaluate", "table"):
                 shutil.rmtree(folder / "results" / stage, ignore_errors=True)
-            times.append(seconds(command(folder, "snakemake", "--cores", number, target), 1))
+            times.append(cost(command(folder, "snakemake", "--cores", number, target), 1).elapsed)
     medians = {number: statistics.median(times) for number, times in taken.items()}
     print(f"--cores 2: {medians['2']:.1f} s, --cores 4: {medians['4']:.1f} s (medians of 3)")
     print(f"ratio {medians['4'] / medians['2']:.2f} on {len(os.sched_getaffinity(0))} cores")

@@ -1,10 +1,11 @@
-"""What the Snakefile asks: which results are missing, what they need, and how to call them.
+"""Report to the Snakefile which results are missing, their needs, and their labels.
 
 The key decides identity and Snakemake decides and executes. Snakemake goes by modification times,
 which say nothing here, so the input function of a finished result returns nothing: it is a leaf,
 and times cannot make it run again.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +41,6 @@ WHOLE_GRAPH = "graph"
 """`--config graph=whole` shows finished results with what they needed, for `--rulegraph` and
 `--report`."""
 
-
 MARKS = ".snakemake"
 """Snakemake's own folder."""
 
@@ -49,12 +49,12 @@ PAGE_RULES = ("report", "publish_report")
 
 
 def training_processes(wildcards: Any, threads: int) -> int:
-    """Parameter function: the processes of a training that was given so many slots."""
+    """Return the processes of a training that was given so many slots."""
     return min(threads, TRAINING_PROCESSES)
 
 
 def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
-    """Show an error that a user can fix as one line instead of Snakemake's traceback."""
+    """End Snakemake with one line, not a traceback, if a user can fix the error."""
 
     @wraps(function)
     def clear(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -69,7 +69,7 @@ def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def meant(value: Any) -> Any:
-    """A value of `--config` as YAML has it: Snakemake leaves these words as text in nested ones."""
+    """Return a value of `--config` as YAML reads it: Snakemake leaves nested words as text."""
     if isinstance(value, Mapping):
         return {name: meant(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -79,9 +79,9 @@ def meant(value: Any) -> Any:
 
 
 class Flow:
-    """The plan that Snakemake goes by, as its rules see it.
+    """Hold the plan that Snakemake goes by, as its rules see it.
 
-    `prepare` plans what is asked, once, into one file; a run then puts results in place that this
+    `prepare` plans what is asked, once, into one file; a run then restores results that this
     machine holds elsewhere, and a dry run only finds out which. After that, rules look things up.
     """
 
@@ -93,7 +93,7 @@ class Flow:
         dry_run: bool,
         first: Callable[["Flow"], None] | None = None,
     ) -> None:
-        """`overrides` is what `--config` gave; a dry run downloads and changes nothing.
+        """Take the settings of `--config`; a dry run downloads and changes nothing.
 
         `first` is called when the first rule asks.
         """
@@ -110,44 +110,41 @@ class Flow:
 
     @cached_property
     def current(self) -> Plan:
-        """The plan of the current experiment."""
+        """Return the plan of the current experiment."""
         loaded = load_experiment(self.root, self._overrides)
         return plan_experiment(loaded, self.root, offline=self._dry_run)
 
     def ablation(self, name: str) -> Plan:
-        """The plan of one ablation."""
+        """Return the plan of one ablation."""
         if name not in self._ablations:
             loaded = load_ablation(self.root, name)
             plan = plan_ablation(loaded, self.root, offline=self._dry_run)
-            self._refuse_unfit(plan)
+            for version, specs in self._by_version(plan).items():
+                refuse_unfit(version, specs)  # before anything runs
             self._ablations[name] = plan
         return self._ablations[name]
 
-    def _refuse_unfit(self, plan: Plan) -> None:
-        """Raise `VariorumError` if what is missing cannot be made by the code it was planned with.
-
-        Before anything runs, the code of each other tree is asked.
-        """
+    def _by_version(self, nodes: Iterable[Node]) -> dict[CodeVersion, list[Spec]]:
+        """Return what is missing of these nodes, by the code version that makes it."""
         missing: dict[CodeVersion, list[Spec]] = {}
-        for node in plan:
+        for node in nodes:
             if node.tree and not self.store.exists(node.ref):
                 missing.setdefault(node.tree, []).append(node.spec)
-        for tree, specs in missing.items():
-            refuse_unfit(tree, specs)
+        return missing
 
     @property
     def _planned(self) -> dict[Ref, Node]:
-        """Every result of the plans that were made so far."""
+        """Return every result of the plans that were made so far."""
         plans = [*self._ablations.values(), *([self.current] if "current" in vars(self) else [])]
         return {ref: node for plan in reversed(plans) for ref, node in plan.nodes.items()}
 
     @cached_property
     def nodes(self) -> dict[Ref, Node]:
-        """Every result that is planned, from `prepare` on."""
+        """Return every result that is planned, from `prepare` on."""
         return self._planned
 
     def node(self, ref: Ref) -> Node:
-        """The planned node of `ref`; raises `VariorumError` if it is not planned."""
+        """Return the planned node of `ref`; raises `VariorumError` if it is not planned."""
         if ref in self.nodes:
             return self.nodes[ref]
         raise VariorumError(
@@ -158,16 +155,16 @@ class Flow:
     # What rules ask
 
     def manifest(self, ref: Ref) -> str:
-        """The file that stands for a result in Snakemake's graph."""
+        """Return the file that stands for a result in Snakemake's graph."""
         return (self.store.folder(ref) / MANIFEST).relative_to(self.root).as_posix()
 
     def _manifests(self, refs: Iterable[Ref]) -> list[str]:
-        """Their manifests; in a dry run without those that a run would put in order first."""
+        """Return their manifests; a dry run leaves out results that a run would repair first."""
         unnamed = self._elsewhere.keys() | self._marked
         return [self.manifest(ref) for ref in refs if ref not in unnamed]
 
     def needs(self, stage: str) -> Callable[[Any], list[str]]:
-        """Input function of a stage's rule: nothing for a finished result."""
+        """Return the input function of a stage's rule, which is empty for a finished result."""
 
         @in_one_line
         def inputs(wildcards: Any) -> list[str]:
@@ -179,26 +176,26 @@ class Flow:
         return inputs
 
     def _upstream(self, ref: Ref) -> list[Ref]:
-        """What a planned result is made from."""
+        """Return what a planned result is made from."""
         return [node.ref for node in self.node(ref).upstream.values()]
 
     def label(self, stage: str) -> Callable[[Any], str]:
-        """Parameter function: what people call the result."""
+        """Return the parameter function of the result's label."""
         return in_one_line(lambda wildcards: self.node(Ref(stage, wildcards.key)).label)
 
     def why(self, stage: str) -> Callable[[Any], str]:
-        """Parameter function: why the result must be made, in a few words."""
+        """Return the parameter function that says why a result must be made."""
         return in_one_line(
             lambda wildcards: reason(self.node(Ref(stage, wildcards.key)), self._shelf)
         )
 
     @cached_property
     def _shelf(self) -> ResultIndex:
-        """What was finished before, each result read once."""
+        """Return what was finished before, each result read once."""
         return ResultIndex(self.store)
 
     def results(self, stage: str) -> Callable[[Any], list[str]]:
-        """Input function of a stage's target: all of its results in the current experiment."""
+        """Return the input function of a stage's target: all its results in the experiment."""
 
         @in_one_line
         def inputs(wildcards: Any) -> list[str]:
@@ -211,19 +208,19 @@ class Flow:
 
     @in_one_line
     def report(self, wildcards: Any = None) -> list[str]:
-        """Input function of the report's page."""
+        """Return the input of the report's page."""
         self._once()
         return self._page(self._report)
 
     @in_one_line
     def table(self, wildcards: Any) -> list[str]:
-        """Input function of an ablation's table under `reports/`."""
+        """Return the input of an ablation's table under `reports/`."""
         self._once()
         return self._page(self._table(wildcards.ablation))
 
     @in_one_line
     def figures(self, wildcards: Any) -> list[str]:
-        """Input function of what `--report` shows beside the page: the folder of its figures.
+        """Return the folder of figures, which `--report` shows beside the page.
 
         It has no rule, so it is named with the whole graph only, once it is there.
         """
@@ -232,14 +229,14 @@ class Flow:
         return [self._folder(ref) for ref in refs if self._whole and self.store.exists(ref)]
 
     def folder_of_report(self, wildcards: Any = None) -> str:
-        """Folder of the result that the report's page is copied from."""
+        """Return the folder of the result that the report's page is copied from."""
         return self._folder(self.current.last.ref)
 
     def _folder(self, ref: Ref) -> str:
         return self.store.folder(ref).relative_to(self.root).as_posix()
 
     def table_result(self, wildcards: Any) -> str:
-        """The result that an ablation's table is copied from."""
+        """Return the result that an ablation's table is copied from."""
         return str(self.ablation(wildcards.ablation).last.ref)
 
     @property
@@ -250,7 +247,7 @@ class Flow:
         return Page(self.ablation(ablation).last.ref, Path("reports", ablation), TABLE_FILES)
 
     def _page(self, page: Page) -> list[str]:
-        """Nothing if every page equals that of the result; else the result."""
+        """Return nothing if every page equals that of the result; else the result."""
         is_done = not self._whole and self._is_published(page)
         return [] if is_done else self._manifests([page.ref])
 
@@ -261,7 +258,7 @@ class Flow:
     # Before anything runs
 
     def prepare(self, targets: Iterable[str] = ()) -> None:
-        """Plan what `targets` need, and, but in a dry run, restore what this machine holds.
+        """Make a plan for `targets`; outside dry runs also restore what this machine holds.
 
         `stale` are then the pages to be copied anew: to Snakemake, which goes by times, they have
         to be forced.
@@ -275,12 +272,10 @@ class Flow:
         else:
             self._held = hold(self.plan)  # until this process ends
             restore_results(self.store, asked)
+            for version in self._by_version(self.nodes.values()):
+                version.put_in_place()
             self._date_from_the_present(pages)
-        self.stale = [
-            (page.folder / page.names[0]).as_posix()
-            for page in pages
-            if not self._is_published(page)
-        ]
+        self.stale = [page.files[0].as_posix() for page in pages if not self._is_published(page)]
 
     def _once(self) -> None:
         """Prepare when the first rule asks: before that, Snakemake does not tell its targets."""
@@ -289,7 +284,7 @@ class Flow:
             asked(self)
 
     def _asked(self, targets: Iterable[str]) -> tuple[list[Page], list[Node]]:
-        """The pages that targets name, and all results; else the current experiment is planned."""
+        """Return the pages and all results that targets name; without any, plan the experiment."""
         pages: list[Page] = []
         nodes: list[Node] = []
         for target in map(os.path.normpath, targets or (REPORT,)):
@@ -308,7 +303,7 @@ class Flow:
         return pages, nodes + [self.node(page.ref) for page in pages]
 
     def _found(self, ref: Ref) -> Node:
-        """The node of a result, of whichever plan it is part; others may be broken."""
+        """Return the node of a result from any plan; other plans may be broken."""
         faults = []
         for name in (None, *ablation_names(self.root)):
             try:
@@ -322,7 +317,7 @@ class Flow:
         return self.node(ref)
 
     def _date_from_the_present(self, pages: Iterable[Page]) -> None:
-        """Leave no manifest and no page from the future.
+        """Set times of manifests and pages from the future to the present.
 
         Snakemake refuses an output that is older than an input: where a clock was ahead when the
         input was made, say.
@@ -330,12 +325,12 @@ class Flow:
         for ref in self.nodes:
             not_after_now(self.store.folder(ref) / MANIFEST)
         for page in pages:
-            for name in page.names:
-                not_after_now(self.root / page.folder / name)
+            for file in page.files:
+                not_after_now(self.root / file)
 
     @in_one_line
     def start(self, marks: Path) -> None:
-        """Clear what a killed Snakemake left in its folder `marks`, if no other one is running.
+        """Remove what a killed Snakemake left in `marks`, if no other one is running.
 
         Snakemake would refuse its dead predecessor's locks, and would run a result again that was
         published just before it could note so.
@@ -356,7 +351,7 @@ class Flow:
 
 
 class JobFlow(Flow):
-    """The plan as the process of one job sees it, which an executor starts: it is only read.
+    """Read the plan in the process of one job, which an executor starts.
 
     Neither settings nor ablations nor locks are looked at, so an edit of them ends no job.
     """
@@ -373,16 +368,16 @@ class JobFlow(Flow):
         return list(self._file.job(ref).spec.upstream.values())
 
     def label(self, stage: str) -> Callable[[Any], str]:
-        """Parameter function: what people call the result."""
+        """Return the parameter function of the result's label."""
         return in_one_line(lambda wildcards: self._file.job(Ref(stage, wildcards.key)).label)
 
     def why(self, stage: str) -> Callable[[Any], str]:
-        """Parameter function: Snakemake's main process told why."""
+        """Return a constant: Snakemake's main process said why."""
         return lambda wildcards: "as planned"
 
 
 def flow_of(workflow: Any, overrides: Mapping[str, Any]) -> Flow:
-    """Return the flow of this process of Snakemake: a planner, or of one job, a reader."""
+    """Return this process's flow: one that plans, or, of a single job, one that reads."""
     root = Path(workflow.basedir)
     if not workflow.is_main_process:
         return JobFlow(root, root / os.environ[VARIABLE])
@@ -391,10 +386,14 @@ def flow_of(workflow: Any, overrides: Mapping[str, Any]) -> Flow:
         flow.prepare(workflow.dag_settings.targets)
         os.environ[VARIABLE] = flow.plan.relative_to(root).as_posix()
         workflow.dag.forcefiles.update(flow.stale)
+        if dry_run:  # Snakemake would write a list of all files, for `--trust-io-cache`
+            workflow.persistence.save_iocache = lambda: None
 
     os.environ[VARIABLE] = ""  # none as yet
     dry_run = workflow.output_settings.dryrun
     flow = Flow(root, overrides, dry_run=dry_run, first=first)
-    if not dry_run:
+    if dry_run:
+        gc.disable()  # it ends soon; to look for garbage took a tenth of its time
+    else:
         flow.start(root / MARKS)
     return flow

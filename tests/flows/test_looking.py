@@ -1,8 +1,8 @@
 """Looking changes nothing: dry runs and questions leave every file as it was.
 
-Hash, size, mode and time of every file and folder are compared, also of git's and DVC's. Left out
-are `scratch/plans/`, where plans are kept, and what Snakemake itself writes on each call: its logs,
-its cache of listings, and the folders of its bookkeeping.
+Hash, size, mode and time of every file and folder are compared, also of git's, DVC's and
+Snakemake's. Left out is `scratch/plans/`, where plans are kept. In a new clone the first look also
+makes folders: `scratch/`, and the empty ones of Snakemake's bookkeeping.
 """
 
 import os
@@ -11,7 +11,7 @@ import stat
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from test_snakemake import NOTHING, REPORT, planned, run_to_report, said
@@ -31,22 +31,37 @@ baseline: high
 seeds: [1, 2]
 """
 
+EDITED_TABLE = "reports/edited/table.md"
+EDITED = """
+title: An edit
+question: Does it help?
+experiment: micro
+variants: {present: {}, branch: {code: edited}, patch: {code: config/edit.patch}}
+baseline: present
+seeds: [1]
+"""
+FILE = "src/variorum/model/attentions/fused.py"
+BEFORE = "        dropout_p=dropout,\n"
+
 LOOKS = (
     ("snakemake", "-n", REPORT),
     ("snakemake", "-n", TABLE),
     ("snakemake", "-n", "tokenizer", "finetune"),
+    ("snakemake", "-n", EDITED_TABLE),
     ("variorum", "plan"),
     ("variorum", "plan", TABLE, "--all"),
     ("variorum", "why"),
     ("variorum", "why", "pretrain", "--config", "model={n_layer: 2}"),
+    ("variorum", "plan", EDITED_TABLE),
     ("variorum", "why", "rates/low"),
+    ("variorum", "why", "edited/branch"),
     ("variorum", "ls"),
     ("variorum", "ls", "pretrain", "--unneeded"),
     ("variorum", "config"),
     ("variorum", "verify"),
 )
 
-State = dict[str, tuple[object, ...]]
+State = dict[str, tuple[str, object]]
 
 
 def state(root: Path) -> State:
@@ -54,7 +69,7 @@ def state(root: Path) -> State:
     found: State = {}
     for path in (root, *sorted(root.rglob("*"))):
         name = path.relative_to(root).as_posix()
-        if name.startswith((FOLDER, ".snakemake/log", ".snakemake/iocache")):
+        if name.startswith(FOLDER):
             continue
         facts = path.lstat()
         content: object = None
@@ -62,19 +77,20 @@ def state(root: Path) -> State:
             content = path.readlink()
         elif path.is_file():
             content = facts.st_size, facts.st_mtime_ns, sha256_of(path)
-        elif name not in (".", "scratch") and not name.startswith(".snakemake"):
+        else:
             content = facts.st_mtime_ns
         found[name] = (stat.filemode(facts.st_mode), content)
     return found
 
 
 def changes(before: State, after: State) -> list[str]:
-    """What differs, but folders that Snakemake makes for itself, and the one that holds plans."""
+    """What differs, except new folders for plans and bookkeeping, and the time of their place."""
     new = {
         name
         for name in after.keys() - before.keys()
-        if name == "scratch" or (name.startswith(".snakemake") and after[name][1] is None)
+        if name.split("/")[0] in ("scratch", ".snakemake") and after[name][0].startswith("d")
     }
+    new |= {PurePath(name).parent.as_posix() for name in new}
     names = (before.keys() | after.keys()) - new
     return sorted(name for name in names if before.get(name) != after.get(name))
 
@@ -89,8 +105,27 @@ def look(project: Project, *command: str) -> str:
     return said(done)
 
 
-def with_rates(project: Project) -> Project:
+def with_ablations(project: Project) -> Project:
+    """Add ablations, of which one names a branch and a patch, and commit everything."""
+
+    def git(*arguments: str) -> str:
+        return project.run("git", *arguments).stdout
+
+    def commit() -> None:
+        git("add", "--all")
+        git("commit", "--quiet", "--message", "State")
+
     (project.root / "config/ablations/rates.yaml").write_text(RATES)
+    (project.root / "config/ablations/edited.yaml").write_text(EDITED)
+    commit()
+    git("checkout", "--quiet", "-b", "edited")
+    file = project.root / FILE
+    file.write_text(file.read_text().replace(BEFORE, f"{BEFORE}        scale=0.5,\n"))
+    patch = git("diff")
+    commit()
+    git("checkout", "--quiet", "-")
+    (project.root / "config/edit.patch").write_text(patch)
+    commit()
     return project
 
 
@@ -103,18 +138,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def again(finished: Path, tmp_path: Path) -> Project:
-    """A copy of it, with an ablation beside it."""
+    """A copy of it, with ablations beside it."""
     shutil.copytree(finished, tmp_path / "again", symlinks=True)
-    project = with_rates(Project(tmp_path / "again"))
-    project.run("git", "add", "--all")
-    project.run("git", "commit", "--quiet", "--message", "State")
-    return project
+    return with_ablations(Project(tmp_path / "again"))
 
 
 def test_looking_at_an_empty_project_changes_nothing(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     add_micro_experiment(project)
-    with_rates(project)
+    with_ablations(project)
     for command in LOOKS:
         look(project, *command)
 
@@ -123,6 +155,13 @@ def test_looking_at_a_finished_project_changes_nothing(again: Project) -> None:
     for command in LOOKS:
         look(again, *command)
     assert NOTHING in look(again, "snakemake", "-n", REPORT)
+
+
+def test_a_dry_run_plans_other_code_without_writing_it(again: Project) -> None:
+    before = state(again.root)
+    # the present code's training is here, and the branch and the patch are the same code
+    assert planned(again.snakemake("-n", EDITED_TABLE))["make_pretrain"] == 1
+    assert changes(before, state(again.root)) == []
 
 
 def delete_what_dvc_holds(root: Path) -> None:
@@ -177,7 +216,7 @@ def test_a_dry_run_foresees_what_a_run_repairs_and_repairs_nothing(
     # without inputs that are here, Snakemake names the target itself, which makes nothing
     assert "make_" not in look(again, "snakemake", "-n", "finetune")
     assert planned(again.snakemake("-n", TABLE))["make_pretrain"] == 3
-    for command in LOOKS[3:]:
+    for command in LOOKS[4:]:
         look(again, *command)
     done = again.snakemake(REPORT)
     assert NOTHING in said(done)

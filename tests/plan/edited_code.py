@@ -52,7 +52,7 @@ def edit(project: Project, file: str, old: str, new: str) -> None:
 
 
 def commit(project: Project) -> str:
-    """Commit everything; gives the commit as `trees` shows it."""
+    """Commit everything; gives the commit as `code_versions` shows it."""
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "State")
     return project.run("git", "rev-parse", "HEAD").stdout[: code_versions.SHOWN]

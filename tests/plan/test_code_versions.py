@@ -24,8 +24,10 @@ from edited_code import (
 
 import flow
 from conftest import Project, add_micro_experiment
+from variorum.base.files import FolderFiles
 from variorum.plan import code_versions
 from variorum.plan.ablation import CODES, DIFFS
+from variorum.plan.experiment import Plan
 
 
 @pytest.fixture
@@ -84,15 +86,14 @@ def test_its_keys_are_those_that_a_checkout_would_have(edited: Project) -> None:
     ask_for(edited, "main")
     plan = planned(edited)
     assert of(plan, "present", "base").ref == other
-    tree = of(plan, "other").tree
-    assert tree is not None
-    assert flow.files_of(tree.package) == {
+    package = put_in_place(plan)
+    assert flow.files_of(package) == {
         file: digest
         for file, digest in flow.files_of(edited.root / code_versions.INSIDE).items()
         if file != FUSED
-    } | {FUSED: flow.sha256_of(tree.package / FUSED)}
-    assert BEFORE in (tree.package / FUSED).read_text()
-    assert EDIT[1] not in (tree.package / FUSED).read_text()
+    } | {FUSED: flow.sha256_of(package / FUSED)}
+    assert BEFORE in (package / FUSED).read_text()
+    assert EDIT[1] not in (package / FUSED).read_text()
 
 
 def test_a_comment_is_no_edit(edited: Project) -> None:
@@ -135,34 +136,62 @@ def test_a_new_component_is_part_of_the_diff(edited: Project) -> None:
 # Folders
 
 
-def test_code_that_was_cleaned_away_is_restored(edited: Project) -> None:
+def put_in_place(plan: Plan) -> Path:
+    """Put the code of the variant `other` in place; gives the folder of its package."""
+    version = of(plan, "other").tree
+    assert version is not None
+    version.put_in_place()
+    return version.package
+
+
+def test_planning_writes_no_code(edited: Project) -> None:
+    on_branch(edited, FUSED, *EDIT)
+    for code in ("edited", as_patch(edited, FUSED, *EDIT)):
+        ask_for(edited, code)
+        before = flow.files_of(edited.root)
+        planned(edited)
+        assert flow.files_of(edited.root) == before
+
+
+def test_what_was_cleaned_away_is_put_back(edited: Project) -> None:
     on_branch(edited, FUSED, *EDIT)
     ask_for(edited, "edited")
-    tree = of(planned(edited), "other").tree
-    assert tree is not None
-    before = flow.files_of(tree.package)
+    package = put_in_place(planned(edited))
+    before = flow.files_of(package)
     shutil.rmtree(edited.root / code_versions.FOLDER)
-    planned(edited)
-    assert flow.files_of(tree.package) == before
+    put_in_place(planned(edited))
+    assert flow.files_of(package) == before
 
 
 def test_code_that_was_edited_there_is_restored(edited: Project) -> None:
     on_branch(edited, FUSED, *EDIT)
     ask_for(edited, "edited")
     plan = planned(edited)
-    tree = of(plan, "other").tree
-    assert tree is not None
-    before = flow.files_of(tree.package)
-    (tree.package / FUSED).write_text((tree.package / FUSED).read_text().replace("0.5", "0.6"))
-    (tree.package / "more.py").write_text("MORE = 1\n")
-    assert planned(edited).last.ref == plan.last.ref
-    assert flow.files_of(tree.package) == before
+    package = put_in_place(plan)
+    before = flow.files_of(package)
+    (package / FUSED).write_text((package / FUSED).read_text().replace("0.5", "0.6"))
+    (package / "more.py").write_text("MORE = 1\n")
+    again = planned(edited)
+    assert again.last.ref == plan.last.ref
+    put_in_place(again)
+    assert flow.files_of(package) == before
     assert len(list((edited.root / code_versions.FOLDER).iterdir())) == 1
 
 
+def test_what_is_there_whole_is_left_alone(edited: Project) -> None:
+    on_branch(edited, FUSED, *EDIT)
+    ask_for(edited, "edited")
+    package = put_in_place(planned(edited))
+    times = {file: file.stat().st_mtime_ns for file in package.rglob("*")}
+    put_in_place(planned(edited))
+    assert {file: file.stat().st_mtime_ns for file in package.rglob("*")} == times
+
+
 def put(root: Path) -> dict[str, str]:
-    """Put a tree in place; gives what lies there then."""
-    return flow.files_of(code_versions.tree(root, "main", root / code_versions.INSIDE).package)
+    """Put a code version in place; gives what lies there then."""
+    version = code_versions.code_version(root, "main", FolderFiles(root / code_versions.INSIDE))
+    version.put_in_place()
+    return flow.files_of(version.package)
 
 
 def test_several_that_put_the_same_in_place_at_once_do_not_disturb_one_another(

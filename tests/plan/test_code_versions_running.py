@@ -146,7 +146,7 @@ PAST_FIRST = re.compile(r"step [1-9][\d,]*:")
 
 
 class Training:
-    """`variorum run` of a result that another tree makes."""
+    """`variorum run` of a result that another code version makes."""
 
     def __init__(self, project: Project, ref: Ref) -> None:
         self.project, self.ref, self.store = project, ref, Store(project.root)
@@ -190,6 +190,7 @@ def training(ready: Project, tmp_path: Path) -> Training:
     micro.write_text(micro.read_text().replace("max_steps: 30", "max_steps: 30000"))
     node = of(planned(project), "other")
     assert node.tree is not None
+    node.tree.put_in_place()
     for needed in node.upstream.values():
         flow.made_once(project.root, needed)
     runner.submit(Store(project.root), node.spec, node.label, node.tree.package)
@@ -218,7 +219,7 @@ def test_one_process_runs_the_other_code_so_that_signals_and_kills_reach_it(
     assert state.is_file(), "the same command resumes"
 
 
-def test_a_tree_that_is_gone_is_named(training: Training) -> None:
+def test_a_code_version_that_is_gone_is_named(training: Training) -> None:
     shutil.rmtree(training.project.root / code_versions.FOLDER)
     done = training.project.run("variorum", "run", str(training.ref), check=False)
     assert done.returncode == 1
@@ -227,8 +228,9 @@ def test_a_tree_that_is_gone_is_named(training: Training) -> None:
 
 
 def test_the_other_code_refuses_a_key_that_is_not_its_own(training: Training) -> None:
-    tree = next((training.project.root / code_versions.FOLDER).iterdir()) / code_versions.INSIDE
-    (tree / FUSED).write_text((tree / FUSED).read_text().replace("0.5", "0.6"))
+    folder = next((training.project.root / code_versions.FOLDER).iterdir())
+    package = folder / code_versions.INSIDE
+    (package / FUSED).write_text((package / FUSED).read_text().replace("0.5", "0.6"))
     done = training.project.run("variorum", "run", str(training.ref), check=False)
     assert "the code of pretrain was edited after" in done.stderr
 

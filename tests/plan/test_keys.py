@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Edit, other_python
+from conftest import ROOT, Edit, add_micro_experiment, copy_project, other_python
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import load_experiment
 
@@ -30,8 +30,23 @@ from variorum.snakemake import Flow
 flow = Flow(root, changes, dry_run=True)
 flow.prepare()
 flow.why("report")(type("wildcards", (), {"key": plan.last.ref.key}))
-heavy = {"torch", "numpy", "pandas", "matplotlib"} & set(sys.modules)
+heavy = set(sys.argv[3].split()) & set(sys.modules)
 assert not heavy, f"planning imported {heavy}"
+"""
+
+HEAVY = "torch numpy pandas matplotlib scipy jinja2 safetensors requests"
+"""Libraries that no plan needs, and that take longer to import than a plan takes."""
+
+COMMAND = """
+import sys
+from variorum.cli import main
+heavy = sys.argv.pop().split()
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+found = set(heavy) & set(sys.modules)
+assert not found, f"planning imported {found}"
 """
 
 CORPUS = ("download", "normalize", "tokenizer", "encode")
@@ -49,8 +64,9 @@ def keys_planned_by(
 ) -> dict[str, str]:
     """The same, planned by a fresh interpreter with the package in `package`."""
     path = os.pathsep.join(str(p) for p in (package.parent, *([site] if site else [])))
+    settings = json.dumps({"experiment": "tiny", **changes})
     done = subprocess.run(
-        [python, "-c", KEYS, str(ROOT), json.dumps({"experiment": "tiny", **changes})],
+        [python, "-c", KEYS, str(ROOT), settings, HEAVY],
         env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
@@ -65,6 +81,16 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     """Stages of which some key differs."""
     assert before.keys() == after.keys()
     return {name.split()[0] for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    "command", ["config", "plan", "plan reports/positions/table.md", "why", "ls"]
+)
+def test_commands_that_plan_import_no_heavy_library(tmp_path: Path, command: str) -> None:
+    project = copy_project(tmp_path / "project")
+    add_micro_experiment(project)
+    done = project.run(sys.executable, "-c", COMMAND, *command.split(), HEAVY, check=False)
+    assert not done.returncode, done.stderr
 
 
 AFTER_TRAINING = {"pretrain", "finetune", "evaluate", "stress", "figures", "report"}

@@ -3,9 +3,12 @@
 import os
 import subprocess
 import tarfile
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 from variorum.base.errors import VariorumError
+from variorum.base.files import write_files
 
 
 class GitError(VariorumError):
@@ -48,25 +51,31 @@ def git(root: Path, *arguments: str, given: str = "", alone: bool = False) -> st
     return done.stdout
 
 
+def files_of(root: Path, tree: str) -> dict[str, bytes]:
+    """Return the content of each file of a tree, by its path in the tree.
+
+    Nothing is written. Raises `VariorumError` if git lacks some of the files.
+    """
+    command = ["git", "archive", "--format=tar", tree]
+    done = subprocess.run(command, cwd=root, capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise VariorumError(f"git could not give its files: {said}")
+    files = {}
+    with tarfile.open(fileobj=BytesIO(done.stdout)) as tar:
+        for member in tar.getmembers():
+            with suppress(KeyError):  # a link that leads out of the tree
+                if content := tar.extractfile(member):
+                    files[member.name] = content.read()
+    return files
+
+
 def put_into(root: Path, tree: str, target: Path) -> None:
     """Write the files of a tree into a new folder.
 
     Raises `VariorumError` if git lacks some of them.
     """
-    target.mkdir(parents=True)
-    command = ["git", "archive", "--format=tar", tree]
-    with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as archive:
-        assert archive.stdout is not None
-        assert archive.stderr is not None
-        try:
-            with tarfile.open(fileobj=archive.stdout, mode="r|") as tar:
-                tar.extractall(target, filter="tar")
-        except tarfile.TarError as error:
-            archive.stdout.close()
-            said = archive.stderr.read().decode(errors="replace").strip()
-            raise VariorumError(f"git could not give its files: {said or error}") from None
+    write_files(files_of(root, tree), target)
 
 
 def running(source: Path) -> dict[str, str]:

@@ -68,8 +68,7 @@ def fingerprint(
         if (lines := list(code.definition(symbol).meanings())) or symbol.name == WHOLE:
             sources[f"{symbol}{MEANINGS}"] = "\n".join(lines)
     for file in sorted(code.data_files(reached)):
-        content = (code.package / file).read_bytes()
-        sources[file] = content.decode("utf-8", errors="replace")
+        sources[file] = code.files[file].decode("utf-8", errors="replace")
     sources[f"{ROOTS}{MEANINGS}"] = "\n".join(f"{name} is {root}" for name, root in roots.items())
     return Fingerprint(digest, sources, frozenset(code.libraries(reached)))
 

@@ -6,12 +6,14 @@ followed through imports to the definition that it stands for.
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from io import BytesIO, TextIOWrapper
+from pathlib import Path, PurePosixPath
 
 from variorum.base.components import PACKAGE
+from variorum.base.files import FolderFiles
 from variorum.identity.definitions import Definition, Target, hashed
 from variorum.identity.import_order import ImportOrder
 from variorum.identity.modules import (
@@ -82,42 +84,47 @@ def is_outside(module: str) -> bool:
 
 
 class Code:
-    """Hold the package's present source; each file is read once, when needed."""
+    """Hold the source of a state of the package; each file is read once, when needed."""
 
-    def __init__(self, package: Path = PACKAGE) -> None:
-        """Read the package in the folder `package`."""
+    def __init__(self, package: Path = PACKAGE, files: Mapping[str, bytes] | None = None) -> None:
+        """Read the package in the folder `package`, or, where they are given, these `files` of it.
+
+        Files have their paths in the package; a package whose files are given need not exist.
+        """
         self.package = package
-        self._paths: dict[str, Path | None] = {}
+        self.files = FolderFiles(package) if files is None else files
+        self._paths: dict[str, str | None] = {}
         self._sources: dict[str, Source] = {}
         self._definitions: dict[Symbol, Definition] = {}
         self._names: dict[Symbol, dict[Dotted, tuple[Target, ...]]] = {}
+        self._references: dict[Symbol, frozenset[Symbol]] = {}
         self._orders: dict[str, ImportOrder] = {}
         self._hashes: dict[str, str] = {}
 
-    def path(self, module: str) -> Path | None:
-        """Return the file of a module of this package; None for anything else."""
+    def path(self, module: str) -> str | None:
+        """Return the path in this package of a module's file; None for anything else."""
         if module not in self._paths:
             self._paths[module] = self._find(module)
         return self._paths[module]
 
-    def _find(self, module: str) -> Path | None:
+    def _find(self, module: str) -> str | None:
         first, *rest = module.split(".")
         if first != PACKAGE_NAME:
             return None
-        files = [self.package.joinpath(*rest, "__init__.py")]
-        files += [self.package.joinpath(*rest).with_suffix(".py")] if rest else []
-        return next((file for file in files if file.is_file()), None)
+        paths = ["/".join([*rest, "__init__.py"]), *(["/".join(rest) + ".py"] if rest else [])]
+        return next((path for path in paths if path in self.files), None)
 
     def source(self, module: str) -> Source:
         """Return the parsed source of a module of this package; raises `SyntaxError`."""
         if module not in self._sources:
-            file = self.path(module)
-            assert file is not None, module
-            text = file.read_text(encoding="utf-8")
+            path = self.path(module)
+            assert path is not None, module
+            text = TextIOWrapper(BytesIO(self.files[path]), encoding="utf-8").read()
+            is_package = PurePosixPath(path).name == "__init__.py"
             try:
-                self._sources[module] = read_source(module, file.name == "__init__.py", text)
+                self._sources[module] = read_source(module, is_package, text)
             except SyntaxError as error:
-                error.filename = file.relative_to(self.package).as_posix()
+                error.filename = path
                 raise
         return self._sources[module]
 
@@ -196,8 +203,13 @@ class Code:
         nodes = [target.node for target in self._at(symbol, ()) if target.node]
         return symbol_of(nodes[0]) if nodes else symbol
 
-    def references(self, symbol: Symbol) -> Iterator[Symbol]:
-        """Yield what a definition refers to, and what runs because its module is imported."""
+    def references(self, symbol: Symbol) -> frozenset[Symbol]:
+        """Return what a definition refers to, and what runs because its module is imported."""
+        if symbol not in self._references:
+            self._references[symbol] = frozenset(self._referred_to(symbol))
+        return self._references[symbol]
+
+    def _referred_to(self, symbol: Symbol) -> Iterator[Symbol]:
         source = self.source(symbol.module)
         yield from map(symbol_of, self.definition(symbol).nodes())
         for statement in source.of(symbol.name):
@@ -256,7 +268,12 @@ class Code:
         first, *rest = name.split(".")
         if first != PACKAGE_NAME:
             return False
-        return self.path(name) is not None or self.package.joinpath(*rest).is_dir()
+        return self.path(name) is not None or "/".join(rest) in self._folders
+
+    @cached_property
+    def _folders(self) -> frozenset[str]:
+        paths = map(PurePosixPath, self.files)
+        return frozenset(str(folder) for path in paths for folder in path.parents)
 
     def _at(self, symbol: Symbol, attributes: Iterable[str]) -> Iterator[Target]:
         """Yield a definition with attributes, following names that are only passed on."""
@@ -321,7 +338,7 @@ class Code:
 
     @cached_property
     def _data(self) -> PackageData:
-        return PackageData(self.package)
+        return PackageData(self.files)
 
     def libraries(self, symbols: Iterable[Symbol]) -> set[str]:
         """Return the libraries outside of Python itself that these definitions use."""

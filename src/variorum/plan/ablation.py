@@ -143,9 +143,9 @@ class _Planning:
             return None
         place = ("variants", variant.name, CODE_AS)
         where = f"{self.loaded.layers.origin(place)}: {'.'.join(place)}"
-        package = self.planner.package.package
+        package = self.planner.package.files
         try:
-            return code_versions.tree(self.planner.root, variant.code, package, where)
+            return code_versions.code_version(self.planner.root, variant.code, package, where)
         except VariorumError as error:
             raise ConfigError(f"{where}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Reads ablations: which variants a question has, and which settings each of them runs with.
+"""Read ablations: their variants, and the settings that each runs with.
 
 Variants are named, or are the combinations of a grid; each may be tuned, and have its steps set by
 a budget. Whatever is wrong becomes one line that names the file, the setting and what would be
@@ -51,7 +51,7 @@ def sections_until(last_stage: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing that an ablation compares.
+    """Hold one variant, which an ablation compares with others.
 
     experiment: what it runs, with its own value of what is tuned.
     last_stage: the training whose model is judged.
@@ -69,7 +69,7 @@ class Variant:
 
     @property
     def runs(self) -> Iterator[tuple[str, float | None, LoadedExperiment]]:
-        """Give the name of each run, seed aside, its tuned value and its settings."""
+        """Yield the name of each run without its seed, its tuned value and its settings."""
         yield self.name, None, self.experiment
         for value, experiment in self.tuned.items():
             yield f"{self.name}@{in_yaml(value)}", value, experiment
@@ -77,7 +77,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class LoadedAblation:
-    """A valid ablation, its variants in the order of the table, and where each value is from."""
+    """Hold a valid ablation: variants in the table's order, and where each value is from."""
 
     name: str
     settings: Ablation
@@ -86,7 +86,7 @@ class LoadedAblation:
 
     @property
     def experiments(self) -> Iterator[LoadedExperiment]:
-        """Give the settings of every run, seeds aside."""
+        """Yield the settings of every run, without seeds."""
         for variant in self.variants.values():
             yield from (experiment for _, _, experiment in variant.runs)
 
@@ -97,7 +97,7 @@ def ablation_names(root: Path) -> list[str]:
 
 
 def refuse_name(root: Path, name: str) -> None:
-    """Raise `ConfigError` if an ablation of that name could not be made, or told from others."""
+    """Raise `ConfigError` if no ablation can have that name, or another thing has it."""
     file = f"config/ablations/{name}.yaml"
     if not NAME.fullmatch(name):
         raise ConfigError(f"{file}: a name has letters, digits, _ and - alone; rename the file")
@@ -128,7 +128,7 @@ def _reading(root: Path, name: str) -> "_Reading":
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the file says of one variant: settings, and where each of them was written."""
+    """Hold what the file says of one variant: settings, and where each was written."""
 
     name: str
     changes: Layered
@@ -140,7 +140,7 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Reading:
-    """An ablation while its variants are found."""
+    """Hold an ablation while its variants are found."""
 
     root: Path
     file: str
@@ -153,7 +153,7 @@ class _Reading:
             yield self._variant(each, baseline)
 
     def _asked(self) -> tuple[list[_Asked], LoadedExperiment]:
-        """What the file says of each variant, and the settings of the baseline."""
+        """Return what the file says of each variant, and the settings of the baseline."""
         asked = [*self._named(), *self._of_grid()]
         names = [each.name for each in asked]
         if len(names) < 2:
@@ -224,7 +224,7 @@ class _Reading:
         return written_at(changes, lambda inner: self.layers.origin((*place, *inner)))
 
     def _one(self, dotted: str, value: Any, place: Place) -> Layered:
-        """One setting by its dotted name, as written at `place`."""
+        """Return one setting by its dotted name, as written at `place`."""
         changes: Any = value
         for section in reversed(dotted.split(".")):
             changes = {section: changes}
@@ -250,7 +250,7 @@ class _Reading:
         return Variant(asked.name, own, asked.last_stage, tuned, code=asked.code)
 
     def _tuned(self, asked: _Asked) -> Iterator[tuple[str, tuple[float, ...]]]:
-        """What is tuned of a variant: nothing of a training that it does not have."""
+        """Return what is tuned of a variant: nothing of a training that it lacks."""
         for setting, values in self.settings.tune.items():
             if setting.partition(".")[0] in sections_until(asked.last_stage):
                 yield setting, values
@@ -258,7 +258,7 @@ class _Reading:
     def _budgeted(
         self, asked: _Asked, change: Layered, baseline: LoadedExperiment
     ) -> LoadedExperiment:
-        """A variant with one more change, and with the steps that its budget then gives it."""
+        """Return a variant with one more change, and the steps that its budget then gives."""
         loaded = self._loaded(asked, change)
         budget = self._budget(asked, loaded, baseline)
         try:
@@ -270,7 +270,7 @@ class _Reading:
             ) from None
 
     def _refuse_to_tune(self, setting: str) -> None:
-        """Raise `ConfigError` for what decides the text, or the very loss that it is chosen by."""
+        """Raise `ConfigError` for a setting that decides the text or the loss of the choice."""
         section, _, name = setting.partition(".")
         held = ("max_steps",) if self.settings.budget else ()
         if section not in TUNED_SECTIONS or name in (*YARDSTICKS, *held):
@@ -308,7 +308,7 @@ class _Reading:
                 )
 
     def _budget(self, asked: _Asked, own: LoadedExperiment, baseline: LoadedExperiment) -> Layered:
-        """The steps that give a variant as many steps or tokens as the baseline has."""
+        """Return the steps that give a variant as many steps or tokens as the baseline."""
         if self.settings.budget is None:
             return NOWHERE
         section = asked.last_stage
@@ -328,7 +328,7 @@ class _Reading:
 def _equal_steps(
     budget: str, section: str, own: LoadedExperiment, baseline: LoadedExperiment
 ) -> int:
-    """Steps of a training that sees as much as the baseline's, rounded to whole ones."""
+    """Return the whole steps of a training that sees as much as the baseline's."""
 
     def tokens(loaded: LoadedExperiment) -> int:
         training = getattr(loaded.settings, section)
@@ -341,7 +341,10 @@ def _equal_steps(
 
 
 def _combined(settings: list[str], values: tuple[Any, ...]) -> str:
-    """The name of a combination: `rotary`, `batch_size=8`, or `learning_rate=0.001,replay=0.5`."""
+    """Return the name of a combination.
+
+    It is like `rotary`, `batch_size=8`, or `learning_rate=0.001,replay=0.5`.
+    """
     if len(settings) == 1 and isinstance(values[0], str):
         return in_yaml(values[0])
     lasts = [dotted.rsplit(".", 1)[-1] for dotted in settings]

@@ -1,4 +1,4 @@
-"""`variorum compare main`: an ablation of the present code against another, in one line.
+"""Compare the present code with another by an ablation: `variorum compare main`.
 
 It is an ablation like others, written once to `config/ablations/compare-<code>.yaml`, to be edited
 and kept.
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from variorum.base.atomic import write_atomically
+from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
+from variorum.base.files import FolderFiles
 from variorum.config.yaml_text import in_yaml
 from variorum.plan import code_versions
 from variorum.plan.ablation_loading import load_ablation
@@ -24,18 +26,18 @@ HERE = "here"
 
 @dataclass(frozen=True)
 class CodeComparison:
-    """An ablation of two states of the code."""
+    """Name an ablation of two states of the code."""
 
     name: str
 
     @property
     def file(self) -> str:
-        """Where it is written."""
+        """Return the path of its file."""
         return f"config/ablations/{self.name}.yaml"
 
     @property
     def table(self) -> str:
-        """Where its answer will be."""
+        """Return the path of its table."""
         return f"reports/{self.name}/table.md"
 
 
@@ -46,7 +48,7 @@ def comparison(
     seeds: int | None = None,
     last_stage: str | None = None,
 ) -> tuple[CodeComparison, bool]:
-    """The ablation that compares the present code with another, and whether it was there before.
+    """Return the ablation that compares the present code with another, and whether it existed.
 
     It is written if it was not: with so many seeds, or `SEEDS`; for the current experiment unless
     one is named; and of pretraining unless the other is. What begins at what is checked out, such
@@ -59,7 +61,7 @@ def comparison(
             f"--last-stage {last_stage}: no training; name one of {', '.join(TRAININGS)}"
         )
     fixed = code_versions.commit(root, code) if code_versions.RELATIVE.match(code) else code
-    code_versions.tree(root, fixed)
+    code_versions.code_version(root, fixed, FolderFiles(PACKAGE))
     short = Path(fixed).stem if fixed.endswith(code_versions.PATCHES) else fixed
     name = re.sub("[^A-Za-z0-9_-]+", "-", short)
     found = CodeComparison(f"compare-{name}")
@@ -113,7 +115,7 @@ def _seeds(number: int) -> tuple[int, ...]:
 
 
 def _current(root: Path) -> str:
-    """The current experiment; raises `VariorumError` if something is set beside it."""
+    """Return the current experiment; raises `VariorumError` if something is set beside it."""
     loaded = load_experiment(root)
     if loaded.overrides:
         settings = ", ".join(loaded.overrides)
@@ -141,5 +143,5 @@ seeds: {in_yaml(list(_seeds(seeds)))}
 
 
 def findings(root: Path, found: CodeComparison) -> list[str]:
-    """What the table shows, in sentences."""
+    """Return what the table shows, in sentences."""
     return render.findings(placed((root / found.table).parent))

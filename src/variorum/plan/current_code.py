@@ -1,4 +1,4 @@
-"""The code that would run for a spec now, whatever code its result was made by."""
+"""Find the code that would run for a spec now."""
 
 from importlib import import_module
 
@@ -11,7 +11,10 @@ from variorum.stages.registry import STAGES, function_of
 
 
 def current_code(spec: Spec) -> Fingerprint | None:
-    """The code that would run for a spec now; None if the stage or its settings are no more."""
+    """Return the code that would run for a spec now.
+
+    None if the stage or one of its settings no longer exists.
+    """
     try:
         settings = restored(STAGES[spec.stage].settings, dict(spec.settings))
     except (KeyError, ValidationError):
@@ -22,7 +25,7 @@ def current_code(spec: Spec) -> Fingerprint | None:
 
 
 def import_reached(code: Fingerprint) -> None:
-    """Import each module that a stage's code reaches, also what its functions import late."""
+    """Load each module that a stage's code reaches, late imports of functions included."""
     for name in sorted({name.split(":")[0] for name in code.sources if ":" in name}):
         if name.startswith("variorum."):
             import_module(name)

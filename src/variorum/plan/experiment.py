@@ -125,7 +125,7 @@ class Planner:
 
     def _reader(self, tree: CodeVersion) -> Code:
         """Return the reader of a code version, which reads each file once."""
-        return self._readers.setdefault(tree.package, Code(tree.package))
+        return self._readers.setdefault(tree.package, Code(tree.package, tree.files))
 
     def leaf(self, result: Result, label: str) -> Node:
         """Return the node of a stored result: it is never run, so it needs nothing."""

@@ -1,8 +1,8 @@
-"""Can this code run what is planned? A script that another version of the package runs.
+"""Check whether a code version can run what is planned: a script that it runs.
 
-`trees` starts it with that version on the path, before anything of it runs. So it imports by name
-only what every version has. It reads specs, as JSON, and prints for each the fingerprint of the
-code that would run, or what is wrong with it.
+`code_versions` starts it with that version on the path, before anything of it runs. So it imports
+by name only what every version has. It reads specs, as JSON, and prints for each the fingerprint of
+the code that would run, or what is wrong with it.
 """
 
 import json
@@ -19,7 +19,7 @@ from variorum.stages.registry import STAGES
 
 
 def fit(data: Mapping[str, Any]) -> dict[str, str]:
-    """What a spec meets here: the `code` that would run for it, or a `fault`."""
+    """Return the `code` that would run for a spec here, or a `fault`."""
     spec = Spec.from_data(data)
     if spec.stage not in STAGES:
         return {"fault": "it has no such stage"}

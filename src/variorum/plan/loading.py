@@ -1,4 +1,4 @@
-"""Reads experiments: merges layers, checks them, remembers origins.
+"""Read experiments: merge layers, check them, remember origins.
 
 Layers, later ones win: the defaults of the settings, the preset that the experiment names,
 `config/experiments/<name>.yaml`, the rest of `config/config.yaml`, then overrides from a command
@@ -38,7 +38,7 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True)
 class LoadedExperiment:
-    """A valid experiment, its name, what departs from its file, and where each value is from."""
+    """Hold a valid experiment: name, changes to its file, and where each value is from."""
 
     name: str
     settings: Experiment
@@ -76,7 +76,7 @@ def named_experiment(root: Path, name: str, changes: Layered | None = None) -> L
 
 
 def _as_taken(values: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, Any]:
-    """Raw settings as the checked ones have them: Snakemake hands over nested numbers as text."""
+    """Return raw settings in the types of checked ones: Snakemake passes nested numbers as text."""
     return {
         name: _as_taken(value, taken[name])
         if isinstance(value, Mapping) and isinstance(taken[name], Mapping)
@@ -86,7 +86,7 @@ def _as_taken(values: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, 
 
 
 def _with_preset(root: Path, layers: Layered) -> Layered:
-    """The settings over the settings of the preset that they name, if they name one."""
+    """Return settings merged over the preset that they name, if they name one."""
     preset = layers.values.get("preset")
     if preset is None:
         return layers
@@ -94,7 +94,7 @@ def _with_preset(root: Path, layers: Layered) -> Layered:
 
 
 def _imported_model(root: Path, given: Layered) -> Layered:
-    """The settings of the model that an experiment imports; nothing if it imports none."""
+    """Return the settings of the model that an experiment imports; nothing without one."""
     chosen = given.values.get("imported")
     path = chosen.get("path") if isinstance(chosen, dict) else None
     if not isinstance(path, str) or not path:
@@ -114,7 +114,7 @@ def _imported_model(root: Path, given: Layered) -> Layered:
 
 
 def _refuse_what_is_imported(settings: Experiment, imported: Layered, given: Layered) -> None:
-    """Raise `ConfigError` for what is set and comes with the imported model, or is not run."""
+    """Raise `ConfigError` for settings that an imported model brings or does not run."""
     if imported is NOWHERE:
         return
     lines = [
@@ -140,7 +140,7 @@ def experiment_names(root: Path) -> list[str]:
 
 
 def provenance(experiment: LoadedExperiment) -> Iterator[tuple[str, Any, str]]:
-    """Give every setting of the experiment as (dotted name, value, where it was written)."""
+    """Yield every setting as (dotted name, value, where it was written)."""
     yield from _leaves(experiment.settings, (), experiment.layers)
 
 

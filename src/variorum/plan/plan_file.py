@@ -1,9 +1,9 @@
-"""Keep what Snakemake planned in one file, which its jobs read: they plan nothing themselves.
+"""Write what Snakemake planned into one file, and read it in its jobs.
 
-`scratch/plans/<hash>.json` holds the spec, the label, the notes and the code version of each
-result. Its name is the hash of its content: equal plans are one file, and a plan that jobs read
-never changes, whatever is edited meanwhile. Which results are complete is not part of it, as the
-store tells that at any moment.
+Jobs plan nothing themselves. `scratch/plans/<hash>.json` holds the spec, the label, the notes and
+the code version of each result. Its name is the hash of its content: equal plans are one file, and
+a plan that jobs read never changes, whatever is edited meanwhile. Which results are complete is not
+part of it, as the store tells that at any moment.
 """
 
 import hashlib
@@ -31,15 +31,15 @@ AGAIN = "run the same `snakemake` command again, which plans anew"
 
 @dataclass(frozen=True)
 class Job:
-    """What the process that makes a result is told.
+    """Hold what the process that makes a result is told.
 
-    tree: the package that it is to be made by, where that is not the present one. notes: what goes
+    package: the code version that makes it, where that is not the present code. notes: what goes
     into its `run.json`.
     """
 
     spec: Spec
     label: str
-    tree: Path | None = None
+    package: Path | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -50,16 +50,16 @@ class Job:
     def as_data(self, root: Path) -> dict[str, Any]:
         """Return plain data, with paths as seen from the project at `root`."""
         data: dict[str, Any] = {"spec": self.spec.as_data(), "label": self.label}
-        if self.tree is not None:
-            data["tree"] = self.tree.relative_to(root).as_posix()
+        if self.package is not None:
+            data["package"] = self.package.relative_to(root).as_posix()
         return {**data, "notes": dict(self.notes)} if self.notes else data
 
     @classmethod
     def from_data(cls, root: Path, data: Mapping[str, Any]) -> "Job":
         """Return the job in such data; raises what broken data raises."""
-        tree = root / data["tree"] if "tree" in data else None
+        package = root / data["package"] if "package" in data else None
         spec = Spec.from_data(data["spec"])
-        return cls(spec, str(data["label"]), tree, dict(data.get("notes", {})))
+        return cls(spec, str(data["label"]), package, dict(data.get("notes", {})))
 
 
 def write_plan(root: Path, nodes: Iterable[Node]) -> Path:
@@ -75,14 +75,14 @@ def write_plan(root: Path, nodes: Iterable[Node]) -> Path:
 
 
 def hold(path: Path) -> Presence:
-    """Keep `variorum gc` from removing a plan file as long as this process lives."""
+    """Hold a plan file, so that `variorum gc` leaves it while this process lives."""
     held = Presence(path)
     held.share()
     return held
 
 
 class PlanFile:
-    """A plan file, open for reading. Raises `VariorumError` if it is gone or damaged."""
+    """Read a plan file; raises `VariorumError` if it is gone or damaged."""
 
     def __init__(self, root: Path, path: Path) -> None:
         self._root, self._path = root, path

@@ -1,8 +1,9 @@
-"""What people call results. Every command takes the same references, and here they are understood.
+"""Find the results that references name; every command takes the same ones.
 
 A reference is nothing (the current experiment), a stage of it, an experiment, an ablation, a
-variant of one (`positions/rotary`) or a run of that (`positions/rotary/1`), kept results (`before`,
-`before/1`), the beginning of a key (`81bc02`, `pretrain/81bc02`), or the path of a result.
+variant of one (`positions/rotary`) or a run of that (`positions/rotary/1`), pinned results
+(`before`, `before/1`), the beginning of a key (`81bc02`, `pretrain/81bc02`), or the path of a
+result.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from variorum.plan.ablation_loading import ablation_names, load_ablation, refuse
 from variorum.plan.experiment import Node, Plan, plan_experiment
 from variorum.plan.loading import experiment_names, load_experiment, named_experiment
 from variorum.stages.registry import MODELS, STAGES
-from variorum.store import pins as kept
+from variorum.store import pins
 from variorum.store.result import MANIFEST, Result, StoreError
 from variorum.store.store import Store
 
@@ -31,7 +32,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Named:
-    """What a reference names; the results may not be here.
+    """Hold what a reference names; the results may be missing.
 
     refs: the results; of a whole experiment or ablation, and of runs, the models.
     plan: what they are part of, if they were found in one.
@@ -49,11 +50,11 @@ class Named:
 
     @property
     def all(self) -> Iterable[Ref]:
-        """All of a whole experiment or ablation; else the results themselves."""
+        """Return all of a whole experiment or ablation; else the results themselves."""
         return self.plan.nodes if self.whole and self.plan else self.refs
 
     def one(self) -> Ref:
-        """The result; raises `VariorumError` if the reference names several."""
+        """Return the result; raises `VariorumError` if the reference names several."""
         if len(self.refs) == 1:
             return self.refs[0]
         planned = self.plan.nodes if self.plan else {}
@@ -74,7 +75,7 @@ def refuse_setting(text: str) -> None:
 
 
 def at(path: str | Path | None) -> Named | None:
-    """The result in a folder, of whichever project it is part; None if that holds no manifest."""
+    """Return the result in a folder of any project; None if that holds no manifest."""
     if path is None or not (Path(path) / MANIFEST).is_file():
         return None
     folder = Path(path).resolve()
@@ -85,7 +86,7 @@ def at(path: str | Path | None) -> Named | None:
 
 
 class References:
-    """What references name in the project at `root`.
+    """Find what references name in the project at `root`.
 
     `overrides` are settings of the current experiment from a command line, `package` is the folder
     of the code that is planned with.
@@ -100,12 +101,12 @@ class References:
 
     @cached_property
     def current(self) -> Plan:
-        """The plan of the current experiment."""
+        """Return the plan of the current experiment."""
         loaded = load_experiment(self.root, self.overrides)
         return plan_experiment(loaded, self.root, offline=True, package=self.code)
 
     def named(self, reference: str | Path | None) -> Named:
-        """What a reference names; raises `VariorumError` if that is nothing."""
+        """Return what a reference names; raises `VariorumError` if that is nothing."""
         if reference is None:
             return self._of_experiment("the current experiment", self.current)
         text = str(reference)
@@ -122,8 +123,8 @@ class References:
             loaded = named_experiment(self.root, text)
             plan = plan_experiment(loaded, self.root, offline=True, package=self.code)
             return self._of_experiment(text, plan)
-        pins = kept.pins(self.root).items()
-        if pinned := tuple(ref for name, ref in pins if f"{name}/".startswith(f"{text}/")):
+        known = pins.pins(self.root).items()
+        if pinned := tuple(ref for name, ref in known if f"{name}/".startswith(f"{text}/")):
             return Named(text, self.store, pinned)
         name, *run = text.split("/")
         if name in ablation_names(self.root) and len(run) <= 2:
@@ -131,7 +132,7 @@ class References:
         return self._of_key(text)
 
     def to_pin(self, references: Iterable[str]) -> list[Ref]:
-        """What is pinned where these are kept: a variant's models, or the one result of a name.
+        """Return what pinning these pins: a variant's models, or the result of a name.
 
         Without any, the current model.
         """
@@ -175,7 +176,7 @@ class References:
         return plan_ablation(loaded, self.root, offline=True, package=self.code)
 
     def _of_key(self, text: str) -> Named:
-        """A result by the beginning of its key, finished or planned.
+        """Find a result, finished or planned, by the beginning of its key.
 
         Plans of ablations are made only if it is neither here nor in the current one.
         """
@@ -196,7 +197,7 @@ class References:
         )
 
     def _known(self, faults: list[str]) -> Iterator[tuple[Iterable[Ref], Plan | None]]:
-        """What is here or planned now, then what each ablation plans; `faults` say what cannot."""
+        """Yield what is here or planned, then each ablation's plan; `faults` collect what fails."""
         here = list(self.store.refs())
         try:
             current = self.current
@@ -231,7 +232,7 @@ def find(reference: str | Path | None = None, *, root: Path | None = None) -> Re
 
 
 def _runs(plan: Plan) -> dict[str, list[Node]]:
-    """Of an ablation, each run's model and evaluations."""
+    """Return the model and evaluations of each run of an ablation."""
     upstream = plan.last.upstream
     runs = [name.removesuffix("/model") for name in upstream if name.endswith("/model")]
     return {
@@ -240,5 +241,5 @@ def _runs(plan: Plan) -> dict[str, list[Node]]:
 
 
 def _some(names: Sequence[str], between: str = ", ") -> str:
-    """Names, of many only some."""
+    """Join names, of many only some."""
     return between.join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])

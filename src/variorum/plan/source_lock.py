@@ -1,4 +1,4 @@
-"""Pins sources: gives every source of text the SHA-256 that its key stands on.
+"""Find and record the SHA-256 of every source of text, which enters keys.
 
 A source that names its checksum is left as it is. Files are hashed where they lie. A source whose
 answer may change (an address, a query to an API) and that has no checksum is looked up in
@@ -47,7 +47,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class LockedSource:
-    """What a source held: the SHA-256 of its bytes, and how many they were."""
+    """Hold what a source held: the SHA-256 and the number of its bytes."""
 
     sha256: str
     n_bytes: int
@@ -76,7 +76,7 @@ FILE = LockFile(
 
 @dataclass(frozen=True)
 class Unlocked:
-    """A source that a configuration file uses and the lock has no entry for."""
+    """Hold a source that a configuration file uses and the lock has no entry for."""
 
     source: ChangingSource
     place: str
@@ -89,12 +89,12 @@ _REMEDY = "run `variorum lock`, look at what came, and commit the file; or give 
 
 
 def is_locked() -> bool:
-    """Whether the environment forbids to change the lock."""
+    """Check whether the environment forbids changing the lock."""
     return os.environ.get(LOCKED, "") not in ("", "0")
 
 
 def pinned(source: Source, root: Path, *, offline: bool = False) -> Source:
-    """The source with its SHA-256 filled in.
+    """Return the source with its SHA-256 filled in.
 
     Raises `VariorumError` if its files do not exist, if it cannot be downloaded, or, with
     `offline` or where VARIORUM_LOCKED is set, if it has yet to be locked.
@@ -107,14 +107,14 @@ def pinned(source: Source, root: Path, *, offline: bool = False) -> Source:
 
 
 def pinned_import(imported: ImportedSettings, root: Path) -> ImportedSettings:
-    """The imported model with its SHA-256 filled in; raises `VariorumError` if it is not here."""
+    """Return the imported model with its SHA-256; raises `VariorumError` if it is missing."""
     if imported.sha256 is not None:
         return imported
     return imported.model_copy(update={"sha256": digest_of_import(imported.path, root)})
 
 
 def digest_of_import(path: str, root: Path) -> str:
-    """SHA-256 over the files of a model in the folder `path`."""
+    """Return the SHA-256 over the files of a model in the folder `path`."""
     folder = root / Path(path).expanduser()
     return sha256_of_files(files_of(folder), folder)
 
@@ -143,7 +143,7 @@ def _locked(source: ChangingSource, root: Path, offline: bool) -> LockedSource:
 
 
 def _add(source: ChangingSource, root: Path) -> LockedSource:
-    """Lock a source, unless another process did so meanwhile."""
+    """Add a source to the lock, unless another process did so meanwhile."""
     name = source.lock_name
     with FILE.changing(root, say) as known:
         if name in known:
@@ -155,12 +155,12 @@ def _add(source: ChangingSource, root: Path) -> LockedSource:
 
 
 def _held(source: ChangingSource, root: Path) -> LockedSource:
-    """What a source holds now."""
+    """Return what a source holds now."""
     return LockedSource(*source.held(context_of(root, say)))
 
 
 def say(text: str) -> None:
-    """What a command that plans tells, beside what it prints."""
+    """Report something while planning, beside what the command prints."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -173,7 +173,7 @@ def entries(root: Path) -> dict[str, LockedSource]:
 
 
 def resolve(root: Path, experiments: Sequence[str] = ()) -> list[str]:
-    """Lock every source that the project, or these experiments, use; gives the names of new ones.
+    """Add missing sources of the project, or of these experiments; returns their names.
 
     Raises `VariorumError` at the end, one line for each that gave no answer.
     """
@@ -192,14 +192,14 @@ def resolve(root: Path, experiments: Sequence[str] = ()) -> list[str]:
 
 
 def check(root: Path, experiments: Sequence[str] = ()) -> int:
-    """How many sources are locked; raises `VariorumError` that names each one that is not."""
+    """Return how many sources are locked; raises `VariorumError` that names missing ones."""
     if missing := unlocked(root, experiments):
         raise VariorumError("\n".join(map(str, missing)))
     return len(entries(root))
 
 
 def accept(name: str, root: Path) -> tuple[LockedSource, LockedSource]:
-    """Take what a source holds now in place of what is locked; gives the old and the new."""
+    """Replace what is locked of a source by its present content; returns both."""
     refuse_if_locked(LOCK)
     with FILE.changing(root, say) as known:
         if name not in known:
@@ -210,7 +210,7 @@ def accept(name: str, root: Path) -> tuple[LockedSource, LockedSource]:
 
 
 def _named(name: str, root: Path) -> ChangingSource:
-    """The source that the lock calls so; a name may say all that is needed to ask it."""
+    """Return the source that has a name in the lock."""
     for kind in KINDS.values():
         if issubclass(kind, ChangingSource) and (source := kind.called(name)):
             return source
@@ -236,7 +236,7 @@ def _not_locked(name: str, root: Path, known: dict[str, LockedSource]) -> str:
 
 
 def unlocked(root: Path, experiments: Sequence[str] = ()) -> list[Unlocked]:
-    """Every source without a checksum that is not locked.
+    """Yield every source without a checksum that is not locked.
 
     Of these experiments; without any, of all, and of all ablations.
     """
@@ -249,7 +249,7 @@ def unlocked(root: Path, experiments: Sequence[str] = ()) -> list[Unlocked]:
 
 
 def _changing(root: Path, experiments: Sequence[str] = ()) -> Iterator[tuple[str, ChangingSource]]:
-    """Every source that the configuration names and may change, with its file and line, once."""
+    """Yield each source of the configuration that may change, with its file and line."""
     seen = set()
     chosen = (named_experiment(root, name) for name in experiments)
     for loaded in chosen if experiments else _experiments(root):
@@ -276,7 +276,7 @@ def _experiments(root: Path) -> Iterator[LoadedExperiment]:
 
 @contextmanager
 def remedies(root: Path, spec: Spec) -> Iterator[None]:
-    """Say with an error of a download how to get on: with the stored bytes, or with the new."""
+    """Add remedies to a download's error: use the stored bytes, or the new ones."""
     try:
         yield
     except VariorumError as error:

@@ -1,4 +1,4 @@
-"""Lock how long steps of trainings take, and give variants equal time by that.
+"""Measure and lock how long training steps take, and give variants equal time.
 
 A measured time differs each time, and what enters a key must not. So the seconds of a step are
 measured once, locked in `config/step_times.lock`, committed, and read from then on. Only how the
@@ -44,7 +44,7 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of a step, and for which variant of which ablation that was measured.
+    """Hold the seconds of a step, and the variant and ablation they were measured for.
 
     processor, device: where; for people, as no key stands on them.
     """
@@ -76,7 +76,7 @@ FILE = LockFile(
 
 
 def with_equal_time(loaded: LoadedAblation, root: Path, *, offline: bool) -> LoadedAblation:
-    """Return an ablation with the steps that its budget of time, if it has one, gives variants.
+    """Return an ablation with the steps that a budget of time gives its variants.
 
     A missing step time is measured, or, with `offline`, a `ConfigError`.
     """
@@ -120,7 +120,7 @@ def with_equal_time(loaded: LoadedAblation, root: Path, *, offline: bool) -> Loa
 
 
 def steps_to_time(loaded: LoadedAblation, root: Path) -> dict[str, Steps]:
-    """Return the steps whose time an ablation with a budget of time needs, each kind once.
+    """Return the steps whose time a budget of time needs, each kind once.
 
     By variant, or by `variant@value` where a tuned value makes another kind; the baseline's come
     first. Empty for any other ablation.
@@ -157,7 +157,7 @@ def _entry(ablation: str, steps: Steps) -> str:
 
 
 def resolve(root: Path) -> list[str]:
-    """Lock every step time that ablations need; gives the variants of the new ones.
+    """Measure missing step times of all ablations; returns their variants.
 
     Raises `VariorumError` if one is missing and the environment forbids to add it.
     """
@@ -229,7 +229,7 @@ def _add(loaded: LoadedAblation, root: Path) -> list[str]:
 
 
 def _measured(name: str, asked: Mapping[str, Steps]) -> dict[str, StepTime]:
-    """Return how long steps of each of these variants take now, and tell how far that varies."""
+    """Measure the steps of each of these variants, and say how far they vary."""
     seconds = round(SECONDS * len(asked))
     say(f"{name}: measures how long steps of {', '.join(asked)} take, for about {seconds} s")
     processes = min(TRAINING_PROCESSES, len(os.sched_getaffinity(0)))

@@ -48,7 +48,7 @@ WINDOWS = 64
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps that take equally long; vocab_size: None where the text decides it."""
+    """Name steps that take equally long; vocab_size: None where the text decides it."""
 
     model: ModelSettings
     vocab_size: int | None
@@ -69,7 +69,9 @@ class Steps:
 
 @dataclass(frozen=True)
 class Timing:
-    """seconds: that a step takes, the median of the rounds' medians.
+    """Hold how long steps take.
+
+    seconds: of a step, the median of the rounds' medians.
 
     spread: how much longer the slowest round's was than the fastest's, as a share of that.
     steps: that were timed.
@@ -81,7 +83,7 @@ class Timing:
 
 
 def measure(asked: Sequence[Steps], *, seconds: float, rounds: int, processes: int) -> list[Timing]:
-    """Return the timing of each of these trainings on the CPU, each measured for some seconds.
+    """Measure each of these trainings on the CPU, for so many seconds each.
 
     They take turns, `rounds` times, so that what else this machine does slows all of them alike.
     """
@@ -100,11 +102,11 @@ def _timing(turns: Sequence[list[float]]) -> Timing:
 
 
 class _TimeUp(Exception):  # noqa: N818
-    """Enough steps were timed; no error."""
+    """End a training whose steps were timed long enough; no error."""
 
 
 class _Clock(Progress):
-    """Notes when each step is done, and ends the training when the time is up."""
+    """Note when each step is done, and end the training when time is up."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__("step times")
@@ -112,7 +114,7 @@ class _Clock(Progress):
         self.done: list[float] = []
 
     def say(self, text: str) -> None:
-        """Say nothing: nobody asked for this training."""
+        """Discard the text: nobody asked for this training."""
 
     @contextmanager
     def counting(self, total: int, unit: str, start: int = 0) -> Iterator[None]:
@@ -125,13 +127,15 @@ class _Clock(Progress):
 
     @property
     def steps(self) -> list[float]:
-        """Return how long each step took, in seconds; of a slow training there may be but one."""
+        """Return the seconds of each step; a slow training may have one only."""
         every = [end - begin for begin, end in pairwise(self.done)]
         return every[WARM_UP - 1 :] or every
 
 
 def _timed(steps: Steps, seconds: float, processes: int) -> list[float]:
-    """Return how long steps of a training take that runs so many seconds, at least two steps.
+    """Return the seconds of each step of a training that runs for some time.
+
+    It takes at least two steps.
 
     It validates once, at its beginning, and hardly moves a weight.
     """

@@ -23,7 +23,7 @@ from variorum.store.store import Store
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one result takes, with the start of its process; runs: the past ones it stands on."""
+    """Hold what one result takes, process start included; runs: the past runs behind it."""
 
     seconds: float
     n_bytes: int
@@ -32,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Past:
-    """A run on this processor; facts: its `run.json`."""
+    """Hold a run on this processor; facts: its `run.json`."""
 
     result: Result
     spec: Spec
@@ -55,7 +55,7 @@ class Past:
 
 
 class Estimates:
-    """What results take here, with trainings on so many processes."""
+    """Estimate what results take here, with trainings on so many processes."""
 
     def __init__(self, store: Store, processes: int, device: Device = "cpu") -> None:
         self.store, self.processes, self.device = store, processes, device
@@ -99,7 +99,10 @@ class Estimates:
         return lambda name: self.store.peek(past.spec.upstream[name]).spec
 
     def _seconds_of_step(self, past: Past) -> float:
-        """Return seconds by step; a resumed run noted its last part alone, so its speed counts."""
+        """Return seconds by step.
+
+        A resumed run noted its last part alone, so its speed counts.
+        """
         seconds = past.seconds / past.result.json("metrics.json")["steps"]
         if speed := past.facts.get("tokens_per_second"):
             tokens = past.spec.settings["training"]["batch_size"]

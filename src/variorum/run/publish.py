@@ -1,4 +1,4 @@
-"""Puts an ablation's table where people look for it: `reports/<ablation>/`, which is committed.
+"""Copy tables and numbers into `reports/<ablation>/`, which is committed.
 
 Of an experiment's page, which is large and made by one command, only the numbers are put there.
 Beside the files of the result stand its manifest, which lists their hashes and all that they were
@@ -34,7 +34,7 @@ TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg
 
 
 def publication_folder(root: Path, folder: Path) -> Path:
-    """The folder that is meant, from the project's folder; raises `VariorumError` elsewhere."""
+    """Return the folder to publish in; raises `VariorumError` if it is elsewhere."""
     meant = (root / folder).resolve()
     if (root / REPORTS).resolve() not in meant.parents:
         raise VariorumError(
@@ -45,7 +45,7 @@ def publication_folder(root: Path, folder: Path) -> Path:
 
 
 def pages_of(result: Result) -> list[str]:
-    """The files of a result that people look at."""
+    """Return the files of a result that people look at."""
     return page_names(result.manifest["files"])
 
 
@@ -55,7 +55,7 @@ def page_names(names: Iterable[str]) -> list[str]:
 
 
 def publish(store: Store, ref: Ref, folder: Path) -> None:
-    """Copy a table, or a page's numbers, into a folder; what another one left there goes."""
+    """Copy a table, or a page's numbers, into a folder; files of another table go."""
     result = store.open(ref)
     names = [NUMBERS] if NUMBERS in result.manifest["files"] else pages_of(result)
     contents = {name: result.file(name).read_bytes() for name in names} | _notes_of(result)
@@ -67,7 +67,7 @@ def publish(store: Store, ref: Ref, folder: Path) -> None:
 
 
 def is_published(result: Result, folder: Path) -> bool:
-    """Whether a table lies in a folder with all that stands beside it.
+    """Check whether a table lies in a folder with all that stands beside it.
 
     What no manifest can hold may be that of the same table made elsewhere.
     """
@@ -79,14 +79,19 @@ def is_published(result: Result, folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Page:
-    """Files at a fixed place: the result they are copied from, the folder, and their names."""
+    """Name files at a fixed place: their result, their folder, and their names."""
 
     ref: Ref
     folder: Path
     names: tuple[str, ...]
 
+    @property
+    def files(self) -> list[Path]:
+        """Return the paths of these files in the project."""
+        return [self.folder / name for name in self.names]
+
     def is_published(self, store: Store, copy: Mapping[str, Path] | None = None) -> bool:
-        """Check whether they equal the files of the result, or of a copy of it."""
+        """Check whether the files equal the result's, or a copy's, given by its files."""
         place, is_table = store.root / self.folder, self.ref.stage == "table"
         if copy is not None:
             names = page_names(copy) if is_table else self.names
@@ -100,12 +105,12 @@ class Page:
 
 
 def same(page: Path, original: Path) -> bool:
-    """Whether a page is there and equals what it was copied from."""
+    """Check whether a page is there and equals what it was copied from."""
     return page.is_file() and page.read_bytes() == original.read_bytes()
 
 
 def _notes_of(result: Result) -> dict[str, bytes]:
-    """What no manifest can hold, by the name of the file that holds it."""
+    """Return what no manifest can hold, by the name of its file."""
     run = result.run
     texts = {COSTS: costs.csv_text(run.get("costs", ()))}
     texts |= {f"{name}.diff": text for name, text in run.get(DIFFS, {}).items()}
@@ -121,7 +126,7 @@ def _codes_csv(codes: Mapping[str, str]) -> str:
 
 
 def _listed(folder: Path) -> set[str]:
-    """The files of the table that lies in a folder, by its manifest."""
+    """Return the files of the table in a folder, by its manifest."""
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         settings = manifest["spec"]["settings"]

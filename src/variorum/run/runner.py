@@ -1,4 +1,4 @@
-"""Runs one stage: lock, open the upstreams, call the stage's function, publish.
+"""Run one stage: lock, open the inputs, call the stage's function, publish.
 
 A stage that was killed is run again by the same call and resumes from its state in scratch.
 """
@@ -40,7 +40,7 @@ NO_NOTES: Mapping[str, Any] = MappingProxyType({})
 
 
 def take(store: Store, ref: Ref, plan: Path) -> None:
-    """Take what is to be made for `ref` out of a plan file, unless the result exists.
+    """Copy the job of `ref` from a plan file into scratch, unless the result exists.
 
     Raises `VariorumError` if it is not planned there.
     """
@@ -52,11 +52,11 @@ def submit(
     store: Store,
     spec: Spec,
     label: str,
-    tree: Path | None = None,
+    package: Path | None = None,
     notes: Mapping[str, Any] = NO_NOTES,
 ) -> None:
-    """Leave a spec in scratch for whoever runs it: see `Job`."""
-    _leave(store, Job(spec, label, tree, notes))
+    """Write a job into scratch, for the process that runs it."""
+    _leave(store, Job(spec, label, package, notes))
 
 
 def _leave(store: Store, job: Job) -> None:
@@ -89,22 +89,22 @@ def submitted(store: Store, ref: Ref) -> Job:
 
 
 def exec_version(store: Store, ref: Ref) -> None:
-    """Become the process of another package, if `ref` was planned with that and has to be made.
+    """Run this command by another package if `ref` was planned with it.
 
     The same command then runs by that package: with its options, and for whoever waits for it or
     sends it a signal, it is the same process. Raises `VariorumError` if that package is gone.
     """
     if store.exists(ref) or not (store.scratch(ref) / SPEC).is_file():
         return
-    tree = submitted(store, ref).tree
-    if tree is None or tree.resolve() == PACKAGE.resolve():
+    package = submitted(store, ref).package
+    if package is None or package.resolve() == PACKAGE.resolve():
         return
-    if not tree.is_dir():
+    if not package.is_dir():
         raise VariorumError(
-            f"{ref} was planned with the code in {tree.relative_to(store.root)}, which is gone; "
+            f"{ref} was planned with the code in {package.relative_to(store.root)}, which is gone; "
             "run the same `snakemake` command again, which puts it there"
         )
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], running(tree.parent))
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], running(package.parent))
 
 
 def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Result:
@@ -192,7 +192,7 @@ def _refuse_lacking_products(task: Task) -> None:
 
 
 def _planned_code(spec: Spec) -> Fingerprint:
-    """The fingerprint of the code as it is now, which must still be the planned one.
+    """Return the fingerprint of the present code, which must still be the planned one.
 
     What runs is imported first, so that an edit after the comparison has no effect.
     """
@@ -212,7 +212,10 @@ def _planned_code(spec: Spec) -> Fingerprint:
 
 
 def _refuse_two_disks(store: Store, output: Path) -> None:
-    """Publishing renames a folder, which no file system does across disks: say so at once."""
+    """Raise `VariorumError` if scratch and results lie on different disks.
+
+    Publishing renames a folder, which no file system does across disks.
+    """
     results = store.root / "results"
     results.mkdir(exist_ok=True)
     if results.stat().st_dev != output.stat().st_dev:

@@ -1,4 +1,4 @@
-"""Read what a target lacks: which results, what they share, how long they take, how much disk.
+"""Find what a target lacks: results, what they share, their time and disk.
 
 A target is what Snakemake takes, or a reference. What is missing is what Snakemake would make for
 it: results that are not here, and that nothing finished stands between.
@@ -30,7 +30,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Sharing:
-    """What runs have in common.
+    """Hold what runs have in common.
 
     serving: results that several runs need. saved: results that there would be besides if each run
     made its own.
@@ -42,7 +42,7 @@ class Sharing:
 
 @dataclass(frozen=True)
 class Workload:
-    """What there is to do for a target.
+    """Hold what there is to do for a target.
 
     nodes: all that the target stands on, in the order of the flow. complete: what is here of it.
     missing: what would be made; an estimate is None where it is unknown. seconds: from beginning to
@@ -134,7 +134,7 @@ def _wanted(named: Named) -> list[Node]:
 
 
 def walk(wanted: Iterable[Node], done: Callable[[Ref], bool]) -> tuple[Node, ...]:
-    """Return these and what they need, in the order of the flow; what is done needs nothing."""
+    """Return these and what they need, in the flow's order; finished ones need nothing."""
     order: dict[Ref, Node] = {}
 
     def visit(node: Node) -> None:

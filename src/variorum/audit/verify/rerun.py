@@ -181,6 +181,7 @@ def _made_by(
     tree: CodeVersion, store: Store, stored: Result, folder: Path, here: Machine
 ) -> Result:
     """Make a result's spec by another code version, in a project of its own."""
+    tree.put_in_place()
     beside = project_beside(store.root, folder)
     for upstream in set(stored.spec.upstream.values()):
         beside.folder(upstream).parent.mkdir(parents=True, exist_ok=True)
