@@ -136,13 +136,15 @@ def damaged_file(folder: Path, files: Mapping[str, Any]) -> str | None:
     return None
 
 
+def is_listed(name: str) -> bool:
+    """Check whether a manifest lists a file of this name, also inside of a bundle."""
+    return name != MANIFEST and name.rpartition("/")[2] not in (*VARYING, COPY)
+
+
 def listed(output: Path) -> list[Path]:
     """The files of a result that its manifest lists: those that every making of it has."""
-    return [
-        path
-        for path in sorted(output.rglob("*"))
-        if path.is_file() and path.name not in (*VARYING, COPY) and path != output / MANIFEST
-    ]
+    files = (path for path in sorted(output.rglob("*")) if path.is_file())
+    return [path for path in files if is_listed(path.relative_to(output).as_posix())]
 
 
 def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import flow
 import made_up
 from conftest import Project
 from variorum.audit.available import closure
-from variorum.audit.gc.commits import committed_pins, pinned_by_others
 from variorum.audit.gc.needs import Needs, needs
 from variorum.audit.gc.stored import Vault
 from variorum.identity.spec import Ref
+from variorum.store.committed import committed_pins, pinned_by_others
 
 
 @pytest.fixture(scope="module")

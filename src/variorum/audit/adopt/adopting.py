@@ -17,11 +17,11 @@ from variorum.audit.adopt.old_code import compare_tiny, components_of
 from variorum.audit.adopt.replay import Evidence, evidence
 from variorum.audit.available import closure
 from variorum.audit.scratch import ADOPTING, ADOPTIONS
-from variorum.audit.verify.platforms import platform_differences
 from variorum.base import machine
 from variorum.base.components import PACKAGE
 from variorum.base.errors import Stopped, VariorumError, clear_about_storage
 from variorum.base.machine import Machine
+from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.fingerprint import fingerprint
 from variorum.identity.spec import Ref

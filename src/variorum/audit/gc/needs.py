@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 from variorum.audit.available import Upstream, closure
-from variorum.audit.gc.commits import has_git, pinned_by_others
 from variorum.base.errors import VariorumError
 from variorum.identity.spec import Ref
 from variorum.plan.ablation import plan_ablation
@@ -18,6 +17,7 @@ from variorum.plan.ablation_loading import ablation_names, load_ablation
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import experiment_names, load_experiment, named_experiment
 from variorum.store import pins
+from variorum.store.committed import has_git, pinned_by_others
 
 CURRENT = "current"
 """Name of the current experiment where `config/config.yaml` changes it."""

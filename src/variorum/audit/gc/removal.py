@@ -14,7 +14,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from variorum.audit.available import KEY, available, closure, order
-from variorum.audit.gc.commits import has_git
 from variorum.audit.gc.inventory import (
     InventoryRow,
     row,
@@ -28,6 +27,7 @@ from variorum.base.errors import VariorumError
 from variorum.base.text_tables import table_lines
 from variorum.base.units import duration, size
 from variorum.identity.spec import Ref
+from variorum.store.committed import has_git
 from variorum.store.result import size_of
 from variorum.store.store import Store
 

@@ -10,11 +10,11 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from variorum.audit.gc.commits import committed_pins, contents, has_git
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.plan_file import PlanFile, in_use
 from variorum.run.runner import submitted
 from variorum.stages.registry import BUNDLING, TRACKED
+from variorum.store.committed import committed_pins, contents, has_git
 from variorum.store.dvc_cache import DvcCache, Listing, md5_of, pinned
 from variorum.store.restoring import BUNDLE
 from variorum.store.result import MANIFEST, StoreError

@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from variorum.audit.available import has_content
-from variorum.audit.verify.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
-from variorum.audit.verify.platforms import platform_differences
-from variorum.audit.verify.run_info import run_info
 from variorum.audit.verify.selection import Selection, none_of, with_upstream
-from variorum.audit.verify.source_changes import source_change
 from variorum.base import machine
 from variorum.base.errors import VariorumError, several
+from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.base.units import size
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import current_code
+from variorum.plan.source_changes import source_change
 from variorum.report import page_trace
+from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
 from variorum.store.records import has_record
 from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError, sha256_of
+from variorum.store.run_info import run_info
 from variorum.store.store import Store
 
 

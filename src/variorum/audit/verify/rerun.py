@@ -17,12 +17,12 @@ from pathlib import Path
 from variorum.audit.available import has_content
 from variorum.audit.scratch import RERUNNING, RERUNS, project_beside
 from variorum.audit.verify.file_diff import ResultDiff, compare
-from variorum.audit.verify.platforms import platform_differences
 from variorum.audit.verify.selection import Selection, none_of
 from variorum.audit.verify.tolerances import judged
 from variorum.base.errors import Stopped, VariorumError, clear_about_storage
 from variorum.base.git import running
 from variorum.base.machine import Machine
+from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
 from variorum.plan import current_code
