@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TEXTS = (".svg", ".html", ".md", ".txt")
 LOG = "metrics.csv"
+"""The log of a training."""
+
 MOST_DETAILS = 5
 MOST_CHARACTERS = 40
 BLOCK = 1 << 20
@@ -61,6 +63,11 @@ class ResultDiff:
             return f"{first.name}: {first.details[0]}"
         alone = [f"{name} is missing" for name in self.missing]
         return next(iter([*alone, *(f"{name} is new" for name in self.extra)]), "")
+
+
+def log_of(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of a training's log."""
+    return list(csv.DictReader(_text(folder / LOG).splitlines()))
 
 
 def compare(old: Path, new: Path) -> ResultDiff:
