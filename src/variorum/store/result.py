@@ -102,11 +102,6 @@ class Result:
         """How an older result came to serve this spec; None for one that was made from it."""
         return self.manifest.get("adopted")
 
-    @property
-    def n_bytes(self) -> int:
-        """Size of its files."""
-        return sum(entry["bytes"] for entry in self.manifest["files"].values())
-
     def damaged_file(self) -> str | None:
         """One of its files that is missing or not, byte for byte, what the manifest lists."""
         return damaged_file(self.folder, self.manifest["files"])

@@ -11,9 +11,10 @@ import made_up
 from conftest import Project
 from variorum.audit.available import closure
 from variorum.audit.gc.needs import Needs, needs
-from variorum.audit.gc.stored import Vault
+from variorum.audit.gc.upstream import upstream_of
 from variorum.identity.spec import Ref
 from variorum.store.committed import committed_pins, pinned_by_others
+from variorum.store.vault import Vault
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def root(project: Project) -> Path:
 
 def known(root: Path) -> Needs:
     """Everybody's needs."""
-    return needs(root, Vault(root).upstream)
+    return needs(root, upstream_of(root, Vault(root)))
 
 
 def served(found: Needs, name: str) -> set[Ref]:
