@@ -276,11 +276,7 @@ class Flow:
             self._held = hold(self.plan)  # until this process ends
             restore_results(self.store, asked)
             self._bring_back_to_the_present(pages)
-        self.stale = [
-            (page.folder / page.names[0]).as_posix()
-            for page in pages
-            if not self._is_published(page)
-        ]
+        self.stale = [page.target for page in pages if not self._is_published(page)]
 
     def _once(self) -> None:
         """Prepare when the first rule asks: before that, Snakemake does not tell its targets."""

@@ -85,6 +85,11 @@ class Page:
     folder: Path
     names: tuple[str, ...]
 
+    @property
+    def target(self) -> str:
+        """Return the file by which Snakemake is asked for all of them."""
+        return (self.folder / self.names[0]).as_posix()
+
     def is_published(self, store: Store, copy: Mapping[str, Path] | None = None) -> bool:
         """Check whether they equal those of the result, or of a copy of it given by its files."""
         place, is_table = store.root / self.folder, self.ref.stage == "table"
