@@ -67,6 +67,12 @@ def test_the_current_experiment_is_named_once_if_nothing_is_changed(root: Path) 
     assert set(known(root).serves.values()) == {("micro",)}
 
 
+def test_an_experiment_may_be_called_as_the_current_one(root: Path) -> None:
+    file = root / "config/experiments/micro.yaml"
+    (root / "config/experiments/current.yaml").write_text(file.read_text())
+    assert served(known(root), "current")
+
+
 def test_what_cannot_be_planned_is_a_fault_and_the_rest_is_planned(root: Path) -> None:
     (root / "config/experiments/broken.yaml").write_text("title: [\n")
     text = (root / "config/experiments/micro.yaml").read_text()

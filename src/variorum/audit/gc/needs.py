@@ -64,9 +64,14 @@ def _plans(root: Path, faults: dict[str, None]) -> Iterator[tuple[str, Plan]]:
 
     What cannot be planned is noted, but a plan with an unlocked source has no results yet.
     """
-    loads: list[tuple[str, Callable[[], LoadedExperiment | LoadedAblation]]] = [
+
+    def current() -> LoadedExperiment | None:
+        loaded = load_experiment(root)
+        return loaded if loaded.overrides else None
+
+    loads: list[tuple[str, Callable[[], LoadedExperiment | LoadedAblation | None]]] = [
         *((name, partial(named_experiment, root, name)) for name in experiment_names(root)),
-        (CURRENT, partial(load_experiment, root)),
+        (CURRENT, current),
         *((name, partial(load_ablation, root, name)) for name in ablation_names(root)),
     ]
     for name, load in loads:
@@ -74,7 +79,7 @@ def _plans(root: Path, faults: dict[str, None]) -> Iterator[tuple[str, Plan]]:
             loaded = load()
             if isinstance(loaded, LoadedAblation):
                 yield name, plan_ablation(loaded, root, offline=True)
-            elif name != CURRENT or loaded.overrides:
+            elif loaded is not None:
                 yield name, plan_experiment(loaded, root, offline=True)
         except VariorumError as error:
             if ": unlocked: " not in str(error):
