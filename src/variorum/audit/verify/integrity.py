@@ -285,7 +285,9 @@ class _Audit:
         """Yield how the results' platforms differ from this one, one line a fact."""
         here = machine.description()
         specs = {spec.code: spec for spec, _ in self.runs}
-        used = {code: _libraries(spec) for code, spec in specs.items()}
+        codes = {digest: current_code.current_code(spec) for digest, spec in specs.items()}
+        every = frozenset(machine.LIBRARIES)  # where the stage is gone
+        used = {digest: code.libraries if code else every for digest, code in codes.items()}
         found = Counter(
             (name, *values)
             for spec, run in self.runs
@@ -296,12 +298,6 @@ class _Audit:
                 f"{name}: {new} here, {old} where {count} of {len(self.runs)} results were made; "
                 "made again here, their bits may differ"
             )
-
-
-def _libraries(spec: Spec) -> frozenset[str]:
-    """Return the libraries that would make a result again; all if its stage is gone."""
-    code = current_code.current_code(spec)
-    return code.libraries if code else frozenset(machine.LIBRARIES)
 
 
 def _hashed(store: Store, refs: Sequence[Ref], progress: Progress) -> dict[Ref, ResultCopy]:
