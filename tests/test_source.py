@@ -67,15 +67,16 @@ FOLDERS = (
 """Folders and modules whose docstrings comply; another is added once its docstrings do."""
 MOST_WORDS = 15
 IN_ORDER = """
-    Add Append Apply Ask Begin Bound Bring Build Cache Call Carry Change Check Choose Clean Clip
-    Close Collect Compare Compute Continue Convert Copy Count Cut Declare Decode Define Delete
-    Derive Describe Detect Discard Divide Do Download Draw Drop Embed Encode End Estimate Fill Find
-    Forget Fork Format Freeze Generate Hash Have Hold Import Join Judge Lay Learn Let Limit List
-    Load Locate Log Lower Make Map Mark Measure Merge Mix Model Move Name Normalize Note Offer Open
-    Pack Pin Plan Prepare Print Publish Put Raise Read Receive Record Refuse Remember Remove Render
-    Repeat Replace Report Restore Return Rotate Round Run Save Say Scatter Score Send Set Shorten
-    Show Solve Sort Split State Step Store Stress Subtract Sum Summarize Take Trace Train Transform
-    Transpose Turn Undo Update Use Wait Warm Wrap Write Yield
+    Add Adopt Answer Append Apply Ask Begin Bound Bring Build Cache Call Carry Change Check Choose
+    Clean Clip Close Collect Compare Compute Continue Convert Copy Count Cut Decide Declare Decode
+    Define Delete Derive Describe Detect Discard Divide Do Download Draw Drop Embed Encode End
+    Estimate Explain Fill Find Forget Fork Format Freeze Generate Hash Have Hold Import Join Judge
+    Lay Learn Let Limit List Load Locate Log Lower Make Map Mark Measure Merge Mix Model Move Name
+    Normalize Note Offer Open Pack Pin Plan Prepare Print Prove Publish Put Raise Read Receive
+    Record Refuse Remember Remove Render Repeat Replace Report Restore Return Rotate Round Run
+    Save Say Scatter Score Select Send Set Shorten Show Solve Sort Split State Step Store Stress
+    Subtract Sum Summarize Take Talk Trace Train Transform Transpose Turn Undo Update Use Verify
+    Wait Warm Wrap Write Yield
 """
 VERBS = frozenset(IN_ORDER.split())
 """How a first line may begin: a verb in the imperative. A new verb is added here."""

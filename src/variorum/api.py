@@ -6,7 +6,7 @@ or, without a domain, the pretrained or imported one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,13 +21,13 @@ from variorum.config.canonical import with_omitted
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.metrics import METRICS
 from variorum.config.setting_checks import check
+from variorum.config.setting_layers import leaves
 from variorum.config.types import MOST_SEED
 from variorum.identity.code_diff import first_difference
 from variorum.identity.spec import Ref
-from variorum.plan.ablation import MODEL_CODE, plan_ablation
-from variorum.plan.ablation_loading import ablation_names, load_ablation
+from variorum.plan.ablation import MODEL_CODE, ablation_plans
 from variorum.plan.current_code import current_code
-from variorum.plan.experiment import Node, plan_experiment
+from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.references import find
 from variorum.report.adopted import Adoption
@@ -171,7 +171,7 @@ def runs(*, root: Path | None = None) -> pd.DataFrame:
                     "key": ref.key,
                     "stage": stage,
                     "label": labels.get(ref, run.get("label")),
-                    **_flat(_settings(store, result)),
+                    **{".".join(place): v for place, v in leaves(_settings(store, result))},
                     **result.json("metrics.json"),
                     **scores.get(ref, {}),
                     "seconds": run.get("seconds"),
@@ -197,11 +197,8 @@ def _settings(store: Store, result: Result) -> dict[str, Any]:
 
 def _labels(store: Store) -> dict[Ref, str]:
     """Return the current plans' label of each result."""
-    nodes: list[Node] = []
-    for name in ablation_names(store.root):
-        with suppress(VariorumError):  # what cannot be planned may still have results
-            nodes += plan_ablation(load_ablation(store.root, name), store.root, offline=True)
-    with suppress(VariorumError):
+    nodes = [node for _, plan in ablation_plans(store.root) for node in plan]
+    with suppress(VariorumError):  # what cannot be planned may still have results
         nodes += plan_experiment(load_experiment(store.root), store.root, offline=True)
     return {node.ref: node.label for node in nodes}
 
@@ -221,13 +218,3 @@ def _scores(store: Store) -> dict[Ref, dict[str, float]]:
                     metrics
                 )
     return found
-
-
-def _flat(settings: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{place}{name}.")
-        else:
-            flat[f"{place}{name}"] = value
-    return flat

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from variorum.identity.spec import KEY_LENGTH, Ref
 from variorum.stages.registry import place_of
@@ -11,11 +10,8 @@ from variorum.store.store import Store
 
 KEY = re.compile(f"[0-9a-f]{{{KEY_LENGTH}}}")
 
-T = TypeVar("T")
-
-
-Upstream = Callable[[T], Collection[T] | None]
-"""Returns what something was made from; None if that is unknown."""
+Upstream = Callable[[Ref], Collection[Ref] | None]
+"""Returns a result's inputs; None if they are unknown."""
 
 
 def available(store: Store, stage: str | None = None) -> Iterator[Ref]:
@@ -23,6 +19,13 @@ def available(store: Store, stage: str | None = None) -> Iterator[Ref]:
     for folder in sorted(store.root.glob(f"results/{stage or '*'}/*")):
         if KEY.fullmatch(folder.name) and has_content(folder):
             yield Ref(folder.parent.name, folder.name)
+
+
+def pinned(store: Store, stage: str | None = None) -> Iterator[Ref]:
+    """Yield every result whose `.dvc` file is here."""
+    for file in store.root.glob(f"results/{stage or '*'}/*.dvc"):
+        if KEY.fullmatch(file.stem):
+            yield Ref(file.parent.name, file.stem)
 
 
 def has_content(folder: Path) -> bool:
@@ -35,9 +38,9 @@ def order(ref: Ref) -> tuple[int, Ref]:
     return place_of(ref.stage), ref
 
 
-def closure(made: Iterable[T], upstream: Upstream[T]) -> frozenset[T]:
+def closure(made: Iterable[Ref], upstream: Upstream) -> frozenset[Ref]:
     """Return these and everything that they were made from."""
-    found: set[T] = set()
+    found: set[Ref] = set()
     waiting = list(made)
     while waiting:
         if (each := waiting.pop()) not in found:

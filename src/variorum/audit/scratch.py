@@ -3,22 +3,43 @@
 `variorum gc` removes such a folder if nobody holds its lock.
 """
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from variorum.base.errors import clear_about_storage
+from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
 from variorum.store.store import Store
 
-ADOPTIONS = "scratch/adopt"
+
+@dataclass(frozen=True)
+class Workplace:
+    """Describe a folder that a command works in, with its lock."""
+
+    folder: str
+    lock: Ref
+    command: str
+
+    @contextmanager
+    def held(self, store: Store, progress: Progress) -> Iterator[Path]:
+        """Yield the folder, without content, for this process alone; remove it at the end."""
+        folder, waiting = store.root / self.folder, "waits for another process"
+        with clear_about_storage(), store.locked(self.lock, lambda: progress.say(waiting)):
+            shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+ADOPTIONS = Workplace("scratch/adopt", Ref("adopt", "all"), "adopt")
 """Where proofs are computed."""
 
-ADOPTING = Ref("adopt", "all")
-"""The lock of whoever adopts."""
-
-RERUNS = "scratch/rerun"
+RERUNS = Workplace("scratch/rerun", Ref("rerun", "all"), "verify --rerun")
 """Where results are made again."""
-
-RERUNNING = Ref("rerun", "all")
-"""The lock of whoever makes one again."""
 
 
 def project_beside(root: Path, folder: Path) -> Store:

@@ -1,4 +1,4 @@
-"""Provide the `variorum` command."""
+"""Define the `variorum` command."""
 
 
 def main() -> None:

@@ -21,8 +21,6 @@ from variorum.plan import declared
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import LoadedExperiment, load_experiment
 from variorum.plan.references import find
-from variorum.stages.finetune import FinetuneStage
-from variorum.stages.pretrain import PretrainStage
 from variorum.stages.registry import MODELS, STAGES, TRAININGS
 from variorum.store.store import Store
 
@@ -47,9 +45,9 @@ def of_result(reference: str | None, root: Path) -> Iterator[str]:
             f"{result.ref} is no model; name a result of {' or '.join(MODELS)} (`variorum ls`)"
         )
     settings, vocab_size = config_file.read(result.file(CONFIG))
-    stage = restored(STAGES[result.ref.stage].settings, dict(result.spec.settings))
+    stage: Any = restored(STAGES[result.ref.stage].settings, dict(result.spec.settings))
     trainings = []
-    if isinstance(stage, (PretrainStage, FinetuneStage)):
+    if result.ref.stage in TRAININGS:
         steps = result.json("metrics.json")["steps"]
         trainings.append(TrainingSummary(result.ref.stage, stage.training, steps))
     yield f"{result.ref} ({result.run.get('label', 'no label')})"

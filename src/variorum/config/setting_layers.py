@@ -1,6 +1,6 @@
 """Read layers of raw settings from files and merge them, with each setting's line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,3 +136,12 @@ def merged(below: Layered, above: Layered) -> Layered:
         }
 
     return Layered(joined(below.values, above.values, ()), origins | above.origins)
+
+
+def leaves(settings: Mapping[str, Any], place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Yield every setting in plain data that is no section, by its place."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, (*place, name))
+        else:
+            yield (*place, name), value

@@ -1,6 +1,7 @@
 """Plan an ablation: every run of every variant, and the table that compares them."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,12 @@ from variorum.config.setting_errors import ConfigError
 from variorum.identity.code_diff import diff, first_difference
 from variorum.identity.package_code import Code
 from variorum.plan import code_versions
-from variorum.plan.ablation_loading import LoadedAblation, Variant
+from variorum.plan.ablation_loading import (
+    LoadedAblation,
+    Variant,
+    ablation_names,
+    load_ablation,
+)
 from variorum.plan.ablation_settings import CODE_AS, PINNED_AS
 from variorum.plan.code_versions import CodeVersion
 from variorum.plan.experiment import Components, ExperimentPlan, Node, Plan, Planner
@@ -51,6 +57,13 @@ def plan_ablation(
     loaded = with_equal_time(loaded, root, offline=offline)
     planning = _Planning(loaded, Planner(root, offline=offline, package=package))
     return planning.plan()
+
+
+def ablation_plans(root: Path) -> Iterator[tuple[str, Plan]]:
+    """Yield name and plan of every ablation that can be planned now; no network is asked."""
+    for name in ablation_names(root):
+        with suppress(VariorumError):
+            yield name, plan_ablation(load_ablation(root, name), root, offline=True)
 
 
 def ablation_command(name: str) -> str:

@@ -1,27 +1,31 @@
-"""Find the code that would run for a spec now."""
+"""Find the code that would run for a spec now, whatever code its result was made by."""
 
 from importlib import import_module
+from pathlib import Path
 
 from pydantic import ValidationError
 
+from variorum.base.components import PACKAGE
 from variorum.config.canonical import canonical, chosen_components, restored
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.identity.spec import Spec
+from variorum.plan.experiment import Components
 from variorum.stages.registry import STAGES, function_of
 
 
-def current_code(spec: Spec) -> Fingerprint | None:
-    """Return the code that would run for a spec now.
-
-    None if the stage or one of its settings no longer exists.
-    """
+def components_of(spec: Spec) -> Components | None:
+    """Return the components that a spec chooses; None if its stage no longer takes its settings."""
     try:
         settings = restored(STAGES[spec.stage].settings, dict(spec.settings))
     except (KeyError, ValidationError):
         return None
-    if canonical(settings) != spec.settings:
-        return None
-    return fingerprint(function_of(spec.stage), chosen_components(settings))
+    return tuple(chosen_components(settings)) if canonical(settings) == spec.settings else None
+
+
+def current_code(spec: Spec, package: Path = PACKAGE) -> Fingerprint | None:
+    """Return the code that would run for a spec now; None if its stage no longer takes it."""
+    parts = components_of(spec)
+    return None if parts is None else fingerprint(function_of(spec.stage), parts, package)
 
 
 def import_reached(code: Fingerprint) -> None:

@@ -90,6 +90,11 @@ class Page:
         """Return the paths of these files in the project."""
         return [self.folder / name for name in self.names]
 
+    @property
+    def target(self) -> str:
+        """Return the file by which Snakemake is asked for all of them."""
+        return (self.folder / self.names[0]).as_posix()
+
     def is_published(self, store: Store, copy: Mapping[str, Path] | None = None) -> bool:
         """Check whether the files equal the result's, or a copy's, given by its files."""
         place, is_table = store.root / self.folder, self.ref.stage == "table"

@@ -102,11 +102,6 @@ class Result:
         """Return how an older result came to serve this spec; None if not adopted."""
         return self.manifest.get("adopted")
 
-    @property
-    def n_bytes(self) -> int:
-        """Return the size of its files."""
-        return sum(entry["bytes"] for entry in self.manifest["files"].values())
-
     def damaged_file(self) -> str | None:
         """Return the name of a missing or changed file; None if all match."""
         return damaged_file(self.folder, self.manifest["files"])
@@ -136,13 +131,15 @@ def damaged_file(folder: Path, files: Mapping[str, Any]) -> str | None:
     return None
 
 
+def is_listed(name: str) -> bool:
+    """Check whether a manifest lists a file of this name, also inside of a bundle."""
+    return name != MANIFEST and name.rpartition("/")[2] not in (*VARYING, COPY)
+
+
 def listed(output: Path) -> list[Path]:
-    """Return the files of a result that its manifest lists, without `VARYING`, sorted."""
-    return [
-        path
-        for path in sorted(output.rglob("*"))
-        if path.is_file() and path.name not in (*VARYING, COPY) and path != output / MANIFEST
-    ]
+    """The files of a result that its manifest lists: those that every making of it has."""
+    files = (path for path in sorted(output.rglob("*")) if path.is_file())
+    return [path for path in files if is_listed(path.relative_to(output).as_posix())]
 
 
 def manifest_of(spec: Spec, output: Path, inputs: Mapping[str, Result]) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import flow
 import made_up
 from conftest import Project
 from variorum.audit.available import closure
-from variorum.audit.gc.commits import committed_pins, pinned_by_others
 from variorum.audit.gc.needs import Needs, needs
-from variorum.audit.gc.stored import Vault
+from variorum.audit.gc.upstream import upstream_of
 from variorum.identity.spec import Ref
+from variorum.store.committed import committed_pins, pinned_by_others
+from variorum.store.vault import Vault
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def root(project: Project) -> Path:
 
 def known(root: Path) -> Needs:
     """Everybody's needs."""
-    return needs(root, Vault(root).upstream)
+    return needs(root, upstream_of(root, Vault(root)))
 
 
 def served(found: Needs, name: str) -> set[Ref]:
@@ -64,6 +65,12 @@ def test_a_tree_needs_what_its_experiments_and_ablations_plan(root: Path) -> Non
 
 def test_the_current_experiment_is_named_once_if_nothing_is_changed(root: Path) -> None:
     assert set(known(root).serves.values()) == {("micro",)}
+
+
+def test_an_experiment_may_be_called_as_the_current_one(root: Path) -> None:
+    file = root / "config/experiments/micro.yaml"
+    (root / "config/experiments/current.yaml").write_text(file.read_text())
+    assert served(known(root), "current")
 
 
 def test_what_cannot_be_planned_is_a_fault_and_the_rest_is_planned(root: Path) -> None:

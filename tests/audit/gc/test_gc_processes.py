@@ -135,14 +135,10 @@ def test_what_a_new_result_is_being_made_from_stays(root: Path, needed: Plan, wi
 
 
 class FakeVault:
-    """Knows what was made from what, and what is stored."""
+    """Knows what is stored."""
 
-    def __init__(self, below: dict[Ref, list[Ref]], stored: set[Ref]) -> None:
-        self.below, self.stored = below, stored
-
-    def upstream(self, ref: Ref) -> list[Ref] | None:
-        """What a result was made from."""
-        return self.below.get(ref)
+    def __init__(self, stored: set[Ref]) -> None:
+        self.stored = stored
 
     def lacks(self, ref: Ref) -> str | None:
         """Why it is not stored."""
@@ -176,8 +172,8 @@ def check_world(random: Random, *, force: bool) -> None:
             if states[ref] == "busy":
                 stack.enter_context(store.locked(ref))
         known = Needs(dict.fromkeys(above_or_at("needed"), ("somebody",)))
-        vault = FakeVault(below, {ref for ref in below if states[ref] != "unstored"})
-        plan = removal.decide(store, vault, known, force=force)  # type: ignore[arg-type]
+        vault = FakeVault({ref for ref in below if states[ref] != "unstored"})
+        plan = removal.decide(store, None if force else vault, below.get, known)  # type: ignore[arg-type]
     stays = above_or_at("needed") | above_or_at("busy")
     if not force:
         left_alone = {ref for ref in below if states[ref] == "unstored"} - above_or_at("needed")

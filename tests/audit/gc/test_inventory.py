@@ -12,9 +12,10 @@ from conftest import Project
 from variorum.audit.gc import inventory
 from variorum.audit.gc.inventory import InventoryRow
 from variorum.base import units
+from variorum.identity.spec import Ref
 from variorum.plan.experiment import Plan
 from variorum.store import pins
-from variorum.store.result import MANIFEST, RUN
+from variorum.store.result import MANIFEST, RUN, size_of
 from variorum.store.store import Store
 
 pytest_plugins = ("gc_fixtures",)
@@ -45,7 +46,7 @@ def test_rows_stand_in_the_order_of_the_flow_and_by_age(root: Path, needed: Plan
 def test_a_row_says_label_size_age_time_and_who_needs_it(root: Path, wide: Plan) -> None:
     (pretrain,) = wide.of_stage("pretrain")
     row = {row.ref: row for row in rows(root, "pretrain")}[pretrain.ref]
-    size = Store(root).open(pretrain.ref).n_bytes
+    size = size_of(Store(root).folder(pretrain.ref))
     assert (row.label, row.n_bytes, row.seconds, row.names) == ("micro", size, 12.34, ())
     cells = [str(pretrain.ref), units.size(size), "3.0 h", "12.3 s", "micro", "nobody"]
     assert list(row.cells(row.begun + 3 * 3600 + 59)) == cells
@@ -89,14 +90,17 @@ def test_totals_are_by_stage_and_in_all(root: Path) -> None:
     assert header == ["stage", "results", "size"]
     assert totals[0][:2] == ["download", "2"]
     assert sum(int(line[1]) for line in totals[:-1]) == int(totals[-1][1]) == len(found)
-    every = sum(Store(root).open(row.ref).n_bytes for row in found)
+    every = sum(size_of(Store(root).folder(row.ref)) for row in found)
     assert totals[-1] == ["all", str(len(found)), *units.size(every).split()]
 
 
 def test_many_who_need_a_result_are_counted() -> None:
-    assert inventory.shortened(()) == "nobody"
-    assert inventory.shortened(("a", "b", "c")) == "a, b, c"
-    assert inventory.shortened(("a", "b", "c", "d", "e")) == "a, b, c and 2 more"
+    for names, shown in (
+        ("", "nobody"),
+        ("abc", "a, b, c"),
+        ("abcdefg", "a, b, c, d, e, and 2 more"),
+    ):
+        assert InventoryRow(Ref("encode", "0"), 0, 0.0, tuple(names)).cells(0)[-1] == shown
 
 
 def test_other_references_and_pins_are_named(shelf: Project, needed: Plan, wide: Plan) -> None:

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from variorum.audit.adopt.candidates import BECAUSE, PROVED, CandidateSearch, Match
-from variorum.audit.adopt.old_code import compare_tiny, components_of
+from variorum.audit.adopt.old_code import compare_tiny
 from variorum.audit.adopt.replay import Evidence, evidence
 from variorum.audit.available import closure
-from variorum.audit.scratch import ADOPTING, ADOPTIONS
-from variorum.audit.verify.platforms import platform_differences
+from variorum.audit.scratch import ADOPTIONS
 from variorum.base import machine
 from variorum.base.components import PACKAGE
-from variorum.base.errors import Stopped, VariorumError, clear_about_storage
+from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine
+from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
-from variorum.identity.fingerprint import fingerprint
 from variorum.identity.spec import Ref
+from variorum.plan.current_code import current_code
 from variorum.plan.experiment import Node, Plan
 from variorum.plan.references import References
-from variorum.stages.registry import BUNDLING, TRAININGS, function_of
+from variorum.stages.registry import BUNDLING, TRAININGS
 from variorum.store.restoring import restore_results
 from variorum.store.result import Result, StoreError, manifest_digest
 from variorum.store.store import Store
@@ -76,19 +76,12 @@ def adopt(
     """
     if because is not None and not (because := " ".join(because.split())):
         raise VariorumError('--because: say why nothing changed, as in --because "renamed only"')
-    store, adoption = Store(root), None
-    progress = Progress("adopt")
-    scratch = root / ADOPTIONS
+    store, adoption, progress = Store(root), None, Progress("adopt")
     try:
         wanted = _wanted(store, list(references), package)
-        waiting = "waits for another process"
-        with clear_about_storage(), store.locked(ADOPTING, lambda: progress.say(waiting)):
-            shutil.rmtree(scratch, ignore_errors=True)
-            try:
-                adoption = _Adoption(store, wanted, scratch, here or Machine(), progress, package)
-                return adoption.run(because)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+        with ADOPTIONS.held(store, progress) as scratch:
+            adoption = _Adoption(store, wanted, scratch, here or Machine(), progress, package)
+            return adoption.run(because)
     except (KeyboardInterrupt, Stopped):
         far = adoption.how_far() if adoption else NOTHING
         raise Stopped(f"stopped; {far}") from None
@@ -132,8 +125,8 @@ def _asked(known: References, reference: str | None) -> tuple[Plan, set[Ref]]:
     plan = named.plan or known.current
     if named.whole:
         return plan, set()
-    judged = {node.ref for read in named.runs.values() for node in read}
-    refs = {*named.refs, *(ref for ref in judged if ref.stage == "evaluate")} & plan.nodes.keys()
+    runs = {node.ref for read in named.runs.values() for node in read}
+    refs = {*named.refs, *runs} & plan.nodes.keys()
     if not refs:
         raise VariorumError(
             f"{reference}: the current experiment makes no such result; name one that `variorum "
@@ -154,21 +147,19 @@ def _hanging(nodes: list[Node], named: set[Ref]) -> set[Ref]:
 # The adoption
 
 
+@dataclass
 class _Adoption:
     """Run one adoption, from the search to the last published result."""
 
-    def __init__(
-        self,
-        store: Store,
-        wanted: _Wanted,
-        scratch: Path,
-        here: Machine,
-        progress: Progress,
-        package: Path,
-    ) -> None:
-        self.store, self.wanted, self.scratch = store, wanted, scratch
-        self.here, self.progress, self.package = here, progress, package
-        self.search = CandidateSearch(store, wanted.nodes)
+    store: Store
+    wanted: _Wanted
+    scratch: Path
+    here: Machine
+    progress: Progress
+    package: Path
+
+    def __post_init__(self) -> None:
+        self.search = CandidateSearch(self.store, self.wanted.nodes)
         self.matches = self.search.matches
 
     def run(self, because: str | None) -> Adopted:
@@ -262,9 +253,8 @@ class _Adoption:
     def _refuse_new_edits(self) -> None:
         """Raise `VariorumError` if the code was edited since the plan was made."""
         for node in (match.node for match in self.matches.values() if not match.node.tree):
-            parts = components_of(node.spec) or ()
-            function = function_of(node.ref.stage)
-            if fingerprint(function, parts, self.package).digest != node.spec.code:
+            code = current_code(node.spec, self.package)
+            if code is None or code.digest != node.spec.code:
                 raise VariorumError(
                     f"the code of {node.ref.stage} was edited meanwhile; nothing was adopted. Run "
                     "the same command again"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from variorum.audit.explain.differences import Bytes, Library, Setting, causes
+from variorum.audit.explain.differences import Bytes, Setting, causes
 from variorum.audit.explain.operands import Operand, ResultIndex
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Node
@@ -122,7 +122,7 @@ class CandidateSearch:
             settings = "; ".join(
                 str(cause.difference)
                 for cause in found
-                if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes, Library))
+                if len(cause.chain) == 1 and isinstance(cause.difference, (Setting, Bytes))
             )
             reason = f"{old.ref} has other settings: {settings or 'its settings differ'}"
             self.differing += [node.ref] if own else []
@@ -146,7 +146,7 @@ def _age(old: Result) -> tuple[str, str]:
 
 
 def _preference(node: Node, old: Result) -> tuple[bool, bool, bool, tuple[str, str]]:
-    """Rank an old result: proved, of the same code, made not adopted, latest.
+    """Return the rank of an old result: proved, same code, made not adopted, latest.
 
     Git likelier has the code of a result that was made than of an adopted one.
     """

@@ -20,18 +20,17 @@ from variorum.audit.verify.file_diff import compare
 from variorum.base.errors import VariorumError
 from variorum.base.git import git, put_into, running
 from variorum.base.progress import Progress
-from variorum.config.canonical import chosen_components, restored
 from variorum.identity.fingerprint import fingerprint
-from variorum.identity.spec import Ref, Spec
-from variorum.plan.experiment import Node, plan_experiment
+from variorum.identity.spec import Ref
+from variorum.plan.current_code import components_of
+from variorum.plan.experiment import Components, Node, plan_experiment
 from variorum.plan.loading import named_experiment
-from variorum.stages.registry import BUNDLING, STAGES, function_of
+from variorum.stages.registry import BUNDLING, function_of
 from variorum.store.result import Result
 from variorum.store.store import Store
 
 EXPERIMENT = "tiny"
 
-Components = tuple[tuple[str, str], ...]
 Codes = Mapping[tuple[str, Components], str]
 """Fingerprint of each stage's code, by the stage and the components that it was given."""
 
@@ -66,14 +65,6 @@ def compare_tiny(
         progress.say(f"the {EXPERIMENT} experiment by the old code is available")
     made = _made(store.root, packages, folder)
     return _compared(old or made["old"], made["new"])
-
-
-def components_of(spec: Spec) -> Components | None:
-    """Return the components that a spec chooses; None if its stage no longer exists."""
-    try:
-        return tuple(chosen_components(restored(STAGES[spec.stage].settings, dict(spec.settings))))
-    except (KeyError, ValueError):
-        return None
 
 
 def _codes(olds: Iterable[Result], find: Find) -> dict[tuple[str, Components], str]:

@@ -6,16 +6,14 @@ compared with their hash in the log. Any other stage runs whole. The evidence is
 people, equal wherever it was found; `VariorumError` names what differs.
 """
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.verify.file_diff import LOG, compare
+from variorum.audit.verify.file_diff import LOG, compare, log_of
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine
 from variorum.base.progress import Progress
@@ -102,8 +100,10 @@ class _Again:
         else:
             raise self._disproved(f"it does not stop at step {count}")
         position = saved[0].position
-        self._same_rows(_cells(position.rows), _log(self.old.folder), count)
-        samples = [json.loads(line) for line in _lines(self.old.file("samples.jsonl"))]
+        rows = [{k: "" if v is None else str(v) for k, v in row.items()} for row in position.rows]
+        self._same_rows(rows, log_of(self.old.folder), count)
+        lines = self.old.file("samples.jsonl").read_text(encoding="utf-8").split("\n")
+        samples = [json.loads(line) for line in lines if line]
         self._same_rows(position.samples, samples, count)
         digest = position.rows[-1]["weights_sha256"]
         return (
@@ -140,7 +140,7 @@ class _Again:
         state.write(self.task.scratch / "last" / STATE, state.State(tensors, position))
         self._run("last", self.task.machine)
         output = self.task.scratch / "last" / "output"
-        self._same_rows(_log(output), _log(self.old.folder), steps)
+        self._same_rows(log_of(output), log_of(self.old.folder), steps)
         digest = self.old.manifest["files"]["model.safetensors"]["sha256"]
         return (
             f"steps {begun} to {steps} computed again from {LAST_INTERVAL}: "
@@ -159,7 +159,7 @@ class _Again:
         model = checkpoint.load(self.old.folder)
         weights = flat.gather(flat.Layout.of(model), model)
         step = self.old.json("metrics.json")["chosen_step"]
-        noted = [r["weights_sha256"] for r in _log(self.old.folder) if int(r["step"]) == step]
+        noted = [r["weights_sha256"] for r in log_of(self.old.folder) if int(r["step"]) == step]
         digest = hashlib.sha256(weights.numpy().tobytes()).hexdigest()
         if noted != [digest]:
             raise self._disproved(
@@ -170,20 +170,3 @@ class _Again:
             f", which was chosen before, at step {step}, and carried over: its weights have the "
             f"sha256 that {LOG} notes there, {digest}"
         )
-
-
-def _log(folder: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(_lines(folder / LOG)))
-
-
-def _cells(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return rows as they are read back from a CSV file."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0])
-    writer.writeheader()
-    writer.writerows(rows)
-    return list(csv.DictReader(text.getvalue().splitlines()))
-
-
-def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").split("\n") if line]

@@ -34,7 +34,9 @@ from variorum.stages.registry import STAGES, place_of
 DOCUMENTS = "documents.jsonl"
 
 HASHES: tuple[Place, ...] = (("source", "sha256"), ("imported", "sha256"))
-COMMAND: Place = ("command",)
+COMMAND = "command"
+"""Setting of reports and tables that repeats other settings."""
+
 DOMAIN: Place = ("corpus", "domain")
 STRICT: Place = ("strict_libraries",)
 DECIDE_INPUTS: set[Place] = {("tokenizer", "train_on"), ("rows",)}
@@ -45,7 +47,7 @@ DECIDE_INPUTS: set[Place] = {("tokenizer", "train_on"), ("rows",)}
 class Setting(Difference):
     """Describe a setting with another value, and where both were written.
 
-    derived: it only repeats other settings, as the command of a report does.
+    A library whose version is part of keys is such a setting, too.
     """
 
     name: str
@@ -53,7 +55,6 @@ class Setting(Difference):
     new: Any
     old_at: str = ""
     new_at: str = ""
-    derived: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} {change(self.old, self.new)}{self.origins}"
@@ -88,18 +89,6 @@ class Bytes(Difference):
         for what, names in self.documents:
             if names:
                 yield f"{len(names)} {what}: {several(names)}"
-
-
-@dataclass(frozen=True)
-class Library(Difference):
-    """Describe a library with another version, where versions are part of keys."""
-
-    name: str
-    old: str | None
-    new: str | None
-
-    def __str__(self) -> str:
-        return f"library {self.name} {self.old or 'none'} -> {self.new or 'none'}"
 
 
 @dataclass(frozen=True)
@@ -178,10 +167,13 @@ def causes(
             for ref, operand in zip((above, below), pair, strict=True):
                 if operand is None:
                     found.append(Cause(chain, Absent(ref, store.pin(ref).is_file())))
-    derived = [isinstance(each.difference, Setting) and each.difference.derived for each in found]
-    if not all(derived):
-        found = [cause for cause, repeats in zip(found, derived, strict=True) if not repeats]
+    found = [cause for cause in found if not _repeats(cause)] or found
     return sorted(_once_each(found), key=lambda cause: (len(cause.chain), _in_flow(cause)))
+
+
+def _repeats(cause: Cause) -> bool:
+    """Check whether a cause only repeats other settings."""
+    return isinstance(cause.difference, Setting) and cause.difference.name == COMMAND
 
 
 def _once_each(found: list[Cause]) -> Iterator[Cause]:
@@ -194,16 +186,20 @@ def _once_each(found: list[Cause]) -> Iterator[Cause]:
 
 
 def _in_flow(cause: Cause) -> int:
-    stage = cause.chain[-1].new.ref.stage
-    return place_of(stage)
+    return place_of(cause.chain[-1].new.ref.stage)
 
 
 def _own(step: ResultPair, guide: Iterable[Node], documents: bool) -> Iterator[Difference]:
     """Yield how two results differ by themselves, apart from their inputs."""
     changed = _changed(step)
-    written = _places(step, guide)
+    sections = _places(step, guide)
     for place in changed:
-        setting = _setting(step, place, written)
+        section, *rest = place
+        setting = Setting(
+            ".".join((*sections.get(section, (section,)), *rest)),
+            *(operand.leaves.get(place, NOT_SET) for operand in (step.old, step.new)),
+            *(_origin(operand, place) for operand in (step.old, step.new)),
+        )
         if place not in HASHES:
             yield setting
         else:
@@ -227,20 +223,8 @@ def _changed(step: ResultPair) -> list[Place]:
 
 
 def _spelled(value: Any) -> str:
-    """Return a value as text; 1 differs from 1.0, but the order of names is ignored."""
+    """Return a value as text: 1 is not 1.0, the order of names is ignored."""
     return json.dumps(value, sort_keys=True, default=repr)
-
-
-def _setting(step: ResultPair, place: Place, written: Mapping[str, Place]) -> Setting:
-    section, *rest = place
-    return Setting(
-        ".".join((*written.get(section, (section,)), *rest)),
-        step.old.leaves.get(place, NOT_SET),
-        step.new.leaves.get(place, NOT_SET),
-        _origin(step.old, place),
-        _origin(step.new, place),
-        derived=place == COMMAND,
-    )
 
 
 def _origin(operand: Operand, place: Place) -> str:
@@ -270,6 +254,13 @@ def _places(step: ResultPair, guide: Iterable[Node]) -> Mapping[str, Place]:
     return {}
 
 
+def _by_itself(step: ResultPair, place: Place, old: Any, new: Any) -> Setting:
+    """Return a setting that no spec holds, by its place in the experiment."""
+    return Setting(
+        ".".join(place), old, new, *(_written_at(each, place) for each in (step.old, step.new))
+    )
+
+
 def _chooses_component(stage: str, place: Place) -> bool:
     """Check whether a setting chooses a component."""
     models = models_at(STAGES[stage].settings, place[:-1]) if stage in STAGES else []
@@ -280,16 +271,12 @@ def _chooses_component(stage: str, place: Place) -> bool:
 def _libraries(step: ResultPair) -> Iterator[Difference]:
     old, new = step.old.spec.libraries, step.new.spec.libraries
     if bool(old) != bool(new):
-        yield _written(step, STRICT, bool(old), bool(new))
+        yield _by_itself(step, STRICT, bool(old), bool(new))
         return
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            yield Library(name, old.get(name), new.get(name))
-
-
-def _written(step: ResultPair, place: Place, old: Any, new: Any) -> Setting:
-    old_at, new_at = (_written_at(operand, place) for operand in (step.old, step.new))
-    return Setting(".".join(place), old, new, old_at, new_at)
+            values = (versions.get(name, "none") for versions in (old, new))
+            yield Setting(f"library {name}", *values)
 
 
 def _inputs(step: ResultPair, changed: list[Place]) -> Iterator[Difference]:
@@ -303,7 +290,7 @@ def _inputs(step: ResultPair, changed: list[Place]) -> Iterator[Difference]:
         return
     if all("domain" in name or "finetuned" in name for name in single):
         given = ["given" if "text_domain" in refs else None for refs in (old, new)]
-        yield _written(step, DOMAIN, *given)
+        yield _by_itself(step, DOMAIN, *given)
         return
     yield from (Inputs(name, old.get(name), new.get(name)) for name in single)
 

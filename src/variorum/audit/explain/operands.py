@@ -14,8 +14,9 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
+from variorum.audit.available import pinned
 from variorum.config.canonical import with_omitted
-from variorum.config.setting_layers import Place
+from variorum.config.setting_layers import Place, leaves
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.declared import CORPORA
 from variorum.plan.experiment import Node
@@ -57,7 +58,7 @@ class Operand:
         """Return its settings by place, omitted ones included."""
         settings = dict(self.spec.settings)
         known = STAGES.get(self.spec.stage)
-        return dict(_leaves(with_omitted(known.settings, settings) if known else settings, ()))
+        return dict(leaves(with_omitted(known.settings, settings) if known else settings))
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -78,14 +79,6 @@ class Operand:
         return self.index.finished(self.spec.upstream[name])
 
 
-def _leaves(settings: Mapping[str, Any], place: Place) -> Iterator[tuple[Place, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*place, name))
-        else:
-            yield (*place, name), value
-
-
 class ResultIndex:
     """Hold the finished results of a project, each read once, when needed."""
 
@@ -99,7 +92,7 @@ class ResultIndex:
 
     @cached_property
     def run_info(self) -> dict[Ref, dict[str, Any]]:
-        """What records tell of results that came without `run.json` and `code.json`."""
+        """Return what records tell of results that came without `run.json`."""
         with suppress(OSError):  # without it no diff of pulled results can be shown
             return dict(missing_run_info(self.store))
         return {}
@@ -137,8 +130,7 @@ class ResultIndex:
 
     def pinned(self, stage: str) -> int:
         """Count the missing results of a stage that DVC may restore."""
-        files = self.store.root.glob(f"results/{stage}/*.dvc")
-        return sum(self.finished(Ref(stage, file.stem)) is None for file in files)
+        return sum(self.finished(ref) is None for ref in pinned(self.store, stage))
 
     @cached_property
     def _used(self) -> set[Ref]:
@@ -170,7 +162,7 @@ class ResultIndex:
 
 
 class Likeness:
-    """Index the facts that operands share, except those that all share."""
+    """Find the operand that shares most facts, apart from facts that all share."""
 
     def __init__(self, operands: list[Operand]) -> None:
         self._operands = operands

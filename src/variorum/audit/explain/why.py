@@ -18,7 +18,7 @@ from variorum.audit.explain.operands import Operand, ResultIndex
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError, several
 from variorum.identity.spec import KEY_LENGTH, Ref
-from variorum.plan.experiment import Node, Plan
+from variorum.plan.experiment import Node
 from variorum.plan.references import References
 
 FEW = 2
@@ -87,14 +87,14 @@ def why(
         return _yet_to_be_made(project, one)
     if one.baseline and one.baseline.ref != operand.ref:
         return project.compared(one.baseline, operand)
-    if operand.node and operand.ref in project.current.nodes:
+    if operand.node and operand.ref in project.references.current.nodes:
         heading = f"{operand} is finished, and matches the current settings and code: "
         heading += "nothing differs."
         if other := operand.index.most_like(operand):
             command = f"variorum why {other.ref} {operand.ref}"
             heading += f" `{command}` compares it with the most similar one."
         return Explanation(heading)
-    now = operand.index.nearest(operand, list(project.current))
+    now = operand.index.nearest(operand, list(project.references.current))
     if now is None:
         raise VariorumError(
             f"{operand} is finished, and the current experiment makes no {operand.ref.stage}; name "
@@ -155,16 +155,11 @@ class _Project:
         self.references = References(root, overrides, package)
         self.index = ResultIndex(self.references.store)
 
-    @property
-    def current(self) -> Plan:
-        """Return the plan of the current experiment."""
-        return self.references.current
-
     @cached_property
     def guide(self) -> list[Node]:
         """Return the nodes of the current plan; none if it cannot be planned."""
         with suppress(VariorumError):
-            return list(self.current)
+            return list(self.references.current)
         return []
 
     def compared(self, old: Operand, new: Operand) -> Explanation:

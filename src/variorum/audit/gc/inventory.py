@@ -8,46 +8,48 @@ from typing import Any
 
 from variorum.audit.available import available, order
 from variorum.audit.gc.needs import needs
-from variorum.audit.gc.stored import Vault
+from variorum.audit.gc.upstream import upstream_of
+from variorum.base.errors import several
 from variorum.base.text_tables import table_lines
 from variorum.base.units import duration, size
 from variorum.identity.spec import Ref
 from variorum.store.result import MANIFEST, Result, StoreError, size_of
 from variorum.store.store import Store
+from variorum.store.vault import Vault
 
 NOBODY = "nobody"
-
-SHOWN = 3
-"""How many names of who needs a result are shown; the rest is counted."""
 
 HEADER = ("result", "size", "age", "took", "label", "needed by")
 
 
 @dataclass(frozen=True)
 class InventoryRow:
-    """Describe one result, or a damaged folder in its place.
+    """Describe one result, or what lies in its place.
 
-    begun: when it was made, in seconds since 1970. seconds: how long that took, if known. names:
-    who needs it. damaged: what is wrong with it, if anything.
+    begun: when it was made, in seconds since 1970. names: who needs it. seconds: how long it took,
+    if known. damaged: what is wrong with it, if anything.
     """
 
     ref: Ref
-    label: str
     n_bytes: int
     begun: float
-    seconds: float | None
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    label: str = ""
+    seconds: float | None = None
     adopted: bool = False
     damaged: str | None = None
 
-    def cells(self, now: float) -> tuple[str, ...]:
-        """Return its row of `variorum ls`, as `HEADER` names the columns."""
+    def cells(self, now: float, last: str | None = None) -> tuple[str, ...]:
+        """Return its row of `variorum ls`, as `HEADER` names the columns.
+
+        `last` replaces the last cell.
+        """
         took = "" if self.seconds is None else f"{self.seconds:.1f} s"
-        marks = shortened(self.names) + (" (adopted)" if self.adopted else "")
-        if self.damaged:
-            marks = f"damaged: {self.damaged}"
+        if last is None:
+            last = (several(self.names) or NOBODY) + (" (adopted)" if self.adopted else "")
+            last = f"damaged: {self.damaged}" if self.damaged else last
         old = duration(max(now - self.begun, 0))
-        return (str(self.ref), size(self.n_bytes), old, took, self.label, marks)
+        return (str(self.ref), size(self.n_bytes), old, took, self.label, last)
 
 
 def inventory(root: Path, stage: str | None = None) -> tuple[list[InventoryRow], list[str]]:
@@ -55,7 +57,7 @@ def inventory(root: Path, stage: str | None = None) -> tuple[list[InventoryRow],
 
     The second list says which needs are unknown.
     """
-    store, known = Store(root), needs(root, Vault(root).upstream)
+    store, known = Store(root), needs(root, upstream_of(root, Vault(root)))
     found = [row(store, ref, known.serves.get(ref, ())) for ref in available(store, stage)]
     found.sort(key=lambda row: (*order(row.ref)[:1], row.ref.stage, row.begun, row.ref))
     return found, [f"{fault}; who needs the results of that is not shown" for fault in known.faults]
@@ -75,24 +77,22 @@ def lines(found: list[InventoryRow], now: float) -> Iterator[str]:
 
 
 def row(store: Store, ref: Ref, names: tuple[str, ...] = ()) -> InventoryRow:
-    """Return the row of `ref`."""
+    """Return the row of `ref`, of which only the `.dvc` file may be here."""
     folder = store.folder(ref)
+    if not folder.is_dir():
+        moment = store.pin(ref).stat().st_mtime
+        return InventoryRow(ref, 0, moment, names, damaged="only its .dvc file is here")
+    n_bytes = size_of(folder)
     try:
         result = store.open(ref)
     except StoreError as error:
         moment = folder.stat().st_mtime
-        return InventoryRow(ref, "", size_of(folder), moment, None, names, damaged=str(error))
+        return InventoryRow(ref, n_bytes, moment, names, damaged=str(error))
     run = result.run
-    seconds = run.get("seconds")
-    return InventoryRow(
-        ref,
-        str(run.get("label", "")),
-        result.n_bytes,
-        _begun(result, run),
-        float(seconds) if isinstance(seconds, (int, float)) else None,
-        names,
-        result.adopted is not None,
-    )
+    seconds, label = run.get("seconds"), str(run.get("label", ""))
+    took = float(seconds) if isinstance(seconds, (int, float)) else None
+    adopted = result.adopted is not None
+    return InventoryRow(ref, n_bytes, _begun(result, run), names, label, took, adopted)
 
 
 def _begun(result: Result, run: Mapping[str, Any]) -> float:
@@ -101,9 +101,3 @@ def _begun(result: Result, run: Mapping[str, Any]) -> float:
         return datetime.fromisoformat(run["begun"]).timestamp()
     except (KeyError, TypeError, ValueError):
         return (result.folder / MANIFEST).stat().st_mtime
-
-
-def shortened(names: tuple[str, ...]) -> str:
-    """Return who needs a result, in a few words."""
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "") or NOBODY

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from variorum.audit.available import KEY
 from variorum.audit.gc.needs import Needs
-from variorum.audit.scratch import ADOPTING, ADOPTIONS, RERUNNING, RERUNS
+from variorum.audit.scratch import ADOPTIONS, RERUNS
 from variorum.base.locks import is_held
 from variorum.identity.spec import Ref
 from variorum.plan.code_versions import FOLDER as CODE_FOLDER
-from variorum.plan.code_versions import digest
 from variorum.plan.plan_file import in_use, plan_files
 from variorum.run.runner import SPEC
 from variorum.store.result import size_of
@@ -22,9 +21,6 @@ TRASH = "scratch/trash"
 
 STATES = "state.safetensors*"
 """Saved states of a stopped training."""
-
-WORKPLACES = ((ADOPTIONS, ADOPTING, "adopt"), (RERUNS, RERUNNING, "verify --rerun"))
-"""Folders that commands work in, each with its lock and its command."""
 
 
 # Running processes
@@ -86,13 +82,12 @@ def leftovers(
     for path in plan_files(root):
         if not is_held(path):
             yield leftover(path, "a plan that no Snakemake goes by")
-    for name, lock, command in WORKPLACES:
-        if (root / name).is_dir() and lock not in busy:
-            yield leftover(root / name, f"left by `variorum {command}`", lock)
+    for place in (ADOPTIONS, RERUNS):
+        if (root / place.folder).is_dir() and place.lock not in busy:
+            yield leftover(root / place.folder, f"left by `variorum {place.command}`", place.lock)
     if not busy:  # else a process may run from there
-        used = {digest(root, text) for text in known.codes}
         for path in sorted((root / CODE_FOLDER).glob("*")):
-            if path.name not in used:
+            if not any(path in package.parents for package in known.codes):
                 yield leftover(path, "code that no ablation runs")
 
 

@@ -3,21 +3,25 @@
 Each also needs the inputs of its results. Nothing is downloaded, and no stage runs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from variorum.audit.available import Upstream, closure
-from variorum.audit.gc.commits import has_git, pinned_by_others
 from variorum.base.errors import VariorumError
 from variorum.identity.spec import Ref
 from variorum.plan.ablation import plan_ablation
-from variorum.plan.ablation_loading import ablation_names, load_ablation
-from variorum.plan.experiment import plan_experiment
-from variorum.plan.loading import experiment_names, load_experiment, named_experiment
+from variorum.plan.ablation_loading import LoadedAblation, ablation_names, load_ablation
+from variorum.plan.experiment import Plan, plan_experiment
+from variorum.plan.loading import (
+    LoadedExperiment,
+    experiment_names,
+    load_experiment,
+    named_experiment,
+)
 from variorum.store import pins
+from variorum.store.committed import has_git, pinned_by_others
 
 CURRENT = "current"
 """Name of the current experiment where `config/config.yaml` changes it."""
@@ -31,82 +35,72 @@ class Needs:
     """Hold who needs each result, as far as is known.
 
     serves: names by result: `default` of a plan, `pinned: NAME` of a pin, `@feature` of a
-    reference. faults: why needs are not fully known. codes: other code versions that ablations
-    name.
+    reference. faults: why needs are not fully known. codes: the packages of other code versions by
+    which results are planned.
     """
 
     serves: Mapping[Ref, tuple[str, ...]]
     faults: tuple[str, ...] = ()
-    codes: tuple[str, ...] = ()
+    codes: frozenset[Path] = frozenset()
 
 
-def needs(root: Path, upstream: Upstream[Ref]) -> Needs:
+def needs(root: Path, upstream: Upstream) -> Needs:
     """Return who needs which result of the project at `root`."""
-    found = _Gathered(root, cache(upstream))
-    found.plans()
-    found.pins()
-    if has_git(root):
-        found.references()
-    serves = {ref: tuple(names) for ref, names in found.names.items()}
-    return Needs(serves, tuple(found.faults), tuple(found.codes))
-
-
-class _Gathered:
-    """Collect who needs each result; dictionaries serve as ordered sets."""
-
-    def __init__(self, root: Path, upstream: Upstream[Ref]) -> None:
-        self.names: dict[Ref, dict[str, None]] = {}
-        self.faults: dict[str, None] = {}
-        self.codes: dict[str, None] = {}
-        self._root, self._upstream = root, upstream
-
-    def plans(self) -> None:
-        """Add what every experiment, the current settings and every ablation plan."""
-        root = self._root
-        for name in experiment_names(root):
-            with self._faults_noted():
-                loaded = named_experiment(root, name)
-                self._add(name, plan_experiment(loaded, root, offline=True).nodes)
-        with self._faults_noted():
-            current = load_experiment(root)
-            if current.overrides:
-                self._add(CURRENT, plan_experiment(current, root, offline=True).nodes)
-        for name in ablation_names(root):
-            with self._faults_noted():
-                ablation = load_ablation(root, name)
-                codes = (variant.code for variant in ablation.variants.values())
-                self.codes |= {code: None for code in codes if code}
-                self._add(name, plan_ablation(ablation, root, offline=True).nodes)
-
-    def pins(self) -> None:
-        """Add what is pinned by name."""
-        with self._faults_noted():
-            for name, ref in pins.pins(self._root).items():
-                if self._upstream(ref) is None:
-                    self.faults[
-                        f"{ref} is pinned as {name} and neither here nor in DVC's cache, so what "
-                        f"it was made from is unknown; fetch it with `dvc pull results/{ref}.dvc`, "
-                        "or drop that pin"
-                    ] = None
-                self._add(f"pinned: {name.partition('/')[0]}", closure([ref], self._upstream))
-
-    def references(self) -> None:
-        """Add what other references of git hold `.dvc` files for."""
-        for name, refs in pinned_by_others(self._root).items():
-            self._add(f"{REFERENCE}{name}", closure(refs, self._upstream))
-
-    def _add(self, name: str, refs: Iterable[Ref]) -> None:
+    upstream, faults = cache(upstream), dict[str, None]()  # a dictionary is an ordered set
+    plans = list(_plans(root, faults))
+    served: list[tuple[str, Iterable[Ref]]] = [(name, plan.nodes) for name, plan in plans]
+    served += ((name, closure(refs, upstream)) for name, refs in _pins(root, upstream, faults))
+    names: dict[Ref, dict[str, None]] = {}
+    for name, refs in served:
         for ref in refs:
-            self.names.setdefault(ref, {})[name] = None
+            names.setdefault(ref, {})[name] = None
+    codes = {node.tree.package for _, plan in plans for node in plan if node.tree}
+    serves = {ref: tuple(own) for ref, own in names.items()}
+    return Needs(serves, tuple(faults), frozenset(codes))
 
-    @contextmanager
-    def _faults_noted(self) -> Iterator[None]:
-        """Note what cannot be planned, and continue.
 
-        A plan with an unlocked source has no results yet.
-        """
+def _plans(root: Path, faults: dict[str, None]) -> Iterator[tuple[str, Plan]]:
+    """Yield what every experiment, the current settings and every ablation plan.
+
+    What cannot be planned is noted, but a plan with an unlocked source has no results yet.
+    """
+
+    def current() -> LoadedExperiment | None:
+        loaded = load_experiment(root)
+        return loaded if loaded.overrides else None
+
+    loads: list[tuple[str, Callable[[], LoadedExperiment | LoadedAblation | None]]] = [
+        *((name, partial(named_experiment, root, name)) for name in experiment_names(root)),
+        (CURRENT, current),
+        *((name, partial(load_ablation, root, name)) for name in ablation_names(root)),
+    ]
+    for name, load in loads:
         try:
-            yield
+            loaded = load()
+            if isinstance(loaded, LoadedAblation):
+                yield name, plan_ablation(loaded, root, offline=True)
+            elif loaded is not None:
+                yield name, plan_experiment(loaded, root, offline=True)
         except VariorumError as error:
             if ": unlocked: " not in str(error):
-                self.faults |= dict.fromkeys(str(error).splitlines()[:1])
+                faults |= dict.fromkeys(str(error).splitlines()[:1])
+
+
+def _pins(
+    root: Path, upstream: Upstream, faults: dict[str, None]
+) -> Iterator[tuple[str, Iterable[Ref]]]:
+    """Yield what is pinned by name, or by `.dvc` files of other references."""
+    try:
+        for name, ref in pins.pins(root).items():
+            yield f"pinned: {name.partition('/')[0]}", [ref]
+            if upstream(ref) is None:
+                fault = (
+                    f"{ref} is pinned as {name} and neither here nor in DVC's cache, so what it "
+                    f"was made from is unknown; fetch it with `dvc pull results/{ref}.dvc`, or "
+                    "drop that pin"
+                )
+                faults[fault] = None
+    except VariorumError as error:
+        faults[str(error).splitlines()[0]] = None
+    if has_git(root):
+        yield from ((f"{REFERENCE}{name}", refs) for name, refs in pinned_by_others(root).items())

@@ -13,27 +13,25 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from variorum.audit.available import KEY, available, closure, order
-from variorum.audit.gc.commits import has_git
-from variorum.audit.gc.inventory import (
-    InventoryRow,
-    row,
-    shortened,
-)
+from variorum.audit.available import Upstream, available, closure, order, pinned
+from variorum.audit.gc import inventory
+from variorum.audit.gc.inventory import InventoryRow, row
 from variorum.audit.gc.leftovers import TRASH, Leftover, at_work, leftovers, unfinished
 from variorum.audit.gc.needs import REFERENCE, Needs, needs
-from variorum.audit.gc.stored import Vault
+from variorum.audit.gc.upstream import upstream_of
 from variorum.base.components import PACKAGE
-from variorum.base.errors import VariorumError
+from variorum.base.errors import VariorumError, several
 from variorum.base.text_tables import table_lines
-from variorum.base.units import duration, size
+from variorum.base.units import size
 from variorum.identity.spec import Ref
-from variorum.store.result import size_of
+from variorum.store.committed import has_git
 from variorum.store.store import Store
+from variorum.store.vault import Vault
 
 FORCE = "--force"
 NEEDED_BY_UNNEEDED = "a result that stays was made from it"
-HEADER = ("result", "size", "age", "label", "why")
+HEADER = (*inventory.HEADER[:-1], "why")
+RIGHT = HEADER[1:4]
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,8 @@ class Removal:
         yield from self.notes
         if self.left:
             yield "unneeded results that stay:"
-            yield from table_lines([_cells(*pair, now) for pair in self.left], HEADER, HEADER[1:3])
+            left = [row.cells(now, why) for row, why in self.left]
+            yield from table_lines(left, HEADER, RIGHT)
             if any(FORCE in reason for _, reason in self.left):
                 yield (
                     "(`variorum track` and a commit of results/*/*.dvc store results; "
@@ -72,12 +71,10 @@ class Removal:
             )
             return
         yield "to be removed, as no plan, pin, other branch or tag needs it:"
-        going = [_cells(row, row.damaged or "", now) for row in self.results]
-        for part in self.leftovers:
-            going.append((str(part.path), size(part.n_bytes), "", part.what, ""))
-        yield from table_lines(going, HEADER, HEADER[1:3])
-        n_bytes = sum(row.n_bytes for row in self.results)
-        n_bytes += sum(part.n_bytes for part in self.leftovers)
+        going = [row.cells(now, row.damaged or "") for row in self.results]
+        going += ((str(p.path), size(p.n_bytes), "", "", p.what, "") for p in self.leftovers)
+        yield from table_lines(going, HEADER, RIGHT)
+        n_bytes = sum([*(r.n_bytes for r in self.results), *(p.n_bytes for p in self.leftovers)])
         yield (
             f"{len(self.results)} results and {len(self.leftovers)} leftovers in scratch to be "
             f"removed, {size(n_bytes)}; {self.n_needed} results are needed"
@@ -98,10 +95,6 @@ class Removal:
         )
 
 
-def _cells(row: InventoryRow, why: str, now: float) -> tuple[str, ...]:
-    return (str(row.ref), size(row.n_bytes), duration(now - row.begun), row.label, why)
-
-
 # Decide
 
 
@@ -112,10 +105,11 @@ def plan(root: Path, *, force: bool = False) -> Removal:
     """
     _refuse_other_code(root)
     vault = Vault(root)
-    known = needs(root, vault.upstream)
+    upstream = upstream_of(root, vault)
+    known = needs(root, upstream)
     for fault in known.faults:
         raise VariorumError(f"{fault.rstrip('.')}. Until then, needs are unknown")
-    return decide(Store(root), vault, known, force=force)
+    return decide(Store(root), None if force else vault, upstream, known)
 
 
 def _refuse_other_code(root: Path) -> None:
@@ -135,25 +129,28 @@ def _files(package: Path) -> set[tuple[str, bytes]]:
     return {(file.relative_to(package).as_posix(), file.read_bytes()) for file in found}
 
 
-def decide(store: Store, vault: Vault, known: Needs, *, force: bool) -> Removal:
-    """Divide the results and leftovers into what is removed and what stays."""
-    making, busy = unfinished(store), closure(at_work(store), vault.upstream)
+def decide(store: Store, vault: Vault | None, upstream: Upstream, known: Needs) -> Removal:
+    """Divide the results and leftovers into what is removed and what stays.
+
+    Without a vault it does not matter what DVC has stored.
+    """
+    making, busy = unfinished(store), closure(at_work(store), upstream)
 
     def why_not(ref: Ref) -> str | None:
         if ref in busy:
             return "a process is making it" if ref in making else "a running process needs it"
-        lack = None if force else vault.lacks(ref)
+        lack = vault.lacks(ref) if vault else None
         return f"{lack} ({FORCE})" if lack else None
 
     results = set(available(store))
-    unneeded = (results | _pinned_here(store.root)) - known.serves.keys()
+    unneeded = (results | set(pinned(store))) - known.serves.keys()
     reasons = {ref: why for ref in unneeded if (why := why_not(ref))}
-    below = closure(reasons, vault.upstream) & unneeded
+    below = closure(reasons, upstream) & unneeded
     left = {**dict.fromkeys(below, NEEDED_BY_UNNEEDED), **reasons}
     return Removal(
-        tuple(_row(store, ref) for ref in sorted(unneeded - left.keys(), key=order)),
-        tuple(leftovers(store, known, busy, force=force)),
-        tuple((_row(store, ref), left[ref]) for ref in sorted(left, key=order)),
+        tuple(row(store, ref) for ref in sorted(unneeded - left.keys(), key=order)),
+        tuple(leftovers(store, known, busy, force=vault is None)),
+        tuple((row(store, ref), left[ref]) for ref in sorted(left, key=order)),
         len(results - unneeded),
         tuple(_notes(store.root, [known.serves[ref] for ref in results - unneeded])),
     )
@@ -166,21 +163,9 @@ def _notes(root: Path, needed: Iterable[tuple[str, ...]]) -> Iterator[str]:
     if alone:
         others = sorted({name.removeprefix(REFERENCE) for names in alone for name in names})
         yield (
-            f"{len(alone)} results stay because of .dvc files of {shortened(tuple(others))} alone; "
-            "delete such a branch or tag to free them"
+            f"{len(alone)} results stay because of .dvc files of {several(others)} alone; delete "
+            "such a branch or tag to free them"
         )
-
-
-def _row(store: Store, ref: Ref) -> InventoryRow:
-    if store.folder(ref).is_dir():
-        return replace(row(store, ref), n_bytes=size_of(store.folder(ref)))
-    moment = store.pin(ref).stat().st_mtime
-    return InventoryRow(ref, "", 0, moment, None, (), damaged="only its .dvc file is here")
-
-
-def _pinned_here(root: Path) -> set[Ref]:
-    files = root.glob("results/*/*.dvc")
-    return {Ref(file.parent.name, file.stem) for file in files if KEY.fullmatch(file.stem)}
 
 
 # Remove
@@ -201,7 +186,7 @@ def remove(root: Path, chosen: Removal) -> Removal:
         (root / TRASH).mkdir(parents=True, exist_ok=True)
         trash = Path(tempfile.mkdtemp(dir=root / TRASH))
         # Inputs of others go last, so that any rest of a chain is its beginning.
-        upstream = Vault(root).upstream
+        upstream = upstream_of(root, Vault(root))
         results, stays = [], closure(at_work(store), upstream)
         for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):
             paths = (store.folder(row.ref), store.pin(row.ref))

@@ -1,8 +1,7 @@
 """Compare two versions of a result file by file: what differs, and how much.
 
 Bytes decide. A differing file is described by its kind: tensors by name, columns and rows, values
-by their place in JSON, the first line of a text, the first byte of anything else. Equal numbers
-with other bits (the sign of zero, another NaN) are described in words.
+by their place in JSON, the first line of a text, the first byte of anything else.
 """
 
 import csv
@@ -10,11 +9,9 @@ import io
 import itertools
 import json
 import math
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +22,16 @@ if TYPE_CHECKING:
 
 TEXTS = (".svg", ".html", ".md", ".txt")
 LOG = "metrics.csv"
+"""The log of a training."""
+
 MOST_DETAILS = 5
 MOST_CHARACTERS = 40
 BLOCK = 1 << 20
 
 SAME_CONTENT = "the same content, written differently"
-ZERO_SIGN = "only in the sign of zero"
-NAN_BITS = "only in which NaN it is"
 
-Numbers = Sequence[tuple[float, float]]
-"""Old and new values."""
+UNREADABLE = (ValueError, OverflowError, csv.Error)
+"""Errors of reading a file that is not of the kind that its name says."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,11 @@ class ResultDiff:
             return f"{first.name}: {first.details[0]}"
         alone = [f"{name} is missing" for name in self.missing]
         return next(iter([*alone, *(f"{name} is new" for name in self.extra)]), "")
+
+
+def log_of(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of a training's log."""
+    return list(csv.DictReader(_text(folder / LOG).splitlines()))
 
 
 def compare(old: Path, new: Path) -> ResultDiff:
@@ -118,16 +120,12 @@ def differences(old: Path, new: Path) -> tuple[str, ...]:
     }
     try:
         found = list(readers.get(old.suffix, _of_bytes)(old, new))
-    except _UnreadableError:
+    except UNREADABLE:
         found = list(_of_bytes(old, new))
     if not found:
         return (f"{SAME_CONTENT}, from byte {first_byte(old, new):,}",)
     more = len(found) - MOST_DETAILS
     return (*found[:MOST_DETAILS], *([f"and {more:,} more"] if more > 0 else []))
-
-
-class _UnreadableError(Exception):
-    """Report a file that is not of the kind that its name says."""
 
 
 def _counts(unit: str, old: int, new: int) -> Iterator[str]:
@@ -136,8 +134,8 @@ def _counts(unit: str, old: int, new: int) -> Iterator[str]:
 
 
 def _one_sided(kind: str, old: Collection[str], new: Collection[str]) -> Iterator[str]:
-    yield from (f"{kind} {name} is gone" for name in old if name not in new)
-    yield from (f"{kind} {name} is new" for name in new if name not in old)
+    yield from (f"{kind}{name} is gone" for name in old if name not in new)
+    yield from (f"{kind}{name} is new" for name in new if name not in old)
 
 
 # Any file, and texts
@@ -168,10 +166,7 @@ def _of_texts(old: Path, new: Path) -> Iterator[str]:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except UnicodeDecodeError:
-        raise _UnreadableError from None
+    return path.read_bytes().decode()
 
 
 def _changed_text(old: str | None, new: str | None) -> str:
@@ -199,53 +194,36 @@ def relative(old: float, new: float) -> float:
         return 0.0
     if not (math.isfinite(old) and math.isfinite(new)):
         return math.inf
-    return float(abs(Fraction(old) - Fraction(new)) / max(abs(Fraction(old)), abs(Fraction(new))))
+    return abs(old - new) / max(abs(old), abs(new))
 
 
-def _distance(pairs: Numbers) -> str:
-    """Describe the largest differences, exactly for large whole numbers."""
-    largest = max(abs(Fraction(a) - Fraction(b)) for a, b in pairs)
-    apart = float(largest) if largest <= sys.float_info.max else math.inf
+def _distance(pairs: Sequence[tuple[float, float]]) -> str:
+    """Describe the largest differences of old and new values."""
+    apart = max(abs(a - b) for a, b in pairs)
     return f"{apart:.3g}, relative {max(relative(a, b) for a, b in pairs):.3g}"
-
-
-def _is_number(value: Any) -> bool:
-    """Check for a finite number no larger than a float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 # JSON
 
 
 def _of_json(old: Path, new: Path) -> Iterator[str]:
-    yield from _changes(_parsed(_text(old)), _parsed(_text(new)), "")
+    yield from _changes(json.loads(_text(old)), json.loads(_text(new)), "")
 
 
 def _of_json_lines(old: Path, new: Path) -> Iterator[str]:
-    rows = [[_parsed(line) for line in _text(path).splitlines()] for path in (old, new)]
+    rows = [list(map(json.loads, _text(path).splitlines())) for path in (old, new)]
     yield from _counts("lines", *map(len, rows))
     for number, (a, b) in enumerate(zip(*rows, strict=False), start=1):
         yield from _changes(a, b, f"line {number:,}")
 
 
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise _UnreadableError from None
-
-
 def _changes(old: Any, new: Any, place: str) -> Iterator[str]:
     """Describe every value that differs, by its place."""
     if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted(old.keys() | new.keys()):
-            inner = f"{place}.{name}" if place else name
-            if name in old and name in new:
-                yield from _changes(old[name], new[name], inner)
-            else:
-                yield f"{inner} is {'new' if name in new else 'gone'}"
+        inner = f"{place}." if place else ""
+        yield from _one_sided(inner, old, new)
+        for name in sorted(old.keys() & new.keys()):
+            yield from _changes(old[name], new[name], f"{inner}{name}")
     elif isinstance(old, list) and isinstance(new, list):
         for line in _counts("entries", len(old), len(new)):
             yield f"{place or 'the list'}: {line}"
@@ -259,12 +237,8 @@ def _changed_value(old: Any, new: Any) -> str:
     if isinstance(old, str) and isinstance(new, str):
         return _changed_text(old, new)
     shown = f"{_shown(old)} → {_shown(new)}"
-    if _is_number(old) and _is_number(new):
-        if old != new:
-            return f"{shown} (by {_distance([(old, new)])})"
-        if type(old) is type(new):
-            return f"{shown}, {ZERO_SIGN}"
-    return shown
+    is_far = old != new and all(type(v) in (int, float) and math.isfinite(v) for v in (old, new))
+    return f"{shown} (by {_distance([(old, new)])})" if is_far else shown
 
 
 def _shown(value: Any) -> str:
@@ -278,7 +252,7 @@ def _shown(value: Any) -> str:
 def _of_tables(old: Path, new: Path) -> Iterator[str]:
     tables = [_columns(path) for path in (old, new)]
     yield from _counts("rows", *(max(map(len, each.values()), default=0) for each in tables))
-    yield from _one_sided("column", *tables)
+    yield from _one_sided("column ", *tables)
     for name in [name for name in tables[0] if name in tables[1]]:
         yield from _of_columns(name, tables[0][name], tables[1][name])
 
@@ -286,37 +260,33 @@ def _of_tables(old: Path, new: Path) -> Iterator[str]:
 def _columns(path: Path) -> dict[str, list[str]]:
     rows = list(csv.reader(io.StringIO(_text(path), newline="")))
     if not rows or len(set(rows[0])) < len(rows[0]) or {len(row) for row in rows} != {len(rows[0])}:
-        raise _UnreadableError
+        raise ValueError(path)
     return {name: [row[i] for row in rows[1:]] for i, name in enumerate(rows[0])}
 
 
 def _of_columns(name: str, old: list[str], new: list[str]) -> Iterator[str]:
     """Describe a column in one line; rows count from 1 below the header."""
     rows = enumerate(zip(old, new, strict=False), start=1)
-    differing = [(row, a, b) for row, (a, b) in rows if a != b and _cell(a) != _cell(b)]
+    differing = [(row, a, b) for row, (a, b) in rows if a != b]
     if not differing:
         return
     row, a, b = differing[0]
     line = f"column {name}: row {row:,}: {_changed_text(a, b)}"
     if len(differing) > 1:
         line += f", and {len(differing) - 1:,} more rows"
-    cells = [(_cell(a), _cell(b)) for _, a, b in differing]
-    numbers = [(a[0], b[0]) for a, b in cells if isinstance(a, tuple) and isinstance(b, tuple)]
-    apart = [(a, b) for a, b in numbers if a != b]
-    if apart:
+    numbers = ((_number(a), _number(b)) for _, a, b in differing)
+    if apart := [(a, b) for a, b in numbers if a is not None and b is not None and a != b]:
         line += f"; largest difference {_distance(apart)}"
-    if len(numbers) > len(apart):
-        line += f"; {len(numbers) - len(apart):,} {ZERO_SIGN}"
     yield line
 
 
-def _cell(text: str) -> tuple[float, float] | str:
-    """Return a finite number with its sign, whole ones exactly; else the text itself."""
+def _number(text: str) -> float | None:
+    """Return a finite number, whole ones exactly; None for any other text."""
     for kind in (int, float):
         with suppress(ValueError):
             value: float = kind(text)
-            return (value, math.copysign(1, value)) if _is_number(value) else text
-    return text
+            return value if math.isfinite(value) else None
+    return None
 
 
 # Tensors
@@ -324,7 +294,7 @@ def _cell(text: str) -> tuple[float, float] | str:
 
 def _of_tensors(old: Path, new: Path) -> Iterator[str]:
     (tensors, notes), (others, other_notes) = _tensors(old), _tensors(new)
-    yield from _one_sided("tensor", tensors, others)
+    yield from _one_sided("tensor ", tensors, others)
     for name in tensors:
         if name in others and (line := ", ".join(_of_tensor(tensors[name], others[name]))):
             yield f"tensor {name}: {line}"
@@ -339,8 +309,8 @@ def _tensors(path: Path) -> tuple["dict[str, Tensor]", dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
             notes: dict[str, Any] = file.metadata() or {}
-    except (SafetensorError, OSError):
-        raise _UnreadableError from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(path) from error
     for name, text in notes.items():
         with suppress(ValueError):
             notes[name] = json.loads(text)
@@ -348,44 +318,34 @@ def _tensors(path: Path) -> tuple["dict[str, Tensor]", dict[str, Any]]:
 
 
 def _of_tensor(old: "Tensor", new: "Tensor") -> Iterator[str]:
-    """Describe how two tensors differ; nothing if their values are the same."""
+    """Describe how two tensors differ; nothing if their bytes are the same."""
+    import torch
+
     if old.dtype != new.dtype:
         yield f"{old.dtype} → {new.dtype}".replace("torch.", "")
     if old.shape != new.shape:
         yield f"shape {tuple(old.shape)} → {tuple(new.shape)}"
+    if (old.dtype, old.shape) != (new.dtype, new.shape):
         return
-    nans = old.isnan() & new.isnan()
-    differs = (old != new) & ~nans
+    a, b = old.reshape(-1, 1), new.reshape(-1, 1)
+    differs = (a.view(torch.uint8) != b.view(torch.uint8)).any(dim=1)
     if count := int(differs.sum()):
         yield f"{count:,} of {old.numel():,} elements differ"
-        yield from _how_far(old[differs], new[differs])
-    if old.dtype == new.dtype:
-        others = _other_bits(old, new) & ~differs
-        for how, these in ((ZERO_SIGN, others & ~nans), (NAN_BITS, others & nans)):
-            if count := int(these.sum()):
-                yield f"{count:,} of {old.numel():,} elements differ {how}"
+        yield from _how_far(a[differs], b[differs])
 
 
 def _how_far(old: "Tensor", new: "Tensor") -> Iterator[str]:
-    """Describe the largest differences; all elements given differ."""
+    """Describe the largest differences of elements (N, 1), each of other bits."""
     import torch
 
-    if not (old.is_floating_point() or new.is_floating_point()):
-        yield f"by up to {_distance(list(zip(old.tolist(), new.tolist(), strict=True)))}"
-        return
-    a, b = old.double(), new.double()
+    kind = torch.float64 if old.is_floating_point() else torch.int64
+    a, b = old.to(kind), new.to(kind)
     finite = a.isfinite() & b.isfinite()
-    apart = (a - b).abs()[finite]
-    if len(apart):
-        shares = apart / torch.maximum(a.abs(), b.abs())[finite]
-        yield f"by up to {float(apart.max()):.3g}, relative {float(shares.max()):.3g}"
+    apart, larger = (a - b).abs()[finite], torch.maximum(a.abs(), b.abs())[finite]
+    if apart.any():
+        share = float((apart / larger).nan_to_num().max())
+        yield f"by up to {float(apart.max()):.3g}, relative {share:.3g}"
+    elif len(apart):
+        yield "only in the sign of zero"
     if odd := len(a) - len(apart):
         yield f"{odd:,} of them not finite"
-
-
-def _other_bits(old: "Tensor", new: "Tensor") -> "Tensor":
-    """Return where two tensors of one kind and shape have different bytes."""
-    import torch
-
-    a, b = (tensor.reshape(-1, 1).contiguous().view(torch.uint8) for tensor in (old, new))
-    return (a != b).any(dim=1).reshape(old.shape)

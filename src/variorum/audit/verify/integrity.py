@@ -12,24 +12,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from variorum.audit.available import has_content
-from variorum.audit.verify.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
-from variorum.audit.verify.platforms import platform_differences
-from variorum.audit.verify.run_info import run_info
 from variorum.audit.verify.selection import Selection, none_of, with_upstream
-from variorum.audit.verify.source_changes import source_change
 from variorum.base import machine
 from variorum.base.errors import VariorumError, several
+from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.base.units import size
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import current_code
+from variorum.plan.source_changes import source_change
 from variorum.report import page_trace
+from variorum.run.publish import Page
+from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
 from variorum.store.records import has_record
 from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError, sha256_of
+from variorum.store.run_info import run_info
 from variorum.store.store import Store
 
 
@@ -106,9 +106,7 @@ class _Audit:
 
     def __init__(self, store: Store, refs: Sequence[Ref], progress: Progress) -> None:
         self.store = store
-        here = {ref: store.folder(ref) for ref in refs if has_content(store.folder(ref))}
-        hashed = _hashed(list(here.values()), progress)
-        self.own = {ref: ResultCopy(ref, at, hashed[at]) for ref, at in here.items()}
+        self.own = _hashed(store, refs, progress)
         carried = [copy for own in self.own.values() for copy in own.inner()]
         self.copies = [*self.own.values(), *carried]
         self.by_ref = {copy.ref: copy for copy in reversed(self.copies)}
@@ -123,7 +121,7 @@ class _Audit:
         self.trusted: dict[Ref, Manifest] = {}
         self.adopted: dict[Ref, Mapping[str, Any]] = {}
         self.changed: list[str] = []
-        self.out_of_place: list[str] = []
+        self.unpublished: dict[str, None] = {}
         self.unsealed = self.traced = 0
         self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
 
@@ -155,33 +153,27 @@ class _Audit:
 
     def _trusted(self, copy: ResultCopy) -> Manifest | None:
         """Return the manifest to compare files with; note faults of both manifests."""
-        readable = copy.readable
-        if len({each.sha256 for each in readable}) > 1:
-            doubts = [self._doubts(copy, each) for each in readable]
-            if doubts[0] == doubts[1]:
-                fault = f"and {COPY} differ, and nothing here shows which is right"
-                self._found(self._damage(copy, MANIFEST, fault))
-                return None if readable[0].fault else readable[0]
-            if doubts[1] < doubts[0]:
-                readable.reverse()
-        sound = readable[0] if readable and not readable[0].fault else None
+        sound = [each for each in copy.readable if not each.fault]
+        doubts = [self._doubts(copy, each) for each in sound]
+        trusted = sound[doubts.index(min(doubts))] if sound else None
+        if len({each.sha256 for each in sound}) > 1 and doubts[0] == doubts[1]:
+            fault = f"and {COPY} differ, and nothing here shows which is right"
+            self._found(self._damage(copy, MANIFEST, fault))
+            return trusted
         for name, manifest in copy.manifests.items():
             fault = manifest if isinstance(manifest, str) else manifest.fault
-            if sound and isinstance(manifest, Manifest) and manifest.sha256 != sound.sha256:
-                fault = fault or f"is not the same as {sound.name}"
+            if trusted and isinstance(manifest, Manifest) and manifest.sha256 != trusted.sha256:
+                fault = fault or f"is not the same as {trusted.name}"
             if fault:
                 place = (copy.folder / name).relative_to(self.store.root).as_posix()
-                remedy = f"copy {sound.name} of the same folder to {place}" if sound else ""
+                remedy = f"copy {trusted.name} of the same folder to {place}" if trusted else ""
                 self._found(self._damage(copy, name, fault, remedy))
-        return sound
+        return trusted
 
-    def _doubts(self, copy: ResultCopy, manifest: Manifest) -> tuple[bool, int, bool]:
-        """Return what speaks against a manifest, if the two differ."""
-        return (
-            bool(manifest.fault),
-            len(list(self._faults(copy, manifest))),
-            not any((copy.ref, digest) in self.vouched for digest in manifest.noted_as),
-        )
+    def _doubts(self, copy: ResultCopy, manifest: Manifest) -> tuple[int, bool]:
+        """Return what speaks against a manifest: faults, and that no later result notes it."""
+        is_noted = any((copy.ref, digest) in self.vouched for digest in manifest.noted_as)
+        return len(list(self._faults(copy, manifest))), not is_noted
 
     def _faults(self, copy: ResultCopy, manifest: Manifest) -> Iterator[Damage]:
         """Yield where a manifest is wrong: its files and its inputs."""
@@ -222,38 +214,38 @@ class _Audit:
 
     # Pages
 
-    def check_pages(self, pages: Iterable[tuple[str, Ref]]) -> None:
+    def check_pages(self, pages: Iterable[Page]) -> None:
         """Compare published pages with the result's files."""
-        for page, ref in pages:
-            name, path = Path(page).name, self.store.root / page
-            expected = self._expected(ref, name)
-            if expected is None:
-                continue
-            again = f"`snakemake --cores 4 {page}` publishes it"
-            if not path.is_file():
-                self.out_of_place.append(page)
-            elif (found := sha256_of(path)) != expected:
-                if other := self._page_of(found, ref, name):
-                    self.changed.append(f"{page} is from {other}, not from {ref}; {again}")
-                else:
-                    self._found(Damage(page, f"is not {name} of {ref}", again))
+        for page in pages:
+            for name in page.names:
+                self._check_page(page, name)
+
+    def _check_page(self, page: Page, name: str) -> None:
+        path = self.store.root / page.folder / name
+        shown, again = page.folder / name, f"`snakemake --cores 4 {page.target}` publishes it"
+        expected = self._expected(page.ref, name)
+        if expected is None:
+            return
+        if not path.is_file():
+            self.unpublished[page.target] = None
+        elif (found := sha256_of(path)) != expected:
+            if other := self._page_of(found, page.ref, name):
+                self.changed.append(f"{shown} is from {other}, not from {page.ref}; {again}")
+            else:
+                self._found(Damage(str(shown), f"is not {name} of {page.ref}", again))
 
     def _expected(self, ref: Ref, name: str) -> str | None:
         """Return a file's hash from its manifest; None if that is missing."""
-        if ref in self.trusted:
-            file = self.trusted[ref].files.get(name)
-            return file.sha256 if file else None
-        with suppress(StoreError, KeyError):  # a table, when the experiment is verified
+        with suppress(StoreError, KeyError):
+            if ref in self.trusted:
+                return self.trusted[ref].files[name].sha256
             return str(self.store.peek(ref).manifest["files"][name]["sha256"])
         return None
 
     def _page_of(self, found: str, ref: Ref, name: str) -> Ref | None:
         """Return another result that a page comes from."""
-        for other in self.store.refs(ref.stage):
-            path = self.store.folder(other) / name
-            if other != ref and path.is_file() and sha256_of(path) == found:
-                return other
-        return None
+        others = (other for other in self.store.refs(ref.stage) if other != ref)
+        return next((other for other in others if self._expected(other, name) == found), None)
 
     def trace_pages(self) -> None:
         """Trace what reports' pages say to their files, if all files are sound.
@@ -283,8 +275,8 @@ class _Audit:
             word = f", on a person's word: {adopted['because']}" if "because" in adopted else ""
             yield f"{ref} was adopted from {adopted.get('from')}, not made{word}"
         yield from self.changed
-        if self.out_of_place:
-            pages = " ".join(dict.fromkeys(map(_target, self.out_of_place)))
+        if self.unpublished:
+            pages = " ".join(self.unpublished)
             yield f"pages are not published; `snakemake --cores 4 {pages}` publishes them"
         if self.unsealed:
             yield f"{RUN} of {self.unsealed} results has no seal: damage to it may go unnoticed"
@@ -293,7 +285,9 @@ class _Audit:
         """Yield how the results' platforms differ from this one, one line a fact."""
         here = machine.description()
         specs = {spec.code: spec for spec, _ in self.runs}
-        used = {code: _libraries(spec) for code, spec in specs.items()}
+        codes = {digest: current_code.current_code(spec) for digest, spec in specs.items()}
+        every = frozenset(machine.LIBRARIES)  # where the stage is gone
+        used = {digest: code.libraries if code else every for digest, code in codes.items()}
         found = Counter(
             (name, *values)
             for spec, run in self.runs
@@ -306,30 +300,21 @@ class _Audit:
             )
 
 
-def _libraries(spec: Spec) -> frozenset[str]:
-    """Return the libraries that would make a result again; all if its stage is gone."""
-    code = current_code.current_code(spec)
-    return code.libraries if code else frozenset(machine.LIBRARIES)
-
-
-def _hashed(folders: Sequence[Path], progress: Progress) -> dict[Path, dict[str, StoredFile]]:
-    """Hash every file below some folders."""
-    paths = [(folder, path) for folder in folders for path in sorted(folder.rglob("*"))]
-    paths = [(folder, path) for folder, path in paths if not path.is_dir()]
-    total = sum(path.stat().st_size for _, path in paths if path.is_file())
-    found: dict[Path, dict[str, StoredFile]] = {folder: {} for folder in folders}
-    with progress.counting(total, "bytes"):
-        for folder, path in paths:
+def _hashed(store: Store, refs: Sequence[Ref], progress: Progress) -> dict[Ref, ResultCopy]:
+    """Hash every file of the available results among these."""
+    folders = {ref: store.folder(ref) for ref in refs if has_content(store.folder(ref))}
+    paths = {
+        ref: [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
+        for ref, folder in folders.items()
+    }
+    files = (path for own in paths.values() for path in own if path.is_file())
+    found: dict[Ref, dict[str, StoredFile]] = {ref: {} for ref in folders}
+    with progress.counting(sum(path.stat().st_size for path in files), "bytes"):
+        for ref, path in ((ref, path) for ref, own in paths.items() for path in own):
             try:
                 file = StoredFile(sha256_of(path), path.stat().st_size)
             except OSError as error:
                 file = StoredFile("", 0, f"cannot be read: {error.strerror}")
-            found[folder][path.relative_to(folder).as_posix()] = file
+            found[ref][path.relative_to(folders[ref]).as_posix()] = file
             progress.step(count=file.n_bytes)
-    return found
-
-
-def _target(page: str) -> str:
-    """Return Snakemake's target for a page; for a table, one of its files."""
-    path = Path(page)
-    return str(path.with_name("table.md")) if path.parts[0] == "reports" else page
+    return {ref: ResultCopy(ref, folders[ref], files) for ref, files in found.items()}

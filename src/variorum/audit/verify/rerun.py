@@ -4,30 +4,28 @@ On the platform that made a result the bytes must be the same; on another one ea
 (`tolerances`), which is printed with the outcome.
 """
 
-import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from variorum.audit.available import has_content
-from variorum.audit.scratch import RERUNNING, RERUNS, project_beside
+from variorum.audit.scratch import RERUNS, project_beside
 from variorum.audit.verify.file_diff import ResultDiff, compare
-from variorum.audit.verify.platforms import platform_differences
 from variorum.audit.verify.selection import Selection, none_of
 from variorum.audit.verify.tolerances import judged
-from variorum.base.errors import Stopped, VariorumError, clear_about_storage
+from variorum.base.errors import Stopped, VariorumError
 from variorum.base.git import running
 from variorum.base.machine import Machine
+from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
 from variorum.plan import current_code
-from variorum.plan.ablation import plan_ablation
-from variorum.plan.ablation_loading import ablation_names, load_ablation
+from variorum.plan.ablation import ablation_plans
 from variorum.plan.code_versions import CodeVersion
 from variorum.plan.experiment import Node
 from variorum.run import runner
@@ -109,7 +107,7 @@ def rerun_all(selection: Selection, here: Machine) -> Iterator[Rerun | Refused]:
     if not available:
         raise VariorumError(f"nothing to run again: {none_of(selection.refs)}")
     took = {ref: _seconds(store, ref) for ref in selection.refs}
-    by_others = made_by_others(store.root, selection.refs)
+    by_others = made_by_others(store.root)
     progress = Progress("rerun")
     with progress.counting(sum(took.values()), "seconds, as it took to make them,"):
         for ref in selection.refs:
@@ -149,14 +147,10 @@ def rerun(
             "the code that is here; check out the code that made it"
         )
     tree = planned.tree if planned else None
-    notes = [*_not_as_before(stored, code.digest, tree)]
-    inputs = {name: _upstream(store, ref, needed) for name, needed in stored.spec.upstream.items()}
-    folder = store.root / RERUNS
-    waiting = "waits for another process"
-    with clear_about_storage(), store.locked(RERUNNING, lambda: progress.say(waiting)):
-        begun = time.monotonic()
-        shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
-        try:
+    inputs = {name: store.open(needed) for name, needed in stored.spec.upstream.items()}
+    begun = time.monotonic()
+    try:
+        with RERUNS.held(store, progress) as folder:
             if tree:
                 made = _made_by(tree, store, stored, folder, here)
                 output, run = made.folder, made.run
@@ -169,12 +163,11 @@ def rerun(
             elsewhere = platform_differences(stored.run, run, code.libraries)
             rule, passed = judged(stored, output, diff, elsewhere)
             damaged = list(_damaged(stored, output, diff))
-        except Stopped:
-            raise Stopped(f"stopped while {ref} ran again; nothing of it was saved") from None
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    except Stopped:
+        raise Stopped(f"stopped while {ref} ran again; nothing of it was saved") from None
     seconds, label = time.monotonic() - begun, stored.run.get("label", "")
-    return Rerun(ref, label, seconds, diff, (*notes, *damaged), rule, passed and not damaged)
+    notes = (*_not_as_before(stored, code.digest, tree), *damaged)
+    return Rerun(ref, label, seconds, diff, notes, rule, passed and not damaged)
 
 
 def _made_by(
@@ -205,17 +198,10 @@ def _made_by(
     return beside.open(stored.ref)
 
 
-def made_by_others(root: Path, refs: Iterable[Ref]) -> dict[Ref, Node]:
-    """Return which of these results an ablation plans with another code version."""
-    wanted = set(refs)
-    found: dict[Ref, Node] = {}
-    for name in ablation_names(root):
-        with suppress(VariorumError):  # what cannot be planned names no code
-            loaded = load_ablation(root, name)
-            if any(variant.code for variant in loaded.variants.values()):
-                plan = plan_ablation(loaded, root, offline=True)
-                found |= {node.ref: node for node in plan if node.tree and node.ref in wanted}
-    return found
+def made_by_others(root: Path) -> dict[Ref, Node]:
+    """Return the results that ablations plan with another code version."""
+    plans = (plan for _, plan in ablation_plans(root))
+    return {node.ref: node for plan in plans for node in plan if node.tree}
 
 
 def _not_as_before(stored: Result, code: str, tree: CodeVersion | None) -> Iterator[str]:
@@ -226,15 +212,6 @@ def _not_as_before(stored: Result, code: str, tree: CodeVersion | None) -> Itera
         yield f"it was adopted from {stored.adopted['from']}: this makes it for the first time"
     if code != stored.spec.code:
         yield "the code has changed since the result was made: this tests the present code"
-
-
-def _upstream(store: Store, ref: Ref, upstream: Ref) -> Result:
-    if not store.folder(upstream).exists():
-        raise VariorumError(
-            f"{ref} is made from {upstream}, which is not here; fetch it with `dvc pull` "
-            "(`snakemake -n` restores results that a report or table carries)"
-        )
-    return store.open(upstream)
 
 
 def _damaged(stored: Result, output: Path, diff: ResultDiff) -> Iterator[str]:

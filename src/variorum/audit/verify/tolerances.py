@@ -5,7 +5,6 @@ libraries) sums of floats differ, and training amplifies that; each stage declar
 differ in.
 """
 
-import csv
 import json
 import math
 import re
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from variorum.audit.verify.file_diff import ResultDiff, relative
+from variorum.audit.verify.file_diff import ResultDiff, log_of, relative
 from variorum.config.metrics import HEADLINE
 from variorum.stages.registry import STAGES
 from variorum.stages.stage import Rerun
@@ -62,9 +61,7 @@ def _losses(old: Path, new: Path, _: ResultDiff) -> Judged:
     """Compare the validation losses of the chosen and the last weights."""
 
     def losses(folder: Path) -> dict[str, float]:
-        with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            last = list(csv.DictReader(file))[-1]
-        chosen = _json(folder / "metrics.json")["chosen_val_loss"]
+        chosen, last = _json(folder / "metrics.json")["chosen_val_loss"], log_of(folder)[-1]
         return {"chosen loss": float(chosen), "last loss": float(last["val_loss"])}
 
     return _within(LOSS_TOLERANCE, losses(old), losses(new))

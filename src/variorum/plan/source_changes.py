@@ -4,7 +4,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from variorum.audit.verify.manifests import DIGITS
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
 from variorum.config.model_settings import ImportedSettings
@@ -12,6 +11,7 @@ from variorum.corpus.source import ChangingSource, SourceSettings
 from variorum.identity.spec import Spec
 from variorum.plan import source_lock
 from variorum.stages.registry import STAGES
+from variorum.store.manifests import DIGITS
 
 
 def source_change(root: Path, spec: Spec) -> str | None:

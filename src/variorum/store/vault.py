@@ -6,24 +6,22 @@ carries them.
 """
 
 import re
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
-from variorum.audit.gc.commits import committed_pins, contents, has_git
 from variorum.identity.spec import Ref, Spec
-from variorum.plan.plan_file import PlanFile, in_use
-from variorum.run.runner import submitted
-from variorum.stages.registry import BUNDLING, TRACKED
+from variorum.store.committed import committed_pins, contents, has_git
 from variorum.store.dvc_cache import DvcCache, Listing, md5_of, pinned
 from variorum.store.restoring import BUNDLE
-from variorum.store.result import MANIFEST, StoreError
+from variorum.store.result import MANIFEST
 from variorum.store.store import Store
 
 CARRIED = re.compile(f"{BUNDLE}/([^/]+)/([^/]+)/{re.escape(MANIFEST)}")
 """The manifest of a result inside of a report or table."""
 
 UNCOMMITTED = "no commit holds its .dvc file"
+NOT_STORED = "DVC has stored neither it nor a report or table that carries it"
+LOST = "its bytes are neither in DVC's cache nor in a remote on this machine"
 DIFFERS = "DVC has stored other bytes"
 
 
@@ -43,26 +41,14 @@ class Vault:
         if not any(self._store.folder(ref).glob("*")):
             committed = {self._contents[name] for name in self._pins.get(ref, ())}
             return None if self._store.pin(ref).read_bytes() in committed else UNCOMMITTED
-        if ref.stage in TRACKED:
-            whole = (listing for listing in self._listings(ref) if self._is_whole(listing))
-            stored = {listing[MANIFEST] for listing in whole}
-            missing = "its bytes are neither in DVC's cache nor in a remote on this machine"
-        else:
-            stored = self._bundled.get(ref, set())
-            missing = "no report or table that DVC has stored carries it"
+        whole = (listing for listing in self._listings(ref) if self._is_whole(listing))
+        stored = {listing[MANIFEST] for listing in whole} or self._carried.get(ref, set())
         if not stored:
-            return UNCOMMITTED if ref.stage in TRACKED and ref not in self._pins else missing
+            return LOST if ref in self._pins else NOT_STORED
         return None if md5_of(self._store.folder(ref) / MANIFEST) in stored else DIFFERS
 
     def upstream(self, ref: Ref) -> list[Ref] | None:
-        """Return a result's inputs from its manifest or plan; None without either."""
-        with suppress(StoreError):
-            return list(self._store.peek(ref).spec.upstream.values())
-        with suppress(StoreError):
-            return list(submitted(self._store, ref).spec.upstream.values())
-        for plan in self._plans:
-            if ref in plan.refs():
-                return list(plan.job(ref).spec.upstream.values())
+        """Return a result's inputs from a manifest that DVC has stored; None without one."""
         for listing in self._listings(ref):
             manifest = self._cache.json(listing.get(MANIFEST, ""))
             if isinstance(manifest, dict):
@@ -70,19 +56,14 @@ class Vault:
         return None
 
     @cached_property
-    def _plans(self) -> list[PlanFile]:
-        return in_use(self._store.root)
-
-    @cached_property
-    def _bundled(self) -> dict[Ref, set[str]]:
-        """Return the MD5 of manifests carried by stored reports and tables."""
+    def _carried(self) -> dict[Ref, set[str]]:
+        """Return the MD5 of manifests that stored reports and tables carry."""
         found: dict[Ref, set[str]] = {}
-        for ref in self._pins:
-            if ref.stage in BUNDLING:
-                for listing in filter(self._is_whole, self._listings(ref)):
-                    for name, md5 in listing.items():
-                        if match := CARRIED.fullmatch(name):
-                            found.setdefault(Ref(*match.groups()), set()).add(md5)
+        for listing in (listing for ref in self._pins for listing in self._listings(ref)):
+            carried = [(m, md5) for name, md5 in listing.items() if (m := CARRIED.fullmatch(name))]
+            if carried and self._is_whole(listing):
+                for match, md5 in carried:
+                    found.setdefault(Ref(*match.groups()), set()).add(md5)
         return found
 
     def _listings(self, ref: Ref) -> list[Listing]:

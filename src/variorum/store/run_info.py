@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from variorum.audit.verify.manifests import ResultCopy
 from variorum.identity.recorded_code import recorded_digest
+from variorum.store.manifests import ResultCopy
 from variorum.store.result import CODE, RUN, SEAL, readable_json, sealed
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from variorum.identity.spec import KEY_LENGTH, Ref, Spec, canonical_json
-from variorum.stages.registry import BUNDLING
 from variorum.store.restoring import BUNDLE
-from variorum.store.result import COPY, MANIFEST, VARYING, manifest_digest, readable_json
+from variorum.store.result import COPY, MANIFEST, is_listed, manifest_digest, readable_json
 
 DIGITS = 12
 """How many digits of a SHA-256 messages show."""
@@ -73,8 +72,6 @@ class ResultCopy:
 
     def inner(self) -> Iterator["ResultCopy"]:
         """Yield the results that a report or table carries."""
-        if self.ref.stage not in BUNDLING:
-            return
         found: dict[Ref, dict[str, StoredFile]] = {}
         for name, file in self.files.items():
             parts = name.split("/", 3)
@@ -118,15 +115,8 @@ class ResultCopy:
                 hashes = [each.sha256[:DIGITS] for each in (found, expected)]
                 yield name, f"has SHA-256 {hashes[0]}…, its manifest says {hashes[1]}…"
         for name in self.files:
-            if name not in manifest.files and self._is_listed(name):
+            if name not in manifest.files and is_listed(name):
                 yield name, NOT_LISTED
-
-    def _is_listed(self, name: str) -> bool:
-        """Check whether manifests have to list a file of this name."""
-        own = name.split("/")
-        if self.ref.stage in BUNDLING and own[0] == BUNDLE and len(own) == 4:
-            return own[3] not in (COPY, *VARYING)
-        return name not in (MANIFEST, COPY, *VARYING)
 
 
 def read(ref: Ref, name: str, content: bytes) -> Manifest | str:
