@@ -88,7 +88,7 @@ def publish(root: Path, plan: Plan) -> None:
 
 
 class Cost(NamedTuple):
-    """Seconds on the clock, and of processors, those of child processes included."""
+    """Seconds on the clock, and of processors, child processes included."""
 
     elapsed: float
     processor: float

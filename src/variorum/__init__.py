@@ -1,4 +1,4 @@
-"""Train, fine-tune and stress-test a small GPT from raw text, reproducible to the bit.
+"""Train a small GPT from raw text, fine-tune it and stress-test it, to the bit.
 
 import variorum
 opened = variorum.open()         # the current fine-tuned model and its tokenizer

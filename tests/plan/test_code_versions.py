@@ -153,7 +153,7 @@ def test_planning_writes_no_code(edited: Project) -> None:
         assert flow.files_of(edited.root) == before
 
 
-def test_what_was_cleaned_away_is_put_back(edited: Project) -> None:
+def test_code_that_was_cleaned_away_is_restored(edited: Project) -> None:
     on_branch(edited, FUSED, *EDIT)
     ask_for(edited, "edited")
     package = put_in_place(planned(edited))

@@ -1,4 +1,4 @@
-"""Hold the files of a folder in memory: read each once, or write all of them."""
+"""Hold a folder's files in memory: read each once, or write all."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ COMPILED = "__pycache__"
 
 
 class FolderFiles(Mapping[str, bytes]):
-    """Map the path of each file below a folder to its content, read when it is needed.
+    """Map the path of each file below a folder to its content, read late.
 
     Paths have slashes and begin in the folder. Python's compiled files are left out.
     """

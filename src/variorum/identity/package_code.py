@@ -84,10 +84,10 @@ def is_outside(module: str) -> bool:
 
 
 class Code:
-    """Hold the source of a state of the package; each file is read once, when needed."""
+    """Hold the source of one state of the package; files are read once."""
 
     def __init__(self, package: Path = PACKAGE, files: Mapping[str, bytes] | None = None) -> None:
-        """Read the package in the folder `package`, or, where they are given, these `files` of it.
+        """Read the package in the folder `package`, or these `files` of it.
 
         Files have their paths in the package; a package whose files are given need not exist.
         """

@@ -60,7 +60,7 @@ def plan_ablation(
 
 
 def ablation_plans(root: Path) -> Iterator[tuple[str, Plan]]:
-    """Yield name and plan of every ablation that can be planned now; no network is asked."""
+    """Yield name and plan of every ablation that can be planned offline."""
     for name in ablation_names(root):
         with suppress(VariorumError):
             yield name, plan_ablation(load_ablation(root, name), root, offline=True)

@@ -1,4 +1,4 @@
-"""Find the code that would run for a spec now, whatever code its result was made by."""
+"""Find the code that would run for a spec now."""
 
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from variorum.stages.registry import STAGES, function_of
 
 
 def components_of(spec: Spec) -> Components | None:
-    """Return the components that a spec chooses; None if its stage no longer takes its settings."""
+    """Return a spec's components; None if its stage no longer takes its settings."""
     try:
         settings = restored(STAGES[spec.stage].settings, dict(spec.settings))
     except (KeyError, ValidationError):
@@ -23,7 +23,7 @@ def components_of(spec: Spec) -> Components | None:
 
 
 def current_code(spec: Spec, package: Path = PACKAGE) -> Fingerprint | None:
-    """Return the code that would run for a spec now; None if its stage no longer takes it."""
+    """Return the code that would run for a spec; None if its stage refuses it."""
     parts = components_of(spec)
     return None if parts is None else fingerprint(function_of(spec.stage), parts, package)
 

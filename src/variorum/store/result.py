@@ -137,7 +137,7 @@ def is_listed(name: str) -> bool:
 
 
 def listed(output: Path) -> list[Path]:
-    """The files of a result that its manifest lists: those that every making of it has."""
+    """Return the files of a result that its manifest lists, sorted."""
     files = (path for path in sorted(output.rglob("*")) if path.is_file())
     return [path for path in files if is_listed(path.relative_to(output).as_posix())]
 
