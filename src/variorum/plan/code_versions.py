@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError, clear_about_storage
 from variorum.base.files import FolderFiles, write_files
 from variorum.base.git import GitError, files_of, git, running
@@ -102,11 +101,6 @@ def code_version(
     state = _state(root, text, package)
     folder = root / FOLDER / state.digest / INSIDE
     return CodeVersion(folder, state.name, state.read(), where)
-
-
-def digest(root: Path, text: str) -> str:
-    """Return the name of its folder, which differs for other source. Raises `VariorumError`."""
-    return _state(root, text, FolderFiles(PACKAGE)).digest
 
 
 def commit(root: Path, text: str) -> str:

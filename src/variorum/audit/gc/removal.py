@@ -21,6 +21,7 @@ from variorum.audit.gc.needs import REFERENCE, Needs, needs
 from variorum.audit.gc.upstream import upstream_of
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError, several
+from variorum.base.files import FolderFiles
 from variorum.base.text_tables import table_lines
 from variorum.base.units import size
 from variorum.identity.spec import Ref
@@ -115,18 +116,13 @@ def plan(root: Path, *, force: bool = False) -> Removal:
 def _refuse_other_code(root: Path) -> None:
     """Raise `VariorumError` if the running package is not the project's own."""
     own = root / "src/variorum"
-    differing = sorted(_files(own) ^ _files(PACKAGE)) if own.is_dir() else []
+    differing = FolderFiles(own).items() ^ FolderFiles(PACKAGE).items() if own.is_dir() else set()
     if differing:
-        name, _ = differing[0]
+        name, _ = min(differing)
         raise VariorumError(
             f"src/variorum/{name} differs from the running {PACKAGE / name}, so keys may differ; "
             "use the environment of this project (`make setup` makes one)"
         )
-
-
-def _files(package: Path) -> set[tuple[str, bytes]]:
-    found = (file for file in package.rglob("*") if file.is_file() and file.suffix != ".pyc")
-    return {(file.relative_to(package).as_posix(), file.read_bytes()) for file in found}
 
 
 def decide(store: Store, vault: Vault | None, upstream: Upstream, known: Needs) -> Removal:
