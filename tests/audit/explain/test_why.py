@@ -223,7 +223,7 @@ def test_of_an_experiment_without_a_report_the_last_stage_that_was_made_is_compa
 ) -> None:
     shutil.rmtree(root / "results/report")
     text = told(root, model={"n_layer": 2})
-    assert "stress" in text.splitlines()[0]
+    assert "figures micro" in text.splitlines()[0]
     assert "model.n_layer 1 -> 2 (command line)" in causes_of(text)
 
 
