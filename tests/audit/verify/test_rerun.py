@@ -29,7 +29,7 @@ from variorum.audit.verify.selection import select
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine
 from variorum.identity.spec import Spec
-from variorum.stages import evaluate, stress
+from variorum.stages import evaluate, stress, table
 from variorum.stages.task import Task
 from variorum.store.restoring import BUNDLE
 from variorum.store.result import CODE, RUN
@@ -104,19 +104,30 @@ def test_files_that_come_or_do_not_come_are_named(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rename(output: Path) -> None:
-        (output / "samples.json").rename(output / "texts.json")
+        (output / "intervals.svg").rename(output / "drawing.svg")
 
-    monkeypatch.setattr(stress, "run", changed_output(stress, rename))
+    monkeypatch.setattr(table, "run", changed_output(table, rename))
+    ref = next(Store(root).refs("table"))
     for elsewhere in (False, True):
         if elsewhere:
-            made_elsewhere(folder_of(root, "stress"))
-        outcome = one(root, key_of(root, "stress"))
+            made_elsewhere(Store(root).folder(ref))
+        outcome = one(root, str(ref))
         assert outcome.verdict == "different"
-        assert outcome.comparison.missing == ("samples.json",)
-        assert outcome.comparison.extra == ("texts.json",)
+        assert outcome.comparison.missing == ("intervals.svg",)
+        assert outcome.comparison.extra == ("drawing.svg",)
         lines = list(outcome.lines())
-        assert "  samples.json: is missing in the rerun" in lines
-        assert "  texts.json: the stored result has no such file" in lines
+        assert "  intervals.svg: is missing in the rerun" in lines
+        assert "  drawing.svg: the stored result has no such file" in lines
+
+
+def test_a_rerun_that_lacks_a_declared_product_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(output: Path) -> None:
+        (output / "samples.json").unlink()
+
+    monkeypatch.setattr(stress, "run", changed_output(stress, remove))
+    assert "samples.json" in refused(root, key_of(root, "stress"))
 
 
 def test_a_stored_file_that_is_damaged_is_told_from_one_that_comes_out_otherwise(
