@@ -80,7 +80,7 @@ def keep(root: Path, node: Node) -> None:
 
 def _is_own(node: Node) -> bool:
     """Whether a result belongs to the project that asked for it."""
-    return bool(node.notes or node.tree)
+    return bool(node.notes or node.version)
 
 
 def _entry(node: Node) -> str:

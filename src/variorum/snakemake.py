@@ -128,8 +128,8 @@ class Flow:
         """Return what is missing of these nodes, by the code version that makes it."""
         missing: dict[CodeVersion, list[Spec]] = {}
         for node in nodes:
-            if node.tree and not self.store.exists(node.ref):
-                missing.setdefault(node.tree, []).append(node.spec)
+            if node.version and not self.store.exists(node.ref):
+                missing.setdefault(node.version, []).append(node.spec)
         return missing
 
     @property

@@ -43,7 +43,7 @@ def test_code_that_is_the_same_makes_the_same_runs_and_the_table_says_so(edited:
     ask_for(edited, "main")
     plan = planned(edited)
     assert of(plan, "other") == of(plan, "present")
-    assert not any(node.tree for node in plan)
+    assert not any(node.version for node in plan)
     assert plan.last.spec.settings["edited"] == {"other": False}
     assert list(plan.last.notes) == [CODES]
     assert "uncounted" not in plan.last.spec.settings
@@ -53,10 +53,10 @@ def test_an_edit_has_keys_of_its_own_from_the_first_stage_that_reaches_it(edited
     name = on_branch(edited, FUSED, *EDIT)
     ask_for(edited, "edited")
     plan = planned(edited)
-    own = {node.ref.stage for node in plan if node.tree}
+    own = {node.ref.stage for node in plan if node.version}
     assert own == {"pretrain", "evaluate"}, "a model is evaluated by the code that made it"
     assert len(plan.of_stage("encode")) == 1, "shared"
-    assert {n.ref for n in plan.of_stage("pretrain") if not n.tree} == {
+    assert {n.ref for n in plan.of_stage("pretrain") if not n.version} == {
         plan.last.upstream[f"present/{seed}/model"].ref for seed in (1, 2)
     }
     assert plan.last.spec.settings["codes"] == {"other": "edited"}
@@ -138,7 +138,7 @@ def test_a_new_component_is_part_of_the_diff(edited: Project) -> None:
 
 def put_in_place(plan: Plan) -> Path:
     """Put the code of the variant `other` in place; gives the folder of its package."""
-    version = of(plan, "other").tree
+    version = of(plan, "other").version
     assert version is not None
     version.put_in_place()
     return version.package

@@ -96,7 +96,7 @@ def test_without_git_only_patches_can_be_run(edited: Project) -> None:
     ask_for(edited, "main")
     assert "there is no git repository here" in refused(edited)
     ask_for(edited, code)
-    assert of(planned(edited), "other").tree
+    assert of(planned(edited), "other").version
 
 
 def test_what_git_does_not_have_is_not_put_anywhere(

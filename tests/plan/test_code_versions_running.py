@@ -37,7 +37,7 @@ def make_ready(folder: Path) -> Project:
     on_branch(project, FUSED, *EDIT)
     ask_for(project, "edited")
     for node in planned(project):
-        if not node.tree and node.ref.stage != "table":
+        if not node.version and node.ref.stage != "table":
             flow.made_once(project.root, node)
     return project
 
@@ -189,11 +189,11 @@ def training(ready: Project, tmp_path: Path) -> Training:
     micro = project.root / "config/experiments/micro.yaml"
     micro.write_text(micro.read_text().replace("max_steps: 30", "max_steps: 30000"))
     node = of(planned(project), "other")
-    assert node.tree is not None
-    node.tree.put_in_place()
+    assert node.version is not None
+    node.version.put_in_place()
     for needed in node.upstream.values():
         flow.made_once(project.root, needed)
-    runner.submit(Store(project.root), node.spec, node.label, node.tree.package)
+    runner.submit(Store(project.root), node.spec, node.label, node.version.package)
     return Training(project, node.ref)
 
 

@@ -96,13 +96,15 @@ class _Planned:
     """Hold a variant with its first run, and the code that it names."""
 
     variant: Variant
-    tree: CodeVersion | None
+    version: CodeVersion | None
     run: _Run
 
     @property
     def called(self) -> str:
         """Return the variant's name with its code, for people."""
-        return f"{self.variant.name} ({self.tree.name if self.tree else 'the working tree'})"
+        return (
+            f"{self.variant.name} ({self.version.name if self.version else 'the working tree'})"
+        )
 
 
 def _way_of(node: Node) -> tuple[str, Components]:
@@ -138,19 +140,19 @@ class _Planning:
         runs = []
         planned: dict[str, _Planned] = {}
         for variant in self.loaded.variants.values():
-            stored, tree = self._pinned_models(variant), self._tree(variant)
+            stored, version = self._pinned_models(variant), self._version_of(variant)
             for name, value, experiment in variant.runs:
                 for seed in self.loaded.settings.seeds:
-                    own = self._experiment(name, experiment, seed, tree)
+                    own = self._experiment(name, experiment, seed, version)
                     run = self._run(own, variant.last_stage, stored.get(seed))
                     upstream |= run.inputs(variant.name, f"{name}/{seed}")
-                    planned.setdefault(variant.name, _Planned(variant, tree, run))
+                    planned.setdefault(variant.name, _Planned(variant, version, run))
                     runs.append(TableRun(run=name, variant=variant.name, seed=seed, value=value))
         self._refuse_other_tokens(upstream)
         self._refuse_other_measures(planned)
         return self.planner.plan(self._table(runs, upstream, planned))
 
-    def _tree(self, variant: Variant) -> CodeVersion | None:
+    def _version_of(self, variant: Variant) -> CodeVersion | None:
         """Return the code that a variant names, if it names any."""
         if variant.code is None:
             return None
@@ -176,7 +178,7 @@ class _Planning:
         )
 
     def _experiment(
-        self, name: str, experiment: LoadedExperiment, seed: int, tree: CodeVersion | None
+        self, name: str, experiment: LoadedExperiment, seed: int, version: CodeVersion | None
     ) -> ExperimentPlan:
         """Return an experiment with another seed, by a code version, called by its run."""
         seeds = {("seed",): self.loaded.layers.origin(("seeds",))}
@@ -186,7 +188,7 @@ class _Planning:
         return ExperimentPlan(
             self.planner,
             replace(experiment, settings=settings, layers=layers),
-            tree,
+            version,
             {"experiment": label, "model": label},
         )
 
@@ -226,15 +228,15 @@ class _Planning:
         """Raise `ConfigError` if the code that measures is not the same for all variants."""
         baseline = planned[self.loaded.settings.baseline]
         for name, each in planned.items():
-            tree = each.tree or baseline.tree
-            for corpus, node in each.run.evaluations.items() if tree else ():
+            version = each.version or baseline.version
+            for corpus, node in each.run.evaluations.items() if version else ():
                 own = baseline.run.evaluations[corpus].code
                 if node.code == own:
                     continue
                 if symbol := first_difference(own.sources, node.code.sources, MEASURING):
                     raise ConfigError(
-                        f"{tree.where if tree else name}: variant {name} would be measured in "
-                        f"another way than the baseline, as {symbol} differs; let their code "
+                        f"{version.where if version else name}: variant {name} would be measured "
+                        f"in another way than the baseline, as {symbol} differs; let their code "
                         "measure alike, or keep the models of the other code (`variorum pin`) and "
                         "name them by `pinned`"
                     )
@@ -250,7 +252,7 @@ class _Planning:
             name: self._diff(baseline, each)
             for name, each in planned.items()
             if each is not baseline
-            and (each.tree or baseline.tree)
+            and (each.version or baseline.version)
             and each.variant.pinned is baseline.variant.pinned is None
         }
 
@@ -258,7 +260,7 @@ class _Planning:
         sources: tuple[dict[str, str], dict[str, str]] = ({}, {})
         same = True
         for stage, parts in dict.fromkeys(map(_way_of, _reachable(other.run.nodes))):
-            codes = [self.planner.code(stage, parts, each.tree) for each in (baseline, other)]
+            codes = [self.planner.code(stage, parts, each.version) for each in (baseline, other)]
             same &= codes[0] == codes[1]
             for side, code in zip(sources, codes, strict=True):
                 side.update(code.sources)
@@ -269,7 +271,7 @@ class _Planning:
 
     def _is_uncounted(self, planned: "_Planned") -> bool:
         """Return whether other code than the present one may define a variant's model."""
-        if planned.tree is None:
+        if planned.version is None:
             return planned.variant.pinned is not None
         return any(map(self._has_other_models, _trainings(planned.run.model)))
 
@@ -313,6 +315,6 @@ class _Planning:
         node = experiment.keyed("table", self.loaded.name, settings, places, upstream)
         notes = {
             DIFFS: {name: text for name, text in diffs.items() if text},
-            CODES: {name: each.tree.name for name, each in planned.items() if each.tree},
+            CODES: {name: each.version.name for name, each in planned.items() if each.version},
         }
         return replace(node, notes={name: noted for name, noted in notes.items() if noted})

@@ -45,7 +45,7 @@ class Node:
 
     places: where in the experiment each section of the spec's settings stands.
     layers: that experiment's settings, which know where each was written.
-    tree: the package that makes it, where that is not the present one.
+    version: the package that makes it, where that is not the present one.
     notes: what `run.json` shall say of it beside what its run finds out.
     """
 
@@ -55,7 +55,7 @@ class Node:
     code: Fingerprint = field(compare=False)
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
     layers: Layered = field(default=NOWHERE, compare=False)
-    tree: CodeVersion | None = field(default=None, compare=False)
+    version: CodeVersion | None = field(default=None, compare=False)
     notes: Mapping[str, Any] = field(default_factory=dict, compare=False)
     ref: Ref = field(init=False)
 
@@ -94,38 +94,40 @@ class Planner:
         self._pinned: dict[Source, Source] = {}
         self._imports: dict[ImportedSettings, ImportedSettings] = {}
 
-    def code(self, stage: str, parts: Components, tree: CodeVersion | None = None) -> Fingerprint:
+    def code(
+        self, stage: str, parts: Components, version: CodeVersion | None = None
+    ) -> Fingerprint:
         """Return the fingerprint of a stage's code with the components that its settings choose.
 
-        It is the present one, or that of another tree. Raises `ConfigError` if that is no Python.
+        It is of the present code, or of another version. Raises `ConfigError` if that is no Python.
         """
-        reader = self.package if tree is None else self._reader(tree)
+        reader = self.package if version is None else self._reader(version)
         if (reader.package, stage, parts) not in self._codes:
             try:
                 found = fingerprint(function_of(stage), parts, reader)
             except SyntaxError as error:
-                if tree is None:
+                if version is None:
                     raise
                 raise ConfigError(
-                    f"{tree.where}: {tree.name}: {error.filename}:{error.lineno}: {error.msg}; "
-                    "fix that code"
+                    f"{version.where}: {version.name}: {error.filename}:{error.lineno}: "
+                    f"{error.msg}; fix that code"
                 ) from None
             self._codes[reader.package, stage, parts] = found
         return self._codes[reader.package, stage, parts]
 
-    def refuse_lacking(self, stage: str, parts: Components, tree: CodeVersion) -> None:
-        """Raise `ConfigError` if a tree has no such stage, or no such component."""
+    def refuse_lacking(self, stage: str, parts: Components, version: CodeVersion) -> None:
+        """Raise `ConfigError` if a code version has no such stage, or no such component."""
         modules = [function_of(stage).partition(":")[0], *(module_name(*part) for part in parts)]
         for module in modules:
-            if self._reader(tree).path(module) is None:
+            if self._reader(version).path(module) is None:
                 raise ConfigError(
-                    f"{tree.where}: {tree.name} has no {module}, which these settings need; name "
-                    "newer code, or choose what it has"
+                    f"{version.where}: {version.name} has no {module}, which these settings need; "
+                    "name newer code, or choose what it has"
                 )
 
-    def _reader(self, tree: CodeVersion) -> Code:
+    def _reader(self, version: CodeVersion) -> Code:
         """Return the reader of a code version, which reads each file once."""
-        return self._readers.setdefault(tree.package, Code(tree.package, tree.files))
+        return self._readers.setdefault(version.package, Code(version.package, version.files))
 
     def leaf(self, result: Result, label: str) -> Node:
         """Return the node of a stored result: it is never run, so it needs nothing."""
@@ -283,7 +285,7 @@ class ExperimentPlan:
             return present, None
         self.planner.refuse_lacking(stage, parts, self.code_version)
         code = self.planner.code(stage, parts, self.code_version)
-        follows = any(node.tree for node in upstream)
+        follows = any(node.version for node in upstream)
         return code, self.code_version if follows or code != present else None
 
 

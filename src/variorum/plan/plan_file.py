@@ -45,7 +45,9 @@ class Job:
     @classmethod
     def of(cls, node: Node) -> "Job":
         """Return the job that makes a planned result."""
-        return cls(node.spec, node.label, node.tree.package if node.tree else None, node.notes)
+        return cls(
+            node.spec, node.label, node.version.package if node.version else None, node.notes
+        )
 
     def as_data(self, root: Path) -> dict[str, Any]:
         """Return plain data, with paths as seen from the project at `root`."""

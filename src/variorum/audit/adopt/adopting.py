@@ -252,7 +252,7 @@ class _Adoption:
 
     def _refuse_new_edits(self) -> None:
         """Raise `VariorumError` if the code was edited since the plan was made."""
-        for node in (match.node for match in self.matches.values() if not match.node.tree):
+        for node in (match.node for match in self.matches.values() if not match.node.version):
             code = current_code(node.spec, self.package)
             if code is None or code.digest != node.spec.code:
                 raise VariorumError(

@@ -75,10 +75,12 @@ class CandidateSearch:
             old for old in self._of_stage(node.ref.stage) if self._other_bytes(node, old) is None
         ]
         alike = [old for old in fed if _same_settings(node, old)]
-        if node.tree:  # what it runs is not the code that could be proved to make the same
+        if node.version:  # what it runs is not the code that could be proved to make the same
             alike = [old for old in alike if old.spec.code == node.spec.code]
             if not alike:
-                self.reasons[node.ref] = f"it is to be made by {node.tree.name}, not by this code"
+                self.reasons[node.ref] = (
+                    f"it is to be made by {node.version.name}, not by this code"
+                )
                 return None
         if not alike:
             self._explain(node, fed)

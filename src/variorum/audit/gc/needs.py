@@ -54,7 +54,7 @@ def needs(root: Path, upstream: Upstream) -> Needs:
     for name, refs in served:
         for ref in refs:
             names.setdefault(ref, {})[name] = None
-    codes = {node.tree.package for _, plan in plans for node in plan if node.tree}
+    codes = {node.version.package for _, plan in plans for node in plan if node.version}
     serves = {ref: tuple(own) for ref, own in names.items()}
     return Needs(serves, tuple(faults), frozenset(codes))
 

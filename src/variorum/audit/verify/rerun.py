@@ -146,13 +146,13 @@ def rerun(
             f"{ref}: {ref.stage} no longer takes its settings, so it cannot be run again by "
             "the code that is here; check out the code that made it"
         )
-    tree = planned.tree if planned else None
+    version = planned.version if planned else None
     inputs = {name: store.open(needed) for name, needed in stored.spec.upstream.items()}
     begun = time.monotonic()
     try:
         with RERUNS.held(store, progress) as folder:
-            if tree:
-                made = _made_by(tree, store, stored, folder, here)
+            if version:
+                made = _made_by(version, store, stored, folder, here)
                 output, run = made.folder, made.run
             else:
                 output = folder / "output"
@@ -166,15 +166,15 @@ def rerun(
     except Stopped:
         raise Stopped(f"stopped while {ref} ran again; nothing of it was saved") from None
     seconds, label = time.monotonic() - begun, stored.run.get("label", "")
-    notes = (*_not_as_before(stored, code.digest, tree), *damaged)
+    notes = (*_not_as_before(stored, code.digest, version), *damaged)
     return Rerun(ref, label, seconds, diff, notes, rule, passed and not damaged)
 
 
 def _made_by(
-    tree: CodeVersion, store: Store, stored: Result, folder: Path, here: Machine
+    version: CodeVersion, store: Store, stored: Result, folder: Path, here: Machine
 ) -> Result:
     """Make a result's spec by another code version, in a project of its own."""
-    tree.put_in_place()
+    version.put_in_place()
     beside = project_beside(store.root, folder)
     for upstream in set(stored.spec.upstream.values()):
         beside.folder(upstream).parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +186,7 @@ def _made_by(
     done = subprocess.run(
         [sys.executable, "-c", program, "run", str(stored.ref), *options],
         cwd=folder,
-        env=running(tree.package.parent),
+        env=running(version.package.parent),
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
@@ -194,20 +194,20 @@ def _made_by(
     )
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-        raise VariorumError(f"{tree.name} made it before but fails now: {said}")
+        raise VariorumError(f"{version.name} made it before but fails now: {said}")
     return beside.open(stored.ref)
 
 
 def made_by_others(root: Path) -> dict[Ref, Node]:
     """Return the results that ablations plan with another code version."""
     plans = (plan for _, plan in ablation_plans(root))
-    return {node.ref: node for plan in plans for node in plan if node.tree}
+    return {node.ref: node for plan in plans for node in plan if node.version}
 
 
-def _not_as_before(stored: Result, code: str, tree: CodeVersion | None) -> Iterator[str]:
+def _not_as_before(stored: Result, code: str, version: CodeVersion | None) -> Iterator[str]:
     """Yield what else the rerun tests: an adoption, or the present code."""
-    if tree is not None:
-        yield f"made by the code {tree.name}, now and before"
+    if version is not None:
+        yield f"made by the code {version.name}, now and before"
     if stored.adopted is not None:
         yield f"it was adopted from {stored.adopted['from']}: this makes it for the first time"
     if code != stored.spec.code:
