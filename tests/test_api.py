@@ -16,7 +16,7 @@ from conftest import Project
 from variorum import api
 from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import SamplingSettings
-from variorum.config.metrics import METRICS
+from variorum.evaluation.metrics import METRICS
 from variorum.identity.fingerprint import Fingerprint
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import references

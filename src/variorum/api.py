@@ -19,10 +19,10 @@ from variorum.base.machine import Device, computing_on
 from variorum.base.project import find_project
 from variorum.config.canonical import with_omitted
 from variorum.config.evaluation_settings import SamplingSettings
-from variorum.config.metrics import METRICS
 from variorum.config.setting_checks import check
 from variorum.config.setting_layers import leaves
 from variorum.config.types import MOST_SEED
+from variorum.evaluation.metrics import METRICS
 from variorum.identity.code_diff import first_difference
 from variorum.identity.spec import Ref
 from variorum.plan.ablation import MODEL_CODE, ablation_plans

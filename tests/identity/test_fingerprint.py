@@ -12,7 +12,7 @@ from variorum.base import components
 from variorum.base.components import PACKAGE
 from variorum.identity import fingerprint as module
 from variorum.identity.fingerprint import fingerprint
-from variorum.identity.package_code import INSIDE, INSIDE_FOLDERS, OUTSIDE, Code, is_outside
+from variorum.identity.package_code import INSIDE_FOLDERS, OUTSIDE, Code, is_outside
 from variorum.identity.recorded_code import recorded_digest
 
 STAGE = '''"""A stage."""
@@ -612,12 +612,12 @@ def test_the_source_is_kept_as_it_was_typed(package: Path) -> None:
     assert "variorum.corpus.helpers:idle" not in sources
 
 
-def test_what_is_listed_as_inside_or_outside_exists() -> None:
+def test_what_is_listed_as_outside_exists() -> None:
     folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
     assert folders > INSIDE_FOLDERS
-    for name in (*OUTSIDE, *INSIDE):
+    for name in OUTSIDE:
         assert Code().path(name), f"{name} is gone"
-        assert is_outside(name) == (name in OUTSIDE)
+        assert is_outside(name)
 
 
 def test_the_pretraining_reaches_its_model_and_optimizer_but_no_store() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 
-from variorum.base import unicode14
+from variorum.corpus import unicode14
 
 Pair = tuple[int, int]
 

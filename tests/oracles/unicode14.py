@@ -1,8 +1,8 @@
-"""Writes `src/variorum/base/unicode14.py` from a Python whose Unicode tables are version 14.0.0.
+"""Writes `src/variorum/corpus/unicode14.py` from a Python whose Unicode tables are version 14.0.0.
 
 Python 3.11 is such a Python. From the repository root:
 
-    python3.11 tests/oracles/unicode14.py > src/variorum/base/unicode14.py
+    python3.11 tests/oracles/unicode14.py > src/variorum/corpus/unicode14.py
 """
 
 import sys

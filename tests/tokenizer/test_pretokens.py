@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
 from oracles import bpe as oracle
-from variorum.base.unicode14 import LETTERS, NUMBERS, UNASSIGNED
+from variorum.corpus.unicode14 import LETTERS, NUMBERS, UNASSIGNED
 from variorum.tokenizer.pretokens import split
 
 SECONDS = 20  # generous for a busy machine; quadratic time would take many minutes

@@ -20,12 +20,12 @@ from typing import Any
 from ftfy import fix_encoding
 
 from variorum.base.errors import VariorumError
-from variorum.base.unicode14 import UNASSIGNED
 from variorum.config.corpus_settings import NormalizeSettings
 from variorum.corpus import quality
 from variorum.corpus.documents import Document
 from variorum.corpus.funnel import Funnel, FunnelStep, size
 from variorum.corpus.near_duplicates import NearDuplicates
+from variorum.corpus.unicode14 import UNASSIGNED
 
 _UNASSIGNED = re.compile(f"([{UNASSIGNED}]+)")
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from variorum.base.unicode14 import LETTERS
 from variorum.config.corpus_settings import NormalizeSettings
+from variorum.corpus.unicode14 import LETTERS
 
 _LETTER = re.compile(f"[{LETTERS}]")
 _SYMBOL = re.compile(r"#|\.\.\.|…")

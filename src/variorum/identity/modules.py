@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
+from textwrap import dedent
+from typing import TypeGuard
 
 from variorum.identity.scopes import DEFINITIONS, FUNCTIONS, IMPORTS
 from variorum.identity.syntax import (
@@ -111,21 +113,31 @@ class Source:
         self._named: dict[str, list[Statement]] = {}
         body = parsed(text).body
         for statement in effective(body):
-            self._add(statement)
+            if _is_for_types(statement):
+                self._add_types(statement)
+            else:
+                self._add(statement)
         self._find_registering()
         self._lines = text.split("\n")  # as the parser counts them
         spans = [span(statement) for statement in body]
         self._shared = {line for (_, end), (line, _) in pairwise(spans) if end > line}
 
+    def _add_types(self, node: ast.If) -> None:
+        """Add `if TYPE_CHECKING:`, of which only the imports count, and its `else`, which runs."""
+        for statement in node.body:
+            for inner, _ in _imports_in(statement):
+                self.imports.add(inner, self._package)
+        for statement in effective(node.orelse):
+            self._add(statement)
+
     def _add(self, node: ast.stmt) -> None:
-        for_types = _is_for_types(node)
         own, brings = Imports(), []
         for inner, is_late in _imports_in(node):
             origins = (own if is_late else self.imports).add(inner, self._package)
             brings += origins
-            if not is_late and not for_types:
+            if not is_late:
                 self.runs.update(origins)
-        if for_types or isinstance(node, IMPORTS):
+        if isinstance(node, IMPORTS):
             return
         names = bound_names(node)
         loose = not names or not isinstance(node, DEFINING)
@@ -179,7 +191,8 @@ class Source:
         first, end = span(node)
         if self._shared & {first, end - 1}:
             return ast.get_source_segment(self.text, node) or ""
-        return "\n".join(self._lines[first:end])
+        lines = "\n".join(self._lines[first:end])
+        return dedent(lines) if node.col_offset else lines
 
 
 @lru_cache(maxsize=512)
@@ -193,13 +206,9 @@ def runs_on_import(statement: Statement) -> bool:
     return statement.loose or not isinstance(statement.node, DEFINITIONS)
 
 
-def _is_for_types(statement: ast.stmt) -> bool:
-    """Check for `if TYPE_CHECKING:`, which never runs."""
-    return (
-        isinstance(statement, ast.If)
-        and not statement.orelse
-        and dotted_path(statement.test)[-1:] == ("TYPE_CHECKING",)
-    )
+def _is_for_types(statement: ast.stmt) -> TypeGuard[ast.If]:
+    """Check for `if TYPE_CHECKING:`, whose body never runs."""
+    return isinstance(statement, ast.If) and dotted_path(statement.test)[-1:] == ("TYPE_CHECKING",)
 
 
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")

@@ -48,9 +48,6 @@ and `store.restoring` writes `bundle/` into reports and tables. They copy and co
 edit of them must not rerun a training; an edit that changes what they write raises `SCHEMA`.
 """
 
-INSIDE = frozenset({"variorum.base.unicode14", "variorum.base.units", "variorum.config.metrics"})
-"""Modules in other folders that compute contents of results."""
-
 OUTSIDE = frozenset(f"variorum.stages.{name}" for name in ("registry", "stage", "task"))
 """Modules in `INSIDE_FOLDERS` that compute no contents of results."""
 
@@ -79,8 +76,7 @@ def symbol_of(node: str) -> Symbol:
 def is_outside(module: str) -> bool:
     """Check whether a module plans, stores, runs or shows, and so enters no fingerprint."""
     _, *parts = module.split(".")
-    inside = bool(parts) and parts[0] in INSIDE_FOLDERS and module not in OUTSIDE
-    return not inside and module not in INSIDE
+    return not parts or parts[0] not in INSIDE_FOLDERS or module in OUTSIDE
 
 
 class Code:

@@ -8,8 +8,8 @@ from pathlib import Path
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import chosen_components, restored
-from variorum.config.metrics import HEADLINE, METRICS
 from variorum.config.setting_errors import ConfigError
+from variorum.evaluation.metrics import HEADLINE, METRICS
 from variorum.identity.code_diff import diff, first_difference
 from variorum.identity.package_code import Code
 from variorum.plan import code_versions
@@ -102,9 +102,7 @@ class _Planned:
     @property
     def called(self) -> str:
         """Return the variant's name with its code, for people."""
-        return (
-            f"{self.variant.name} ({self.version.name if self.version else 'the working tree'})"
-        )
+        return f"{self.variant.name} ({self.version.name if self.version else 'the working tree'})"
 
 
 def _way_of(node: Node) -> tuple[str, Components]:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from variorum.config.metrics import HEADLINE, MetricName
 from variorum.config.types import Number, Seed, Settings, Text, setting
+from variorum.evaluation.metrics import HEADLINE, MetricName
 from variorum.stages.registry import TRAININGS
 
 PINNED_AS = "pinned"

@@ -2,7 +2,7 @@
 
 import math
 
-from variorum.base import units
+from variorum.report import units
 
 MINUS = "−"
 NO_BREAK = "\u00a0"

@@ -10,7 +10,7 @@ from functools import partial
 
 from markupsafe import Markup
 
-from variorum.config.metrics import HEADLINE, METRICS, SHARE
+from variorum.evaluation.metrics import HEADLINE, METRICS, SHARE
 from variorum.report.adopted import MARK
 from variorum.report.bars import bars
 from variorum.report.content import ReportData

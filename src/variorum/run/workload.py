@@ -16,10 +16,10 @@ from typing import Any
 
 from variorum.base.machine import TRAINING_PROCESSES, Device, training_slots
 from variorum.base.text_tables import table_lines
-from variorum.base.units import duration, size
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import REPORT, Node
 from variorum.plan.references import Named, References
+from variorum.report.units import duration, size
 from variorum.run.estimate import Estimate, Estimates
 from variorum.stages.registry import STAGES, place_of
 from variorum.store.restoring import holds

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from variorum.config.metrics import HEADLINE
 from variorum.config.types import Settings, Text, setting
 from variorum.corpus import documents
+from variorum.evaluation.metrics import HEADLINE
 from variorum.identity.spec import Ref
 from variorum.report import content
 from variorum.report.adopted import MARK

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
-from variorum.config.metrics import METRICS, MetricName
 from variorum.config.types import Number, Settings, Text, Truth, Whole, setting
+from variorum.evaluation.metrics import METRICS, MetricName
 from variorum.model.config_file import read as read_model_config
 from variorum.report.ablation import runs as run_files
 from variorum.report.ablation.runs import Run

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from variorum.base.unicode14 import LETTERS
+from variorum.corpus.unicode14 import LETTERS
 from variorum.tokenizer.base import text_bytes
 from variorum.tokenizer.kinds.bpe import BYTE_OF_ID, ID_OF_BYTE
 from variorum.tokenizer.merges import BYTES, Pair, spellings

@@ -14,7 +14,7 @@ The classes are pinned to Unicode 14.0.0, so every Python agrees.
 import re
 from functools import cache
 
-from variorum.base.unicode14 import LETTERS, NUMBERS, WHITE_SPACE
+from variorum.corpus.unicode14 import LETTERS, NUMBERS, WHITE_SPACE
 
 
 def split(text: str) -> list[str]:

@@ -11,9 +11,9 @@ import made_up
 from conftest import Project
 from variorum.audit.gc import inventory
 from variorum.audit.gc.inventory import InventoryRow
-from variorum.base import units
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Plan
+from variorum.report import units
 from variorum.store import pins
 from variorum.store.result import MANIFEST, RUN, size_of
 from variorum.store.store import Store

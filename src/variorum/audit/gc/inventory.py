@@ -11,8 +11,8 @@ from variorum.audit.gc.needs import needs
 from variorum.audit.gc.upstream import upstream_of
 from variorum.base.errors import several
 from variorum.base.text_tables import table_lines
-from variorum.base.units import duration, size
 from variorum.identity.spec import Ref
+from variorum.report.units import duration, size
 from variorum.store.result import MANIFEST, Result, StoreError, size_of
 from variorum.store.store import Store
 from variorum.store.vault import Vault

@@ -23,8 +23,8 @@ from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError, several
 from variorum.base.files import FolderFiles
 from variorum.base.text_tables import table_lines
-from variorum.base.units import size
 from variorum.identity.spec import Ref
+from variorum.report.units import size
 from variorum.store.committed import has_git
 from variorum.store.store import Store
 from variorum.store.vault import Vault

@@ -20,11 +20,11 @@ from variorum.base import machine
 from variorum.base.errors import VariorumError, several
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
-from variorum.base.units import size
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import current_code
 from variorum.plan.source_changes import source_change
 from variorum.report import page_trace
+from variorum.report.units import size
 from variorum.run.publish import Page
 from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
 from variorum.store.records import has_record

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from variorum.audit.verify.file_diff import ResultDiff, log_of, relative
-from variorum.config.metrics import HEADLINE
+from variorum.evaluation.metrics import HEADLINE
 from variorum.stages.registry import STAGES
 from variorum.stages.stage import Rerun
 from variorum.store.restoring import BUNDLE

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from matplotlib.transforms import Affine2D, Bbox, BboxBase
 
-from variorum.base.unicode14 import LETTERS, NUMBERS
+from variorum.corpus.unicode14 import LETTERS, NUMBERS
 from variorum.report.figures.style import FAINT, PALETTE, WIDTH, Floats, style, svg_of
 from variorum.report.numbers import count, percent
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oracles import unicode14 as oracle
-from variorum.base import unicode14
+from variorum.corpus import unicode14
 
 HERE = unicodedata.unidata_version
 EVERY_CODE_POINT = range(sys.maxunicode + 1)

@@ -11,7 +11,7 @@ import pytest
 
 import flow
 from conftest import ROOT, Project
-from variorum.config.metrics import HEADLINE, METRICS
+from variorum.evaluation.metrics import HEADLINE, METRICS
 from variorum.report.traced import WAYS
 
 ENTRY = """    Metric("worst_token", "lower", "nats", "token", "nats of the worst token",
@@ -54,7 +54,7 @@ def edited(file: Path, old: str, new: str) -> None:
 
 def test_a_metric_that_is_added_is_in_settings_tables_page_and_runs(micro: Project) -> None:
     root, package = micro.root, micro.root / "src/variorum"
-    edited(package / "config/metrics.py", ")\n\nMETRICS", ENTRY)
+    edited(package / "evaluation/metrics.py", ")\n\nMETRICS", ENTRY)
     before = '        "reliability": [asdict(each) for each in bins],\n'
     edited(package / "stages/evaluate.py", before, before + COMPUTED)
     asked = flow.POSITIONS + "metric: worst_token\n"

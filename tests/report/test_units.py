@@ -2,7 +2,8 @@
 
 import pytest
 
-from variorum.base import text_tables, units
+from variorum.base import text_tables
+from variorum.report import units
 
 
 @pytest.mark.parametrize(
