@@ -119,17 +119,19 @@ def made_by_commands(folder: Path, make: Callable[[Path], object]) -> Path:
     It is called anew when any file changes that lies in a project, or in the tests that `make` and
     this function stand in.
     """
-    files = [inspect.getfile(copy_project), *sorted(template().rglob("*"))]
-    return made_by_function(folder, make, *map(Path, files))
+    return made_by_function(folder, make, *sorted(template().rglob("*")))
 
 
 def made_by_function(folder: Path, make: Callable[[Path], object], *files: Path) -> Path:
     """Have `make` fill a new folder, or copy what it filled one with before.
 
-    It is called anew when its file changes, this one, any of `files`, or the libraries.
+    It is called anew when its file changes, a file of tests that this one or that imports, any of
+    `files`, or the libraries.
     """
-    own = [Path(inspect.getfile(make)), Path(__file__), cached.ROOT / "requirements.lock"]
-    name = cached.name_of("folder", cached.digest_of_files([*own, *files]), make.__qualname__)
+    tests = {*map(Path, map(inspect.getfile, (make, made_by_function)))}
+    own = sorted(set().union(*map(cached.imported_tests, tests)))
+    lock = cached.ROOT / "requirements.lock"
+    name = cached.name_of("folder", cached.digest_of_files([lock, *own, *files]), make.__qualname__)
     if not cached.fetch(name, folder):
         make(folder)
         cached.keep(name, folder)

@@ -36,6 +36,14 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, finished: Project) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def ablation(finished: Project) -> Plan:
+    """The plan of the ablation."""
+    plan = References(finished.root).named("positions").plan
+    assert plan is not None
+    return plan
+
+
 @pytest.fixture
 def copy(finished: Project, tmp_path: Path) -> Project:
     """The finished project, to take results from."""
@@ -63,11 +71,9 @@ def made_by_oracle(wanted: Iterable[Ref], plan: Plan, done: set[Ref]) -> set[Ref
 @settings(max_examples=50)
 @given(st.data())
 def test_what_is_missing_is_what_is_needed_and_not_there(
-    finished: Project, data: st.DataObject
+    ablation: Plan, data: st.DataObject
 ) -> None:
-    plan = References(finished.root).named("positions").plan
-    assert plan is not None
-    every = nodes(plan)
+    every = nodes(ablation)
     done = {
         node.ref
         for node in data.draw(
@@ -78,7 +84,7 @@ def test_what_is_missing_is_what_is_needed_and_not_there(
     }
     wanted = [every[n] for n in data.draw(st.sets(st.sampled_from(range(len(every))), min_size=1))]
     found = workload.walk(wanted, done.__contains__)
-    assert {node.ref for node in found} == made_by_oracle([n.ref for n in wanted], plan, done)
+    assert {node.ref for node in found} == made_by_oracle([n.ref for n in wanted], ablation, done)
     seen: set[Ref] = set()
     for node in found:  # in an order that can be run
         assert {n.ref for n in node.upstream.values()} - done <= seen
