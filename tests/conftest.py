@@ -25,8 +25,11 @@ SHAKESPEARE = ROOT.parent / "shared/data/tinyshakespeare/input.txt"
 SESSION = "VARIORUM_TESTS_SESSION"
 """The environment variable that names the folder of this process of the run of tests."""
 
-LONGEST = ("test_code_ran.py",)
-"""Files that take longer than others of their size where nothing is cached."""
+LONGEST = (
+    *("test_adopt_proofs.py", "test_code_versions_running.py", "test_code_ran.py", "test_learn.py"),
+    *("test_one_file_adds.py", "test_tolerances.py", "test_adopt.py", "test_metrics.py"),
+)
+"""Files that take longest where nothing is cached, the longest first."""
 
 FOLDERS = ("workflow", "profiles", "config", "src")
 PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", ".dvcignore", ".gitignore")
@@ -289,7 +292,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest: no process shall be left alone with one at the end."""
-    items.sort(key=lambda item: (item.path.name not in LONGEST, -item.path.stat().st_size))
+    places = {name: place for place, name in enumerate(LONGEST)}
+
+    def turn(item: pytest.Item) -> tuple[int, int]:
+        """Those that are named, in their order, then the others by size."""
+        return places.get(item.path.name, len(places)), -item.path.stat().st_size
+
+    items.sort(key=turn)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

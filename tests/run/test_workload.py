@@ -118,13 +118,22 @@ STAGES_RUN = re.compile(r"^make_(\w+)\s+(\d+)$", re.MULTILINE)
         ("stress", ["stress", "pretrain", "tokenizer"]),
     ],
 )
-def test_snakemake_makes_what_was_said(copy: Project, target: str, removed: list[str]) -> None:
+def test_snakemake_makes_what_was_said(
+    copy: Project, tmp_path: Path, target: str, removed: list[str]
+) -> None:
     for stage in removed:
         shutil.rmtree(copy.root / "results" / stage)
     found = workload.workload(copy.root, target)
     said = Counter(ref.stage for ref in found.missing)
-    dry = copy.snakemake("-n", "--quiet", "rules", "--", target)
-    assert said == {stage: int(count) for stage, count in STAGES_RUN.findall(dry.stdout)}
+
+    def ask(folder: Path) -> None:
+        dry = copy.snakemake("-n", "--quiet", "rules", "--", target)
+        folder.mkdir()
+        (folder / "dry.txt").write_text(dry.stdout)
+
+    made = flow.made_by_commands(tmp_path / "asked", ask, case=f"{target} {removed}")
+    dry = (made / "dry.txt").read_text()
+    assert said == {stage: int(count) for stage, count in STAGES_RUN.findall(dry)}
 
 
 def test_a_finished_page_needs_nothing(finished: Project) -> None:
