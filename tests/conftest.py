@@ -1,5 +1,6 @@
 """Fixtures that all tests share: where the project is, and copies of it to play with."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -117,10 +118,11 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def read_installed_code_once() -> Iterator[None]:
     """Find each fingerprint of the installed package once for all plans: no test edits it."""
+    installed = Code(PACKAGE)
 
     @cache
     def of_installed(function: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
-        return fingerprint(function, parts)
+        return fingerprint(function, parts, installed)
 
     def once(
         function: str, parts: Iterable[tuple[str, str]] = (), package: Path | Code = PACKAGE
@@ -282,6 +284,17 @@ def edit(package_copy: Path) -> Edit:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     return replace
+
+
+def pytest_configure() -> None:
+    """Look for no garbage while libraries and tests are imported, as there is hardly any."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, and never among what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
