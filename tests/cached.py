@@ -114,16 +114,25 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 
 def imported(module: Path, package: Path = PACKAGE) -> set[Path]:
     """Return the files of a module and of all modules of the package that it needs."""
+    return _needed(module, [package.parent])
+
+
+def imported_tests(module: Path) -> set[Path]:
+    """Return the files of a file of tests and of all helpers beside it or in `tests`."""
+    return _needed(module, [module.parent, ROOT / "tests"])
+
+
+def _needed(module: Path, folders: Iterable[Path]) -> set[Path]:
     found, todo = set(), [module]
     while todo:
         if (file := todo.pop()) not in found:
             found.add(file)
-            todo += _imports(file, package)
+            todo += _imports(file, folders)
     return found
 
 
-def _imports(module: Path, package: Path) -> Iterator[Path]:
-    """Yield the files of the package's modules that a file's statements import."""
+def _imports(module: Path, folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files in these folders that a file's statements import."""
     for statement in ast.walk(ast.parse(module.read_bytes())):
         names: list[str] = []
         if isinstance(statement, ast.Import):
@@ -131,5 +140,6 @@ def _imports(module: Path, package: Path) -> Iterator[Path]:
         elif isinstance(statement, ast.ImportFrom) and statement.module:
             names = [statement.module, *(f"{statement.module}.{n.name}" for n in statement.names)]
         for name in names:
-            path = package.parent.joinpath(*name.split("."))
-            yield from (p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file())
+            for path in (folder.joinpath(*name.split(".")) for folder in folders):
+                files = (path.with_suffix(".py"), path / "__init__.py")
+                yield from (file for file in files if file.is_file())

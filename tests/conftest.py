@@ -1,5 +1,6 @@
 """Fixtures that all tests share: where the project is, and copies of it to play with."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -25,8 +26,11 @@ SHAKESPEARE = ROOT.parent / "shared/data/tinyshakespeare/input.txt"
 SESSION = "VARIORUM_TESTS_SESSION"
 """The environment variable that names the folder of this process of the run of tests."""
 
-LONGEST = ("test_code_ran.py",)
-"""Files that take longer than others of their size where nothing is cached."""
+LONGEST = (
+    *("test_adopt_proofs.py", "test_code_versions_running.py", "test_code_ran.py", "test_learn.py"),
+    *("test_one_file_adds.py", "test_tolerances.py", "test_adopt.py", "test_metrics.py"),
+)
+"""Files that take longest where nothing is cached, the longest first."""
 
 FOLDERS = ("workflow", "profiles", "config", "src")
 PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", ".dvcignore", ".gitignore")
@@ -114,10 +118,11 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def read_installed_code_once() -> Iterator[None]:
     """Find each fingerprint of the installed package once for all plans: no test edits it."""
+    installed = Code(PACKAGE)
 
     @cache
     def of_installed(function: str, parts: tuple[tuple[str, str], ...]) -> Fingerprint:
-        return fingerprint(function, parts)
+        return fingerprint(function, parts, installed)
 
     def once(
         function: str, parts: Iterable[tuple[str, str]] = (), package: Path | Code = PACKAGE
@@ -281,6 +286,17 @@ def edit(package_copy: Path) -> Edit:
     return replace
 
 
+def pytest_configure() -> None:
+    """Look for no garbage while libraries and tests are imported, as there is hardly any."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, and never among what was imported."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Remove what no run of tests has used for long from their cache."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
@@ -289,7 +305,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest: no process shall be left alone with one at the end."""
-    items.sort(key=lambda item: (item.path.name not in LONGEST, -item.path.stat().st_size))
+    places = {name: place for place, name in enumerate(LONGEST)}
+
+    def turn(item: pytest.Item) -> tuple[int, int]:
+        """Those that are named, in their order, then the others by size."""
+        return places.get(item.path.name, len(places)), -item.path.stat().st_size
+
+    items.sort(key=turn)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -113,23 +113,29 @@ def _place(root: Path, ref: Ref, folder: Path, names: tuple[str, ...]) -> None:
         shutil.copyfile(Store(root).folder(ref) / name, folder / name)
 
 
-def made_by_commands(folder: Path, make: Callable[[Path], object]) -> Path:
+def made_by_commands(
+    folder: Path, make: Callable[[Path], object], *files: Path, case: str = ""
+) -> Path:
     """Have `make` fill a new folder by whole commands, or copy what it filled one with before.
 
-    It is called anew when any file changes that lies in a project, or in the tests that `make` and
-    this function stand in.
+    It is called anew when any file of a project changes, and when `made_by_function` calls anew.
     """
-    files = [inspect.getfile(copy_project), *sorted(template().rglob("*"))]
-    return made_by_function(folder, make, *map(Path, files))
+    return made_by_function(folder, make, *sorted(template().rglob("*")), *files, case=case)
 
 
-def made_by_function(folder: Path, make: Callable[[Path], object], *files: Path) -> Path:
+def made_by_function(
+    folder: Path, make: Callable[[Path], object], *files: Path, case: str = ""
+) -> Path:
     """Have `make` fill a new folder, or copy what it filled one with before.
 
-    It is called anew when its file changes, this one, any of `files`, or the libraries.
+    It is called anew when its file changes, a file of tests that this one or that imports, any of
+    `files`, or the libraries. `case` names what else it is called with.
     """
-    own = [Path(inspect.getfile(make)), Path(__file__), cached.ROOT / "requirements.lock"]
-    name = cached.name_of("folder", cached.digest_of_files([*own, *files]), make.__qualname__)
+    tests = {*map(Path, map(inspect.getfile, (make, made_by_function)))}
+    own = sorted(set().union(*map(cached.imported_tests, tests)))
+    lock = cached.ROOT / "requirements.lock"
+    digest = cached.digest_of_files([lock, *own, *files])
+    name = cached.name_of("folder", digest, make.__qualname__, case)
     if not cached.fetch(name, folder):
         make(folder)
         cached.keep(name, folder)

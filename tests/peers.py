@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+import transformers  # its names are imported when they are used
 from ruamel.yaml import YAML
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from variorum.tokenizer.base import END_OF_TEXT
 
@@ -34,7 +34,7 @@ def save_gpt2(folder: Path, texts: Iterable[str], vocab_size: int = 300, **size:
     torch.manual_seed(4)
     eot = tokenizer.get_vocab_size() - 1
     settings = {**SIZE, "vocab_size": eot + 1, "bos_token_id": eot, "eos_token_id": eot, **size}
-    GPT2LMHeadModel(GPT2Config(**settings)).save_pretrained(folder)
+    transformers.GPT2LMHeadModel(transformers.GPT2Config(**settings)).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
 
 

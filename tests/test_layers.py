@@ -3,6 +3,7 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,10 @@ def part(module: str) -> str:
     return module.split(".")[0]
 
 
-IMPORTS = {name: imports(MODULES[name]) - {name, "variorum"} for name in INSIDE}
+@cache
+def needs(module: str) -> frozenset[str]:
+    """The other modules that one imports."""
+    return frozenset(imports(MODULES[module]) - {module, "variorum"})
 
 
 def cycle(graph: Mapping[str, Iterable[str]]) -> list[str]:
@@ -147,7 +151,7 @@ def test_beside_the_folders_stand_only_the_doors() -> None:
 @pytest.mark.parametrize("module", INSIDE)
 def test_imports_point_downwards(module: str) -> None:
     own = part(module)
-    for needed in IMPORTS[module]:
+    for needed in needs(module):
         other = part(needed)
         if other != own:
             assert FLOOR[other] < FLOOR[own], f"{module} imports {needed}"
@@ -162,19 +166,19 @@ SHARED_BY_STAGES = {"stages.task", "stages.stage"}
 
 @pytest.mark.parametrize("module", [m for m in FILES if part(m) == "stages"])
 def test_stages_do_not_import_each_other(module: str) -> None:
-    stages = {m for m in IMPORTS[module] if part(m) == "stages"}
+    stages = {m for m in needs(module) if part(m) == "stages"}
     assert stages <= SHARED_BY_STAGES
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert cycle(IMPORTS) == []
+    assert cycle({module: needs(module) for module in INSIDE}) == []
 
 
 def test_no_folders_import_each_other_in_a_circle() -> None:
     """At each level: what lies side by side in a folder, files and folders alike."""
     levels: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for module, needed in IMPORTS.items():
-        for other in needed:
+    for module in INSIDE:
+        for other in needs(module):
             one, two = module.split("."), other.split(".")
             depth = next(
                 (i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), None

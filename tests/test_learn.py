@@ -81,14 +81,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def executed(path: Path, folder: Path) -> NotebookNode:
+def executed(path: Path, place: Path, folder: Path) -> NotebookNode:
     """The notebook, run from the first cell to the last on the current experiment."""
-    notebook = read(path)
-    [parameters] = tagged(notebook, "parameters")
-    parameters.source = "EXPERIMENT = None"
-    where = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=120, resources=where).execute()
-    return notebook
+
+    def execute(folder: Path) -> None:
+        notebook = read(path)
+        [parameters] = tagged(notebook, "parameters")
+        parameters.source = "EXPERIMENT = None"
+        where = {"metadata": {"path": str(place)}}
+        NotebookClient(notebook, timeout=120, resources=where).execute()
+        folder.mkdir()
+        nbformat.write(notebook, folder / path.name)
+
+    helpers = sorted(path.parent.glob("*.py"))
+    return read(flow.made_by_commands(folder, execute, path, *helpers, case=path.stem) / path.name)
 
 
 def printed(cell: NotebookNode) -> str:
@@ -97,9 +103,9 @@ def printed(cell: NotebookNode) -> str:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_with_its_exercises_open_and_its_solutions_are_right(
-    path: Path, place: Path
+    path: Path, place: Path, tmp_path: Path
 ) -> None:
-    notebook = executed(path, place)
+    notebook = executed(path, place, tmp_path / "executed")
     for cell in tagged(notebook, "exercise"):
         assert "Open." in printed(cell), cell.source
     for cell in tagged(notebook, "solution"):
@@ -291,13 +297,22 @@ def test_the_files_to_read_have_the_lines_that_are_told(file: str, page: str) ->
     assert re.search(rf"{re.escape(file)}\b.{{,160}}?in {len(lines)} lines", text), len(lines)
 
 
-def test_the_path_begins_with_a_model_that_learns() -> None:
+def run_the_first_program(folder: Path) -> None:
+    """Run what the path begins with, and keep what it prints."""
     told = re.search(
         r'^python -c "\n(.*?)^"$', (LEARN / "README.md").read_text("utf-8"), flags=re.DOTALL | re.M
     )
     assert told
     command = [sys.executable, "-c", told[1]]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    folder.mkdir()
+    (folder / "printed.txt").write_text(printed)
+
+
+def test_the_path_begins_with_a_model_that_learns(tmp_path: Path) -> None:
+    run = run_the_first_program
+    made = flow.made_by_commands(tmp_path / "made", run, LEARN / "README.md")
+    printed = (made / "printed.txt").read_text()
     losses = {int(step): float(loss) for step, loss in map(str.split, printed.splitlines())}
     assert [*losses] == [1, 100, 200, 300]
     assert losses[1] == pytest.approx(math.log(256), abs=0.1)

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Project
-from flow import current
+import flow
+from conftest import ROOT, Project, add_micro_experiment, copy_project
 from variorum.base.errors import VariorumError
 from variorum.corpus.source_kinds import KINDS
 from variorum.report.traced import source_title
@@ -207,24 +208,38 @@ rule wordcount:
 """
 
 
-def test_a_file_and_its_rule_add_a_stage(micro: Project) -> None:
+def make_with_a_stage_more(folder: Path) -> None:
+    """Plan, make, list and verify what a new stage makes, and keep what is said of it."""
+    micro = copy_project(folder)
+    add_micro_experiment(micro)
     path = {"PYTHONPATH": str(micro.root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    page = current(micro.root).last.ref
     add(micro, "stages/wordcount.py", STAGE)
     rules = micro.root / "workflow/rules/corpus.smk"
     rules.write_text(rules.read_text(encoding="utf-8") + RULE, encoding="utf-8")
     planned = micro.run("snakemake", "-n", "wordcount", environment=path).stdout
-    assert "make_wordcount" in planned
     micro.run("snakemake", "--cores", "2", "wordcount", environment=path)
-    made = sorted((micro.root / "results/wordcount").glob("*/words.json"))
-    assert [set(json.loads(file.read_text())) for file in made] == [{"train"}, {"train"}]
     listed = micro.run("variorum", "ls", "wordcount", environment=path).stdout
-    assert all(file.parent.name in listed for file in made)
-    ref = f"wordcount/{made[0].parent.name}"
+    ref = f"wordcount/{words_made(folder)[0].parent.name}"
     micro.run("variorum", "verify", ref, environment=path)
     micro.run("variorum", "verify", ref, "--rerun", environment=path)
     shown = said(
         micro,
         "from pathlib import Path\nfrom flow import current\nprint(current(Path('.')).last.ref)",
     )
-    assert shown == [str(page)], "a new stage changes no key of others"
+    told = {"planned": planned, "listed": listed, "shown": shown}
+    (folder / "said.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def words_made(root: Path) -> list[Path]:
+    return sorted((root / "results/wordcount").glob("*/words.json"))
+
+
+def test_a_file_and_its_rule_add_a_stage(micro: Project, tmp_path: Path) -> None:
+    root = flow.made_by_commands(tmp_path / "made", make_with_a_stage_more)
+    told = json.loads((root / "said.json").read_text(encoding="utf-8"))
+    assert "make_wordcount" in told["planned"]
+    made = words_made(root)
+    assert [set(json.loads(file.read_text())) for file in made] == [{"train"}, {"train"}]
+    assert all(file.parent.name in told["listed"] for file in made)
+    page = flow.current(micro.root).last.ref
+    assert told["shown"] == [str(page)], "a new stage changes no key of others"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import flow
-from conftest import ROOT, Project
+from conftest import ROOT, add_micro_experiment, copy_project
 from variorum.evaluation.metrics import HEADLINE, METRICS
 from variorum.report.traced import WAYS
 
@@ -46,14 +46,20 @@ print(json.dumps({
 """
 
 
+SHOWN = "shown.json"
+"""What the copy shows of the metric."""
+
+
 def edited(file: Path, old: str, new: str) -> None:
     text = file.read_text(encoding="utf-8")
     assert text.count(old) == 1, old
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def test_a_metric_that_is_added_is_in_settings_tables_page_and_runs(micro: Project) -> None:
-    root, package = micro.root, micro.root / "src/variorum"
+def make_with_a_metric_more(root: Path) -> None:
+    """Have a copy of the package, with one more entry, make a report and an ablation's table."""
+    add_micro_experiment(copy_project(root))
+    package = root / "src/variorum"
     edited(package / "evaluation/metrics.py", ")\n\nMETRICS", ENTRY)
     before = '        "reliability": [asdict(each) for each in bins],\n'
     edited(package / "stages/evaluate.py", before, before + COMPUTED)
@@ -70,7 +76,12 @@ def test_a_metric_that_is_added_is_in_settings_tables_page_and_runs(micro: Proje
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    made = json.loads(done.stdout.splitlines()[-1])
+    (root / SHOWN).write_text(done.stdout.splitlines()[-1], encoding="utf-8")
+
+
+def test_a_metric_that_is_added_is_in_settings_tables_page_and_runs(tmp_path: Path) -> None:
+    root = flow.made_by_commands(tmp_path / "project", make_with_a_metric_more)
+    made = json.loads((root / SHOWN).read_text(encoding="utf-8"))
     assert "| mean nats of the worst token |" in made["table"]
     assert '<th class="number">nats of the worst token</th>' in made["page"]
     assert re.search(

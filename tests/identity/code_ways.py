@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -51,7 +51,7 @@ from variorum.stages.registry import STAGES
 from variorum.store.result import sha256_of
 from variorum.store.store import Store
 
-TEXT = "".join(f"Line {i} tells of the sun, the moon and {i * i} stars.\n" for i in range(900))
+TEXT = "".join(f"Line {i} tells of the sun, the moon and {i * i} stars.\n" for i in range(400))
 PURE = "jinja2"  # a small package that is installed here anyway
 
 OTHER = """
@@ -68,6 +68,7 @@ tokenizer: {{kind: bpe, vocab_size: 300}}
 model: {{n_layer: 1, n_head: 2, n_embd: 16, context_length: 8, positions: rotary}}
 pretrain: {{batch_size: 4, max_steps: 4, warmup_steps: 1, val_interval: 2, val_tokens: 64}}
 finetune: {{batch_size: 4, max_steps: 4, warmup_steps: 1, val_interval: 2, val_tokens: 64}}
+evaluate: {{ngram_order: 3, memorization_tokens: 64}}
 stress: {{prompts: ["the "], sampling: {{max_tokens: 8}}, case_tokens: 16}}
 """
 OF_APIS = """
@@ -286,18 +287,31 @@ def classes_of_settings() -> frozenset[str]:
 
 @cache
 def evidence() -> dict[Ref, Evidence]:
-    """What ran for each result, seen while the plans were carried out; one page is enough."""
+    """What ran for each result, seen while the plans were carried out.
+
+    Of pages, and of runs that differ in their seed alone, one is enough.
+    """
     for file in PACKAGE.rglob("*.py"):
         import_module(module_of(file, PACKAGE))  # what runs on import is another test's
     found: dict[Ref, Evidence] = {}
+    kinds_seen: set[Ref] = set()
     with pytest.MonkeyPatch.context() as patch, apis():
         patch.setenv("VARIORUM_MIRRORS", str(project_root() / "mirror"))
         for node in nodes():
             if node.ref not in found:
                 is_page = node.ref.stage in ("figures", "report")
                 another = is_page and plans()[0].last.ref in found
-                found[node.ref] = Evidence() if another else seen_once(node)
+                kind = without_seed(node)
+                found[node.ref] = Evidence() if another or kind in kinds_seen else seen_once(node)
+                kinds_seen.add(kind)
     return found
+
+
+def without_seed(node: Node) -> Ref:
+    """The key that a node would have if no seed were part of any."""
+    settings = {name: value for name, value in node.spec.settings.items() if name != "seed"}
+    upstream = {name: without_seed(needed) for name, needed in node.upstream.items()}
+    return replace(node.spec, settings=settings, upstream=upstream).ref
 
 
 def seen_once(node: Node) -> Evidence:

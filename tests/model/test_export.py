@@ -6,15 +6,9 @@ from pathlib import Path
 import pytest
 import tokenizers
 import torch
+import transformers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GPT2LMHeadModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-)
 
 from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
@@ -57,8 +51,8 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @cache
-def theirs(folder: Path) -> PreTrainedTokenizerBase:
-    found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+def theirs(folder: Path) -> "transformers.PreTrainedTokenizerBase":
+    found: transformers.PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(folder)
     return found
 
 
@@ -75,8 +69,8 @@ def test_the_folder_holds_what_their_libraries_look_for(exported: Path) -> None:
 
 
 def test_their_model_gives_the_same_logits(exported: Path) -> None:
-    other = AutoModelForCausalLM.from_pretrained(exported).eval()
-    assert isinstance(other, GPT2LMHeadModel)
+    other = transformers.AutoModelForCausalLM.from_pretrained(exported).eval()
+    assert isinstance(other, transformers.GPT2LMHeadModel)
     ids = torch.tensor([load_tokenizer(exported / "tokenizer.json").encode(TEXT)[:32]])
     with torch.no_grad():
         expected = checkpoint.load(exported)(ids)
@@ -101,7 +95,7 @@ def test_their_tokenizers_give_the_same_ids(exported: Path, text: str) -> None:
 
 def test_their_tokenizer_knows_the_end_of_a_text(exported: Path) -> None:
     other, own = theirs(exported), load_tokenizer(exported / "tokenizer.json")
-    assert isinstance(other, PreTrainedTokenizerFast)
+    assert isinstance(other, transformers.PreTrainedTokenizerFast)
     assert (other.eos_token, other.eos_token_id) == (END_OF_TEXT, own.eot)
     assert (other.bos_token, other.bos_token_id) == (END_OF_TEXT, own.eot)
     assert other.model_max_length == SIZE["context_length"]
@@ -110,7 +104,7 @@ def test_their_tokenizer_knows_the_end_of_a_text(exported: Path) -> None:
 
 def test_their_model_writes_what_ours_finds_likeliest(exported: Path) -> None:
     own = load_tokenizer(exported / "tokenizer.json")
-    other = AutoModelForCausalLM.from_pretrained(exported).eval()
+    other = transformers.AutoModelForCausalLM.from_pretrained(exported).eval()
     start = torch.tensor([own.encode("the")])
     written = other.generate(start, do_sample=False)[0].tolist()
     assert len(written) == SIZE["context_length"] or written[-1] == own.eot

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+import transformers
 
 from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
@@ -17,11 +17,11 @@ VOCAB = 61
 IDS = torch.randint(VOCAB, (3, 16), generator=torch.Generator().manual_seed(1))
 
 
-def theirs(**changes: object) -> GPT2LMHeadModel:
+def theirs(**changes: object) -> "transformers.GPT2LMHeadModel":
     """A GPT-2 of theirs, with random weights that are large enough to matter."""
     torch.manual_seed(4)
     size = {"n_layer": 3, "n_head": 4, "n_embd": 32, "n_positions": 16, "vocab_size": VOCAB}
-    model = GPT2LMHeadModel(GPT2Config(**{**size, **changes})).eval()
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**{**size, **changes})).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape)
@@ -51,15 +51,15 @@ def test_a_gpt2_of_ours_gives_our_logits_there(tmp_path: Path, attention: str) -
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape)
     checkpoint.save(model, tmp_path)
-    other = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
-    assert isinstance(other, GPT2LMHeadModel)
+    other = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    assert isinstance(other, transformers.GPT2LMHeadModel)
     with torch.no_grad():
         torch.testing.assert_close(other(IDS).logits, model(IDS), rtol=1e-5, atol=1e-5)
 
 
 def test_there_and_back_is_the_same_to_the_bit(folder: Path, tmp_path: Path) -> None:
     checkpoint.save(checkpoint.load(folder), tmp_path)
-    AutoModelForCausalLM.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")
+    transformers.AutoModelForCausalLM.from_pretrained(tmp_path).save_pretrained(tmp_path / "again")
     one, other = (safetensors.torch.load_file(f / "model.safetensors") for f in (folder, tmp_path))
     again = safetensors.torch.load_file(tmp_path / "again/model.safetensors")
     assert one.keys() == other.keys() == again.keys()

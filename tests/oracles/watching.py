@@ -39,20 +39,31 @@ class Watch:
 
     def __init__(self, package: Path) -> None:
         self.package = package
-        self._folder = f"{package}/"
-        self.codes: set[CodeType] = set()
-        self.calls: set[tuple[CodeType, CodeType]] = set()
         self.opened: set[Path] = set()
+        self._folder = f"{package}/"
+        # By identity, as the hash of code is slow; kept, so that no other code has its identity.
+        self._known: dict[int, tuple[CodeType, bool]] = {}
+        self._calls: dict[tuple[int, int], tuple[CodeType | None, CodeType]] = {}
+
+    def on_call(self, frame: FrameType, event: str, argument: Any) -> None:
+        """Note a call, as a function for `sys.settrace`."""
+        code = frame.f_code
+        known = self._known.get(id(code))
+        if known is None:
+            known = self._known[id(code)] = (code, self.holds(code))
+        if known[1]:
+            caller = frame.f_back.f_code if frame.f_back else None
+            self._calls.setdefault((id(caller), id(code)), (caller, code))
 
     def evidence(self) -> Evidence:
         """Everything so far, by names."""
         ran: dict[str, set[str]] = {}
-        for code in self.codes:
+        for _, code in self._calls.values():
             ran.setdefault(self._definition_of(code), set()).update(code.co_names)
         calls = {
             (self._definition_of(caller), f"{self._module_of(code)}:{code.co_qualname}")
-            for caller, code in self.calls
-            if self.holds(caller)
+            for caller, code in self._calls.values()
+            if caller and self.holds(caller)
         }
         opened = (file.relative_to(self.package).as_posix() for file in self.opened)
         return Evidence(
@@ -77,13 +88,6 @@ class Watch:
 _watching: list[Watch] = []
 
 
-def _on_call(frame: FrameType, event: str, argument: Any) -> None:
-    if event == "call" and _watching and _watching[-1].holds(frame.f_code):
-        _watching[-1].codes.add(frame.f_code)
-        if frame.f_back:
-            _watching[-1].calls.add((frame.f_back.f_code, frame.f_code))
-
-
 def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open" and _watching and isinstance(arguments[0], (str, Path)):
         watch = _watching[-1]
@@ -101,8 +105,8 @@ def watched(package: Path) -> Iterator[Watch]:
     """Note what of a package's code runs and which of its files are opened."""
     _listen()
     _watching.append(Watch(package))
-    threading.settrace(_on_call)
-    sys.settrace(_on_call)
+    threading.settrace(_watching[-1].on_call)
+    sys.settrace(_watching[-1].on_call)
     try:
         yield _watching[-1]
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+import transformers
 
 import flow
 import peers
@@ -191,7 +191,8 @@ def test_the_result_is_the_model_and_the_tokenizer_of_theirs(finished: Project) 
     opened = variorum.open("imported", root=finished.root)
     folder = finished.root / "models/gpt2"
     theirs, tokens = (
-        kind.from_pretrained(folder) for kind in (AutoModelForCausalLM, AutoTokenizer)
+        kind.from_pretrained(folder)
+        for kind in (transformers.AutoModelForCausalLM, transformers.AutoTokenizer)
     )
     for path in sorted((finished.root / "texts/domain").iterdir())[:3]:
         assert opened.tokenizer.encode(path.read_text()) == tokens.encode(path.read_text())
@@ -209,12 +210,12 @@ def test_what_was_fine_tuned_goes_back_to_their_libraries(
     assert opened.ref.stage == "finetune"
     export(opened.folder, tmp_path / "back")
     ids = torch.tensor([opened.tokenizer.encode("the leaf of the tree")[:16]])
-    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "back").eval()
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "back").eval()
     with torch.no_grad():
         torch.testing.assert_close(theirs(ids).logits, opened.model(ids), rtol=1e-5, atol=1e-5)
-    assert AutoTokenizer.from_pretrained(tmp_path / "back").encode("the leaf of the tree") == (
-        opened.tokenizer.encode("the leaf of the tree")
-    )
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "back")
+    text = "the leaf of the tree"
+    assert tokens.encode(text) == opened.tokenizer.encode(text)
 
 
 def test_fine_tuning_begins_with_its_weights(finished: Project) -> None:

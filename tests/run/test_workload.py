@@ -36,6 +36,14 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, finished: Project) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def ablation(finished: Project) -> Plan:
+    """The plan of the ablation."""
+    plan = References(finished.root).named("positions").plan
+    assert plan is not None
+    return plan
+
+
 @pytest.fixture
 def copy(finished: Project, tmp_path: Path) -> Project:
     """The finished project, to take results from."""
@@ -63,11 +71,9 @@ def made_by_oracle(wanted: Iterable[Ref], plan: Plan, done: set[Ref]) -> set[Ref
 @settings(max_examples=50)
 @given(st.data())
 def test_what_is_missing_is_what_is_needed_and_not_there(
-    finished: Project, data: st.DataObject
+    ablation: Plan, data: st.DataObject
 ) -> None:
-    plan = References(finished.root).named("positions").plan
-    assert plan is not None
-    every = nodes(plan)
+    every = nodes(ablation)
     done = {
         node.ref
         for node in data.draw(
@@ -78,7 +84,7 @@ def test_what_is_missing_is_what_is_needed_and_not_there(
     }
     wanted = [every[n] for n in data.draw(st.sets(st.sampled_from(range(len(every))), min_size=1))]
     found = workload.walk(wanted, done.__contains__)
-    assert {node.ref for node in found} == made_by_oracle([n.ref for n in wanted], plan, done)
+    assert {node.ref for node in found} == made_by_oracle([n.ref for n in wanted], ablation, done)
     seen: set[Ref] = set()
     for node in found:  # in an order that can be run
         assert {n.ref for n in node.upstream.values()} - done <= seen
@@ -112,13 +118,22 @@ STAGES_RUN = re.compile(r"^make_(\w+)\s+(\d+)$", re.MULTILINE)
         ("stress", ["stress", "pretrain", "tokenizer"]),
     ],
 )
-def test_snakemake_makes_what_was_said(copy: Project, target: str, removed: list[str]) -> None:
+def test_snakemake_makes_what_was_said(
+    copy: Project, tmp_path: Path, target: str, removed: list[str]
+) -> None:
     for stage in removed:
         shutil.rmtree(copy.root / "results" / stage)
     found = workload.workload(copy.root, target)
     said = Counter(ref.stage for ref in found.missing)
-    dry = copy.snakemake("-n", "--quiet", "rules", "--", target)
-    assert said == {stage: int(count) for stage, count in STAGES_RUN.findall(dry.stdout)}
+
+    def ask(folder: Path) -> None:
+        dry = copy.snakemake("-n", "--quiet", "rules", "--", target)
+        folder.mkdir()
+        (folder / "dry.txt").write_text(dry.stdout)
+
+    made = flow.made_by_commands(tmp_path / "asked", ask, case=f"{target} {removed}")
+    dry = (made / "dry.txt").read_text()
+    assert said == {stage: int(count) for stage, count in STAGES_RUN.findall(dry)}
 
 
 def test_a_finished_page_needs_nothing(finished: Project) -> None:

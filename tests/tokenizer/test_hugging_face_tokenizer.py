@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import tokenizers
+import transformers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, GPT2Config, GPT2Tokenizer
 
 from peers import byte_level_tokenizer
 from variorum.base.errors import VariorumError
@@ -46,7 +46,7 @@ def save_in_parts(folder: Path) -> None:
 
 def save_as_transformers_does(folder: Path) -> None:
     save_in_parts(folder)
-    tokenizer = GPT2Tokenizer.from_pretrained(folder)
+    tokenizer = transformers.GPT2Tokenizer.from_pretrained(folder)
     for name in ("vocab.json", "merges.txt"):
         (folder / name).unlink()
     tokenizer.save_pretrained(folder)
@@ -76,7 +76,8 @@ FORMS = (
 @pytest.fixture(scope="module", params=FORMS, ids=lambda form: form.__name__)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("imported")
-    GPT2Config().save_pretrained(made)  # their loader wants to know what model it is for
+    # their loader wants to know what model it is for
+    transformers.GPT2Config().save_pretrained(made)
     request.param(made)
     return made
 
@@ -95,7 +96,7 @@ def test_ids_are_theirs(folder: Path, text: str) -> None:
 
 
 def test_their_loader_agrees_with_what_is_read(folder: Path) -> None:
-    own, theirs = load(folder), AutoTokenizer.from_pretrained(folder)
+    own, theirs = load(folder), transformers.AutoTokenizer.from_pretrained(folder)
     for text in TEXTS:
         assert own.encode(text) == theirs.encode(text)
     assert own.eot == theirs.convert_tokens_to_ids(END_OF_TEXT) == len(theirs) - 1

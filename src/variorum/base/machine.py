@@ -9,7 +9,8 @@ import platform
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,8 @@ LIBRARIES = (
     *("arxiv", "lyricsgenius", "charset_normalizer", "datasketch"),
 )
 """Libraries that stages use. Every result records their versions; a test checks this list."""
+
+version = cache(metadata.version)  # files are read to find one
 
 
 @dataclass(frozen=True)
@@ -162,5 +165,5 @@ def _version(name: str) -> str | None:
     """Return the version of a library's distribution; None if it is not installed."""
     try:
         return version(DISTRIBUTIONS.get(name, name))
-    except PackageNotFoundError:
+    except metadata.PackageNotFoundError:
         return None

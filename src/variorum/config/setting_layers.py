@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def file_of(root: Path, folder: str, name: str) -> str:
 def read_layers(root: Path, file: str) -> Layered:
     """Read a file of settings, with the line of each; raises `ConfigError`."""
     try:
-        values = YAML(typ="rt").load((root / file).read_text(encoding="utf-8"))
+        values = _parsed((root / file).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: there is no such file; run this inside a clone of the project"
@@ -76,6 +77,12 @@ def read_layers(root: Path, file: str) -> Layered:
     origins: dict[Place, str] = {}
     _note_lines(values, (), file, origins)
     return Layered(_plain(values), origins)
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """Return what a YAML text holds; variants of an ablation read the same files again."""
+    return YAML(typ="rt").load(text)
 
 
 def _note_lines(node: CommentedMap, place: Place, file: str, origins: dict[Place, str]) -> None:

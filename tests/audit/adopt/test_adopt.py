@@ -38,7 +38,8 @@ from variorum.store.store import Store
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment to its report, and as the tiny experiment one without a domain."""
-    return finished_project(tmp_path_factory.mktemp("adopt") / "project")
+    folder = tmp_path_factory.mktemp("adopt") / "project"
+    return Project(flow.made_by_commands(folder, finished_project))
 
 
 @pytest.fixture

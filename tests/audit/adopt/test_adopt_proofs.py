@@ -32,6 +32,7 @@ import variorum
 from conftest import Project
 from variorum.audit.adopt.adopting import SAME, adopt
 from variorum.cli import signals
+from variorum.evaluation import bits
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import named_experiment
 from variorum.store.result import COPY, MANIFEST, Result, readable_json, sha256_of
@@ -42,7 +43,8 @@ from variorum.training.shards import Shards
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The micro experiment to its report, and as the tiny experiment one without a domain."""
-    return finished_project(tmp_path_factory.mktemp("adopt") / "project")
+    folder = tmp_path_factory.mktemp("adopt") / "project"
+    return Project(flow.made_by_commands(folder, finished_project))
 
 
 @pytest.fixture
@@ -53,19 +55,24 @@ def here(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path / "here"
 
 
-def test_a_refactoring_is_proved_and_all_but_the_page_is_adopted(here: Path) -> None:
-    before = flow.current(here)
+def prove_a_refactoring(here: Path) -> None:
+    """Have the command adopt by proofs, and keep what it says in `said.txt`."""
+    flow.made_by_commands(here, finished_project)
     tiny = plan_experiment(named_experiment(here, "tiny"), here)
     shutil.rmtree(Store(here).folder(tiny.of_stage("figures")[0].ref))  # so git has the old code
-    commit = Project(here).run("git", "rev-parse", "HEAD").stdout[:12]
     edit(here, SPLIT, RENAMED)
     assert missing(here, planned(here)) == {
         *("pretrain", "finetune", "evaluate", "stress", "figures", "report")
     }
-    said = command(here, "adopt", "--prove")
-    assert f"the old code is in commit {commit}" in said
+    (here / "said.txt").write_text(command(here, "adopt", "--prove"))
+
+
+def test_a_refactoring_is_proved_and_all_but_the_page_is_adopted(tmp_path: Path) -> None:
+    here = flow.made_by_commands(tmp_path / "here", prove_a_refactoring)
+    commit = Project(here).run("git", "rev-parse", "HEAD").stdout[:12]
+    assert f"the old code is in commit {commit}" in (here / "said.txt").read_text()
     assert missing(here, planned(here)) == {"report"}
-    for old, new in pairs(here, before):
+    for old, new in pairs(here, flow.current(here)):
         assert new.manifest["files"] == old.manifest["files"]
         assert (new.ref == old.ref) == (new.adopted is None)
         if new.ref != old.ref:
@@ -133,12 +140,12 @@ def test_a_change_in_what_is_computed_again_as_a_whole_names_the_file(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = edit(here, ("evaluation/bits.py", "\n\n\n", "\n\n\nprint(end='')\n\n\n"))
-    score = variorum.evaluation.bits.summary  # type: ignore[attr-defined]
+    score = bits.summary
 
     def other(*args: Any, **options: Any) -> dict[str, Any]:
         return {**score(*args, **options), "perplexity": 2.0}
 
-    monkeypatch.setattr("variorum.evaluation.bits.summary", other)
+    monkeypatch.setattr(bits, "summary", other)
     nothing_changes(
         here,
         lambda: adopt(here, package=package),
@@ -178,7 +185,7 @@ def test_a_model_chosen_before_the_last_interval_is_compared_with_the_log(here: 
     file = here / "config/config.yaml"
     fast = "{learning_rate: 1.0, warmup_steps: 1, max_steps: 7, val_interval: 2}"
     file.write_text(f"experiment: tiny\npretrain: {fast}\n")
-    flow.before(here, flow.current(here), "evaluate")
+    flow.before(here, flow.current(here), "report")
     old = Store(here).open(flow.current(here).of_stage("pretrain")[0].ref)
     rows = list(csv.DictReader(old.file("metrics.csv").open()))
     (row,) = [row for row in rows if row["step"] == str(old.json("metrics.json")["chosen_step"])]
@@ -194,7 +201,7 @@ def test_a_model_chosen_before_the_last_interval_is_compared_with_the_log(here: 
     )
 
     shutil.copytree(here / "untouched", old.folder, dirs_exist_ok=True)
-    adopted = adopt(here, ["pretrain"], package=package)
+    adopted = adopt(here, package=package)
     (trained,) = (result for result, _ in adopted.results if result.ref.stage == "pretrain")
     line = told(trained)["evidence"][1]
     assert f"which was chosen before, at step {row['step']}, and carried over: its weights" in line
@@ -253,6 +260,7 @@ def test_an_old_result_that_is_damaged_serves_nothing(here: Path) -> None:
 def test_a_proof_that_is_asked_to_stop_leaves_no_process_and_no_folder(
     here: Path, number: int
 ) -> None:
+    (here / "config/config.yaml").write_text("experiment: tiny\n")  # there is less to prove
     edit(here, SPLIT)
     environment = {"PYTHONPATH": str(here / "src"), "PYTHONSAFEPATH": "1"}
     before = flow.files_of(here / "results")
