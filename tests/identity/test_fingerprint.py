@@ -490,6 +490,14 @@ NOT_REACHED: dict[str, Scene] = {
         TWO,
         IN_A,
     ),
+    "a definition for types, and the other that nothing uses": (
+        "import variorum.corpus.c\ndef run(task):\n    return variorum.corpus.c.f()",
+        {
+            "corpus/c.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    X = int\n"
+            "else:\n    X = 2\ndef f():\n    return 1\n"
+        },
+        ("corpus/c.py", "X = int\nelse:\n    X = 2", "X = str\nelse:\n    X = 3"),
+    ),
     "another function of a module that is used": (
         "from variorum import corpus\nimport variorum.corpus.c\n"
         "def run(task):\n    return corpus.c.f()",

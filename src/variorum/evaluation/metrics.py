@@ -8,7 +8,7 @@ evaluation's key.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 SHARE = "share"
 
@@ -73,11 +73,6 @@ ENTRIES = (
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in ENTRIES}
 """By name, in the order of the page."""
-
-if TYPE_CHECKING:
-    MetricName = str
-else:
-    MetricName = Literal[*METRICS]
 
 HEADLINE = METRICS["bits_per_byte"]
 """The metric that judges everything by default: it does not depend on the tokenizer."""

@@ -78,7 +78,7 @@ class Definition:
             lines += sorted(f"{'.'.join(path)} {meaning(path)}" for path in self.names)
         for text, files in sorted(self.data.items()):
             lines += sorted(f"{text!a} {PurePosixPath(file).name} {sha}" for file, sha in files)
-        lines += [f"{place} {shown(target)}" for place, target in self.turns]
+        lines += sorted(f"{place} {shown(target)}" for place, target in self.turns)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -40,11 +40,12 @@ class ImportOrder:
 
     def turns(self, statements: list[Statement]) -> Iterator[tuple[str, Target]]:
         """Yield the places of these statements among those that share something, and what."""
-        for statement in statements:
+        for number, statement in enumerate(statements):
+            own = f"statement {number}, " if len(statements) > 1 else ""
             for node in sorted(self._used.get(statement, ())):
                 users = self._users[node]
                 place = users.index(statement)
-                yield f"turn {place} of {len(users)}", Target(node)
+                yield f"{own}turn {place} of {len(users)}", Target(node)
 
     @cached_property
     def _users(self) -> dict[str, list[Statement]]:

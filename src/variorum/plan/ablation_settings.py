@@ -6,7 +6,7 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.config.types import Number, Seed, Settings, Text, setting
-from variorum.evaluation.metrics import HEADLINE, MetricName
+from variorum.evaluation.metrics import HEADLINE, METRICS
 from variorum.stages.registry import TRAININGS
 
 PINNED_AS = "pinned"
@@ -19,8 +19,10 @@ CODE_AS = "code"
 """In a variant: the code that runs it, if not the present code."""
 
 if TYPE_CHECKING:
+    MetricName = str
     LastStage = str
 else:
+    MetricName = Literal[*METRICS]
     LastStage = Literal[*TRAININGS]
 
 

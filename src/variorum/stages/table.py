@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
 from variorum.config.types import Number, Settings, Text, Truth, Whole, setting
-from variorum.evaluation.metrics import METRICS, MetricName
+from variorum.evaluation.metrics import METRICS
 from variorum.model.config_file import read as read_model_config
 from variorum.report.ablation import runs as run_files
 from variorum.report.ablation.runs import Run
@@ -60,7 +60,7 @@ class TableStage(Settings):
     baseline: Text
     last_stage: Text
     corpora: tuple[Text, ...]
-    metric: MetricName
+    metric: Text
     tuned: Text | None
     command: Text
     runs: tuple[TableRun, ...]
