@@ -8,6 +8,7 @@ change, such as a number or a text, may be used in any order.
 import ast
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 from variorum.identity.definitions import Target
@@ -61,8 +62,21 @@ class ImportOrder:
         return {
             node: users
             for node, users in found.items()
-            if len(users) > 1 and not set(users) <= set(self.names.statements_of(node))
+            if len(users) > 1
+            and not set(users) <= set(self.names.statements_of(node))
+            and not self._is_chain(users)
         }
+
+    def _is_chain(self, users: list[Statement]) -> bool:
+        """Check whether each statement needs the one before: they have no other order."""
+        return all(
+            len(self.names.statements_of(node)) == 1
+            for before in users[:-1]
+            for node in self._defined(before)
+        ) and all(self._defined(before) & self._reached(after) for before, after in pairwise(users))
+
+    def _defined(self, statement: Statement) -> set[str]:
+        return {f"{self.source.module}:{name}" for name in statement.names}
 
     @cached_property
     def _used(self) -> dict[Statement, set[str]]:
@@ -74,10 +88,14 @@ class ImportOrder:
 
     def _changeable(self, statement: Statement) -> set[str]:
         """Return what may change among all that a statement reaches on import."""
-        own = {f"{self.source.module}:{name}" for name in statement.names}
-        again = {node for node in own if len(self.names.statements_of(node)) > 1}
+        again = {n for n in self._defined(statement) if len(self.names.statements_of(n)) > 1}
         if not runs_on_import(statement):
             return again
+        reached = self._reached(statement)
+        return again | {node for node in reached if _may_change(self.names.statements_of(node))}
+
+    def _reached(self, statement: Statement) -> set[str]:
+        """Return all definitions that a statement leads to."""
         reached: set[str] = set()
         waiting = [
             target.node
@@ -88,7 +106,7 @@ class ImportOrder:
             if (node := waiting.pop()) and node not in reached:
                 reached.add(node)
                 waiting.extend(self.names.nodes_of(node))
-        return again | {node for node in reached if _may_change(self.names.statements_of(node))}
+        return reached
 
 
 def _may_change(statements: list[Statement]) -> bool:
