@@ -260,6 +260,47 @@ REACHED: dict[str, Scene] = {
         {},
         ("stages/demo.py", "X = 1", "X = 2"),
     ),
+    "an assignment on the line of an else": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING: X = int\n"
+        "else: X = 1; Y = '''a\\n  b'''\n"
+        "def run(task):\n    return X, Y",
+        {},
+        ("stages/demo.py", "X = 1", "X = 2"),
+    ),
+    "a text over lines in an else": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    X = str\n"
+        "else:\n    X = '''a\n  b'''\n"
+        "def run(task):\n    return X",
+        {},
+        ("stages/demo.py", "  b", "   b"),
+    ),
+    "a choice where types are not checked": (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    X = int\nelif print:\n    X = 1\n"
+        "def run(task):\n    return X",
+        {},
+        ("stages/demo.py", "X = 1", "X = 2"),
+    ),
+    "the order of two that a registry of their module holds": (
+        "KINDS = []\ndef kind(f):\n    KINDS.append(f)\n    return f\n"
+        "@kind\ndef a():\n    return 1\n@kind\ndef b():\n    return 2\n"
+        "def run(task):\n    return [f() for f in KINDS]",
+        {},
+        (
+            "stages/demo.py",
+            "@kind\ndef a():\n    return 1\n@kind\ndef b():\n    return 2\n",
+            "@kind\ndef b():\n    return 2\n@kind\ndef a():\n    return 1\n",
+        ),
+    ),
+    "the order of two that mention each other late": (
+        "N = iter((1, 2))\nA = (next(N), lambda: B)\nB = (next(N), lambda: A)\n"
+        "def run(task):\n    return A[0] - 2 * B[0]",
+        {},
+        (
+            "stages/demo.py",
+            "A = (next(N), lambda: B)\nB = (next(N), lambda: A)\n",
+            "B = (next(N), lambda: A)\nA = (next(N), lambda: B)\n",
+        ),
+    ),
     "a function in a registry of its module": (
         "KINDS = {}\ndef kind(name):\n    return lambda f: KINDS.setdefault(name, f)\n"
         "@kind('a')\ndef _a():\n    return 1\ndef run(task):\n    return KINDS[task]()",

@@ -2,13 +2,13 @@
 
 `A = next(N)` and `B = next(N)` have equal syntax and different values. So the place of such a
 statement among all that use `N` while the module is imported is part of its content. What cannot
-change, such as a number or a text, may be used in any order.
+change, such as a number or a text, may be used in any order. Statements of which each needs the one
+before, and none a later one, have no other order.
 """
 
 import ast
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import pairwise
 from typing import Protocol
 
 from variorum.identity.definitions import Target
@@ -42,11 +42,11 @@ class ImportOrder:
     def turns(self, statements: list[Statement]) -> Iterator[tuple[str, Target]]:
         """Yield the places of these statements among those that share something, and what."""
         for number, statement in enumerate(statements):
-            own = f"statement {number}, " if len(statements) > 1 else ""
+            own = f" for statement {number}" if len(statements) > 1 else ""
             for node in sorted(self._used.get(statement, ())):
                 users = self._users[node]
                 place = users.index(statement)
-                yield f"{own}turn {place} of {len(users)}", Target(node)
+                yield f"turn {place} of {len(users)}{own}", Target(node)
 
     @cached_property
     def _users(self) -> dict[str, list[Statement]]:
@@ -68,12 +68,13 @@ class ImportOrder:
         }
 
     def _is_chain(self, users: list[Statement]) -> bool:
-        """Check whether each statement needs the one before: they have no other order."""
-        return all(
-            len(self.names.statements_of(node)) == 1
-            for before in users[:-1]
-            for node in self._defined(before)
-        ) and all(self._defined(before) & self._reached(after) for before, after in pairwise(users))
+        """Check whether each statement needs the one before, and none a later one."""
+        own, reached = list(map(self._defined, users)), list(map(self._reached, users))
+        return (
+            all(len(self.names.statements_of(node)) == 1 for nodes in own for node in nodes)
+            and all(nodes & later for nodes, later in zip(own[:-1], reached[1:], strict=True))
+            and not any(own[late] & reached[i] for late in range(len(users)) for i in range(late))
+        )
 
     def _defined(self, statement: Statement) -> set[str]:
         return {f"{self.source.module}:{name}" for name in statement.names}

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from textwrap import dedent
 from typing import TypeGuard
 
 from variorum.identity.scopes import DEFINITIONS, FUNCTIONS, IMPORTS
 from variorum.identity.syntax import (
+    ASSIGNING,
     DEFINING,
     Reading,
     bound_names,
@@ -123,7 +123,7 @@ class Source:
         self._shared = {line for (_, end), (line, _) in pairwise(spans) if end > line}
 
     def _add_types(self, node: ast.If) -> None:
-        """Add `if TYPE_CHECKING:`, of which only the imports count, and its `else`, which runs."""
+        """Add the imports of `if TYPE_CHECKING:`, and what its `else` assigns when it runs."""
         for statement in node.body:
             for inner, _ in _imports_in(statement):
                 self.imports.add(inner, self._package)
@@ -189,10 +189,9 @@ class Source:
     def _text_of(self, node: ast.stmt) -> str:
         """Return whole lines, unless they hold another statement too."""
         first, end = span(node)
-        if self._shared & {first, end - 1}:
+        if self._shared & {first, end - 1} or node.col_offset:
             return ast.get_source_segment(self.text, node) or ""
-        lines = "\n".join(self._lines[first:end])
-        return dedent(lines) if node.col_offset else lines
+        return "\n".join(self._lines[first:end])
 
 
 @lru_cache(maxsize=512)
@@ -207,8 +206,12 @@ def runs_on_import(statement: Statement) -> bool:
 
 
 def _is_for_types(statement: ast.stmt) -> TypeGuard[ast.If]:
-    """Check for `if TYPE_CHECKING:`, whose body never runs."""
-    return isinstance(statement, ast.If) and dotted_path(statement.test)[-1:] == ("TYPE_CHECKING",)
+    """Check for `if TYPE_CHECKING:`, whose body never runs, with assignments in `else` or none."""
+    return (
+        isinstance(statement, ast.If)
+        and dotted_path(statement.test)[-1:] == ("TYPE_CHECKING",)
+        and all(isinstance(each, ASSIGNING) for each in statement.orelse)
+    )
 
 
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")

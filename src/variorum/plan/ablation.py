@@ -203,13 +203,13 @@ class _Planning:
 
     def _place_pinned(self, planned: ExperimentPlan, stored: Result, judged: Role) -> None:
         """Let a pinned model be judged on text that its own tokenizer encodes."""
-        planned.place_model(judged, self.planner.leaf(stored, planned.label))
         own = stored.spec.upstream["tokenizer"]
-        filling = planned.filling("encode", Role(corpus=judged.corpus), "tokenizer")
-        ours = planned.node(*filling)
-        if ours.ref != own:
+        tokenizer = planned.input("tokenizer", "encode", Role(corpus=judged.corpus))
+        if tokenizer.ref != own:
             result = pins.present(Store(self.planner.root), own, f"the tokenizer of {stored.ref}")
-            planned.place(*filling, self.planner.leaf(result, ours.label))
+            tokenizer = self.planner.leaf(result, tokenizer.label)
+        planned.give("tokenizer", tokenizer)
+        planned.place_model(judged, self.planner.leaf(stored, planned.label))
 
     def _refuse_other_tokens(self, upstream: Mapping[str, Node]) -> None:
         """Raise `ConfigError` if the metric counts by token and tokenizers differ."""

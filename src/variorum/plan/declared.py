@@ -6,6 +6,9 @@ A result is told from others of its stage by its `Role`, the model and the corpu
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from variorum.base.errors import VariorumError
 from variorum.config.setting_layers import Place
 from variorum.config.types import Settings
 from variorum.stages.registry import MODELS, STAGES
@@ -115,7 +118,15 @@ def settings_of(
             for part in place:
                 value = getattr(value, part)
             values[name] = pinned(value, place)
-    return stage.settings(**values), dict(sorted(places.items()))
+    try:
+        return stage.settings(**values), dict(sorted(places.items()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"{stage.settings.__name__}.{'.'.join(map(str, first['loc']))}"
+        raise VariorumError(
+            f"{where}: {first['msg']}; a stage's setting has the name of an experiment's section, "
+            "or `sections` names one, or it has a default"
+        ) from None
 
 
 def label_of(stage: Stage, role: Role, words: Mapping[str, Any], settings: Settings) -> str:

@@ -181,6 +181,7 @@ class ExperimentPlan:
         self.code_version = code
         self._words = {"experiment": loaded.name, **(words or {})}
         self._made: dict[tuple[str, Role], Node] = {}
+        self._given: dict[str, Node] = {}
 
     @property
     def nodes(self) -> list[Node]:
@@ -196,32 +197,30 @@ class ExperimentPlan:
         """Return what people call the experiment."""
         return self._words["experiment"]
 
-    def place(self, stage: str, role: Role, node: Node) -> None:
-        """Take a node for the result of a stage that is of this."""
-        self._made[stage, role] = node
+    def give(self, name: str, node: Node) -> None:
+        """Take a node for every input of this name."""
+        self._given[name] = node
 
     def place_model(self, model: Role, node: Node) -> None:
         """Take a node for one of the experiment's models."""
-        for stage in MODELS:
-            if STAGES[stage].makes == model:
-                self.place(stage, model, node)
+        self._made |= {(stage, model): node for stage in MODELS if STAGES[stage].makes == model}
 
     def model(self, model: Role) -> Node:
         """Return the node of one of the experiment's models, whichever stage makes it."""
         of = [s for s in MODELS if model in declared.roles_of(STAGES[s], self.experiment)]
         return self.node(of[-1], model)
 
-    def filling(self, stage: str, role: Role, name: str) -> tuple[str, Role]:
-        """Return the stage and the role of what fills an input."""
+    def input(self, name: str, stage: str, role: Role) -> Node:
+        """Return the node that an input of a result has."""
         inputs = dict(declared.inputs_of(STAGES[stage], role, self.experiment))
-        return self._chosen(inputs[name])
+        return self.node(*self._chosen(inputs[name]))
 
     def node(self, stage: str, role: Role) -> Node:
-        """Return the result of a stage that is of this, planned with all its inputs."""
+        """Return the result of a stage with this role, planned with all its inputs."""
         if (stage, role) not in self._made:
             declaration = STAGES[stage]
             upstream = {
-                name: self.node(*self._chosen(fillings))
+                name: self._given.get(name) or self.node(*self._chosen(fillings))
                 for name, fillings in declared.inputs_of(declaration, role, self.experiment)
             }
             facts = {"experiment": self.loaded.name, "command": experiment_command(self.loaded)}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 
+from variorum.base.errors import VariorumError
 from variorum.stages.stage import Rerun, Role, Stage, Storage
 
 SHARED = frozenset({"__init__", "registry", "stage", "task"})
@@ -15,14 +16,45 @@ def function_of(stage: str) -> str:
     return f"variorum.stages.{stage}:run"
 
 
-def _in_order(declared: Mapping[str, Stage]) -> dict[str, Stage]:
-    """Sort stages by the flow: each after all that it may read, else by name."""
+def in_order(declared: Mapping[str, Stage]) -> dict[str, Stage]:
+    """Sort stages by the flow: each after all that it may read, else by name.
 
-    def depth(name: str) -> int:
+    Raises `VariorumError` if one reads what no stage makes, or what is made from it.
+    """
+    _refuse_unknown(declared)
+
+    def depth(name: str, *after: str) -> int:
+        if name in after:
+            raise VariorumError(
+                f"src/variorum/stages/{name}.py: inputs: it reads what is made from it, by way of "
+                f"{', '.join(after)}; take one of these out"
+            )
         read = {needed for each in declared[name].inputs.values() for needed in each.stages}
-        return 1 + max(map(depth, read), default=-1)
+        return 1 + max((depth(needed, name, *after) for needed in read), default=-1)
 
     return {name: declared[name] for name in sorted(declared, key=lambda n: (depth(n), n))}
+
+
+def _refuse_unknown(declared: Mapping[str, Stage]) -> None:
+    made = [stage.makes for stage in declared.values() if stage.makes]
+    known: dict[str, list[str | None]] = {
+        "stage": [*declared],
+        "model": [None, *(role.model for role in made)],
+        "corpus": [None, *(role.corpus for role in made)],
+    }
+    for name, stage in declared.items():
+        for which, read in stage.inputs.items():
+            for kind, asked in (
+                *(("stage", needed) for needed in read.stages),
+                ("model", read.model),
+                ("corpus", read.corpus),
+            ):
+                if asked not in known[kind]:
+                    names = ", ".join(dict.fromkeys(each for each in known[kind] if each))
+                    raise VariorumError(
+                        f"src/variorum/stages/{name}.py: inputs: {which}: there is no {kind} "
+                        f"{asked}; name one of {names}"
+                    )
 
 
 def _declared() -> dict[str, Stage]:
@@ -30,7 +62,7 @@ def _declared() -> dict[str, Stage]:
     return {name: import_module(f"variorum.stages.{name}").STAGE for name in names}
 
 
-STAGES = _in_order(_declared())
+STAGES = in_order(_declared())
 """Every stage by its name, in the order of the flow."""
 
 

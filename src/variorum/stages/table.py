@@ -4,7 +4,10 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
 
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
@@ -34,6 +37,15 @@ CAPTIONS = {
 """Of each figure that a table may have, in their order."""
 
 
+def _known(metric: str) -> str:
+    if metric not in METRICS:
+        raise PydanticCustomError("metric", "no such metric")
+    return metric
+
+
+MetricName = Annotated[str, AfterValidator(_known)]
+
+
 class TableRun(Settings):
     """Hold one run of an ablation, whose results are the upstreams `<run>/<seed>/...`.
 
@@ -60,7 +72,7 @@ class TableStage(Settings):
     baseline: Text
     last_stage: Text
     corpora: tuple[Text, ...]
-    metric: Text
+    metric: MetricName
     tuned: Text | None
     command: Text
     runs: tuple[TableRun, ...]
