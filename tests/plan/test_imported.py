@@ -344,3 +344,27 @@ def test_a_fine_tuned_model_is_kept_with_the_import_as_its_tokenizer(root: Path)
     flow.finish(root, plan)
     table = Store(root).open(plan.last.ref).file("table.md").read_text()
     assert "high" in table
+
+
+def test_a_model_pinned_beside_an_import_keeps_its_own_tokenizer(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "beside")
+    add_micro_experiment(project)
+    root, experiments = project.root, project.root / "config/experiments"
+    shutil.copy(experiments / "micro.yaml", experiments / "own.yaml")
+    peers.import_gpt2(root)
+    for seed in (1, 2):
+        flow.before(root, flow.current(root, experiment="own", seed=seed), "finetune")
+    trained = set(Store(root).refs("pretrain"))
+    pin(root, "before", trained)
+    text = ABLATION.replace("last_stage: finetune\n", "").replace("[domain]", "[base]")
+    text = re.sub("(?m)^variants: .*$", "variants: {low: {}, mine: {pinned: before}}", text)
+    (root / "config/ablations/beside.yaml").write_text(text)
+    table = plan_ablation(load_ablation(root, "beside"), root).last
+    for seed in (1, 2):
+        model = table.upstream[f"mine/{seed}/model"]
+        assert model.ref in trained
+        judged = table.upstream[f"mine/{seed}/base"]
+        assert judged.upstream["model"].ref == model.ref
+        tokenizer = judged.upstream["tokens"].upstream["tokenizer"].ref
+        assert tokenizer == model.spec.upstream["tokenizer"]
+        assert table.upstream[f"low/{seed}/model"].ref.stage == "imported"
