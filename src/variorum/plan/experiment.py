@@ -197,7 +197,7 @@ class ExperimentPlan:
         return self._words["experiment"]
 
     def place(self, stage: str, role: Role, node: Node) -> None:
-        """Take a node for the result of a stage that is of this."""
+        """Take a node for the result of a stage with this role."""
         self._made[stage, role] = node
 
     def place_model(self, model: Role, node: Node) -> None:
@@ -217,7 +217,7 @@ class ExperimentPlan:
         return self._chosen(inputs[name])
 
     def node(self, stage: str, role: Role) -> Node:
-        """Return the result of a stage that is of this, planned with all its inputs."""
+        """Return the result of a stage with this role, planned with all its inputs."""
         if (stage, role) not in self._made:
             declaration = STAGES[stage]
             upstream = {
