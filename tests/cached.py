@@ -103,12 +103,13 @@ def digest_of(module: Path, package: Path) -> str:
     return digest_of_files([ROOT / "requirements.lock", *sorted(imported(module, package))])
 
 
-def digest_of_files(paths: Iterable[Path]) -> str:
-    """Hash the files' bytes, in this order, and the version of Python."""
+def digest_of_files(paths: Iterable[Path], root: Path = ROOT) -> str:
+    """Hash the files' paths from `root` and their bytes, in this order, and Python's version."""
     digest = hashlib.sha256(f"{sys.version} {sys.platform}".encode())
     for path in paths:
         if path.is_file():
-            digest.update(bytes.fromhex(sha256_of(path)))
+            name = Path(os.path.relpath(path, root)).as_posix()
+            digest.update(f"{sha256_of(path)} {name}\0".encode())
     return digest.hexdigest()
 
 

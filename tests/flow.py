@@ -118,9 +118,12 @@ def made_by_commands(
 ) -> Path:
     """Have `make` fill a new folder by whole commands, or copy what it filled one with before.
 
-    It is called anew when any file of a project changes, and when `made_by_function` calls anew.
+    It is called anew when any file of a project changes or moves, and when `made_by_function`
+    calls anew.
     """
-    return made_by_function(folder, make, *sorted(template().rglob("*")), *files, case=case)
+    project = template()
+    digest = cached.digest_of_files(sorted(project.rglob("*")), project)
+    return made_by_function(folder, make, *files, case=f"{digest} {case}")
 
 
 def made_by_function(

@@ -58,7 +58,7 @@ def test_a_result_with_another_key_or_label_is_another_entry() -> None:
 
 
 def test_code_that_no_key_holds_and_that_writes_results_is_part_of_the_name() -> None:
-    """Keys hold the code of stages; the rest must be among what the cache goes by."""
+    """Keys hold the code of stages; the rest must be among what names an entry."""
     files = {
         file.relative_to(PACKAGE).as_posix() for file in cached.imported(Path(runner.__file__))
     }
@@ -84,6 +84,20 @@ def test_an_edit_of_what_writes_results_gives_another_name(tmp_path: Path) -> No
     assert cached.digest_of(package / "writes.py", package) == before
     (package / "late.py").write_text("LATE = 2\n")
     assert cached.digest_of(package / "writes.py", package) != before
+
+
+def test_a_file_that_moves_gives_another_name_and_a_folder_that_moves_does_not(
+    tmp_path: Path,
+) -> None:
+    def digest(folder: Path) -> str:
+        return cached.digest_of_files(sorted(folder.rglob("*")), folder)
+
+    before = digest(filled(tmp_path / "one"))
+    assert digest(filled(tmp_path / "two")) == before
+    (tmp_path / "two/inner/file").rename(tmp_path / "two/inner/renamed")
+    (tmp_path / "two/link").unlink()
+    (tmp_path / "two/link").symlink_to("inner/renamed")
+    assert digest(tmp_path / "two") != before
 
 
 def filled(folder: Path) -> Path:

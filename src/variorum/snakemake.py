@@ -1,6 +1,6 @@
 """Report to the Snakefile which results are missing, their needs, and their labels.
 
-The key decides identity and Snakemake decides and executes. Snakemake goes by modification times,
+The key decides identity and Snakemake decides and executes. Snakemake uses modification times,
 which say nothing here, so the input function of a finished result returns nothing: it is a leaf,
 and times cannot make it run again.
 """
@@ -79,7 +79,7 @@ def meant(value: Any) -> Any:
 
 
 class Flow:
-    """Hold the plan that Snakemake goes by, as its rules see it.
+    """Hold the plan that Snakemake uses, as its rules see it.
 
     `prepare` plans what is asked, once, into one file; a run then restores results that this
     machine holds elsewhere, and a dry run only finds out which. After that, rules look things up.
@@ -186,11 +186,11 @@ class Flow:
     def why(self, stage: str) -> Callable[[Any], str]:
         """Return the parameter function that says why a result must be made."""
         return in_one_line(
-            lambda wildcards: reason(self.node(Ref(stage, wildcards.key)), self._shelf)
+            lambda wildcards: reason(self.node(Ref(stage, wildcards.key)), self._index)
         )
 
     @cached_property
-    def _shelf(self) -> ResultIndex:
+    def _index(self) -> ResultIndex:
         """Return what was finished before, each result read once."""
         return ResultIndex(self.store)
 
@@ -260,7 +260,7 @@ class Flow:
     def prepare(self, targets: Iterable[str] = ()) -> None:
         """Make a plan for `targets`; outside dry runs also restore what this machine holds.
 
-        `stale` are then the pages to be copied anew: to Snakemake, which goes by times, they have
+        `stale` are then the pages to be copied anew: to Snakemake, which uses times, they have
         to be forced.
         """
         pages, asked = self._asked(targets)

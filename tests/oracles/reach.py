@@ -136,7 +136,7 @@ class Compiled:
 def _module(tree: ast.Module) -> Module:
     statements: dict[str, list[ast.stmt]] = {}
     brings: set[tuple[str, ...]] = set()
-    for statement in tree.body:
+    for statement in chain.from_iterable(map(_that_run, tree.body)):
         if isinstance(statement, DEFINING):
             for name in names_of(statement):
                 statements.setdefault(name, []).append(statement)
@@ -152,6 +152,14 @@ def _module(tree: ast.Module) -> Module:
                 place = (*node.module.split("."), alias.name)
                 imports.setdefault(alias.asname or alias.name, set()).add(place)
     return Module(statements, imports, brings)
+
+
+def _that_run(statement: ast.stmt) -> list[ast.stmt]:
+    """The statement, or what the `else` of `if TYPE_CHECKING:` assigns."""
+    match statement:
+        case ast.If(ast.Name("TYPE_CHECKING"), _, [*assigned]) if assigned:
+            return assigned if all(isinstance(a, ASSIGNING) for a in assigned) else [statement]
+    return [statement]
 
 
 def _is_idle(statement: ast.stmt) -> bool:

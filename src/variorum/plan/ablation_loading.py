@@ -57,7 +57,7 @@ class Variant:
     last_stage: the training whose model is judged.
     tuned: the same experiment with each value that is tried.
     pinned: the name that its models, which were made before, are pinned under.
-    code: what it is run by, where that is not the present code: see `trees`.
+    code: what it is run by, where that is not the present code: see `code_versions`.
     """
 
     name: str
@@ -250,7 +250,7 @@ class _Reading:
         return Variant(asked.name, own, asked.last_stage, tuned, code=asked.code)
 
     def _tuned(self, asked: _Asked) -> Iterator[tuple[str, tuple[float, ...]]]:
-        """Return what is tuned of a variant: nothing of a training that it lacks."""
+        """Yield what is tuned of a variant: nothing of a training that it lacks."""
         for setting, values in self.settings.tune.items():
             if setting.partition(".")[0] in sections_until(asked.last_stage):
                 yield setting, values

@@ -1,6 +1,6 @@
 """Read what stages declare against an experiment: its results, their inputs and their settings.
 
-A result is told from others of its stage by its `Role`, the model and the corpus that it is of.
+A result is told from others of its stage by its `Role`: its model and its corpus.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ def models_of(experiment: Any) -> dict[str, str]:
 
 
 def roles_of(stage: Stage, experiment: Any) -> list[Role]:
-    """Return what an experiment's results of a stage are of, base before domain."""
+    """Return the role of each result of a stage in an experiment, base before domain."""
     if not stage.when(experiment):
         return []
     corpora, models = corpora_of(experiment), models_of(experiment)
@@ -41,7 +41,7 @@ def roles_of(stage: Stage, experiment: Any) -> list[Role]:
         return [stage.makes] if stage.makes.corpus in corpora else []
     if stage.per is None:
         return []
-    if stage.per == ("model",):  # of the corpus that its model is of
+    if stage.per == ("model",):  # on its model's corpus
         return [Role(model, corpus) for model, corpus in models.items()]
     return [
         Role(model, corpus)
@@ -65,7 +65,7 @@ def inputs_of(
 
 
 def _named(template: str, needed: Input, role: Role, experiment: Any) -> Iterator[tuple[Role, str]]:
-    """Yield the inputs that a template stands for, each after the role that fills it."""
+    """Yield the role and the name of each input that a template stands for."""
     if "{" not in template:
         yield Role(needed.model or role.model, needed.corpus or role.corpus), template
         return

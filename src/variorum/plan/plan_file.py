@@ -122,5 +122,5 @@ def plan_files(root: Path) -> list[Path]:
 
 
 def in_use(root: Path) -> list[PlanFile]:
-    """Return the plans that a running Snakemake goes by."""
+    """Return the plans that a running Snakemake uses."""
     return [PlanFile(root, path) for path in plan_files(root) if is_held(path)]

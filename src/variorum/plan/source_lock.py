@@ -236,7 +236,7 @@ def _not_locked(name: str, root: Path, known: dict[str, LockedSource]) -> str:
 
 
 def unlocked(root: Path, experiments: Sequence[str] = ()) -> list[Unlocked]:
-    """Yield every source without a checksum that is not locked.
+    """Return every source without a checksum that is not locked.
 
     Of these experiments; without any, of all, and of all ablations.
     """

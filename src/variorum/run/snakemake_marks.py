@@ -1,4 +1,4 @@
-"""Read what Snakemake goes by: marks of unfinished jobs, and times of files.
+"""Read what Snakemake uses: marks of unfinished jobs, and times of files.
 
 It would run a result again that was published just before it could note so.
 """

@@ -56,7 +56,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Role:
-    """Name the model and the corpus that a result is of; None: of several."""
+    """Name the model and the corpus of a result; None: it has several."""
 
     model: str | None = None
     corpus: str | None = None
@@ -71,8 +71,8 @@ def always(experiment: Any) -> bool:
 class Input:
     """Describe what fills an input: a result of one of these stages.
 
-    It is of the model and of the corpus that the reading result is of, or of those named here;
-    where neither says which, of the last.
+    Its model and corpus are the ones named here, else the reading result's, else the last ones of
+    the experiment.
     when: whether an experiment, given by its settings, has this input.
     """
 
@@ -90,7 +90,7 @@ class Stage:
     products: the files that every result has; others may stand beside them.
     per: an experiment has one result for each model, for each corpus, for each pair of them, or,
     if empty, one. None: experiments have none.
-    makes: the model that a result is, and the corpus that model is of.
+    makes: the model that a result is, and that model's corpus.
     inputs: by name. A name with `{model}` or `{corpus}` stands for one input each.
     sections: by setting, the experiment's section that it is from, where that has another name.
     label: what people call a result, by the words `experiment`, `model` and `corpus` and by its

@@ -218,7 +218,7 @@ def _flops(model: Result, tokens: int) -> int:
 
 
 def _figures(task: Task, settings: TableStage, table: "AblationTable") -> Iterator[tuple[str, str]]:
-    """Name and SVG of each figure."""
+    """Yield the name and the SVG of each figure."""
     from variorum.report.figures import variants as figures
 
     yield "intervals", figures.intervals(table)

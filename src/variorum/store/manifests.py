@@ -33,7 +33,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
-class Input:
+class NotedInput:
     """Hold what a manifest notes of one input."""
 
     ref: Ref
@@ -54,7 +54,7 @@ class Manifest:
     noted_as: frozenset[str]
     spec: Spec
     files: Mapping[str, StoredFile]
-    inputs: Mapping[str, Input]
+    inputs: Mapping[str, NotedInput]
     adopted: Mapping[str, Any] | None
     fault: str = ""
 
@@ -125,7 +125,7 @@ def read(ref: Ref, name: str, content: bytes) -> Manifest | str:
         data = json.loads(content)
         spec = Spec.from_data(data["spec"])
         inputs = {
-            role: Input(Ref.parse(e["result"]), str(e["manifest_sha256"]), _files(e["files"]))
+            role: NotedInput(Ref.parse(e["result"]), str(e["manifest_sha256"]), _files(e["files"]))
             for role, e in data["inputs"].items()
         }
         adopted = data.get("adopted")

@@ -10,7 +10,7 @@ from typing import Any
 
 import flow
 from conftest import Project
-from variorum.audit.verify.rerun import Refused, Rerun, rerun_all
+from variorum.audit.verify.rerun import Refused, RerunOutcome, rerun_all
 from variorum.audit.verify.selection import select
 from variorum.base.machine import Machine
 from variorum.evaluation.bits import Scores
@@ -31,7 +31,7 @@ def files_but_locks(root: Path) -> dict[str, str]:
     return {name: digest for name, digest in files if not name.startswith("scratch/locks/")}
 
 
-def again(root: Path, *references: str) -> list[Rerun | Refused]:
+def again(root: Path, *references: str) -> list[RerunOutcome | Refused]:
     """Make results again; nothing of the project may change by it."""
     before = files_but_locks(root)
     outcomes = list(rerun_all(select(root, references), Machine(processes=2)))
@@ -39,9 +39,9 @@ def again(root: Path, *references: str) -> list[Rerun | Refused]:
     return outcomes
 
 
-def one(root: Path, reference: str) -> Rerun:
+def one(root: Path, reference: str) -> RerunOutcome:
     (outcome,) = again(root, reference)
-    assert isinstance(outcome, Rerun)
+    assert isinstance(outcome, RerunOutcome)
     return outcome
 
 
@@ -65,7 +65,7 @@ def key_of(root: Path, stage: str) -> str:
     return str(ref_of(root, stage))
 
 
-def details(outcome: Rerun) -> dict[str, tuple[str, ...]]:
+def details(outcome: RerunOutcome) -> dict[str, tuple[str, ...]]:
     return {each.name: each.details for each in outcome.comparison.differing}
 
 

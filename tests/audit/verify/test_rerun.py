@@ -24,7 +24,7 @@ import flow
 import made_up
 from conftest import Edit, Project
 from variorum import cli
-from variorum.audit.verify.rerun import Refused, Rerun, rerun_all, summary
+from variorum.audit.verify.rerun import Refused, RerunOutcome, rerun_all, summary
 from variorum.audit.verify.selection import select
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine
@@ -57,7 +57,7 @@ def test_every_result_of_an_experiment_comes_out_the_same(finished: Project) -> 
     assert [outcome.ref for outcome in outcomes] == list(flow.current(finished.root).nodes)
     assert summary(outcomes) == "17 results: 17 identical"
     for outcome in outcomes:
-        assert isinstance(outcome, Rerun)
+        assert isinstance(outcome, RerunOutcome)
         assert outcome.passed
         assert outcome.notes == ()
         files = Store(finished.root).open(outcome.ref).manifest["files"]

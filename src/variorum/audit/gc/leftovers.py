@@ -81,7 +81,7 @@ def leftovers(
         yield leftover(path, "was being removed")
     for path in plan_files(root):
         if not is_held(path):
-            yield leftover(path, "a plan that no Snakemake goes by")
+            yield leftover(path, "a plan that no Snakemake uses")
     for place in (ADOPTIONS, RERUNS):
         if (root / place.folder).is_dir() and place.lock not in busy:
             yield leftover(root / place.folder, f"left by `variorum {place.command}`", place.lock)

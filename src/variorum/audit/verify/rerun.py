@@ -35,7 +35,7 @@ from variorum.store.store import Store
 
 
 @dataclass(frozen=True)
-class Rerun:
+class RerunOutcome:
     """Hold the outcome of running a result's stage again.
 
     notes: what differed from the first run. rule: how it was judged.
@@ -90,14 +90,14 @@ class Refused:
         yield f"{self.ref}  was not rerun: {self.reason}"
 
 
-def summary(outcomes: Sequence[Rerun | Refused]) -> str:
+def summary(outcomes: Sequence[RerunOutcome | Refused]) -> str:
     """Return the number of results by verdict, in a line."""
     verdicts = Counter(outcome.verdict for outcome in outcomes)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     return f"{len(outcomes)} results: {counts}"
 
 
-def rerun_all(selection: Selection, here: Machine) -> Iterator[Rerun | Refused]:
+def rerun_all(selection: Selection, here: Machine) -> Iterator[RerunOutcome | Refused]:
     """Run the selected results again in turn, showing the remaining time.
 
     Missing results are skipped; raises `VariorumError` if all are missing.
@@ -132,7 +132,7 @@ def _seconds(store: Store, ref: Ref) -> int:
 
 def rerun(
     store: Store, ref: Ref, here: Machine, progress: Progress, planned: Node | None = None
-) -> Rerun:
+) -> RerunOutcome:
     """Compute a result again, beside the store, and compare.
 
     The present code does it, or the code version that the result is `planned` with. Raises
@@ -167,7 +167,7 @@ def rerun(
         raise Stopped(f"stopped while {ref} ran again; nothing of it was saved") from None
     seconds, label = time.monotonic() - begun, stored.run.get("label", "")
     notes = (*_not_as_before(stored, code.digest, version), *damaged)
-    return Rerun(ref, label, seconds, diff, notes, rule, passed and not damaged)
+    return RerunOutcome(ref, label, seconds, diff, notes, rule, passed and not damaged)
 
 
 def _made_by(
