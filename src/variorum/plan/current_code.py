@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from variorum.base.components import PACKAGE
 from variorum.config.canonical import canonical, chosen_components, restored
+from variorum.config.types import Settings
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.identity.spec import Spec
 from variorum.plan.experiment import Components
@@ -14,18 +15,30 @@ from variorum.stages.registry import STAGES, function_of
 
 
 def components_of(spec: Spec) -> Components | None:
-    """Return a spec's components; None if its stage no longer takes its settings."""
-    try:
-        settings = restored(STAGES[spec.stage].settings, dict(spec.settings))
-    except (KeyError, ValidationError):
-        return None
-    return tuple(chosen_components(settings)) if canonical(settings) == spec.settings else None
+    """Return a spec's components; None if its stage no longer reads its settings.
+
+    An old spec may write settings in a way that no spec does now.
+    """
+    settings = _settings_of(spec)
+    return None if settings is None else tuple(chosen_components(settings))
 
 
 def current_code(spec: Spec, package: Path = PACKAGE) -> Fingerprint | None:
-    """Return the code that would run for a spec; None if its stage refuses it."""
-    parts = components_of(spec)
-    return None if parts is None else fingerprint(function_of(spec.stage), parts, package)
+    """Return the code that would run for a spec; None if its stage refuses it.
+
+    A stage also refuses settings that `canonical` would write in another way.
+    """
+    settings = _settings_of(spec)
+    if settings is None or canonical(settings) != spec.settings:
+        return None
+    return fingerprint(function_of(spec.stage), tuple(chosen_components(settings)), package)
+
+
+def _settings_of(spec: Spec) -> Settings | None:
+    try:
+        return restored(STAGES[spec.stage].settings, dict(spec.settings))
+    except (KeyError, ValidationError):
+        return None
 
 
 def import_reached(code: Fingerprint) -> None:

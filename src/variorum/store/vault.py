@@ -6,6 +6,7 @@ carries them.
 """
 
 import re
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 
@@ -20,16 +21,19 @@ CARRIED = re.compile(f"{BUNDLE}/([^/]+)/([^/]+)/{re.escape(MANIFEST)}")
 """The manifest of a result inside of a report or table."""
 
 UNCOMMITTED = "no commit holds its .dvc file"
-NOT_STORED = "DVC has stored neither it nor a report or table that carries it"
+NOT_CARRIED = "no report or table that DVC has stored carries it"
 LOST = "its bytes are neither in DVC's cache nor in a remote on this machine"
 DIFFERS = "DVC has stored other bytes"
 
 
 class Vault:
-    """Read DVC's copies of the results of the project at `root`."""
+    """Read DVC's copies of the results of the project at `root`.
 
-    def __init__(self, root: Path) -> None:
-        self._root, self._store = root, Store(root)
+    Results of the stages `tracked` have `.dvc` files; the others travel in reports and tables.
+    """
+
+    def __init__(self, root: Path, tracked: Collection[str]) -> None:
+        self._root, self._store, self._tracked = root, Store(root), tracked
         self._cache = DvcCache(root, remote=True)
         self._hashed: dict[str, bool] = {}
 
@@ -41,10 +45,14 @@ class Vault:
         if not any(self._store.folder(ref).glob("*")):
             committed = {self._contents[name] for name in self._pins.get(ref, ())}
             return None if self._store.pin(ref).read_bytes() in committed else UNCOMMITTED
-        whole = (listing for listing in self._listings(ref) if self._is_whole(listing))
-        stored = {listing[MANIFEST] for listing in whole} or self._carried.get(ref, set())
+        if ref.stage in self._tracked:
+            whole = (listing for listing in self._listings(ref) if self._is_whole(listing))
+            stored = {listing[MANIFEST] for listing in whole}
+            missing = LOST if ref in self._pins else UNCOMMITTED
+        else:
+            stored, missing = self._carried.get(ref, set()), NOT_CARRIED
         if not stored:
-            return LOST if ref in self._pins else NOT_STORED
+            return missing
         return None if md5_of(self._store.folder(ref) / MANIFEST) in stored else DIFFERS
 
     def upstream(self, ref: Ref) -> list[Ref] | None:

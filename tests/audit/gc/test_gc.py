@@ -22,7 +22,6 @@ from variorum.store import pins, restoring, tracking
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.store import Store
-from variorum.store.vault import NOT_STORED
 
 pytest_plugins = ("gc_fixtures",)
 
@@ -143,7 +142,7 @@ def test_what_a_branch_has_not_committed_goes_by_force_alone(shelf: Project) -> 
     root = shelf.root
     plan = made_up.branch(shelf, "feature", seed=2)
     made_up.make(root, plan)
-    assert left(removal.plan(root))[plan.last.ref] == f"{NOT_STORED} (--force)"
+    assert left(removal.plan(root))[plan.last.ref] == "no commit holds its .dvc file (--force)"
     assert plan.last.ref in going(removal.plan(root, force=True))
 
 
@@ -192,7 +191,11 @@ def test_what_dvc_has_not_stored_stays_with_all_below_unless_told(
     assert {ref.stage for ref in new} == {"stress", "report"}
     reasons = left(plan)
     for ref in new:
-        assert reasons.pop(ref) == f"{NOT_STORED} (--force)"
+        assert reasons.pop(ref) == (
+            "no commit holds its .dvc file (--force)"
+            if ref.stage == "report"
+            else "no report or table that DVC has stored carries it (--force)"
+        )
     assert set(reasons) == only(wide, needed) & set(other.nodes)
     assert set(reasons.values()) == {"a result that stays was made from it"}
     assert going(plan) == only(wide, needed) - set(other.nodes)
@@ -206,7 +209,7 @@ def test_added_to_dvc_is_not_enough_before_it_is_committed(shelf: Project) -> No
     made_up.make(root, other)
     tracking.track(root, TRACKED)
     made_up.change(root)
-    assert other.last.ref in left(removal.plan(root))
+    assert left(removal.plan(root))[other.last.ref] == "no commit holds its .dvc file (--force)"
     made_up.commit(shelf)
     assert other.last.ref in going(removal.plan(root))
 
@@ -256,7 +259,7 @@ def test_bytes_that_dvc_has_lost_are_not_stored(
     cached = cached_file(root, Store(root).folder(ref) / "content.txt")
     cached.chmod(0o644)
     cached.unlink() if damage == "gone" else os.truncate(cached, 10)
-    why = "neither in DVC's cache" if stage == "pretrain" else NOT_STORED
+    why = "neither in DVC's cache" if stage == "pretrain" else "no report or table"
     assert why in left(removal.plan(root))[ref]
 
 

@@ -13,6 +13,7 @@ from variorum.audit.available import closure
 from variorum.audit.gc.needs import Needs, needs
 from variorum.audit.gc.upstream import upstream_of
 from variorum.identity.spec import Ref
+from variorum.stages.registry import TRACKED
 from variorum.store.committed import committed_pins, pinned_by_others
 from variorum.store.vault import Vault
 
@@ -36,7 +37,7 @@ def root(project: Project) -> Path:
 
 def known(root: Path) -> Needs:
     """Everybody's needs."""
-    return needs(root, upstream_of(root, Vault(root)))
+    return needs(root, upstream_of(root, Vault(root, TRACKED)))
 
 
 def served(found: Needs, name: str) -> set[Ref]:

@@ -4,14 +4,16 @@ import os
 import time
 from pathlib import Path
 
-from gc_shelf import only
+from gc_shelf import held, only
 
 import flow
 import made_up
 from conftest import Project
-from variorum.audit.gc import inventory
+from variorum.audit.gc import inventory, removal
 from variorum.audit.gc.inventory import InventoryRow
+from variorum.base.atomic import write_atomically
 from variorum.identity.spec import Ref
+from variorum.plan import plan_file
 from variorum.plan.experiment import Plan
 from variorum.report import units
 from variorum.store import pins
@@ -122,3 +124,13 @@ def test_what_cannot_be_planned_here_is_a_doubt(root: Path) -> None:
     assert len(doubts) == 1
     assert "broken.yaml:2: not valid YAML" in doubts[0]
     assert found
+
+
+def test_a_damaged_plan_disturbs_nothing_that_is_known_without_it(root: Path, needed: Plan) -> None:
+    path = root / plan_file.FOLDER / "0.json"
+    write_atomically(path, b'{"results": {"pretrain/000000000000": {}}}')
+    with held(path, "shared"):
+        assert rows(root)
+        assert removal.plan(root).results
+        path.write_bytes(b"cut off")
+        assert rows(root)

@@ -247,10 +247,26 @@ def test_columns_and_rows_that_come_and_go_are_said(folders: tuple[Path, Path]) 
 
 def test_cells_that_are_empty_or_not_a_number_are_said(folders: tuple[Path, Path]) -> None:
     found = said(folders, "a.csv", "a,b\n,nan\n1,2\n", "a,b\n0.5,1\n1.0,2\n")
-    assert found == [
-        "column a: row 1: '' → '0.5', and 1 more rows",
-        "column b: row 1: 'nan' → '1'",
+    assert found == ["column a: row 1: '' → '0.5'", "column b: row 1: 'nan' → '1'"]
+
+
+def test_numbers_that_are_only_written_differently_are_the_same(folders: tuple[Path, Path]) -> None:
+    assert said(folders, "a.csv", "a\n1\n20\n", "a\n1.0\n2e1\n") == [
+        "the same content, written differently, from byte 3"
     ]
+    huge = str(10**400)
+    found = said(folders, "a.csv", f"a\n1\n2\n{huge}\n", f"a\n1.0\n4\n{huge}0\n")
+    assert found[0].startswith("column a: row 2: '2' → '4', and 1 more rows; largest difference 2")
+
+
+def test_a_number_that_no_float_holds_is_infinitely_far_from_others(
+    folders: tuple[Path, Path],
+) -> None:
+    huge = 10**400
+    assert relative(huge, 1) == relative(1, huge) == math.inf
+    assert relative(huge, huge) == 0
+    (line,) = said(folders, "a.json", '{"a": 1}', f'{{"a": {huge}}}')
+    assert line.startswith("a: 1 → 1000")
 
 
 def test_a_ragged_table_is_compared_byte_by_byte(folders: tuple[Path, Path]) -> None:
@@ -285,7 +301,7 @@ def test_tensors_that_come_and_go_are_said(folders: tuple[Path, Path]) -> None:
         (
             torch.tensor([1.0, 3.0]),
             torch.tensor([1.0, 2.0], dtype=torch.float64),
-            "float32 → float64",
+            "float32 → float64, 1 of 2 elements differ, by up to 1, relative 0.333",
         ),
         (torch.ones(2), torch.ones(3).bfloat16(), "float32 → bfloat16, shape (2,) → (3,)"),
         (

@@ -73,7 +73,7 @@ def test_results_that_are_not_here_are_passed_over_unless_they_were_asked_for(ro
     asked = again(root, "tokenizer", "pretrain")
     assert [outcome.passed for outcome in asked] == [True, False]
     with pytest.raises(
-        VariorumError, match=r"nothing to run again: none of pretrain/\w+ is here.*dvc pull"
+        VariorumError, match=r"nothing to run again: pretrain/\w+ is not here.*dvc pull"
     ):
         again(root, "pretrain")
 
@@ -187,8 +187,7 @@ def test_a_missing_upstream_is_named_with_its_remedy(root: Path) -> None:
     upstream = ref_of(root, "pretrain")
     shutil.rmtree(Store(root).folder(upstream))
     reason = refused(root, "finetune")
-    assert f"there is no complete result {upstream}; make it with" in reason
-    assert reason.endswith("or fetch it with `dvc pull`")
+    assert f"is made from {upstream}, which is not here; fetch it with `dvc pull`" in reason
 
 
 def test_a_damaged_upstream_and_a_damaged_result_are_named(root: Path) -> None:

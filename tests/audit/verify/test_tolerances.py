@@ -140,6 +140,11 @@ def of_cases(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     return edited("cases.json", edit)
 
 
+def huge(case: dict[str, Any]) -> None:
+    """Measure what is too large for a float."""
+    case["measured"] = 10**400
+
+
 def measured(factor: float, **others: Any) -> Callable[[dict[str, Any]], None]:
     return lambda case: case.update(measured=factor * case["measured"], **others)
 
@@ -153,6 +158,7 @@ def measured(factor: float, **others: Any) -> Callable[[dict[str, Any]], None]:
         (of_cases(lambda case: case.update(passed=not case["passed"])), "overflow-loss"),
         (of_cases(lambda case: case.update(threshold=9.0)), "overflow-loss"),
         (of_cases(lambda case: case.update(measured=None)), "overflow-loss"),
+        (of_cases(huge), "overflow-loss"),
         (of_cases(lambda case: case.update(name="a")), "a, overflow-loss"),
         (edited("samples.json", lambda text: text.replace('"text": "', '"text": "a')), ""),
         (edited("samples.json", lambda text: text.replace('"the ', '"a ')), "prompts"),

@@ -221,16 +221,10 @@ class _Adoption:
         partly = [ref for ref in trained if not found[ref].complete]
         if not partly:
             return found
+        olds, at = [match.old for match in self.matches.values()], self.scratch / "tiny"
+        find, progress = self.search.find, self.progress
         try:
-            line = compare_tiny(
-                self.store,
-                edited.values(),
-                [match.old for match in self.matches.values()],
-                self.search.find,
-                self.scratch / "tiny",
-                self.progress,
-                self.package,
-            )
+            line = compare_tiny(self.store, edited.values(), olds, find, at, progress, self.package)
         except VariorumError as error:
             raise VariorumError(f"{error}. {NOT_ADOPTED}") from None
         return found | {ref: Evidence((*found[ref].lines, line)) for ref in partly}
@@ -273,8 +267,7 @@ class _Adoption:
                 (output / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(match.old.folder / name, output / name)
             inputs = {name: store.open(needed.ref) for name, needed in node.upstream.items()}
-            at = datetime.now(UTC).isoformat(timespec="seconds")
-            facts = machine.description()
+            at, facts = datetime.now(UTC).isoformat(timespec="seconds"), machine.description()
             note = {"at": at, "host": facts["host"], "command": facts["command"]}
             run = {**match.old.run, "label": node.label, "adopted": note}
             varying = {"run.json": run, "code.json": node.code.sources}

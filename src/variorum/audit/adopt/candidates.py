@@ -71,16 +71,13 @@ class CandidateSearch:
         if lacking:
             self.reasons[node.ref] = f"it is made from {lacking[0]}, which has to be made"
             return None
-        fed = [
-            old for old in self._of_stage(node.ref.stage) if self._other_bytes(node, old) is None
-        ]
+        fed = [old for old in self._of_stage(node.ref.stage) if not self._other_bytes(node, old)]
         alike = [old for old in fed if _same_settings(node, old)]
         if node.version:  # what it runs is not the code that could be proved to make the same
             alike = [old for old in alike if old.spec.code == node.spec.code]
             if not alike:
-                self.reasons[node.ref] = (
-                    f"it is to be made by {node.version.name}, not by this code"
-                )
+                by = node.version.name
+                self.reasons[node.ref] = f"it is to be made by {by}, not by this code"
                 return None
         if not alike:
             self._explain(node, fed)

@@ -88,12 +88,11 @@ def why(
     if one.baseline and one.baseline.ref != operand.ref:
         return project.compared(one.baseline, operand)
     if operand.node and operand.ref in project.references.current.nodes:
-        heading = f"{operand} is finished, and matches the current settings and code: "
-        heading += "nothing differs."
+        said = f"{operand} is finished, and matches the current settings and code: nothing differs."
         if other := operand.index.most_like(operand):
             command = f"variorum why {other.ref} {operand.ref}"
-            heading += f" `{command}` compares it with the most similar one."
-        return Explanation(heading)
+            said += f" `{command}` compares it with the most similar one."
+        return Explanation(said)
     now = operand.index.nearest(operand, list(project.references.current))
     if now is None:
         raise VariorumError(

@@ -13,6 +13,7 @@ from variorum.base.errors import several
 from variorum.base.text_tables import table_lines
 from variorum.identity.spec import Ref
 from variorum.report.units import duration, size
+from variorum.stages.registry import TRACKED
 from variorum.store.result import MANIFEST, Result, StoreError, size_of
 from variorum.store.store import Store
 from variorum.store.vault import Vault
@@ -57,7 +58,7 @@ def inventory(root: Path, stage: str | None = None) -> tuple[list[InventoryRow],
 
     The second list says which needs are unknown.
     """
-    store, known = Store(root), needs(root, upstream_of(root, Vault(root)))
+    store, known = Store(root), needs(root, upstream_of(root, Vault(root, TRACKED)))
     found = [row(store, ref, known.serves.get(ref, ())) for ref in available(store, stage)]
     found.sort(key=lambda row: (*order(row.ref)[:1], row.ref.stage, row.begun, row.ref))
     return found, [f"{fault}; who needs the results of that is not shown" for fault in known.faults]
@@ -91,8 +92,8 @@ def row(store: Store, ref: Ref, names: tuple[str, ...] = ()) -> InventoryRow:
     run = result.run
     seconds, label = run.get("seconds"), str(run.get("label", ""))
     took = float(seconds) if isinstance(seconds, (int, float)) else None
-    adopted = result.adopted is not None
-    return InventoryRow(ref, n_bytes, _begun(result, run), names, label, took, adopted)
+    begun = _begun(result, run)
+    return InventoryRow(ref, n_bytes, begun, names, label, took, bool(result.adopted))
 
 
 def _begun(result: Result, run: Mapping[str, Any]) -> float:

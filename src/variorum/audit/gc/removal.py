@@ -25,6 +25,7 @@ from variorum.base.files import FolderFiles
 from variorum.base.text_tables import table_lines
 from variorum.identity.spec import Ref
 from variorum.report.units import size
+from variorum.stages.registry import TRACKED
 from variorum.store.committed import has_git
 from variorum.store.store import Store
 from variorum.store.vault import Vault
@@ -105,7 +106,7 @@ def plan(root: Path, *, force: bool = False) -> Removal:
     Raises `VariorumError` if needs are not known.
     """
     _refuse_other_code(root)
-    vault = Vault(root)
+    vault = Vault(root, TRACKED)
     upstream = upstream_of(root, vault)
     known = needs(root, upstream)
     for fault in known.faults:
@@ -182,7 +183,7 @@ def remove(root: Path, chosen: Removal) -> Removal:
         (root / TRASH).mkdir(parents=True, exist_ok=True)
         trash = Path(tempfile.mkdtemp(dir=root / TRASH))
         # Inputs of others go last, so that any rest of a chain is its beginning.
-        upstream = upstream_of(root, Vault(root))
+        upstream = upstream_of(root, Vault(root, TRACKED))
         results, stays = [], closure(at_work(store), upstream)
         for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):
             paths = (store.folder(row.ref), store.pin(row.ref))

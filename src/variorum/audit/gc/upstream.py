@@ -1,10 +1,11 @@
 """Find what a result was made from, wherever that is noted."""
 
 from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 
 from variorum.audit.available import Upstream
-from variorum.identity.spec import Ref, Spec
+from variorum.identity.spec import Ref
 from variorum.plan.plan_file import in_use
 from variorum.run.runner import submitted
 from variorum.store.result import StoreError
@@ -15,17 +16,18 @@ from variorum.store.vault import Vault
 def upstream_of(root: Path, vault: Vault) -> Upstream:
     """Return a function that returns a result's inputs; None if they are not known.
 
-    A manifest here tells them, a plan that a process goes by, or a manifest that DVC has stored.
+    A manifest here tells them, a plan that a process uses, or a manifest that DVC has stored.
     """
-    store, planned = Store(root), dict[Ref, Spec]()
-    for plan in in_use(root):
-        planned |= {ref: plan.job(ref).spec for ref in plan.refs()}
+    store, plans = Store(root), cache(partial(in_use, root))
 
     def upstream(ref: Ref) -> list[Ref] | None:
         with suppress(StoreError):
             return list(store.peek(ref).spec.upstream.values())
         with suppress(StoreError):
             return list(submitted(store, ref).spec.upstream.values())
-        return list(planned[ref].upstream.values()) if ref in planned else vault.upstream(ref)
+        for plan in plans():
+            if ref in plan.refs():
+                return list(plan.job(ref).spec.upstream.values())
+        return vault.upstream(ref)
 
     return upstream

@@ -28,8 +28,6 @@ MOST_DETAILS = 5
 MOST_CHARACTERS = 40
 BLOCK = 1 << 20
 
-SAME_CONTENT = "the same content, written differently"
-
 UNREADABLE = (ValueError, OverflowError, csv.Error)
 """Errors of reading a file that is not of the kind that its name says."""
 
@@ -123,7 +121,7 @@ def differences(old: Path, new: Path) -> tuple[str, ...]:
     except UNREADABLE:
         found = list(_of_bytes(old, new))
     if not found:
-        return (f"{SAME_CONTENT}, from byte {first_byte(old, new):,}",)
+        return (f"the same content, written differently, from byte {first_byte(old, new):,}",)
     more = len(found) - MOST_DETAILS
     return (*found[:MOST_DETAILS], *([f"and {more:,} more"] if more > 0 else []))
 
@@ -186,15 +184,16 @@ def _excerpt(text: str | None, start: int) -> str:
 
 
 def relative(old: float, new: float) -> float:
-    """Return the difference over the larger magnitude; infinite if one number is not finite.
+    """Return the difference over the larger magnitude; infinite if either is not a finite float.
 
     NaN does not differ from NaN, nor zero from zero of another sign.
     """
-    if old == new or (math.isnan(old) and math.isnan(new)):
-        return 0.0
-    if not (math.isfinite(old) and math.isfinite(new)):
-        return math.inf
-    return abs(old - new) / max(abs(old), abs(new))
+    with suppress(OverflowError):
+        if old == new or (math.isnan(old) and math.isnan(new)):
+            return 0.0
+        if math.isfinite(old) and math.isfinite(new):
+            return abs(old - new) / max(abs(old), abs(new))
+    return math.inf
 
 
 def _distance(pairs: Sequence[tuple[float, float]]) -> str:
@@ -237,8 +236,8 @@ def _changed_value(old: Any, new: Any) -> str:
     if isinstance(old, str) and isinstance(new, str):
         return _changed_text(old, new)
     shown = f"{_shown(old)} → {_shown(new)}"
-    is_far = old != new and all(type(v) in (int, float) and math.isfinite(v) for v in (old, new))
-    return f"{shown} (by {_distance([(old, new)])})" if is_far else shown
+    finite = all(type(v) in (int, float) and _cell(str(v)) != str(v) for v in (old, new))
+    return f"{shown} (by {_distance([(old, new)])})" if finite and old != new else shown
 
 
 def _shown(value: Any) -> str:
@@ -267,26 +266,27 @@ def _columns(path: Path) -> dict[str, list[str]]:
 def _of_columns(name: str, old: list[str], new: list[str]) -> Iterator[str]:
     """Describe a column in one line; rows count from 1 below the header."""
     rows = enumerate(zip(old, new, strict=False), start=1)
-    differing = [(row, a, b) for row, (a, b) in rows if a != b]
+    differing = [(row, a, b) for row, (a, b) in rows if a != b and _cell(a) != _cell(b)]
     if not differing:
         return
     row, a, b = differing[0]
     line = f"column {name}: row {row:,}: {_changed_text(a, b)}"
     if len(differing) > 1:
         line += f", and {len(differing) - 1:,} more rows"
-    numbers = ((_number(a), _number(b)) for _, a, b in differing)
-    if apart := [(a, b) for a, b in numbers if a is not None and b is not None and a != b]:
+    cells = ((_cell(a), _cell(b)) for _, a, b in differing)
+    numbers = ((a[0], b[0]) for a, b in cells if isinstance(a, tuple) and isinstance(b, tuple))
+    if apart := [(a, b) for a, b in numbers if a != b]:
         line += f"; largest difference {_distance(apart)}"
     yield line
 
 
-def _number(text: str) -> float | None:
-    """Return a finite number, whole ones exactly; None for any other text."""
+def _cell(text: str) -> tuple[float, float] | str:
+    """Return a finite number with its sign, whole ones exactly; else the text."""
     for kind in (int, float):
-        with suppress(ValueError):
+        with suppress(ValueError, OverflowError):
             value: float = kind(text)
-            return value if math.isfinite(value) else None
-    return None
+            return (value, math.copysign(1, value)) if math.isfinite(value) else text
+    return text
 
 
 # Tensors
@@ -318,27 +318,29 @@ def _tensors(path: Path) -> tuple["dict[str, Tensor]", dict[str, Any]]:
 
 
 def _of_tensor(old: "Tensor", new: "Tensor") -> Iterator[str]:
-    """Describe how two tensors differ; nothing if their bytes are the same."""
+    """Describe how two tensors differ: in bytes, or in values if their types differ."""
     import torch
 
     if old.dtype != new.dtype:
         yield f"{old.dtype} → {new.dtype}".replace("torch.", "")
     if old.shape != new.shape:
         yield f"shape {tuple(old.shape)} → {tuple(new.shape)}"
-    if (old.dtype, old.shape) != (new.dtype, new.shape):
         return
     a, b = old.reshape(-1, 1), new.reshape(-1, 1)
-    differs = (a.view(torch.uint8) != b.view(torch.uint8)).any(dim=1)
+    if old.dtype == new.dtype:
+        differs = (a.view(torch.uint8) != b.view(torch.uint8)).any(dim=1)
+    else:
+        differs = ((a != b) & ~(a.isnan() & b.isnan())).any(dim=1)
     if count := int(differs.sum()):
         yield f"{count:,} of {old.numel():,} elements differ"
         yield from _how_far(a[differs], b[differs])
 
 
 def _how_far(old: "Tensor", new: "Tensor") -> Iterator[str]:
-    """Describe the largest differences of elements (N, 1), each of other bits."""
+    """Describe the largest differences of elements (N, 1)."""
     import torch
 
-    kind = torch.float64 if old.is_floating_point() else torch.int64
+    kind = torch.float64 if old.is_floating_point() or new.is_floating_point() else torch.int64
     a, b = old.to(kind), new.to(kind)
     finite = a.isfinite() & b.isfinite()
     apart, larger = (a - b).abs()[finite], torch.maximum(a.abs(), b.abs())[finite]

@@ -205,10 +205,9 @@ class _Audit:
         if info.run is not None and is_own:
             self.runs.append((spec, info.run))
         self.unsealed += not info.is_sealed
+        then = "no number needs them, and nothing here can restore them"
         if is_own and info.faults and has_record(self.store, copy.ref):
             then = "the next `snakemake` restores them from a record"
-        else:
-            then = "no number needs them, and nothing here can restore them"
         for name, fault in info.faults.items():
             self._found(self._damage(copy, name, fault, f"delete {RUN} and {CODE}: {then}"))
 
