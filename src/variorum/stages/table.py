@@ -4,9 +4,9 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import AfterValidator
+from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.base.errors import VariorumError
@@ -37,15 +37,6 @@ CAPTIONS = {
 """Of each figure that a table may have, in their order."""
 
 
-def _known(metric: str) -> str:
-    if metric not in METRICS:
-        raise PydanticCustomError("metric", "no such metric")
-    return metric
-
-
-MetricName = Annotated[str, AfterValidator(_known)]
-
-
 class TableRun(Settings):
     """Hold one run of an ablation, whose results are the upstreams `<run>/<seed>/...`.
 
@@ -72,7 +63,7 @@ class TableStage(Settings):
     baseline: Text
     last_stage: Text
     corpora: tuple[Text, ...]
-    metric: MetricName
+    metric: Text
     tuned: Text | None
     command: Text
     runs: tuple[TableRun, ...]
@@ -80,6 +71,13 @@ class TableStage(Settings):
     edited: dict[Text, Truth] = setting({}, omit_when={})
     pinned: dict[Text, Text] = setting({}, omit_when={})
     uncounted: tuple[Text, ...] = setting((), omit_when=())
+
+    @field_validator("metric")
+    @classmethod
+    def _is_known(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise PydanticCustomError("metric", "there is no such metric")
+        return metric
 
 
 STAGE = Stage(
