@@ -316,9 +316,9 @@ def without_seed(node: Node) -> Ref:
 
 def seen_once(node: Node) -> Evidence:
     """What ran for a result, now or when these tests ran before."""
-    digest = cached.digest_of_files([Path(watching.__file__)])
-    names = sorted(node.code.sources)  # a key stays when code is renamed
-    name = cached.name_of("evidence", cached.writers(), digest, str(node.ref), *names)
+    package = sorted(PACKAGE.rglob("*.py"))  # what ran outside is evidence too
+    digest = cached.digest_of_files([Path(watching.__file__), *package])
+    name = cached.name_of("evidence", cached.writers(), digest, str(node.ref))
     folder = Path(os.environ[SESSION]) / "evidence" / name
     folder.parent.mkdir(exist_ok=True)
     if not cached.fetch(name, folder):
