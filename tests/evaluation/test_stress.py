@@ -30,15 +30,7 @@ from variorum.evaluation.stress.extremes import EXTREMES
 from variorum.evaluation.stress.overflow import overflow_loss
 from variorum.evaluation.stress.subject import AS_SAMPLES, HOSTILE, STRATEGIES
 
-
-@pytest.fixture(scope="module")
-def sound():
-    return sound_model(Letters)
-
-
-@pytest.fixture(scope="module")
-def sound_cases(sound):
-    return cases(sound)
+pytest_plugins = ("stressed",)
 
 
 def test_a_sound_model_passes_every_case(sound_cases):

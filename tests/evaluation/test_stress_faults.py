@@ -28,7 +28,7 @@ from faulty import (
     patched,
     shifted_positions,
 )
-from stressed import TOKENIZER, Letters, cases, sound_model, subject_of
+from stressed import TOKENIZER, Letters, sound_model, subject_of
 
 from variorum.evaluation.stress.catalogue import CASES
 from variorum.generation import sampler
@@ -38,15 +38,7 @@ from variorum.model.gpt import GPT
 from variorum.model.positions import learned
 from variorum.tokenizer.kinds.bpe import BytePairTokenizer
 
-
-@pytest.fixture(scope="module")
-def sound():
-    return sound_model(Letters)
-
-
-@pytest.fixture(scope="module")
-def sound_cases(sound):
-    return cases(sound)
+pytest_plugins = ("stressed",)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stressed import SETTINGS, TEXT, TOKENIZER, Letters, cases, sound_model, subject_of
+from stressed import SETTINGS, TEXT, TOKENIZER, cases, subject_of
 
 from variorum.evaluation.stress.catalogue import samples
 from variorum.evaluation.stress.noise import noised, read_again
@@ -15,14 +15,7 @@ from variorum.evaluation.verdicts import judge
 TOKENS = st.lists(st.integers(0, TOKENIZER.eot), max_size=8)
 
 
-@pytest.fixture(scope="module")
-def sound():
-    return sound_model(Letters)
-
-
-@pytest.fixture(scope="module")
-def sound_cases(sound):
-    return cases(sound)
+pytest_plugins = ("stressed",)
 
 
 @given(st.text(), st.integers(0, 2**63 - 1))

@@ -58,10 +58,18 @@ def commit(project: Project) -> str:
     return project.run("git", "rev-parse", "HEAD").stdout[: code_versions.SHOWN]
 
 
-def on_branch(project: Project, file: str, old: str, new: str, branch: str = "edited") -> str:
-    """Commit an edit on a branch, and leave it."""
+def on_branch(
+    project: Project,
+    file: str,
+    old: str,
+    new: str,
+    *also: tuple[str, str, str],
+    branch: str = "edited",
+) -> str:
+    """Commit an edit, and others beside it, on a branch, and leave it."""
     project.run("git", "checkout", "--quiet", "-b", branch)
-    edit(project, file, old, new)
+    for each in ((file, old, new), *also):
+        edit(project, *each)
     name = commit(project)
     project.run("git", "checkout", "--quiet", "main")
     return name
@@ -113,3 +121,9 @@ def committed(target: Path) -> Project:
     """Copy it, to change."""
     shutil.copytree(original(), target)
     return Project(target)
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Project:
+    """A committed project with an experiment that takes seconds, to change."""
+    return committed(tmp_path / "project")

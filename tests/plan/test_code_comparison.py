@@ -1,6 +1,5 @@
 """`variorum compare` writes the ablation that compares two states of the code."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ from edited_code import (
     EDIT,
     FUSED,
     as_patch,
-    committed,
     on_branch,
 )
 
@@ -18,11 +16,7 @@ from variorum.plan import code_versions
 from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.code_comparison import comparison
 
-
-@pytest.fixture
-def edited(tmp_path: Path) -> Project:
-    """A committed project with an experiment that takes seconds, to change."""
-    return committed(tmp_path / "project")
+pytest_plugins = ("edited_code",)
 
 
 def test_compare_uses_a_file_that_is_there(edited: Project) -> None:

@@ -4,7 +4,6 @@ import multiprocessing
 import shutil
 from pathlib import Path
 
-import pytest
 from edited_code import (
     BEFORE,
     COMMENT,
@@ -14,7 +13,6 @@ from edited_code import (
     as_patch,
     ask_for,
     commit,
-    committed,
     edit,
     of,
     on_branch,
@@ -29,11 +27,7 @@ from variorum.plan import code_versions
 from variorum.plan.ablation import CODES, DIFFS
 from variorum.plan.experiment import Plan
 
-
-@pytest.fixture
-def edited(tmp_path: Path) -> Project:
-    """A committed project with an experiment that takes seconds, to change."""
-    return committed(tmp_path / "project")
+pytest_plugins = ("edited_code",)
 
 
 # Keys

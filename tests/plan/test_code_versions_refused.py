@@ -11,7 +11,6 @@ from edited_code import (
     as_patch,
     ask_for,
     commit,
-    committed,
     edit,
     of,
     on_branch,
@@ -26,11 +25,7 @@ from variorum.base.git import put_into
 from variorum.plan import code_versions
 from variorum.snakemake import Flow
 
-
-@pytest.fixture
-def edited(tmp_path: Path) -> Project:
-    """A committed project with an experiment that takes seconds, to change."""
-    return committed(tmp_path / "project")
+pytest_plugins = ("edited_code",)
 
 
 @pytest.mark.parametrize(
@@ -145,33 +140,23 @@ def unfit(project: Project) -> str:
 def test_a_setting_that_a_commit_does_not_know_is_named(edited: Project) -> None:
     config = (edited.root / code_versions.INSIDE / "config/model_settings.py").read_text()
     line = next(line for line in config.splitlines(keepends=True) if "qk_norm: Truth" in line)
-    on_branch(edited, "config/model_settings.py", line, line.replace("qk_norm", "queries_norm"))
-    edited.run("git", "checkout", "--quiet", "edited")
-    edit(edited, FUSED, *EDIT)
-    commit(edited)
-    edited.run("git", "checkout", "--quiet", "main")
+    renamed = line.replace("qk_norm", "queries_norm")
+    on_branch(edited, "config/model_settings.py", line, renamed, (FUSED, *EDIT))
     ask_for(edited, "edited, model: {qk_norm: true}")
     assert "cannot run pretrain: it knows no setting model.qk_norm" in unfit(edited)
 
 
 def test_code_that_makes_keys_in_another_way_is_refused(edited: Project) -> None:
-    on_branch(
-        edited, "identity/fingerprint.py", '"\\n".join(lines).encode()', '"|".join(lines).encode()'
-    )
-    edited.run("git", "checkout", "--quiet", "edited")
-    edit(edited, FUSED, *EDIT)
-    commit(edited)
-    edited.run("git", "checkout", "--quiet", "main")
+    joined = '"\\n".join(lines).encode()'
+    other = joined.replace("\\n", "|")
+    on_branch(edited, "identity/fingerprint.py", joined, other, (FUSED, *EDIT))
     ask_for(edited, "edited")
     assert "makes fingerprints of code in another way" in unfit(edited)
 
 
 def test_code_that_does_not_even_start_is_refused_with_its_last_line(edited: Project) -> None:
     start = "def current_code("
-    on_branch(edited, "plan/current_code.py", start, f"import nothing_of_that_name\n\n\n{start}")
-    edited.run("git", "checkout", "--quiet", "edited")
-    edit(edited, FUSED, *EDIT)
-    commit(edited)
-    edited.run("git", "checkout", "--quiet", "main")
+    broken = f"import nothing_of_that_name\n\n\n{start}"
+    on_branch(edited, "plan/current_code.py", start, broken, (FUSED, *EDIT))
     ask_for(edited, "edited")
     assert "does not run here: ModuleNotFoundError" in unfit(edited)
