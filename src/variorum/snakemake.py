@@ -275,7 +275,7 @@ class Flow:
             for version in self._by_version(self.nodes.values()):
                 version.put_in_place()
             self._date_from_the_present(pages)
-        self.stale = [page.files[0].as_posix() for page in pages if not self._is_published(page)]
+        self.stale = [page.target for page in pages if not self._is_published(page)]
 
     def _once(self) -> None:
         """Prepare when the first rule asks: before that, Snakemake does not tell its targets."""

@@ -1,7 +1,6 @@
 """Small models that the stress catalogue is tried on."""
 
 import numpy as np
-import pytest
 import torch
 
 from variorum.config.evaluation_settings import SamplingSettings, StressSettings
@@ -49,18 +48,6 @@ def subject_of(model, tokenizer=TOKENIZER, settings=SETTINGS):
 def cases(model, tokenizer=TOKENIZER, settings=SETTINGS):
     found = catalogue(model, tokenizer, settings, held_out=HELD_OUT, train_counts=COUNTS)
     return {case.name: case for case in found}
-
-
-@pytest.fixture(scope="module")
-def sound():
-    """A model that passes every case."""
-    return sound_model(Letters)
-
-
-@pytest.fixture(scope="module")
-def sound_cases(sound):
-    """Its cases by their names."""
-    return cases(sound)
 
 
 def failed(model, tokenizer=TOKENIZER, settings=SETTINGS):

@@ -30,7 +30,7 @@ from variorum.evaluation.stress.extremes import EXTREMES
 from variorum.evaluation.stress.overflow import overflow_loss
 from variorum.evaluation.stress.subject import AS_SAMPLES, HOSTILE, STRATEGIES
 
-pytest_plugins = ("stressed",)
+pytest_plugins = ("stressed_fixtures",)
 
 
 def test_a_sound_model_passes_every_case(sound_cases):

@@ -38,7 +38,7 @@ from variorum.model.gpt import GPT
 from variorum.model.positions import learned
 from variorum.tokenizer.kinds.bpe import BytePairTokenizer
 
-pytest_plugins = ("stressed",)
+pytest_plugins = ("stressed_fixtures",)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from variorum.evaluation.verdicts import judge
 TOKENS = st.lists(st.integers(0, TOKENIZER.eot), max_size=8)
 
 
-pytest_plugins = ("stressed",)
+pytest_plugins = ("stressed_fixtures",)
 
 
 @given(st.text(), st.integers(0, 2**63 - 1))

@@ -121,9 +121,3 @@ def committed(target: Path) -> Project:
     """Copy it, to change."""
     shutil.copytree(original(), target)
     return Project(target)
-
-
-@pytest.fixture
-def edited(tmp_path: Path) -> Project:
-    """A committed project with an experiment that takes seconds, to change."""
-    return committed(tmp_path / "project")

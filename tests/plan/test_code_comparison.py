@@ -16,7 +16,7 @@ from variorum.plan import code_versions
 from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.code_comparison import comparison
 
-pytest_plugins = ("edited_code",)
+pytest_plugins = ("edited_fixtures",)
 
 
 def test_compare_uses_a_file_that_is_there(edited: Project) -> None:

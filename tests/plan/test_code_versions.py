@@ -27,7 +27,7 @@ from variorum.plan import code_versions
 from variorum.plan.ablation import CODES, DIFFS
 from variorum.plan.experiment import Plan
 
-pytest_plugins = ("edited_code",)
+pytest_plugins = ("edited_fixtures",)
 
 
 # Keys

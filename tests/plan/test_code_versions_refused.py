@@ -25,7 +25,7 @@ from variorum.base.git import put_into
 from variorum.plan import code_versions
 from variorum.snakemake import Flow
 
-pytest_plugins = ("edited_code",)
+pytest_plugins = ("edited_fixtures",)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,9 +98,14 @@ def code_version(
     `text` is a branch, a tag or a commit, or the path of a patch for the files of `package`.
     Nothing is written. Raises `VariorumError`.
     """
-    state = _state(root, text, package)
-    folder = root / FOLDER / state.digest / INSIDE
-    return CodeVersion(folder, state.name, state.read(), where)
+    if not text.isprintable():
+        raise VariorumError(
+            f"{text!r} has characters that no name has; name a branch, a tag, a commit, or a "
+            f"patch file ({' or '.join(PATCHES)})"
+        )
+    is_patch = text.endswith(PATCHES)
+    state = _patched(root, text, package) if is_patch else _committed(root, text)
+    return CodeVersion(root / FOLDER / state.digest / INSIDE, state.name, state.files, where)
 
 
 def commit(root: Path, text: str) -> str:
@@ -110,20 +115,11 @@ def commit(root: Path, text: str) -> str:
 
 @dataclass(frozen=True)
 class _State:
-    """Hold a state's digest and name, and how its files are read."""
+    """Hold a state's digest, its name for people, and its files."""
 
     digest: str
     name: str
-    read: Callable[[], Mapping[str, bytes]]
-
-
-def _state(root: Path, text: str, package: Mapping[str, bytes]) -> _State:
-    if not text.isprintable():
-        raise VariorumError(
-            f"{text!r} has characters that no name has; name a branch, a tag, a commit, or a "
-            f"patch file ({' or '.join(PATCHES)})"
-        )
-    return _patched(root, text, package) if text.endswith(PATCHES) else _committed(root, text)
+    files: Mapping[str, bytes]
 
 
 # Of a commit
@@ -140,7 +136,7 @@ def _committed(root: Path, text: str) -> _State:
         ) from None
     name = f"commit {found[:SHOWN]}"
     called = name if found.startswith(text) else f"{text}, {name}"
-    return _State(tree, called, lambda: files_of(top, tree))
+    return _State(tree, called, files_of(top, tree))
 
 
 def _top(root: Path, text: str) -> Path:
@@ -179,7 +175,7 @@ def _patched(root: Path, text: str, package: Mapping[str, bytes]) -> _State:
             f"there, `git diff -- {INSIDE} > NAME.patch` writes one"
         ) from None
     joined = hashlib.sha256(f"{_content(package)} ".encode() + content)
-    return _State(joined.hexdigest(), text, lambda: _apply(patch, text, package))
+    return _State(joined.hexdigest(), text, _apply(patch, text, package))
 
 
 def _apply(patch: Path, text: str, package: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ numerical library: it takes milliseconds.
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,11 @@ class ExperimentPlan:
         self._made: dict[tuple[str, Role], Node] = {}
         self._given: dict[str, Node] = {}
 
+    @cached_property
+    def _facts(self) -> Mapping[str, str]:
+        """Return the settings of stages that no section holds."""
+        return {"experiment": self.loaded.name, "command": experiment_command(self.loaded)}
+
     @property
     def nodes(self) -> list[Node]:
         """Return all results of the experiment, in the order of the flow."""
@@ -223,9 +229,8 @@ class ExperimentPlan:
                 name: self._given.get(name) or self.node(*self._chosen(fillings))
                 for name, fillings in declared.inputs_of(declaration, role, self.experiment)
             }
-            facts = {"experiment": self.loaded.name, "command": experiment_command(self.loaded)}
             chosen, places = declared.settings_of(
-                declaration, role, self.experiment, facts, self._pinned
+                declaration, role, self.experiment, self._facts, self._pinned
             )
             label = declared.label_of(declaration, role, self._words, chosen)
             self._made[stage, role] = self.keyed(stage, label, chosen, places, upstream)

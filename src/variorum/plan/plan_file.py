@@ -95,9 +95,13 @@ class PlanFile:
         except (ValueError, KeyError, TypeError):
             raise self._damaged from None
 
+    def __contains__(self, ref: Ref) -> bool:
+        """Check whether a result is planned here."""
+        return str(ref) in self._results
+
     def job(self, ref: Ref) -> Job:
         """Return the job that makes `ref`; raises `VariorumError` if it is not planned here."""
-        if str(ref) not in self._results:
+        if ref not in self:
             raise VariorumError(f"the plan {self._path} has no {ref}; {AGAIN}")
         try:
             job = Job.from_data(self._root, self._results[str(ref)])

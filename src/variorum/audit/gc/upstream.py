@@ -26,7 +26,7 @@ def upstream_of(root: Path, vault: Vault) -> Upstream:
         with suppress(StoreError):
             return list(submitted(store, ref).spec.upstream.values())
         for plan in plans():
-            if ref in plan.refs():
+            if ref in plan:
                 return list(plan.job(ref).spec.upstream.values())
         return vault.upstream(ref)
 
