@@ -2,9 +2,11 @@
 
 import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import cached
+import passed
 from variorum import cli
 from variorum.base.components import PACKAGE
 from variorum.corpus.fetch_context import FetchContext
@@ -27,13 +30,29 @@ SESSION = "VARIORUM_TESTS_SESSION"
 """The environment variable that names the folder of this process of the run of tests."""
 
 LONGEST = (
-    *("test_adopt_proofs.py", "test_code_versions_running.py", "test_code_ran.py", "test_learn.py"),
-    *("test_one_file_adds.py", "test_tolerances.py", "test_adopt.py", "test_metrics.py"),
+    *("test_adopt_proofs.py", "test_code_ran.py", "test_learn.py", "test_code_keys.py"),
+    *("test_kills.py", "test_other_code.py", "test_adoption.py", "test_additions.py"),
 )
 """Files that take longest where nothing is cached, the longest first."""
 
+MEMORY, ROOM = Path("/dev/shm"), 4e9
+"""A folder in memory, where tests write if it has so many bytes: they sync many small files."""
+
 FOLDERS = ("workflow", "profiles", "config", "src")
 PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", ".dvcignore", ".gitignore")
+
+
+def has_room(folder: Path, n_bytes: float) -> bool:
+    """Whether a folder in memory can take so many bytes, and programs in it may run."""
+    if not folder.is_dir() or os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return False
+    memory = re.search(r"MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text("utf-8"))
+    available = 1024 * int(memory[1]) if memory else 0
+    return min(shutil.disk_usage(folder).free, available) > n_bytes
+
+
+if "TMPDIR" not in os.environ and has_room(MEMORY, ROOM):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # How long an example takes says how busy the machine is, and nothing of the code.
 settings.register_profile(
@@ -286,14 +305,22 @@ def edit(package_copy: Path) -> Edit:
     return replace
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make test`."""
+    text = "leave out tests that passed within a day, if nothing has changed since"
+    parser.addoption("--skip-passed", action="store_true", help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Look for no garbage while libraries and tests are imported, as there is hardly any."""
     gc.disable()
+    passed.register(config, ROOT, ROOT / ".cache/passed", besides=[SHAKESPEARE])
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage from now on, and never among what was imported."""
+    """Look for garbage from now on, not often, and never among what was imported."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     gc.enable()
 
 

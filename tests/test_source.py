@@ -2,13 +2,13 @@
 
 import ast
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import ROOT
+from passed import UnknownFilesError, listed
 
 PACKAGE = ROOT / "src/variorum"
 
@@ -61,16 +61,16 @@ def test_everything_public_is_explained() -> None:
 
 MOST_WORDS = 15
 IN_ORDER = """
-    Add Adopt Answer Append Apply Ask Begin Bound Bring Build Cache Call Carry Change Check Choose
-    Clean Clip Close Collect Compare Compute Continue Convert Copy Count Cut Decide Declare Decode
-    Define Delete Derive Describe Detect Discard Divide Do Download Draw Drop Embed Encode End
-    Estimate Explain Fill Find Forget Fork Format Freeze Generate Hash Have Hold Import Join Judge
-    Lay Learn Let Limit List Load Locate Log Lower Make Map Mark Measure Merge Mix Model Move Name
-    Normalize Note Offer Open Pack Pin Plan Prepare Print Prove Publish Put Raise Read Receive
-    Record Refuse Remember Remove Render Repeat Replace Report Restore Return Rotate Round Run
-    Save Say Scatter Score Select Send Set Shorten Show Solve Sort Split State Step Store Stress
-    Subtract Sum Summarize Take Talk Trace Train Transform Transpose Turn Undo Update Use Verify
-    Wait Warm Wrap Write Yield
+    Add Adopt Answer Append Apply Ask Begin Bound Bring Build Cache Call Carry Change Check
+    Choose Clean Clip Close Collect Compare Compute Continue Convert Copy Count Cut Decide
+    Declare Decode Define Delete Derive Describe Detect Discard Divide Do Download Draw Drop
+    Embed Encode End Estimate Explain Fill Find Forget Fork Format Freeze Generate Hash Have
+    Hold Import Join Judge Lay Learn Let Limit List Load Locate Log Lower Make Map Mark Measure
+    Merge Mix Model Move Name Normalize Note Offer Open Pack Pin Plan Prepare Print Prove
+    Publish Put Raise Read Receive Record Refuse Remember Remove Render Repeat Replace Report
+    Restore Return Rotate Round Run Save Say Scatter Score Select Send Set Shorten Show Skip
+    Solve Sort Split State Step Store Stress Subtract Sum Summarize Take Talk Trace Train
+    Transform Transpose Turn Undo Update Use Verify Wait Warm Wrap Write Yield
 """
 VERBS = frozenset(IN_ORDER.split())
 """How a first line may begin: a verb in the imperative. A new verb is added here."""
@@ -190,12 +190,10 @@ def test_the_reader_of_paths_knows_places_of_a_machine() -> None:
 
 def of_the_project() -> list[Path]:
     """Files that git tracks, or would if they were added."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout: which files belong to the project is not known")
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-    names = listed.stdout.decode().split("\0")
-    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+    try:
+        return [file for file in listed(ROOT) if file.is_file()]
+    except UnknownFilesError as error:
+        pytest.skip(f"{error}: which files belong to the project is not known")
 
 
 def test_no_file_names_a_place_of_one_machine() -> None:
