@@ -1,5 +1,8 @@
 """A description counts what PyTorch counts."""
 
+import subprocess
+import sys
+
 import pytest
 from test_gpt import SIZE, VARIANTS, model_with, some_ids
 from torch import nn
@@ -68,3 +71,24 @@ def test_a_layer_of_another_class_is_called_as_its_class_in_pytorch() -> None:
     model.h[0].attn.c_attn = Mine(SIZE["n_embd"], 3 * SIZE["n_embd"])  # type: ignore[union-attr]
     (row,) = [row for row in describe(model).rows if row.name == "h.0.attn.c_attn"]
     assert row.kind == "Linear"
+
+
+DESCRIBED = """
+import sys
+from variorum.base.components import options
+from variorum.config.model_settings import ModelSettings
+from variorum.model.description import describe_settings
+from variorum.training.numerics import one_thread
+for positions in options("model/positions"):
+    describe_settings(ModelSettings(positions=positions), 300)
+with one_thread():
+    pass
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_no_compiler_is_imported_to_describe_a_model_or_to_train_one_without_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DESCRIBED], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

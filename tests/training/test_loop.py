@@ -201,9 +201,11 @@ def test_a_saved_state_is_one_that_the_next_loss_vouched_for(tmp_path: Path) -> 
     assert kept[0].tensors["weights"].abs().max() < 10
 
 
-def test_without_a_compiler_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/g++",))
-    with pytest.raises(VariorumError, match=r"compile: true needs a C\+\+ compiler.*install g\+\+"):
+def test_without_a_compiler_that_is_said(tmp_path: Path) -> None:
+    from torch._inductor import config
+
+    message = r"compile: true needs a C\+\+ compiler.*install g\+\+"
+    with config.patch({"cpp.cxx": ("/nowhere/g++",)}), pytest.raises(VariorumError, match=message):
         train(tmp_path, SETTINGS.model_copy(update={"compile": True}))
 
 

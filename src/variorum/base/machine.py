@@ -110,7 +110,7 @@ def use_deterministic_kernels(device: Device) -> None:
         import torch
 
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")
 
 
 def use_one_thread() -> None:

@@ -6,11 +6,13 @@ operations are left out. Attention counts all T × T pairs, as kernels for short
 compute them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from variorum.config.model_settings import ModelSettings
 from variorum.model.gpt import GPT
@@ -80,8 +82,25 @@ def describe(model: GPT) -> Description:
 
 def describe_settings(settings: ModelSettings, vocab_size: int) -> Description:
     """Describe a model of these settings, without taking memory for its weights."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         return describe(GPT(settings, vocab_size))
+
+
+class _Unfilled(TorchFunctionMode):
+    """Skip initial weights, and count on the CPU.
+
+    On a device without memory PyTorch does both by operations that import its compiler.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else given["tensor"]
+        if func is torch.arange:
+            given.setdefault("device", "cpu")
+        return func(*args, **given)
 
 
 def _kind(module: nn.Module) -> str:

@@ -16,14 +16,15 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def one_thread() -> Iterator[None]:
     """Use one thread and deterministic kernels while the block runs."""
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    mode = torch.get_deterministic_debug_mode()
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    # `use_deterministic_algorithms` imports the compiler, to set it too: `compiled` does that.
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
+        torch.set_deterministic_debug_mode(mode)
 
 
 def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
@@ -52,5 +53,6 @@ def compiled(loss: Loss) -> Loss:
             "(or set CXX to one), or leave compile out"
         ) from None
     inductor.compile_threads = 1
+    inductor.deterministic = True
     program: Loss = torch.compile(loss)
     return program
