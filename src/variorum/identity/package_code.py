@@ -6,7 +6,7 @@ followed through imports to the definition that it stands for.
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO, TextIOWrapper
@@ -144,7 +144,10 @@ class Code:
         statements = source.of(symbol.name)
         return Definition(
             tuple(statement.reading for statement in statements),
-            tuple(role_in_statement(symbol.name, each.node, each.names) for each in statements),
+            tuple(
+                role_in_statement(symbol.name, isinstance(each.node, DEFINITIONS), each.names)
+                for each in statements
+            ),
             self._names_of(symbol),
             self._data.named_in(self.path(symbol.module), statements),
             tuple(self._order_of(source).turns(statements)),
@@ -348,11 +351,11 @@ class Code:
         return found - sys.stdlib_module_names
 
 
-def role_in_statement(name: str, node: ast.stmt, names: list[str]) -> str:
+def role_in_statement(name: str, is_definition: bool, names: Sequence[str]) -> str:
     """Return the part that a definition has in its statement, as hashed text.
 
     Of what runs on import the names of definitions count: a registry may know them by name.
     """
     if name == LOOSE:
-        return f"runs {names}" if isinstance(node, DEFINITIONS) else "runs"
+        return f"runs {list(names)}" if is_definition else "runs"
     return f"defines {names.index(name)}"

@@ -9,13 +9,14 @@ import ast
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 from variorum.identity.definitions import Definition, Target, hashed
 from variorum.identity.fingerprint import MEANINGS, ROOTS, joined_digest
 from variorum.identity.modules import LOOSE
 from variorum.identity.package_code import role_in_statement
-from variorum.identity.scopes import FUNCTIONS
+from variorum.identity.scopes import DEFINITIONS, FUNCTIONS
 from variorum.identity.syntax import (
     DEFINING,
     Dotted,
@@ -33,6 +34,9 @@ Sources = Mapping[str, str]
 TURN = "turn "
 _REFERENCE = "…"
 """In place of every definition that a part refers to: it is compared by itself."""
+
+_TEXTS = 4096
+"""How many sources are kept once read: most are the same in every record of a project."""
 
 
 def is_definition(name: str) -> bool:
@@ -70,7 +74,7 @@ def recorded_hashes(sources: Sources) -> dict[str, str]:
 
 
 def _definition(sources: Sources, name: str) -> Definition:
-    statements = effective(parsed(sources.get(name, "")).body)
+    statements = _statements(sources.get(name, ""))
     own = name.partition(":")[2]
     data: dict[str, list[tuple[str, str]]] = {}
     turns = []
@@ -81,11 +85,20 @@ def _definition(sources: Sources, name: str) -> Definition:
             digest = sha256(sources.get(right, "").encode()).hexdigest()
             data.setdefault(str(ast.literal_eval(left)), []).append((right, digest))
     return Definition(
-        tuple(map(read, statements)),
-        tuple(role_in_statement(own, node, bound_names(node)) for node in statements),
+        tuple(reading for _, _, reading in statements),
+        tuple(role_in_statement(own, defines, names) for defines, names, _ in statements),
         _names(sources, name),
         {text: tuple(files) for text, files in data.items()},
         tuple(turns),
+    )
+
+
+@lru_cache(maxsize=_TEXTS)
+def _statements(text: str) -> tuple[tuple[bool, tuple[str, ...], Reading], ...]:
+    """Return whether each statement that counts is a definition, its names, and its syntax."""
+    return tuple(
+        (isinstance(node, DEFINITIONS), tuple(bound_names(node)), read(node))
+        for node in effective(parsed(text).body)
     )
 
 
@@ -193,8 +206,13 @@ def _syntax(text: str) -> list[str]:
     return [read(node).written for node in effective(body)]
 
 
-def _pieces(text: str, symbol: str) -> Iterator[tuple[str, str, Reading]]:
-    """Yield name, text and reading of each definition in a recorded source."""
+@lru_cache(maxsize=_TEXTS)
+def _pieces(text: str, symbol: str) -> tuple[tuple[str, str, Reading], ...]:
+    """Return name, text and reading of each definition in a recorded source."""
+    return tuple(_read_pieces(text, symbol))
+
+
+def _read_pieces(text: str, symbol: str) -> Iterator[tuple[str, str, Reading]]:
     lines = text.split("\n")
     for node in effective(parsed(text).body):
         if not isinstance(node, ast.ClassDef):
