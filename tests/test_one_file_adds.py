@@ -1,15 +1,12 @@
 """A new source, and a new position encoding, is one file; nothing else names it."""
 
-import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import flow
-from conftest import ROOT, Project, add_micro_experiment, copy_project
+from conftest import ROOT, Project
 from variorum.base.errors import VariorumError
 from variorum.corpus.source_kinds import KINDS
 from variorum.report.traced import source_title
@@ -154,92 +151,3 @@ def test_a_stored_source_of_an_unknown_kind_is_one_line() -> None:
         with pytest.raises(VariorumError) as error:
             source_title({"kind": kind, "path": "texts"})
         assert f"'{kind}' is none of {', '.join(KINDS)}" in str(error.value)
-
-
-STAGE = '''"""wordcount: how many words each part of a corpus has."""
-
-import json
-
-from variorum.config.types import Settings
-from variorum.corpus import documents
-from variorum.stages.stage import Input, Stage
-from variorum.stages.task import Task
-
-
-class WordcountStage(Settings):
-    """There is nothing to choose."""
-
-
-STAGE = Stage(
-    WordcountStage,
-    products=("words.json",),
-    per=("corpus",),
-    inputs={"text": Input(("normalize",))},
-)
-
-
-def run(task: Task) -> None:
-    """Write `words.json`."""
-    texts = documents.read(task.inputs["text"].file("train.jsonl"))
-    words = sum(len(document.text.split()) for document in texts)
-    (task.output / "words.json").write_text(json.dumps({"train": words}) + "\\n")
-'''
-
-RULE = """
-
-use rule make_encode as make_wordcount with:
-    input:
-        flow.needs("wordcount"),
-    output:
-        "results/wordcount/{key}/manifest.json",
-    log:
-        "logs/wordcount/{key}.log",
-    resources:
-        **STAGES["wordcount"].resources.reserved,
-    params:
-        stage="wordcount",
-        label=flow.label("wordcount"),
-        why=flow.why("wordcount"),
-
-
-rule wordcount:
-    input:
-        flow.results("wordcount"),
-"""
-
-
-def make_with_a_stage_more(folder: Path) -> None:
-    """Plan, make, list and verify what a new stage makes, and keep what is said of it."""
-    micro = copy_project(folder)
-    add_micro_experiment(micro)
-    path = {"PYTHONPATH": str(micro.root / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    add(micro, "stages/wordcount.py", STAGE)
-    rules = micro.root / "workflow/rules/corpus.smk"
-    rules.write_text(rules.read_text(encoding="utf-8") + RULE, encoding="utf-8")
-    planned = micro.run("snakemake", "-n", "wordcount", environment=path).stdout
-    micro.run("snakemake", "--cores", "2", "wordcount", environment=path)
-    listed = micro.run("variorum", "ls", "wordcount", environment=path).stdout
-    ref = f"wordcount/{words_made(folder)[0].parent.name}"
-    micro.run("variorum", "verify", ref, environment=path)
-    micro.run("variorum", "verify", ref, "--rerun", environment=path)
-    shown = said(
-        micro,
-        "from pathlib import Path\nfrom flow import current\nprint(current(Path('.')).last.ref)",
-    )
-    told = {"planned": planned, "listed": listed, "shown": shown}
-    (folder / "said.json").write_text(json.dumps(told), encoding="utf-8")
-
-
-def words_made(root: Path) -> list[Path]:
-    return sorted((root / "results/wordcount").glob("*/words.json"))
-
-
-def test_a_file_and_its_rule_add_a_stage(micro: Project, tmp_path: Path) -> None:
-    root = flow.made_by_commands(tmp_path / "made", make_with_a_stage_more)
-    told = json.loads((root / "said.json").read_text(encoding="utf-8"))
-    assert "make_wordcount" in told["planned"]
-    made = words_made(root)
-    assert [set(json.loads(file.read_text())) for file in made] == [{"train"}, {"train"}]
-    assert all(file.parent.name in told["listed"] for file in made)
-    page = flow.current(micro.root).last.ref
-    assert told["shown"] == [str(page)], "a new stage changes no key of others"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from edited_code import committed
 
 from conftest import Project
+from edited_code import committed
 
 
 @pytest.fixture

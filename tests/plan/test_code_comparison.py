@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
+
+from conftest import Project
 from edited_code import (
     EDIT,
     FUSED,
     as_patch,
     on_branch,
 )
-
-from conftest import Project
 from variorum.base.errors import VariorumError
 from variorum.plan import code_versions
 from variorum.plan.ablation_loading import load_ablation

@@ -4,6 +4,8 @@ import multiprocessing
 import shutil
 from pathlib import Path
 
+import flow
+from conftest import Project, add_micro_experiment
 from edited_code import (
     BEFORE,
     COMMENT,
@@ -19,9 +21,6 @@ from edited_code import (
     planned,
     refused,
 )
-
-import flow
-from conftest import Project, add_micro_experiment
 from variorum.base.files import FolderFiles
 from variorum.plan import code_versions
 from variorum.plan.ablation import CODES, DIFFS

@@ -4,6 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+
+import flow
+from conftest import Project
 from edited_code import (
     BEFORE,
     EDIT,
@@ -17,9 +20,6 @@ from edited_code import (
     planned,
     refused,
 )
-
-import flow
-from conftest import Project
 from variorum.base.errors import VariorumError
 from variorum.base.git import put_into
 from variorum.plan import code_versions

@@ -1,4 +1,4 @@
-"""What a run would make, and what that takes: compared with oracles and with real runs."""
+"""What a run would make, and what that takes: compared with oracles."""
 
 import json
 import re
@@ -102,38 +102,6 @@ def test_sharing_is_what_runs_would_need_alone_less_what_they_need_together(
     assert found.serving == sum(sum(ref in own for own in alone) > 1 for ref in together)
     # four runs: one text, one tokenizer and its tokens serve all; models and scores do not
     assert (found.serving, found.saved) == (4, 12)
-
-
-STAGES_RUN = re.compile(r"^make_(\w+)\s+(\d+)$", re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    ("target", "removed"),
-    [
-        ("results/finetune/report.html", ["report", "figures", "finetune"]),
-        ("results/finetune/report.html", ["report"]),
-        ("results/finetune/report.html", ["download"]),
-        ("reports/positions/table.md", ["table", "pretrain"]),
-        ("reports/positions/table.md", ["table", "encode"]),
-        ("stress", ["stress", "pretrain", "tokenizer"]),
-    ],
-)
-def test_snakemake_makes_what_was_said(
-    copy: Project, tmp_path: Path, target: str, removed: list[str]
-) -> None:
-    for stage in removed:
-        shutil.rmtree(copy.root / "results" / stage)
-    found = workload.workload(copy.root, target)
-    said = Counter(ref.stage for ref in found.missing)
-
-    def ask(folder: Path) -> None:
-        dry = copy.snakemake("-n", "--quiet", "rules", "--", target)
-        folder.mkdir()
-        (folder / "dry.txt").write_text(dry.stdout)
-
-    made = flow.made_by_commands(tmp_path / "asked", ask, case=f"{target} {removed}")
-    dry = (made / "dry.txt").read_text()
-    assert said == {stage: int(count) for stage, count in STAGES_RUN.findall(dry)}
 
 
 def test_a_finished_page_needs_nothing(finished: Project) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import flow
+import variorum
 from adoptable import (
     ABLATION,
     NORMALIZE,
@@ -23,9 +26,6 @@ from adoptable import (
     told,
     widths,
 )
-
-import flow
-import variorum
 from conftest import Project
 from variorum.audit.adopt.adopting import SAME, adopt
 from variorum.base.errors import Stopped, VariorumError

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import re
 import shutil
 import signal
 import struct
@@ -12,23 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adoptable import (
-    BETWEEN,
-    NORMALIZE,
-    RENAMED,
-    SPLIT,
-    command,
-    edit,
-    finished_project,
-    missing,
-    nothing_changes,
-    pairs,
-    planned,
-    told,
-)
 
 import flow
 import variorum
+from adoptable import (
+    BETWEEN,
+    NORMALIZE,
+    SPLIT,
+    edit,
+    finished_project,
+    nothing_changes,
+    pairs,
+    told,
+)
 from conftest import Project
 from variorum.audit.adopt.adopting import SAME, adopt
 from variorum.cli import signals
@@ -53,50 +48,6 @@ def here(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(finished.root, tmp_path / "here", symlinks=True)
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
-
-
-def prove_a_refactoring(here: Path) -> None:
-    """Have the command adopt by proofs, and keep what it says in `said.txt`."""
-    flow.made_by_commands(here, finished_project)
-    tiny = plan_experiment(named_experiment(here, "tiny"), here)
-    shutil.rmtree(Store(here).folder(tiny.of_stage("figures")[0].ref))  # so git has the old code
-    edit(here, SPLIT, RENAMED)
-    assert missing(here, planned(here)) == {
-        *("pretrain", "finetune", "evaluate", "stress", "figures", "report")
-    }
-    (here / "said.txt").write_text(command(here, "adopt", "--prove"))
-
-
-def test_a_refactoring_is_proved_and_all_but_the_page_is_adopted(tmp_path: Path) -> None:
-    here = flow.made_by_commands(tmp_path / "here", prove_a_refactoring)
-    commit = Project(here).run("git", "rev-parse", "HEAD").stdout[:12]
-    assert f"the old code is in commit {commit}" in (here / "said.txt").read_text()
-    assert missing(here, planned(here)) == {"report"}
-    for old, new in pairs(here, flow.current(here)):
-        assert new.manifest["files"] == old.manifest["files"]
-        assert (new.ref == old.ref) == (new.adopted is None)
-        if new.ref != old.ref:
-            assert told(new)["from"] == str(old.ref)
-            assert told(new)["how"] == "proved"
-            assert told(new)["manifest_sha256"] == sha256_of(old.folder / MANIFEST)
-            assert new.run["seconds"] == old.run["seconds"]
-            assert "adopt --prove" in new.run["adopted"]["command"]
-            for file in new.manifest["files"]:
-                assert (new.folder / file).stat().st_nlink == 1
-                assert not (new.folder / file).is_symlink()
-
-    trained = Store(here).open(planned(here).of_stage("pretrain")[0].ref)
-    assert "position.step = step" in trained.code["variorum.training.loop:Training"]
-    rows = [line.split(",") for line in trained.file("metrics.csv").read_text().splitlines()]
-    first, last, whole = told(trained)["evidence"]
-    assert first.startswith("steps 0 to 10 computed again: the same losses and samples, and the ")
-    assert rows[2][-1] in first
-    assert last.startswith("steps 20 to 30 computed again from last_interval.safetensors: 8 files")
-    assert sha256_of(trained.file("model.safetensors")) in last
-    assert re.match(r"the tiny experiment by the old code and by this one: 8 results with", whole)
-    scored = Store(here).open(planned(here).of_stage("evaluate")[0].ref)
-    (line,) = told(scored)["evidence"]
-    assert line == "computed again as a whole: 1 files are the same, byte for byte"
 
 
 def act_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import flow
 from conftest import SESSION, Project, add_micro_experiment, copy_project
 from variorum.config.setting_errors import ConfigError
 from variorum.plan import code_versions
@@ -121,3 +122,16 @@ def committed(target: Path) -> Project:
     """Copy it, to change."""
     shutil.copytree(original(), target)
     return Project(target)
+
+
+def ready_for_other_code(folder: Path) -> Project:
+    """Finish all that the present code makes of an ablation of which one variant is edited."""
+    project = copy_project(folder)
+    add_micro_experiment(project, domain=False)
+    commit(project)
+    on_branch(project, FUSED, *EDIT)
+    ask_for(project, "edited")
+    for node in planned(project):
+        if not node.version and node.ref.stage != "table":
+            flow.made_once(project.root, node)
+    return project
