@@ -162,19 +162,20 @@ def way_of(node: Node) -> Way:
 
 def planned(root: Path, package: Path = PACKAGE) -> list[Plan]:
     """The plans of the project: two experiments and an ablation."""
+    code = Code(package)
     loaded: list[LoadedExperiment] = [load_experiment(root), named_experiment(root, "other")]
-    plans = [plan_experiment(each, root, offline=True, package=package) for each in loaded]
+    plans = [plan_experiment(each, root, offline=True, package=code) for each in loaded]
     for name in ("of_apis", "of_files"):  # of these, how they get their text is enough
-        plan = plan_experiment(named_experiment(root, name), root, offline=True, package=package)
+        plan = plan_experiment(named_experiment(root, name), root, offline=True, package=code)
         downloads = plan.of_stage("download")
         plans.append(Plan({node.ref: node for node in downloads}, downloads[-1]))
     of_import = named_experiment(root, "of_import")
-    plan = plan_experiment(of_import, root, offline=True, package=package)
+    plan = plan_experiment(of_import, root, offline=True, package=code)
     evaluation = plan.of_stage("evaluate")[0]
     up_to = list(plan.nodes).index(evaluation.ref) + 1
     plans.append(Plan(dict(list(plan.nodes.items())[:up_to]), evaluation))
     ablation = load_ablation(root, "kinds")
-    return [*plans, plan_ablation(ablation, root, offline=True, package=package)]
+    return [*plans, plan_ablation(ablation, root, offline=True, package=code)]
 
 
 # The project

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,47 +33,57 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return file.as_uri()
 
 
-@pytest.fixture(params=[(w, c) for w in WIDTHS for c in ("light", "dark")], ids="-".join)
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+@dataclass(frozen=True)
+class Opened:
+    """A page in a window, what it asked for while it loaded, and the errors that it told."""
+
+    page: Page
+    requests: list[str]
+    errors: list[str]
+
+
+WINDOWS = [(width, scheme) for width in WIDTHS for scheme in ("light", "dark")]
+
+
+@pytest.fixture(scope="module", params=WINDOWS, ids="-".join)
+def opened(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """The report, in a window of each width and scheme of colours."""
     name, scheme = request.param
     width, height = WIDTHS[name]
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-    yield page
-    page.close()
-
-
-def test_it_asks_no_network_and_has_no_errors(page: Page, address: str) -> None:
     requests: list[str] = []
     errors: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
+    page.on("request", lambda asked: requests.append(asked.url))
     page.on("console", lambda message: errors.append(message.text))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
     page.wait_for_load_state("networkidle")
-    assert requests == [address]
-    assert errors == []
+    yield Opened(page, requests, errors)
+    page.close()
 
 
-def test_key_and_rerun_command_are_to_be_seen(page: Page, address: str) -> None:
-    page.goto(address)
+def test_it_asks_no_network_and_has_no_errors(opened: Opened, address: str) -> None:
+    assert opened.requests == [address]
+    assert opened.errors == []
+
+
+def test_key_and_rerun_command_are_to_be_seen(opened: Opened) -> None:
     report = sample_report()
     for text in (report.key.value, report.command.value):
-        found = page.get_by_text(text, exact=False).first
+        found = opened.page.get_by_text(text, exact=False).first
         assert found.is_visible(), text
         box = found.bounding_box()
         assert box is not None
         assert box["x"] >= 0
 
 
-def test_nothing_is_wider_than_the_window(page: Page, address: str) -> None:
-    page.goto(address)
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= page.viewport_size["width"]  # type: ignore[index]
+def test_nothing_is_wider_than_the_window(opened: Opened) -> None:
+    width = opened.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= opened.page.viewport_size["width"]  # type: ignore[index]
 
 
-def test_text_stands_out_from_its_ground(page: Page, address: str) -> None:
-    page.goto(address)
-    ink, paper = page.evaluate(
+def test_text_stands_out_from_its_ground(opened: Opened) -> None:
+    ink, paper = opened.page.evaluate(
         """() => { const style = getComputedStyle(document.body);
                    return [style.color, style.backgroundColor] }"""
     )
