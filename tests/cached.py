@@ -19,8 +19,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from variorum.base.components import PACKAGE
+from variorum.base.files import sha256_of
 from variorum.run import runner
-from variorum.store.result import sha256_of
 
 ROOT = Path(__file__).parents[1]
 VARIABLE = "VARIORUM_TESTS_CACHE"

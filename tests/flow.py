@@ -12,6 +12,7 @@ from typing import Any
 
 import cached
 from conftest import Project, add_micro_experiment, copy_project, template
+from variorum.base.files import sha256_of
 from variorum.base.machine import Machine
 from variorum.identity.spec import Ref
 from variorum.plan.ablation import plan_ablation
@@ -20,7 +21,7 @@ from variorum.plan.experiment import Node, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.run import runner
 from variorum.run.publish import REPORT_FILES, publish
-from variorum.store.result import Result, sha256_of
+from variorum.store.result import Result
 from variorum.store.store import Store
 
 POSITIONS = """

@@ -11,12 +11,13 @@ from typing import Any
 import flow
 from conftest import Project, add_micro_experiment, copy_project
 from variorum.base.components import PACKAGE
+from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import Node, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.stages.registry import BUNDLED, BUNDLING
 from variorum.store import restoring
-from variorum.store.result import CODE, MANIFEST, RUN, sha256_of
+from variorum.store.result import CODE, MANIFEST, RUN
 from variorum.store.store import Store
 
 BEGUN = "2026-01-02T03:04:05+00:00"

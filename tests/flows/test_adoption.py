@@ -17,9 +17,10 @@ from adoptable import (
     told,
 )
 from conftest import Project
+from variorum.base.files import sha256_of
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import named_experiment
-from variorum.store.result import MANIFEST, sha256_of
+from variorum.store.result import MANIFEST
 from variorum.store.store import Store
 
 

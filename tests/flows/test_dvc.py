@@ -9,9 +9,10 @@ from ruamel.yaml import YAML
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
+from variorum.base.files import sha256_of
 from variorum.plan.source_lock import FILE, LOCK, LockedSource
 from variorum.stages.registry import TRACKED
-from variorum.store.result import MANIFEST, sha256_of
+from variorum.store.result import MANIFEST
 
 REPORT = "results/finetune/report.html"
 NOTHING = "Nothing to be done"

@@ -22,12 +22,13 @@ from test_snakemake import NOTHING, REPORT, Done, every_file, said
 import flow
 from conftest import Project, Record, add_micro_experiment, copy_project
 from variorum.base.errors import Stopped
+from variorum.base.files import sha256_of
 from variorum.base.machine import Machine
 from variorum.cli import signals
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Node
 from variorum.run import runner
-from variorum.store.result import MANIFEST, sha256_of
+from variorum.store.result import MANIFEST
 from variorum.store.store import Store
 from variorum.training import state
 

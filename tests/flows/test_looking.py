@@ -18,8 +18,9 @@ from test_snakemake import NOTHING, REPORT, planned, run_to_report, said
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
+from variorum.base.files import sha256_of
 from variorum.plan.plan_file import FOLDER, VARIABLE
-from variorum.store.result import MANIFEST, RUN, VARYING, sha256_of
+from variorum.store.result import MANIFEST, RUN, VARYING
 
 TABLE = "reports/rates/table.md"
 RATES = """

@@ -16,8 +16,8 @@ import pytest
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
+from variorum.base.files import sha256_of
 from variorum.report.figures.captions import FIGURES
-from variorum.store.result import sha256_of
 
 REPORT = "results/finetune/report.html"
 NOTHING = "Nothing to be done"

@@ -29,6 +29,7 @@ from loopback import Answer, Request, served
 from oracles import watching
 from oracles.watching import Evidence, module_of, watched
 from variorum.base.components import CONTRACTS, PACKAGE, module_name, options
+from variorum.base.files import sha256_of
 from variorum.base.machine import Machine
 from variorum.config.canonical import chosen_components, restored
 from variorum.config.model_settings import ModelSettings
@@ -48,7 +49,6 @@ from variorum.plan.experiment import Node, Plan, plan_experiment
 from variorum.plan.loading import LoadedExperiment, load_experiment, named_experiment
 from variorum.run import runner
 from variorum.stages.registry import STAGES
-from variorum.store.result import sha256_of
 from variorum.store.store import Store
 
 TEXT = "".join(f"Line {i} tells of the sun, the moon and {i * i} stars.\n" for i in range(400))

@@ -35,6 +35,7 @@ NAMED_OUTSIDE = {
     "load": "`components`: gives what the contract of a folder lists, of the file that is chosen",
     "options": "`components`: names for a message",
     "restored": "reads them again; the inverse of `canonical`, held by a property test",
+    "sha256_of": "computes the checksum of a text, which its key holds",
     "replacing": "gives a place for the state that is written, and puts it in place",
 }
 """Why a name from outside that code of a stage mentions can change no result silently."""

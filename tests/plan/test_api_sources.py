@@ -15,6 +15,7 @@ from conftest import ROOT, Project
 from loopback import Request, Server, served
 from variorum import cli
 from variorum.base.errors import VariorumError
+from variorum.base.files import sha256_of
 from variorum.config.canonical import canonical, restored
 from variorum.corpus import arxiv_client, genius_client
 from variorum.corpus.source_kinds import KINDS, Source
@@ -26,7 +27,6 @@ from variorum.plan import source_lock
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.stages.download import DownloadStage
-from variorum.store.result import sha256_of
 from variorum.store.store import Store
 
 

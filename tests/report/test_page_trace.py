@@ -21,12 +21,13 @@ import peers
 from conftest import Project, Record, add_micro_experiment, copy_project
 from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.selection import Selection
+from variorum.base.files import sha256_of
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
 from variorum.report import traced
 from variorum.report.page_trace import Traces, check
 from variorum.report.traced import Traced
-from variorum.store.result import COPY, MANIFEST, StoreError, readable_json, sha256_of
+from variorum.store.result import COPY, MANIFEST, StoreError, readable_json
 from variorum.store.store import Store
 
 PAGE = "report.html"

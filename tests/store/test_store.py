@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref, Spec, canonical_json
-from variorum.store.result import MANIFEST, StoreError, manifest_digest, sealed, sha256_of
+from variorum.store.result import MANIFEST, StoreError, manifest_digest, sealed
 from variorum.store.store import Store
 
 SPEC = Spec("normalize", {"by": "group"}, {"documents": Ref("download", "0" * 12)}, "c0de")

@@ -1,11 +1,18 @@
-"""Hold a folder's files in memory: read each once, or write all."""
+"""Hash files, and hold a folder's files in memory: read each once, or write all."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 COMPILED = "__pycache__"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class FolderFiles(Mapping[str, bytes]):

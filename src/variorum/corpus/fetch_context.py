@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from variorum.base.errors import VariorumError
+from variorum.base.files import sha256_of
 from variorum.corpus.funnel import FunnelStep
 
 MIRRORS = "VARIORUM_MIRRORS"
@@ -102,12 +103,6 @@ def folder_of(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of the bytes of `path`, in hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def sha256_of_files(files: Iterable[Path], base: Path) -> str:
     """Return the SHA-256 over paths (relative to `base`) and bytes of `files`, in order.
 
@@ -116,6 +111,6 @@ def sha256_of_files(files: Iterable[Path], base: Path) -> str:
     """
     listing = hashlib.sha256()
     for file in files:
-        line = f"{sha256_of_file(file)}  {file.relative_to(base).as_posix()}\n"
+        line = f"{sha256_of(file)}  {file.relative_to(base).as_posix()}\n"
         listing.update(line.encode("utf-8", "surrogateescape"))
     return listing.hexdigest()

@@ -21,13 +21,8 @@ from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from variorum.base.errors import VariorumError
-from variorum.corpus.fetch_context import (
-    MIRRORS,
-    ChecksumError,
-    FetchContext,
-    folder_of,
-    sha256_of_file,
-)
+from variorum.base.files import sha256_of
+from variorum.corpus.fetch_context import MIRRORS, ChecksumError, FetchContext, folder_of
 
 _ATTEMPTS = 5  # in a row that bring nothing new
 _PAUSE = 0.2  # seconds before the second attempt; then twice, three times as long
@@ -68,7 +63,7 @@ def download(url: str, sha256: str | None, context: FetchContext) -> Path:
     folder = context.cache / folder_of(url)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / name_of(url)
-    if sha256 and target.exists() and sha256_of_file(target) == sha256:
+    if sha256 and target.exists() and sha256_of(target) == sha256:
         return target
     if mirrored := _from_mirrors(url, sha256, context):
         context.report(f"{url}: found in a mirror, {mirrored}")
@@ -76,7 +71,7 @@ def download(url: str, sha256: str | None, context: FetchContext) -> Path:
         return target
     partial = _Partial(folder / ".partial", folder / ".version")
     _transfer(url, partial, sha256 is not None, context.report)
-    found = sha256_of_file(partial.data)
+    found = sha256_of(partial.data)
     if sha256 and found != sha256:
         kept = folder / f".unexpected-{found[:16]}"
         partial.data.replace(kept)
@@ -101,7 +96,7 @@ def _from_mirrors(url: str, sha256: str | None, context: FetchContext) -> Path |
     ]
     ranked.sort(key=lambda entry: -entry[0])  # stable: then by mirror and path
     if sha256:
-        return next((file for _, file, _ in ranked if sha256_of_file(file) == sha256), None)
+        return next((file for _, file, _ in ranked if sha256_of(file) == sha256), None)
     # A bare name in a folder that the address does not name may be anything of that name.
     named = [
         (length, file)
@@ -111,7 +106,7 @@ def _from_mirrors(url: str, sha256: str | None, context: FetchContext) -> Path |
     if not named:
         return None
     best = [file for length, file in named if length == named[0][0]]
-    if len({sha256_of_file(file) for file in best}) > 1:
+    if len({sha256_of(file) for file in best}) > 1:
         raise VariorumError(
             f"{url}: the mirrors hold different files for it: {', '.join(map(str, best))}; "
             "set source.sha256, or remove the wrong ones."

@@ -13,13 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref
 from variorum.report import traced
 from variorum.report.page_marks import Mark, PageMarks, spaced
 from variorum.report.rendering import inline_svg
 from variorum.report.traced import OPERATIONS, SAME, TEXT, as_text, exactly, looked_up
 from variorum.store.restoring import BUNDLE
-from variorum.store.result import MANIFEST, Result, StoreError, manifest_digest, sha256_of
+from variorum.store.result import MANIFEST, Result, StoreError, manifest_digest
 from variorum.store.store import Store
 
 PAGE = "report.html"

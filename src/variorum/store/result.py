@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from variorum.base.errors import VariorumError
+from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref, Spec
 
 MANIFEST = "manifest.json"
@@ -45,12 +46,6 @@ def sealed(run: Mapping[str, Any], code_sha256: str) -> dict[str, Any]:
     whole = {**run, SEAL: {CODE: code_sha256}}
     own = hashlib.sha256(readable_json(whole).encode()).hexdigest()
     return {**run, SEAL: {CODE: code_sha256, RUN: own}}
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def size_of(path: Path) -> int:

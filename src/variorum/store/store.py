@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from variorum.base.atomic import write_atomically
+from variorum.base.files import sha256_of
 from variorum.base.locks import FOLDER, exclusive
 from variorum.identity.spec import Ref, Spec
 from variorum.store.result import (
@@ -30,7 +31,6 @@ from variorum.store.result import (
     manifest_of,
     readable_json,
     sealed,
-    sha256_of,
 )
 
 

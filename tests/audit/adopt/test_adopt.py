@@ -29,9 +29,10 @@ from adoptable import (
 from conftest import Project
 from variorum.audit.adopt.adopting import SAME, adopt
 from variorum.base.errors import Stopped, VariorumError
+from variorum.base.files import sha256_of
 from variorum.cli import command
 from variorum.report import page_trace
-from variorum.store.result import MANIFEST, Result, sha256_of
+from variorum.store.result import MANIFEST, Result
 from variorum.store.store import Store
 
 

@@ -26,11 +26,12 @@ from adoptable import (
 )
 from conftest import Project
 from variorum.audit.adopt.adopting import SAME, adopt
+from variorum.base.files import sha256_of
 from variorum.cli import signals
 from variorum.evaluation import bits
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import named_experiment
-from variorum.store.result import COPY, MANIFEST, Result, readable_json, sha256_of
+from variorum.store.result import COPY, MANIFEST, Result, readable_json
 from variorum.store.store import Store
 from variorum.training.shards import Shards
 

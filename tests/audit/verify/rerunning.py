@@ -14,11 +14,12 @@ import flow
 from conftest import SESSION, Project
 from variorum.audit.verify.rerun import Refused, RerunOutcome, rerun_all
 from variorum.audit.verify.selection import select
+from variorum.base.files import sha256_of
 from variorum.base.machine import Machine
 from variorum.evaluation.bits import Scores
 from variorum.identity.spec import Ref
 from variorum.stages.task import Task
-from variorum.store.result import CODE, RUN, readable_json, sealed, sha256_of
+from variorum.store.result import CODE, RUN, readable_json, sealed
 from variorum.store.store import Store
 
 

@@ -27,11 +27,12 @@ from verifying import (
 import flow
 from conftest import Project, Record
 from variorum.base.errors import VariorumError
+from variorum.base.files import sha256_of
 from variorum.identity.recorded_code import recorded_digest
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
 from variorum.store.restoring import BUNDLE
-from variorum.store.result import CODE, COPY, MANIFEST, RUN, sha256_of
+from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.store import Store
 
 

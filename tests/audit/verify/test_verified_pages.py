@@ -11,8 +11,9 @@ import flow
 import made_up
 from conftest import Project
 from variorum import cli
+from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref, Spec
-from variorum.store.result import CODE, MANIFEST, RUN, sha256_of
+from variorum.store.result import CODE, MANIFEST, RUN
 from variorum.store.store import Store
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import flow
 from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.selection import Selection, select
+from variorum.base.files import sha256_of
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
-from variorum.store.result import CODE, COPY, MANIFEST, RUN, readable_json, sealed, sha256_of
+from variorum.store.result import CODE, COPY, MANIFEST, RUN, readable_json, sealed
 from variorum.store.store import Store
 
 

@@ -18,6 +18,7 @@ from variorum.audit.available import has_content
 from variorum.audit.verify.selection import Selection, none_of, with_upstream
 from variorum.base import machine
 from variorum.base.errors import VariorumError, several
+from variorum.base.files import sha256_of
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref, Spec
@@ -28,7 +29,7 @@ from variorum.report.units import size
 from variorum.run.publish import Page
 from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
 from variorum.store.records import has_record
-from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError, sha256_of
+from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError
 from variorum.store.run_info import run_info
 from variorum.store.store import Store
 

@@ -19,6 +19,7 @@ from variorum.audit.verify.file_diff import ResultDiff, compare
 from variorum.audit.verify.selection import Selection, none_of
 from variorum.audit.verify.tolerances import judged
 from variorum.base.errors import Stopped, VariorumError
+from variorum.base.files import sha256_of
 from variorum.base.git import running
 from variorum.base.machine import Machine
 from variorum.base.platforms import platform_differences
@@ -30,7 +31,7 @@ from variorum.plan.code_versions import CodeVersion
 from variorum.plan.experiment import Node
 from variorum.run import runner
 from variorum.stages.task import Task
-from variorum.store.result import Result, StoreError, sha256_of
+from variorum.store.result import Result, StoreError
 from variorum.store.store import Store
 
 

@@ -9,9 +9,10 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.base.errors import VariorumError
+from variorum.base.files import sha256_of
 from variorum.config.types import Sha256, Text, setting
 from variorum.corpus.documents import Document
-from variorum.corpus.fetch_context import DOWNLOADS, FetchContext, folder_of, sha256_of_file
+from variorum.corpus.fetch_context import DOWNLOADS, FetchContext, folder_of
 from variorum.corpus.source import SOURCES, ChangingSource
 from variorum.corpus.utf8_text import decode
 
@@ -57,14 +58,14 @@ class UrlSource(ChangingSource):
     def sha256_here(self, root: Path) -> str | None:
         """Return the SHA-256 of the last downloaded file, if it is on this machine."""
         cached = sorted(root.glob(f"{DOWNLOADS}/{folder_of(self.url)}/[!.]*"))
-        return sha256_of_file(cached[0]) if cached else None
+        return sha256_of(cached[0]) if cached else None
 
     def held(self, context: FetchContext) -> tuple[str, int]:
         """Return SHA-256 and bytes of the file at the address now, whatever is expected."""
         from variorum.corpus.http_download import download
 
         file = download(self.url, None, context)
-        return sha256_of_file(file), file.stat().st_size
+        return sha256_of(file), file.stat().st_size
 
 
 def fetch(settings: UrlSource, context: FetchContext) -> Iterator[Document]:
