@@ -40,7 +40,7 @@ class Files:
 
     def __init__(self, root: Path, besides: Iterable[Path] = ()) -> None:
         self.tests = root / "tests"
-        self.listed = listed(root)
+        self.listed = [file for file in listed(root) if decides(file, root)]
         try:
             digests = {file: digest_of_file(file, root) for file in self.listed}
             beside = [_state(file) for file in besides]
@@ -64,7 +64,7 @@ class Files:
     def changed_since(self, when: float, root: Path) -> str:
         """Name a file that was written, added or removed since then; empty: none was."""
         try:
-            now = listed(root)
+            now = [file for file in listed(root) if decides(file, root)]
             written = [file for file in now if file.lstat().st_ctime > when]
         except (OSError, UnknownFilesError) as error:
             return str(error)
@@ -83,6 +83,11 @@ def listed(root: Path) -> list[Path]:
     if not files or not (root / ".git").exists():
         raise UnknownFilesError("this is not a git checkout")
     return [file for file in files if file.is_symlink() or file.exists()]
+
+
+def decides(file: Path, root: Path) -> bool:
+    """Whether tests may depend on a file of the project: they do on no result that it has."""
+    return not (file.suffix == ".dvc" and file.is_relative_to(root / "results"))
 
 
 def digest_of_file(file: Path, root: Path) -> str:

@@ -141,6 +141,8 @@ def test_a_test_depends_on_all_but_the_tests_of_other_folders(
 def test_new_files_count_and_those_that_git_ignores_do_not(small: Path) -> None:
     before, test = Files(small), small / MODEL
     (small / "ignored").write_text("")
+    (small / "results/pretrain").mkdir(parents=True)
+    (small / "results/pretrain/0.dvc").write_text("")
     assert before.digest(test) == Files(small).digest(test)
     (small / os.fsdecode(b"src/new \xff.py")).write_text("")
     assert before.digest(test) != Files(small).digest(test)
