@@ -130,6 +130,7 @@ class KeepPassed:
     ) -> None:
         self.root, self.folder, self.started = root, folder, time.time()
         self.files = Files(root, besides)
+        self.leave_out, self.edited = leave_out, ""
         self.left_out = LeaveOut(self.passed() if leave_out else ())
         self._reports: dict[str, dict[str, str]] = defaultdict(dict)
 
@@ -180,7 +181,8 @@ class KeepPassed:
         by_file: dict[str, dict[str, Mapping[str, str]]] = defaultdict(dict)
         for test, parts in reports.items():
             by_file[test.partition("::")[0]][test] = parts
-        adds = is_whole and not self.files.changed_since(self.started, self.root)
+        self.edited = self.files.changed_since(self.started, self.root)
+        adds = is_whole and not self.edited
         for file, tests in by_file.items():
             entry = self.folder / f"{sha256(file.encode()).hexdigest()[:20]}.json"
             digest = self.files.digest(self.root / file)
@@ -210,6 +212,8 @@ class KeepPassed:
                 f"left out: {self.left_out.count} tests that passed within {HOURS} hours, since "
                 "when nothing has changed; `make test ALL=yes` runs them too"
             )
+        if self.leave_out and self.edited:
+            terminalreporter.write_line(f"no pass is noted: {self.edited} was edited meanwhile")
 
 
 class LeaveOut:

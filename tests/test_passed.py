@@ -229,6 +229,7 @@ def test_nothing_is_kept_where_a_file_was_edited_meanwhile(small: Path, how: str
     else:
         file.unlink()
     early.keep({f"{MODEL}::test_passes": GOOD}, is_whole=True)
+    assert early.edited
     assert not (small / ".cache/passed").exists()
 
 
