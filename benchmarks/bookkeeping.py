@@ -29,6 +29,7 @@ from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.experiment import Plan, plan_experiment
 from variorum.plan.loading import load_experiment
+from variorum.run.publish import TABLE_FILES
 from variorum.store.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +79,7 @@ def publish(root: Path, plan: Plan) -> None:
     for node in plan:
         output = store.scratch(node.ref) / "output"
         output.mkdir(parents=True, exist_ok=True)
-        for name in ("metrics.json", "table.md", "table.csv", "intervals.svg", "report.html"):
+        for name in ("metrics.json", "report.html", *TABLE_FILES):
             (output / name).write_text(f'{{"key": "{node.ref}"}}', encoding="utf-8")
         (output / "curves.csv").write_text("step\n", encoding="utf-8")
         (output / "model.safetensors").write_bytes(os.urandom(MODEL_BYTES))
