@@ -30,7 +30,7 @@ notebooks: $(READY)
 	jupyter execute docs/learn/notebooks/*.ipynb
 
 # Files are handed out in the order of tests/conftest.py. What tests make stays in .cache/tests.
-# What passed with these very files is left out for a day, unless ALL is set: make test ALL=yes
+# What passed is left out for a day while nothing changes (tests/passed.py); make test ALL=yes runs all.
 TESTS := pytest -m "not long and not gpu" --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 	$(if $(ALL),,--skip-passed)
 

@@ -39,8 +39,8 @@ class Files:
     """
 
     def __init__(self, root: Path, besides: Iterable[Path] = ()) -> None:
-        self.tests = root / "tests"
-        self.listed = [file for file in listed(root) if decides(file, root)]
+        self.root, self.tests = root, root / "tests"
+        self.listed = deciding(root)
         try:
             digests = {file: digest_of_file(file, root) for file in self.listed}
             beside = [_state(file) for file in besides]
@@ -61,10 +61,10 @@ class Files:
         files = self._all if file.parent == self.tests else self._folders[file.parent]
         return _joined([self._surroundings, files])
 
-    def changed_since(self, when: float, root: Path) -> str:
+    def changed_since(self, when: float) -> str:
         """Name a file that was written, added or removed since then; empty: none was."""
         try:
-            now = [file for file in listed(root) if decides(file, root)]
+            now = deciding(self.root)
             written = [file for file in now if file.lstat().st_ctime > when]
         except (OSError, UnknownFilesError) as error:
             return str(error)
@@ -85,9 +85,10 @@ def listed(root: Path) -> list[Path]:
     return [file for file in files if file.is_symlink() or file.exists()]
 
 
-def decides(file: Path, root: Path) -> bool:
-    """Whether tests may depend on a file of the project: they do on no result that it has."""
-    return not (file.suffix == ".dvc" and file.is_relative_to(root / "results"))
+def deciding(root: Path) -> list[Path]:
+    """Return the files that tests may depend on: on no result that the project has."""
+    results = root / "results"
+    return [f for f in listed(root) if f.suffix != ".dvc" or not f.is_relative_to(results)]
 
 
 def digest_of_file(file: Path, root: Path) -> str:
@@ -181,7 +182,7 @@ class KeepPassed:
         by_file: dict[str, dict[str, Mapping[str, str]]] = defaultdict(dict)
         for test, parts in reports.items():
             by_file[test.partition("::")[0]][test] = parts
-        self.edited = self.files.changed_since(self.started, self.root)
+        self.edited = self.files.changed_since(self.started)
         adds = is_whole and not self.edited
         for file, tests in by_file.items():
             entry = self.folder / f"{sha256(file.encode()).hexdigest()[:20]}.json"

@@ -3,12 +3,11 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import flow
 from conftest import ROOT, Project, add_micro_experiment, copy_project
+from edited_code import edit
 
 STAGE = '''"""wordcount: how many words each part of a corpus has."""
 
@@ -79,7 +78,7 @@ def make_with_a_stage_more(folder: Path) -> None:
     ref = f"wordcount/{words_made(folder)[0].parent.name}"
     micro.run("variorum", "verify", ref, environment=path)
     micro.run("variorum", "verify", ref, "--rerun", environment=path)
-    path["PYTHONPATH"] += f"{os.pathsep}{Path(__file__).parents[1]}"
+    path["PYTHONPATH"] += f"{os.pathsep}{ROOT / 'tests'}"
     shown = micro.run("python", "-c", LAST, environment=path).stdout
     told = {"planned": planned, "listed": listed, "shown": shown}
     (folder / "said.json").write_text(json.dumps(told), encoding="utf-8")
@@ -136,32 +135,17 @@ SHOWN = "shown.json"
 """What the copy shows of the metric."""
 
 
-def edited(file: Path, old: str, new: str) -> None:
-    text = file.read_text(encoding="utf-8")
-    assert text.count(old) == 1, old
-    file.write_text(text.replace(old, new), encoding="utf-8")
-
-
 def make_with_a_metric_more(root: Path) -> None:
     """Have a copy of the package, with one more entry, make a report and an ablation's table."""
-    add_micro_experiment(copy_project(root))
-    package = root / "src/variorum"
-    edited(package / "evaluation/metrics.py", ")\n\nMETRICS", ENTRY)
+    project = copy_project(root)
+    add_micro_experiment(project)
+    edit(project, "evaluation/metrics.py", ")\n\nMETRICS", ENTRY)
     before = '        "reliability": [asdict(each) for each in bins],\n'
-    edited(package / "stages/evaluate.py", before, before + COMPUTED)
+    edit(project, "stages/evaluate.py", before, before + COMPUTED)
     asked = flow.POSITIONS + "metric: worst_token\n"
     (root / "config/ablations/positions.yaml").write_text(asked, encoding="utf-8")
-
-    places = [str(root / "src"), str(ROOT / "tests")]
-    command = [sys.executable, "-c", MADE_BY_THE_COPY, str(root)]
-    done = subprocess.run(
-        command,
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    path = {"PYTHONPATH": os.pathsep.join([str(root / "src"), str(ROOT / "tests")])}
+    done = project.run("python", "-c", MADE_BY_THE_COPY, str(root), environment=path)
     (root / SHOWN).write_text(done.stdout.splitlines()[-1], encoding="utf-8")
 
 

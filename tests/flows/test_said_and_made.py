@@ -21,8 +21,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def copy(finished: Project, tmp_path: Path) -> Project:
     """The finished project, to take results from."""
-    shutil.copytree(finished.root, tmp_path / "copy", symlinks=True)
-    return Project(tmp_path / "copy")
+    return Project(flow.copied(finished, tmp_path / "copy"))
 
 
 STAGES_RUN = re.compile(r"^make_(\w+)\s+(\d+)$", re.MULTILINE)

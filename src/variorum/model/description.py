@@ -87,9 +87,9 @@ def describe_settings(settings: ModelSettings, vocab_size: int) -> Description:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Skip initial weights, and count on the CPU.
+    """Skip initial weights, and make ranges on the CPU.
 
-    On a device without memory PyTorch does both by operations that import its compiler.
+    On a device without memory PyTorch makes both by operations that import its compiler.
     """
 
     def __torch_function__(

@@ -18,7 +18,7 @@ def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     mode = torch.get_deterministic_debug_mode()
     torch.set_num_threads(1)
-    # `use_deterministic_algorithms` imports the compiler, to set it too: `compiled` does that.
+    # `use_deterministic_algorithms` sets the compiler too, and imports it; `compiled` does that.
     torch.set_deterministic_debug_mode("error")
     try:
         yield
