@@ -1,6 +1,7 @@
 """The n-gram baseline: its slow twin, and what probabilities have to be."""
 
 import math
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from oracles.kneser_ney import END, SlowNgramModel
 from variorum.base.errors import VariorumError
-from variorum.evaluation.ngrams import NgramModel, bits_per_byte
+from variorum.evaluation.ngrams import best_order, nats, nats_by_order
 
 texts = st.lists(
     st.text("aab\xff", max_size=12).map(lambda text: text.encode("latin-1")), max_size=4
@@ -17,10 +18,11 @@ texts = st.lists(
 
 
 @settings(deadline=None)
-@given(texts, texts, st.integers(1, 4))
-def test_scores_equal_the_slow_twins(train: list[bytes], test: list[bytes], order: int) -> None:
-    found = NgramModel(train, order).score(test)
-    assert found == pytest.approx(SlowNgramModel(train, order).score(test), rel=1e-9)
+@given(texts, texts)
+def test_nats_of_every_order_equal_the_slow_twins(train: list[bytes], test: list[bytes]) -> None:
+    for order, found in enumerate(islice(nats_by_order(train, test), 6), start=1):
+        assert found == pytest.approx(SlowNgramModel(train, order).score(test), rel=1e-9)
+        assert (found == nats(train, test, order)).all()
 
 
 @settings(deadline=None, max_examples=30)
@@ -28,10 +30,15 @@ def test_scores_equal_the_slow_twins(train: list[bytes], test: list[bytes], orde
 def test_probabilities_behind_any_context_sum_to_one(
     train: list[bytes], order: int, context: bytes
 ) -> None:
-    model = NgramModel(train, order)
-    behind = [math.exp(-model.score([context + bytes([b])])[len(context)]) for b in range(256)]
-    end = math.exp(-model.score([context])[-1])
+    texts = [context + bytes([b]) for b in range(256)]
+    behind = [math.exp(-nats(train, [text], order)[len(context)]) for text in texts]
+    end = math.exp(-nats(train, [context], order)[-1])
     assert sum(behind) + end == pytest.approx(1)
+
+
+def bits_per_byte(train: list[str], test: list[str], order: int) -> float:
+    known, new = ([text.encode() for text in texts] for texts in (train, test))
+    return float(nats(known, new, order).sum() / math.log(2) / sum(map(len, new)))
 
 
 def test_what_it_was_given_costs_less_than_what_it_never_saw() -> None:
@@ -50,16 +57,32 @@ def test_a_uniform_source_costs_its_entropy() -> None:
 
 
 def test_the_end_of_a_document_is_paid_for_and_starts_the_next() -> None:
-    assert len(NgramModel([b"ab"], 2).score([b"ab", b"", b"c"])) == 6
+    assert len(nats([b"ab"], [b"ab", b"", b"c"], 2)) == 6
     assert END == 256
 
 
-@pytest.mark.parametrize("order", [0, 8])
-def test_orders_that_cannot_be_are_refused(order: int) -> None:
-    with pytest.raises(VariorumError, match=f"n-grams of {order} symbols; give 1 to 7"):
-        NgramModel([], order)
+def test_an_order_that_cannot_be_is_refused() -> None:
+    with pytest.raises(VariorumError, match="n-grams of 0 symbols; give at least 1"):
+        nats([], [], 0)
 
 
-def test_no_text_is_refused() -> None:
-    with pytest.raises(VariorumError, match="hold no text"):
-        bits_per_byte(["a"], ["", ""], 3)
+def test_the_best_order_is_what_val_needs_fewest_nats_by() -> None:
+    draw = np.random.Generator(np.random.Philox(2))
+    text = bytes(draw.integers(97, 99, 20_000, dtype=np.uint8))
+    fourth = bytearray(text)  # every fourth byte repeats the one three places before
+    for place in range(4, len(fourth), 4):
+        fourth[place] = fourth[place - 3]
+    train, val = [bytes(fourth[:15_000])], [bytes(fourth[15_000:])]
+    best = best_order(train, val, 8)
+    costs = [nats(train, val, order).sum() for order in range(1, 9)]
+    assert best == 1 + costs.index(min(costs)) > 3
+    assert best_order([text[:15_000]], [text[15_000:]], 8) < best
+
+
+def test_grams_of_any_length_are_told_apart() -> None:
+    """Beyond 7 symbols, where they would not fit into 64 bits one behind the other."""
+    period = bytes(range(97, 117))
+    train, test = [period * 30], [period * 3]
+    costs = [nats(train, test, order).sum() for order in (1, 8, 40)]
+    assert costs[0] > costs[1]
+    assert costs[2] < costs[0]

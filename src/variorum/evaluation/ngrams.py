@@ -8,129 +8,136 @@ behind its context of n - 1 bytes is
 where D depends on the count, c are counts for the longest n-grams, and for shorter ones the number
 of different symbols that precede them. Below the shortest all symbols are equally likely.
 Documents end with a symbol of their own, which is paid for, as by the model, and counts no byte.
-N-grams are packed into one integer each, 9 bits a symbol, so counts are sorted arrays.
+
+N-grams of any length have numbers: one of length n + 1 is known by the number of its last n symbols
+and its first symbol. So each length is a sorted array of integers, made from the one before, and
+the costs of all orders come out of one pass.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from variorum.base.errors import VariorumError
 
-Packed = NDArray[np.uint64]
+Numbers = NDArray[np.int64]
+Nats = NDArray[np.float64]
 
 END = 256
 """The symbol that follows every document, and precedes the first."""
 
 SYMBOLS = 257
-BITS = 9
-MOST_ORDER = 7  # symbols in 64 bits
+UNKNOWN = -1
+"""In place of the number of an n-gram that the training text lacks."""
 
 
 @dataclass(frozen=True)
-class _Level:
-    """Hold the n-grams of one length, sorted, with discounted shares, and their contexts.
+class _Grams:
+    """Hold the n-grams of one length in a text of N symbols.
 
-    shares: max(c - D, 0) / c(context) of each n-gram. contexts: the different first n - 1 symbols
-    of the n-grams; left: the share that each leaves to shorter n-grams.
+    keys: the different n-grams, sorted, as `shorter · SYMBOLS + first symbol`. numbers (N + 1,):
+    which of them ends at each place; place 0 is the end of a document before the text. shorter
+    (N + 1,): the same for n-grams that are one symbol shorter.
     """
 
-    grams: Packed
-    shares: NDArray[np.float64]
-    contexts: Packed
-    left: NDArray[np.float64]
+    keys: Numbers
+    numbers: Numbers
+    shorter: Numbers
 
 
-class NgramModel:
-    """Learn n-grams from documents; `score` returns the cost of other documents."""
-
-    def __init__(self, train: Iterable[bytes], order: int) -> None:
-        """Learn n-grams of up to `order` symbols, from 1 to 7. Raises `VariorumError`."""
-        if not 1 <= order <= MOST_ORDER:
-            raise VariorumError(f"n-grams of {order} symbols; give 1 to {MOST_ORDER}")
-        self.order = order
-        packed = _packed(_stream(train), order)
-        self._levels = _levels(packed, order)
-
-    def score(self, documents: Iterable[bytes]) -> NDArray[np.float64]:
-        """Return the nats of every symbol of these documents, their ends included."""
-        packed = _packed(_stream(documents), self.order)
-        likely = np.full(len(packed), 1 / SYMBOLS)
-        for length, level in enumerate(self._levels, start=1):
-            grams = _last(packed, length)
-            own = _found(level.grams, level.shares, grams, 0.0)
-            left = _found(level.contexts, level.left, grams >> np.uint64(BITS), 1.0)
-            likely = own + left * likely
-        nats: NDArray[np.float64] = -np.log(likely)
-        return nats
+def nats_by_order(train: Iterable[bytes], documents: Iterable[bytes]) -> Iterator[Nats]:
+    """Yield the nats of every symbol of the documents, by n-grams of 1, 2, 3, ... symbols."""
+    known, new = _stream(train), _stream(documents)
+    likely = np.full(len(new), 1 / SYMBOLS)
+    grams = _longer(known, np.zeros(len(known) + 1, dtype=np.int64), 1)
+    found = np.zeros(len(new) + 1, dtype=np.int64)
+    length = 1
+    while True:
+        contexts, found = found, _found(grams.keys, _keys(new, found, length))
+        counts = np.bincount(grams.numbers[1:], minlength=len(grams.keys))
+        yield -np.log(_interpolated(grams, counts, found[1:], contexts[:-1], likely))
+        longer = _longer(known, grams.numbers, length + 1)
+        # Each different longer n-gram counts once: for the symbol before.
+        there = np.unique(longer.numbers[1:])
+        before = np.bincount(longer.keys[there] // SYMBOLS, minlength=len(grams.keys))
+        likely = _interpolated(grams, before, found[1:], contexts[:-1], likely)
+        grams, length = longer, length + 1
 
 
-def bits_per_byte(train: Iterable[str], test: Iterable[str], order: int) -> float:
-    """Return an n-gram model's bits per byte of the test documents, given train.
+def nats(train: Iterable[bytes], documents: Iterable[bytes], order: int) -> Nats:
+    """Return the nats of every symbol of the documents, their ends included.
 
     Raises:
-        VariorumError: if the test documents hold no text, or the order is out of range.
+        VariorumError: if the order is not at least 1.
     """
-    documents = [document.encode() for document in test]
-    n_bytes = sum(map(len, documents))
-    if not n_bytes:
-        raise VariorumError(
-            "n-grams: the test documents hold no text, so there are no bits per byte; give a split "
-            "with text in it"
-        )
-    model = NgramModel((document.encode() for document in train), order)
-    return math.fsum(model.score(documents)) / math.log(2) / n_bytes
+    if order < 1:
+        raise VariorumError(f"n-grams of {order} symbols; give at least 1")
+    return next(islice(nats_by_order(train, documents), order - 1, None))
 
 
-def _stream(documents: Iterable[bytes]) -> NDArray[np.uint64]:
+def best_order(train: Iterable[bytes], val: Iterable[bytes], most: int) -> int:
+    """Return the order, of 1 to `most`, whose n-grams need the fewest nats for val."""
+    costs = [math.fsum(found) for found in islice(nats_by_order(train, val), most)]
+    return 1 + costs.index(min(costs))
+
+
+def _stream(documents: Iterable[bytes]) -> Numbers:
     """Return all symbols, with an end after each document."""
-    end = np.array([END], dtype=np.uint64)
+    end = np.array([END], dtype=np.int64)
     parts = [
         part
         for document in documents
-        for part in (np.frombuffer(document, dtype=np.uint8).astype(np.uint64), end)
+        for part in (np.frombuffer(document, dtype=np.uint8).astype(np.int64), end)
     ]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.uint64)
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
-def _packed(stream: NDArray[np.uint64], order: int) -> Packed:
-    """Pack each symbol with the `order - 1` before it; ends precede the first."""
-    result = np.zeros(len(stream), dtype=np.uint64)
-    padded = np.concatenate([np.full(order - 1, END, dtype=np.uint64), stream])
-    for place in range(order):
-        result = (result << np.uint64(BITS)) | padded[place : place + len(stream)]
-    return result
+def _keys(stream: Numbers, shorter: Numbers, length: int) -> Numbers:
+    """Return the key of the n-gram that ends at each place (N + 1,); negative if unknown."""
+    first = np.concatenate([np.full(length, END), stream])[: len(shorter)]
+    return shorter * SYMBOLS + first
 
 
-def _last(packed: Packed, length: int) -> Packed:
-    """Return the last symbols of each n-gram."""
-    return packed & np.uint64((1 << BITS * length) - 1)
+def _longer(stream: Numbers, shorter: Numbers, length: int) -> _Grams:
+    """Return the n-grams of `length` symbols, given the numbers of those one symbol shorter."""
+    keys, numbers = np.unique(_keys(stream, shorter, length), return_inverse=True)
+    return _Grams(keys, numbers, shorter)
 
 
-def _levels(packed: Packed, order: int) -> list[_Level]:
-    """Return the levels, from single symbols to the longest n-grams."""
-    grams, counts = np.unique(packed, return_counts=True)
-    levels = [_level(grams, counts)]
-    for length in range(order - 1, 0, -1):
-        # each different longer n-gram counts once: for the symbol before
-        grams, counts = np.unique(_last(grams, length), return_counts=True)
-        levels.append(_level(grams, counts))
-    return levels[::-1]
+def _found(keys: Numbers, wanted: Numbers) -> Numbers:
+    """Return the place of each wanted key among the sorted, or `UNKNOWN`."""
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[places] == wanted, places, UNKNOWN)
 
 
-def _level(grams: Packed, counts: NDArray[np.int64]) -> _Level:
-    discounts = _discounts(counts)
-    taken = discounts[np.minimum(counts, 3)]
-    contexts, place = np.unique(grams >> np.uint64(BITS), return_inverse=True)
-    totals = np.bincount(place, counts)
-    shares = (counts - taken) / totals[place]
-    return _Level(grams, shares, contexts, np.bincount(place, taken) / totals)
+def _interpolated(
+    grams: _Grams, counts: Numbers, found: Numbers, contexts: Numbers, shorter: Nats
+) -> Nats:
+    """Return how likely symbols are, by n-grams of one length and what shorter ones say.
+
+    Args:
+        counts: how often each of `grams` counts.
+        found: the number of each symbol's n-gram, or `UNKNOWN` (M,).
+        contexts: the number of the n-gram before it, one symbol shorter, or `UNKNOWN` (M,).
+        shorter: how likely each symbol is by shorter n-grams (M,).
+    """
+    behind = np.zeros(len(counts), dtype=np.int64)  # the context of each n-gram
+    behind[grams.numbers[1:]] = grams.shorter[:-1]
+    taken = _discounts(counts)[np.minimum(counts, 3)]
+    totals = np.bincount(behind, counts)
+    shares = (counts - taken) / np.maximum(1, totals[behind])
+    left = np.ones(len(totals))
+    np.divide(np.bincount(behind, taken), totals, out=left, where=totals > 0)
+    own = np.where(found == UNKNOWN, 0.0, shares[found])
+    known = (contexts != UNKNOWN) & (contexts < len(left))
+    return own + np.where(known, left[np.where(known, contexts, 0)], 1.0) * shorter
 
 
-def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def _discounts(counts: Numbers) -> Nats:
     """Return the discounts of n-grams that occurred never, once, twice, and more often.
 
     They follow from how many occurred how often (Chen and Goodman 1999, equation 17). A text too
@@ -144,13 +151,3 @@ def _discounts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
         discount = count - (count + 1) * y * n[count + 1] / n[count] if known else 0.5
         result[count] = min(max(discount, 0.1), count - 0.1)
     return result
-
-
-def _found(
-    sorted_keys: Packed, values: NDArray[np.float64], wanted: Packed, otherwise: float
-) -> NDArray[np.float64]:
-    """Return the value of each wanted key, or `otherwise` where it is missing."""
-    if not len(sorted_keys):
-        return np.full(len(wanted), otherwise)
-    places = np.minimum(np.searchsorted(sorted_keys, wanted), len(sorted_keys) - 1)
-    return np.where(sorted_keys[places] == wanted, values[places], otherwise)
