@@ -83,7 +83,8 @@ pretrain:
 finetune:
   {{batch_size: 4, max_steps: 10, warmup_steps: 1, val_interval: 5, val_tokens: 512,
    sample_tokens: 8}}
-evaluate: {{ngram_order: 3, memorization_tokens: 64}}
+evaluate: {{memorization_tokens: 64}}
+baselines: {{most_ngram_order: 3}}
 stress: {{prompts: ["the "], sampling: {{max_tokens: 8}}, case_tokens: 32}}
 """
 

@@ -16,6 +16,21 @@ use rule make_download as make_evaluate with:
         why=flow.why("evaluate"),
 
 
+use rule make_evaluate as make_baselines with:
+    input:
+        flow.needs("baselines"),
+    output:
+        "results/baselines/{key}/manifest.json",
+    log:
+        "logs/baselines/{key}.log",
+    resources:
+        **STAGES["baselines"].resources.reserved,
+    params:
+        stage="baselines",
+        label=flow.label("baselines"),
+        why=flow.why("baselines"),
+
+
 use rule make_evaluate as make_stress with:
     input:
         flow.needs("stress"),
@@ -36,6 +51,11 @@ rule evaluate:
         flow.results("evaluate"),
 
 
+rule baselines:
+    input:
+        flow.results("baselines"),
+
+
 rule stress:
     input:
         flow.results("stress"),
@@ -43,4 +63,5 @@ rule stress:
 
 localrules:
     evaluate,
+    baselines,
     stress,

@@ -19,15 +19,20 @@ class EvaluateSettings(Settings):
         unit="tokens",
         ge=1,
     )
-    ngram_order: Whole = setting(
-        6, "Symbols of the longest n-grams of the baseline.", ge=1, le=7, omit_when=6
-    )
     memorization_tokens: Whole = setting(
         2048,
         "Tokens generated to measure how much of them occurs in train.",
         unit="tokens",
         ge=64,
         omit_when=2048,
+    )
+
+
+class BaselineSettings(Settings):
+    """Describe the baselines of a corpus."""
+
+    most_ngram_order: Whole = setting(
+        16, "Symbols of the longest n-grams that val may choose.", ge=1, le=64, omit_when=16
     )
 
 

@@ -72,6 +72,20 @@ def assign(documents: Iterable[Document], split: SplitSettings) -> Iterator[tupl
         yield from _by_group(documents, split)
 
 
+def without_val(train: Iterable[Document], val: Iterable[Document]) -> Iterator[Document]:
+    """Yield what train has beside val, for a choice by val: with `train_includes_val` it has both.
+
+    A text that is cut by position loses the end that val repeats.
+    """
+    held = {document.id: document for document in val}
+    for document in train:
+        cut = held.get(f"{document.id.removesuffix(':train')}:val")
+        if cut is not None and document.text.endswith(cut.text):
+            yield replace(document, text=document.text.removesuffix(cut.text))
+        elif document.id not in held:
+            yield document
+
+
 def _by_group(
     documents: Iterable[Document], split: SplitSettings
 ) -> Iterator[tuple[Side, Document]]:

@@ -21,7 +21,9 @@ compressor pays for it, and it is not counted among the bytes of the text.
 import bz2
 import lzma
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+
+import pyppmd
 
 from variorum.base.errors import VariorumError
 
@@ -58,8 +60,6 @@ def ppmd_bits(
     Raises:
         VariorumError: if the order is out of PPMd's range.
     """
-    import pyppmd
-
     if not 2 <= order <= 64:
         raise VariorumError(f"PPMd of order {order}; give 2 to 64")
     encoder = pyppmd.Ppmd7Encoder(order, PPMD_MEMORY)
@@ -83,7 +83,7 @@ def best_order(train: Sequence[bytes], val: Sequence[bytes], *, adaptive: bool) 
     return min(ORDERS, key=lambda order: sum(ppmd_bits(train, val, order, adaptive=adaptive)))
 
 
-def _rest(encoder: "pyppmd.Ppmd7Encoder", text: bytes) -> int:
+def _rest(encoder: pyppmd.Ppmd7Encoder, text: bytes) -> int:
     """Return how many bytes an encoder would write for a text and its end, and leave it as it is.
 
     The library cannot copy an encoder, so a copy of the process finds out.

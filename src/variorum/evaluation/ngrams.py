@@ -99,7 +99,8 @@ def _stream(documents: Iterable[bytes]) -> Numbers:
 def _keys(stream: Numbers, shorter: Numbers, length: int) -> Numbers:
     """Return the key of the n-gram that ends at each place (N + 1,); negative if unknown."""
     first = np.concatenate([np.full(length, END), stream])[: len(shorter)]
-    return shorter * SYMBOLS + first
+    keys: Numbers = shorter * SYMBOLS + first
+    return keys
 
 
 def _longer(stream: Numbers, shorter: Numbers, length: int) -> _Grams:
@@ -111,7 +112,8 @@ def _longer(stream: Numbers, shorter: Numbers, length: int) -> _Grams:
 def _found(keys: Numbers, wanted: Numbers) -> Numbers:
     """Return the place of each wanted key among the sorted, or `UNKNOWN`."""
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[places] == wanted, places, UNKNOWN)
+    found: Numbers = np.where(keys[places] == wanted, places, UNKNOWN)
+    return found
 
 
 def _interpolated(
@@ -120,7 +122,8 @@ def _interpolated(
     """Return how likely symbols are, by n-grams of one length and what shorter ones say.
 
     Args:
-        counts: how often each of `grams` counts.
+        grams: the n-grams of the training text.
+        counts: how often each of them counts.
         found: the number of each symbol's n-gram, or `UNKNOWN` (M,).
         contexts: the number of the n-gram before it, one symbol shorter, or `UNKNOWN` (M,).
         shorter: how likely each symbol is by shorter n-grams (M,).

@@ -1,6 +1,7 @@
 """Score one model on one corpus's test part. Nothing else opens test."""
 
 import json
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ class EvaluateStage(Settings):
 
 STAGE = Stage(
     EvaluateStage,
-    products=("metrics.json",),
+    products=("metrics.json", "groups.csv"),
     per=("model", "corpus"),
     inputs={
         "model": Input(("pretrain", "imported", "finetune")),
@@ -43,7 +44,7 @@ def run(task: Task) -> None:
     """Write `metrics.json`.
 
     Bits per byte with its interval, perplexity, accuracy, calibration, loss by position, and how
-    much the model memorized; beside them what bz2, xz and an n-gram model need.
+    much the model memorized. Also `groups.csv`, the bits that each group of documents costs.
     """
     from variorum.corpus.tokenfile import TokenFile
     from variorum.evaluation import intervals, score_details
@@ -92,21 +93,24 @@ def run(task: Task) -> None:
         ),
         "stride": stride,
         "context_length": context_length,
-        "baselines": _baselines(train_texts, test_texts, settings.ngram_order),
-        "ngram_order": settings.ngram_order,
     }
     content = json.dumps(result, indent=2, sort_keys=True) + "\n"
     (task.output / "metrics.json").write_text(content, encoding="utf-8")
+    _write_groups(task, documents_of["test"], scores.nats, test.n_tokens)
     task.progress.say(f"{result['bits_per_byte']:.4f} bits per byte")
 
 
-def _baselines(train: list[str], test: list[str], ngram_order: int) -> dict[str, float]:
-    """Return the bits per byte that compressors and an n-gram model need."""
-    from variorum.evaluation import ngrams
-    from variorum.evaluation.baselines import compressors
+def _write_groups(
+    task: Task, found: list[Document], nats: "NDArray[np.float64]", n_tokens: "NDArray[np.int64]"
+) -> None:
+    """Write each group's bits, given each token's nats (N,) and each document's tokens (D,)."""
+    import numpy as np
 
-    ngram = ngrams.bits_per_byte(train, test, ngram_order)
-    return {**compressors(train, test), "ngram": ngram}
+    from variorum.evaluation.groups import write_groups
+
+    starts = np.concatenate([[0], np.cumsum(n_tokens)[:-1]])
+    bits = np.add.reduceat(nats, starts) / math.log(2)
+    write_groups(task.output / "groups.csv", found, {"model_bits": bits})
 
 
 def _documents(task: Task, part: str) -> list[Document]:
