@@ -34,7 +34,7 @@ def dynamic_one_by_one(model, tokens, *, eot, segment, rms, rate, pull):
             for at in range(parameter.numel()):
                 weight, start = values[at].item(), first.flatten()[at].item()
                 gradient, width = parameter.grad.flatten()[at].item(), size.flatten()[at].item()
-                back = min(1.0, pull * width / mean) * (start - weight) if mean else 0.0
-                values[at] = weight - rate * gradient / (width + 1e-8) + back
+                back = min(1.0, pull * width / mean) * (start - weight)
+                values[at] = weight - rate * gradient / (width + mean) + back
         assert all(math.isfinite(cost) for cost in nats)
     return nats

@@ -4,11 +4,12 @@ After Krause et al. 2018, "Dynamic evaluation of neural sequence models", sectio
 read in segments. Each is scored by the weights as they are, and only then are they changed by its
 gradient:
 
-    w <- w - rate · g / (rms + eps) + pull · min(1 / pull, rms / mean(rms)) · (w0 - w)
+    w <- w - rate · g / (rms + mean(rms)) + pull · min(1 / pull, rms / mean(rms)) · (w0 - w)
 
 w0 are the trained weights and rms is the root of each weight's mean squared gradient over segments
-of the training text: weights that training moves much may move much. So the model pays for every
-token before it learns from it, as an adaptive compressor does, and the two compare.
+of the training text, so each weight moves at its own scale; its mean over all weights bounds the
+steps of those that these segments hardly touch, such as rows of embeddings. So the model pays for
+every token before it learns from it, as an adaptive compressor does, and the two compare.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,6 @@ from torch.nn import functional
 from variorum.evaluation.bits import Window, windows
 from variorum.model.gpt import GPT
 
-EPSILON = 1e-8
 SEGMENTS = 128
 """Segments of the training text that root mean squares of gradients come from."""
 
@@ -78,17 +78,17 @@ def dynamic_nats(
     found = np.empty(len(tokens))
     inputs, targets = _stream(tokens, reading.eot)
     with _learning(model) as trained:
-        pulls = _pulls(reading.rms, pace.pull)
+        mean = _mean(reading.rms)
         for window in windows(len(tokens), model.settings.context_length, reading.segment):
             nats = _backward(model, inputs, targets, window)
             found[window.first : window.end] = nats.detach().cpu().double().numpy()
             with torch.no_grad():
-                for parameter, first, rms, pull in zip(
-                    model.parameters(), trained, reading.rms, pulls, strict=True
+                for parameter, first, rms in zip(
+                    model.parameters(), trained, reading.rms, strict=True
                 ):
                     if parameter.grad is not None:
-                        back = pull * (first - parameter)
-                        parameter.sub_(pace.rate * parameter.grad / (rms + EPSILON)).add_(back)
+                        back = (pace.pull / mean * rms).clamp(max=1.0) * (first - parameter)
+                        parameter.sub_(pace.rate * parameter.grad / (rms + mean)).add_(back)
     return found
 
 
@@ -118,11 +118,10 @@ def _backward(model: GPT, inputs: Tensor, targets: Tensor, window: Window) -> Te
     return nats
 
 
-def _pulls(rms: Sequence[Tensor], pull: float) -> list[Tensor]:
-    """Return the share of the way back to the trained weights that each weight goes, at most 1."""
+def _mean(rms: Sequence[Tensor]) -> float:
+    """Return the mean over all weights, or 1 where nothing has a gradient."""
     count = sum(each.numel() for each in rms)
-    mean = sum(float(each.double().sum()) for each in rms) / max(1, count)
-    return [(pull * each / max(mean, EPSILON)).clamp(max=1.0) for each in rms]
+    return sum(float(each.double().sum()) for each in rms) / max(1, count) or 1.0
 
 
 @contextmanager
