@@ -87,6 +87,9 @@ def test_what_repeats_costs_less_by_and_by_and_val_chooses_to_learn_from_it() ->
     val = np.array([1, 5, 2, 8] * 30)
     paces = [Pace(0.0, 0.0), Pace(1e-3, 0.0), Pace(1e-2, 0.0)]
     assert best_pace(model, val, reading, paces).rate > 0
+    too_fast = Pace(1e200, 0.0)
+    assert not np.isfinite(dynamic_nats(model, val, reading, too_fast).sum())
+    assert best_pace(model, val, reading, [too_fast, *paces]).rate < 1
     nats = dynamic_nats(model, val, reading, Pace(1e-2, 0.0))
     assert nats[-40:].mean() < nats[:40].mean() / 2
     noise = np.random.Generator(np.random.Philox(3)).integers(0, VOCAB, 120)

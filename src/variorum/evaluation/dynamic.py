@@ -12,6 +12,7 @@ steps of those that these segments hardly touch, such as rows of embeddings. So 
 every token before it learns from it, as an adaptive compressor does, and the two compare.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,7 +97,12 @@ def best_pace(
     model: GPT, val: NDArray[np.integer], reading: Reading, paces: Sequence[Pace]
 ) -> Pace:
     """Return the pace by which val costs least; of equal ones the first."""
-    return min(paces, key=lambda pace: float(dynamic_nats(model, val, reading, pace).sum()))
+
+    def cost(pace: Pace) -> float:
+        total = float(dynamic_nats(model, val, reading, pace).sum())
+        return total if math.isfinite(total) else math.inf
+
+    return min(paces, key=cost)
 
 
 def _stream(tokens: NDArray[np.integer], eot: int) -> tuple[Tensor, Tensor]:
