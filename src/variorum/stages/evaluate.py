@@ -64,17 +64,13 @@ def run(task: Task) -> None:
     scores = score(model, test.tokens, eot=tokenizer.eot, stride=stride)
     blocks = score(model, test.tokens, eot=tokenizer.eot, stride=context_length)
     bins = score_details.reliability(scores)
+    groups = _groups(documents_of["test"], test.n_tokens)
+    interval = intervals.of_tokens(scores.nats, _bytes_of(tokenizer, test.tokens), groups)
     result: dict[str, Any] = {
         **summary(
             scores.nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, test_texts))
         ),
-        "interval": asdict(
-            intervals.bits_per_byte(
-                scores.nats,
-                _bytes_of(tokenizer, test.tokens),
-                _groups(documents_of["test"], test.n_tokens),
-            )
-        ),
+        "interval": asdict(interval) if interval else None,
         "accuracy": {
             "top_1": score_details.accuracy(scores, 1),
             "top_5": score_details.accuracy(scores, 5),
