@@ -42,6 +42,13 @@ def test_another_salt_makes_another_split():
     assert [side(g, split) for g in groups] != [side(g, other) for g in groups]
 
 
+def test_another_share_of_val_leaves_test_as_it_is():
+    groups = [f"g{n}" for n in range(2000)]
+    small, large = SplitSettings(val_fraction=0.05), SplitSettings(val_fraction=0.3)
+    moved = {(side(group, small), side(group, large)) for group in groups}
+    assert moved == {("test", "test"), ("val", "val"), ("train", "val"), ("train", "train")}
+
+
 def test_two_corpora_put_a_shared_group_on_the_same_side():
     one = {d.group: s for s, d in assign(MANY[:2000], SplitSettings())}
     two = {d.group: s for s, d in assign(reversed(MANY[1000:]), SplitSettings())}
