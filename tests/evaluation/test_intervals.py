@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.signal import lfilter
 
-from variorum.evaluation.intervals import CONFIDENCE, of_parts, of_tokens, standard_error
+from variorum.evaluation.intervals import CONFIDENCE, of_parts, standard_error
+from variorum.evaluation.parts import BLOCKS
 
 TEXTS = 4000
 UNEVEN = {"even": 0.0, "uneven": 0.8, "very uneven": 1.3}
@@ -68,66 +70,43 @@ def test_pairs_tell_apart_what_intervals_of_each_would_not() -> None:
     assert (same.low, same.high) == (0, 0)
 
 
+def test_one_part_tells_nothing_of_others() -> None:
+    assert of_parts(np.array([5.0]), np.array([3]), "blocks") is None
+    assert of_parts(np.array([5.0, 1.0]), np.array([3, 0]), "groups") is None
+
+
+def test_more_confidence_takes_a_wider_interval() -> None:
+    bits, n_bytes = (each[0] for each in draws(20, 0.8, seed=2))
+    usual, wide = (of_parts(bits, n_bytes, "groups", each) for each in (CONFIDENCE, 0.99))
+    assert usual is not None
+    assert wide is not None
+    assert wide.low < usual.low < usual.value == wide.value < usual.high < wide.high
+    assert wide.confidence == 0.99
+
+
 # Blocks of one text
 
 
-def covered(stickiness: float, texts: int) -> float:
+def covered(stickiness: float, texts: int, n_blocks: int) -> float:
     """Share of intervals that hold the true mean of a text whose neighbours cost alike."""
-    hits, n_bytes, groups = 0, np.full(8000, 4), np.zeros(8000, dtype=np.int64)
+    hits = 0
     for seed in range(texts):
-        draw = np.random.Generator(np.random.Philox(seed))
-        noise = draw.normal(size=8000)
-        nats = np.empty(8000)
-        level = noise[0] / math.sqrt(1 - stickiness**2)
-        for place, each in enumerate(noise):
-            level = stickiness * level + each
-            nats[place] = 5 + level
-        found = of_tokens(nats, n_bytes, groups)
+        noise = np.random.Generator(np.random.Philox(seed)).normal(size=8000)
+        noise[0] /= math.sqrt(1 - stickiness**2)
+        bits = 5 + lfilter([1], [1, -stickiness], noise)
+        sums = bits.reshape(n_blocks, -1).sum(-1)
+        found = of_parts(sums, np.full(n_blocks, 8000 // n_blocks), "blocks")
         assert found is not None
-        assert (found.drawn, found.count) == ("blocks", 31)
-        hits += found.low <= 5 / math.log(2) / 4 <= found.high
+        hits += found.low <= 5 <= found.high
     return hits / texts
 
 
 @pytest.mark.parametrize("stickiness", [0.0, 0.8])
-def test_blocks_hold_the_truth_about_as_often_as_they_say(stickiness: float) -> None:
-    assert 0.90 < covered(stickiness, 200) < 0.99
+def test_blocks_hold_the_truth_as_often_as_they_say(stickiness: float) -> None:
+    """Where neighbours cost alike over far less than a block."""
+    assert 0.93 < covered(stickiness, 2000, BLOCKS) < 0.97
 
 
-def test_blocks_shorter_than_a_group_promise_too_much() -> None:
-    truth, whole, blocks = 5 / math.log(2) / 4, 0, 0
-    for seed in range(200):
-        draw = np.random.Generator(np.random.Philox(seed))
-        groups = np.repeat(np.arange(40), draw.integers(100, 600, 40))
-        nats = 5 + draw.normal(size=40)[groups] + draw.normal(size=len(groups))
-        n_bytes = np.full(len(groups), 4)
-        for_groups = of_tokens(nats, n_bytes, groups)
-        for_blocks = of_tokens(nats, n_bytes, np.zeros_like(groups))
-        assert for_groups is not None
-        assert for_blocks is not None
-        assert (for_groups.drawn, for_groups.count) == ("groups", 40)
-        whole += for_groups.low <= truth <= for_groups.high
-        blocks += for_blocks.low <= truth <= for_blocks.high
-    assert 0.90 < whole / 200 < 0.99
-    assert blocks < whole - 20
-
-
-@pytest.mark.parametrize("count", [1, 5, 9])
-def test_of_few_groups_blocks_are_taken(count: int) -> None:
-    nats, n_bytes = np.arange(3000.0), np.ones(3000, dtype=np.int64)
-    found = of_tokens(nats, n_bytes, np.arange(3000) % count)
-    assert found is not None
-    assert (found.drawn, found.count) == ("blocks", 11)
-
-
-@pytest.mark.parametrize("length", [2, 3, 5, 40])
-def test_the_shortest_texts_have_one_too(length: int) -> None:
-    groups, n_bytes = np.zeros(length, dtype=np.int64), np.ones(length, dtype=np.int64)
-    found = of_tokens(np.arange(1.0, length + 1), n_bytes, groups)
-    assert found is not None
-    assert found.low < found.value < found.high
-
-
-def test_one_part_tells_nothing_of_others() -> None:
-    assert of_tokens(np.ones(1), np.ones(1, dtype=np.int64), np.zeros(1, dtype=np.int64)) is None
-    assert of_parts(np.array([5.0, 1.0]), np.array([3, 0]), "groups") is None
+def test_blocks_shorter_than_what_costs_alike_promise_too_much() -> None:
+    assert covered(0.99, 1000, 2000) < 0.5
+    assert covered(0.99, 1000, BLOCKS) > covered(0.99, 1000, 2000) + 0.3

@@ -1,18 +1,22 @@
-"""What documents add to an archive, by whole archives: `evaluation.compressors` has to agree."""
+"""What parts add to an archive, by whole archives: `evaluation.compressors` has to agree."""
 
 BLANK_LINE = b"\n\n"
 
 
-def adaptive(length, train, documents):
-    """Bits of each document behind train and those before it; `length` is of a whole archive."""
-    costs = []
-    for place in range(len(documents)):
-        with_it = BLANK_LINE.join([*train, *documents[: place + 1]])
-        without = BLANK_LINE.join([*train, *documents[:place]])
-        costs.append(8 * (length(with_it) - length(without)))
+def by_parts(length, train, documents, numbers, *, adaptive):
+    """Bits of each part, given the part of each byte and document's end.
+
+    `length` is of the archive of a text. Adaptive: behind the documents before; else behind train.
+    """
+    costs, at = [0] * (max(numbers, default=-1) + 1), 0
+    for place, document in enumerate(documents):
+        before = [*train, *(documents[:place] if adaptive else [])]
+        behind = length(BLANK_LINE.join(before))
+        for end in range(min(1, len(document)), len(document) + 1):
+            last = max(0, end - 1)
+            if end == len(document) or numbers[at + end] != numbers[at + last]:
+                now = length(BLANK_LINE.join([*before, document[:end]]))
+                costs[numbers[at + last]] += 8 * (now - behind)
+                behind = now
+        at += len(document) + 1
     return costs
-
-
-def static(length, train, documents):
-    """Bits of each document behind train alone."""
-    return [cost for document in documents for cost in adaptive(length, train, [document])]

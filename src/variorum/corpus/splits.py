@@ -73,9 +73,10 @@ def assign(documents: Iterable[Document], split: SplitSettings) -> Iterator[tupl
 
 
 def without_val(train: Iterable[Document], val: Iterable[Document]) -> Iterator[Document]:
-    """Yield what train has beside val, for a choice by val: with `train_includes_val` it has both.
+    """Yield what train has beside val, for a choice by val.
 
-    A text that is cut by position loses the end that val repeats.
+    With `train_includes_val` train has both. A text that is cut by position loses the end that val
+    repeats.
     """
     held = {document.id: document for document in val}
     for document in train:

@@ -1,4 +1,4 @@
-"""Score n-grams and PPMd document by document, with the order that val chooses.
+"""Score n-grams and compressors part by part, with the order that val chooses.
 
 A score is of one of two kinds, and only scores of one kind compare. *Static*: who predicts learned
 from train alone; PPMd adapts within a document and forgets it. *Adaptive*: who predicts learns from
@@ -8,65 +8,82 @@ each document, too, before the next one comes.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from variorum.base.errors import VariorumError
+from variorum.corpus.documents import Document
 from variorum.evaluation import compressors, ngrams
-
-Kind = Literal["static", "adaptive"]
-KINDS: tuple[Kind, ...] = ("static", "adaptive")
+from variorum.evaluation.metrics import Kind
+from variorum.evaluation.parts import Bits, Parts, parts_of
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Hold the documents that baselines see, as bytes.
+    """Hold the documents that baselines see.
 
     known: train without val, to choose by val. train: all that a model may learn from.
     """
 
-    known: Sequence[bytes]
-    val: Sequence[bytes]
-    train: Sequence[bytes]
-    test: Sequence[bytes]
+    known: Sequence[Document]
+    val: Sequence[Document]
+    train: Sequence[Document]
+    test: Sequence[Document]
 
     def __post_init__(self) -> None:
-        if not self.n_bytes:
+        if not any(document.text for document in self.test):
             raise VariorumError(
                 "baselines: the test documents hold no text, so there are no bits per byte; "
                 "give a split with text in it"
             )
 
     @property
-    def n_bytes(self) -> int:
-        """Return the bytes of the test documents."""
-        return sum(map(len, self.test))
+    def parts(self) -> Parts:
+        """Return the parts of the test text."""
+        return parts_of(self.test)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Hold what one baseline needs for each test document (D,), in bits."""
+    """Hold what one baseline needs for each part of the test text (G,), in bits.
+
+    order: the one that val chose; None: it has none.
+    """
 
     name: str
     kind: Kind
-    order: int
-    bits: NDArray[np.float64]
+    bits: Bits
+    order: int | None = None
 
 
 def by_ngrams(texts: Texts, most: int) -> Costs:
     """Return the costs by n-grams of the order, of 1 to `most`, that val chooses."""
-    order = ngrams.best_order(texts.known, texts.val, most)
-    nats = ngrams.nats(texts.train, texts.test, order)
-    ends = np.cumsum([len(document) + 1 for document in texts.test])  # with its end
-    bits = np.add.reduceat(nats, np.concatenate([[0], ends[:-1]])) / math.log(2)
-    return Costs("ngram", "static", order, bits)
+    order = ngrams.best_order(_bytes(texts.known), _bytes(texts.val), most)
+    nats = ngrams.nats(_bytes(texts.train), _bytes(texts.test), order)
+    bits = texts.parts.sums(np.arange(len(nats)), nats / math.log(2))
+    return Costs("ngram", "static", bits, order)
 
 
 def by_ppmd(texts: Texts, kind: Kind) -> Costs:
     """Return the costs by PPMd of the order that val chooses."""
     adaptive = kind == "adaptive"
-    order = compressors.best_order(texts.known, texts.val, adaptive=adaptive)
-    bits = compressors.ppmd_bits(texts.train, texts.test, order, adaptive=adaptive)
-    return Costs("ppmd", kind, order, np.array(bits, dtype=np.float64))
+    order = compressors.best_order(_bytes(texts.known), _bytes(texts.val), adaptive=adaptive)
+    train, test = _bytes(texts.train), _bytes(texts.test)
+    bits = compressors.ppmd_bits(train, test, texts.parts, order, adaptive=adaptive)
+    return Costs("ppmd", kind, bits, order)
+
+
+def by_bz2(texts: Texts) -> Costs:
+    """Return the costs by bz2."""
+    train, test = _bytes(texts.train), _bytes(texts.test)
+    return Costs("bz2", "adaptive", compressors.bz2_bits(train, test, texts.parts))
+
+
+def by_xz(texts: Texts) -> Costs:
+    """Return the costs by xz."""
+    train, test = _bytes(texts.train), _bytes(texts.test)
+    return Costs("xz", "adaptive", compressors.xz_bits(train, test, texts.parts))
+
+
+def _bytes(documents: Sequence[Document]) -> list[bytes]:
+    return [document.text.encode() for document in documents]

@@ -7,7 +7,8 @@ the same bytes as a model.
     bits = 8 · (|C(known + document)| - |C(known)|)
 
 Two kinds of score follow. *Adaptive*: the documents come one after the other, and the compressor
-learns from each before it sees the next. *Static*: each comes alone behind the training text.
+learns from each before it sees the next. *Static*: each comes alone behind the training text. A
+part of a text costs what it adds to the archive behind what comes before it.
 Documents are joined by a blank line, which plays the part of the end-of-document token: the
 compressor pays for it, and it is not counted among the bytes of the text.
 
@@ -20,12 +21,17 @@ compressor pays for it, and it is not counted among the bytes of the text.
 
 import bz2
 import lzma
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
+import numpy as np
 import pyppmd
 
 from variorum.base.errors import VariorumError
+from variorum.evaluation.parts import Bits, Parts, Piece, one_part
 
 BLANK_LINE = b"\n\n"
 BLOCK = 899_981  # bytes that bz2 sorts at once, at its highest level, where none repeats
@@ -33,29 +39,36 @@ LEAST_DICTIONARY = 4096  # bytes; what xz accepts
 MOST_DICTIONARY = 1 << 28  # bytes; xz needs about eleven times its dictionary as memory
 PPMD_MEMORY = 1 << 28  # bytes; when they are full, PPMd forgets everything
 
-ORDERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)
+ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64)
 """The orders of PPMd that val chooses from."""
 
-
-def bz2_bits(train: Sequence[bytes], documents: Sequence[bytes]) -> int:
-    """Return what the documents cost, each behind the text that fits into one block with it."""
-    return sum(
-        8 * (len(bz2.compress(known + new)) - len(bz2.compress(known)))
-        for known, new in _blocks(_joined(train), _behind(train, documents), BLOCK)
-    )
+MOST_TRIED = 128
+"""Documents of val that choose the order of static scores."""
 
 
-def xz_bits(train: Sequence[bytes], documents: Sequence[bytes]) -> int:
-    """Return what the documents cost, one after the other, behind the training text."""
-    known, new = _joined(train), _behind(train, documents)
-    size = len(known) + len(new)
-    return 8 * (len(_xz(known + new, size)) - len(_xz(known, size)))
+def bz2_bits(train: Sequence[bytes], documents: Sequence[bytes], parts: Parts) -> Bits:
+    """Return what each part costs (G,), with the text that fits into its block."""
+    costs = np.zeros(len(parts.names))
+    for known, block in _blocks(_joined(train), _following(train, documents, parts), BLOCK):
+        encoder = bz2.BZ2Compressor()
+        _Archive(encoder.compress, encoder.flush).add(known, block, costs)
+    return costs
+
+
+def xz_bits(train: Sequence[bytes], documents: Sequence[bytes], parts: Parts) -> Bits:
+    """Return what each part costs (G,), one document after the other, behind train."""
+    costs = np.zeros(len(parts.names))
+    length = sum(len(text) + len(BLANK_LINE) for text in (*train, *documents))
+    encoder = _xz(length)
+    archive = _Archive(encoder.compress, encoder.flush)
+    archive.add(_joined(train), _following(train, documents, parts), costs)
+    return costs
 
 
 def ppmd_bits(
-    train: Sequence[bytes], documents: Sequence[bytes], order: int, *, adaptive: bool
-) -> list[int]:
-    """Return the bits of each document; adaptive: behind those before it, not behind train alone.
+    train: Sequence[bytes], documents: Sequence[bytes], parts: Parts, order: int, *, adaptive: bool
+) -> Bits:
+    """Return what each part costs (G,), each document behind those before it, or behind train.
 
     Raises:
         VariorumError: if the order is out of PPMd's range.
@@ -63,64 +76,124 @@ def ppmd_bits(
     if not 2 <= order <= 64:
         raise VariorumError(f"PPMd of order {order}; give 2 to 64")
     encoder = pyppmd.Ppmd7Encoder(order, PPMD_MEMORY)
-    known = _joined(train)
-    written = len(encoder.encode(known)) if known else 0
-    before, costs = written + _rest(encoder, b""), []
-    for place, document in enumerate(documents):
-        new = document if not known and (place == 0 or not adaptive) else BLANK_LINE + document
-        if adaptive:
-            written += len(encoder.encode(new))
-            after = written + _rest(encoder, b"")
-            costs.append(8 * (after - before))
-            before = after
-        else:
-            costs.append(8 * (written + _rest(encoder, new) - before))
+    archive = _Archive(encoder.encode, encoder.flush)
+    costs = np.zeros(len(parts.names))
+    if adaptive:
+        archive.add(_joined(train), _following(train, documents, parts), costs)
+    else:
+        archive.write(_joined(train))
+        before, lead = archive.length(), BLANK_LINE if train else b""
+        for pieces in parts.pieces(documents):
+            archive.try_out(lead, pieces, costs, before)
     return costs
 
 
 def best_order(train: Sequence[bytes], val: Sequence[bytes], *, adaptive: bool) -> int:
-    """Return the order of PPMd that needs the fewest bits for val."""
-    return min(ORDERS, key=lambda order: sum(ppmd_bits(train, val, order, adaptive=adaptive)))
+    """Return the order of PPMd that needs the fewest bits for val.
 
-
-def _rest(encoder: pyppmd.Ppmd7Encoder, text: bytes) -> int:
-    """Return how many bytes an encoder would write for a text and its end, and leave it as it is.
-
-    The library cannot copy an encoder, so a copy of the process finds out.
+    Static scores take a try for each document, so they are of at most `MOST_TRIED`, spread evenly.
     """
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        length = len(encoder.encode(text)) if text else 0
-        os.write(write, (length + len(encoder.flush())).to_bytes(8))
-        os._exit(0)
-    os.close(write)
-    answer = os.read(read, 8)
-    os.close(read)
-    os.waitpid(child, 0)
-    return int.from_bytes(answer)
+    new = [_joined(val)] if adaptive else val[:: math.ceil(len(val) / MOST_TRIED) or 1]
+    whole = one_part(new)
+
+    def cost(order: int) -> float:
+        return float(ppmd_bits(train, new, whole, order, adaptive=adaptive).sum())
+
+    return min(ORDERS, key=cost)
+
+
+@dataclass
+class _Archive:
+    """Hold an archive that grows piece by piece, and its bytes so far."""
+
+    compress: Callable[[bytes], bytes]
+    flush: Callable[[], bytes]
+    written: int = 0
+
+    def write(self, text: bytes) -> None:
+        """Append a text."""
+        self.written += len(self.compress(text)) if text else 0
+
+    def length(self, text: bytes = b"") -> int:
+        """Return the bytes of the archive if it ended behind this text.
+
+        It stays as it is. Encoders cannot be copied, so a copy of the process finds out.
+        """
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            self.write(text)
+            os.write(write, (self.written + len(self.flush())).to_bytes(8))
+            os._exit(0)
+        os.close(write)
+        answer = os.read(read, 8)
+        os.close(read)
+        os.waitpid(child, 0)
+        return int.from_bytes(answer)
+
+    def add(self, known: bytes, pieces: Iterable[Piece], costs: Bits) -> None:
+        """Append what is known, then the pieces, and add their bits to costs (G,)."""
+        self.write(known)
+        before = self.length()
+        for part, piece in pieces:
+            self.write(piece)
+            after = self.length()
+            costs[part] += 8 * (after - before)
+            before = after
+
+    def try_out(self, text: bytes, pieces: Iterable[Piece], costs: Bits, before: int) -> None:
+        """Add the bits of pieces behind a text to costs (G,), without appending any.
+
+        before: the archive's length.
+        """
+        for part, piece in pieces:
+            text += piece
+            after = self.length(text)
+            costs[part] += 8 * (after - before)
+            before = after
 
 
 def _joined(documents: Sequence[bytes]) -> bytes:
     return BLANK_LINE.join(documents)
 
 
-def _behind(train: Sequence[bytes], documents: Sequence[bytes]) -> bytes:
-    """Return the documents, joined, as they follow the training text."""
-    return (BLANK_LINE if train else b"") + _joined(documents)
+def _following(train: Sequence[bytes], documents: Sequence[bytes], parts: Parts) -> Iterator[Piece]:
+    """Yield the documents as they follow the training text, cut where one part ends."""
+
+    def pieces() -> Iterator[Piece]:
+        lead = BLANK_LINE if train else b""
+        for document in parts.pieces(documents):
+            for part, piece in document:
+                yield part, lead + piece
+                lead = b""
+            lead = BLANK_LINE
+
+    for part, own in groupby(pieces(), key=lambda piece: piece[0]):
+        yield part, b"".join(text for _, text in own)
 
 
-def _blocks(known: bytes, new: bytes, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Cut new text into pieces of half a block at most, each with what fits before it."""
+def _blocks(
+    known: bytes, pieces: Iterable[Piece], size: int
+) -> Iterator[tuple[bytes, list[Piece]]]:
+    """Yield blocks of half the size at most, each with what fits before it."""
     half = size // 2
-    for start in range(0, len(new), half):
-        piece = new[start : start + half]
-        before = known + new[:start]
-        yield before[max(0, len(before) - (size - len(piece))) :], piece
+    block: list[Piece] = []
+    room = half
+    for part, whole in pieces:
+        piece = whole
+        while piece:
+            block.append((part, piece[:room]))
+            piece, room = piece[room:], room - len(piece[:room])
+            if not room:
+                yield known[-(size - half) :], block
+                known = (known + b"".join(text for _, text in block))[-size:]
+                block, room = [], half
+    if block:
+        yield known[-(size - half + room) :], block
 
 
-def _xz(data: bytes, dictionary: int) -> bytes:
+def _xz(dictionary: int) -> lzma.LZMACompressor:
     size = min(max(dictionary, LEAST_DICTIONARY), MOST_DICTIONARY)
     preset = 9 | lzma.PRESET_EXTREME
     filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": size}]
-    return lzma.compress(data, format=lzma.FORMAT_XZ, filters=filters)
+    return lzma.LZMACompressor(format=lzma.FORMAT_XZ, filters=filters)

@@ -12,6 +12,11 @@ from typing import Any, Literal
 
 SHARE = "share"
 
+Kind = Literal["static", "adaptive"]
+"""Of a score: who predicts learned from train alone, or learns from the text while reading it."""
+
+KINDS: tuple[Kind, ...] = ("static", "adaptive")
+
 
 @dataclass(frozen=True)
 class Metric:

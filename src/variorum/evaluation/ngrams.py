@@ -50,7 +50,7 @@ class _Grams:
 
 
 def nats_by_order(train: Iterable[bytes], documents: Iterable[bytes]) -> Iterator[Nats]:
-    """Yield the nats of every symbol of the documents, by n-grams of 1, 2, 3, ... symbols."""
+    """Yield the nats of every symbol (N,), by n-grams of 1, 2, 3, ... symbols."""
     known, new = _stream(train), _stream(documents)
     likely = np.full(len(new), 1 / SYMBOLS)
     grams = _longer(known, np.zeros(len(known) + 1, dtype=np.int64), 1)
@@ -97,7 +97,7 @@ def _stream(documents: Iterable[bytes]) -> Numbers:
 
 
 def _keys(stream: Numbers, shorter: Numbers, length: int) -> Numbers:
-    """Return the key of the n-gram that ends at each place (N + 1,); negative if unknown."""
+    """Return the key of the n-gram at each place (N + 1,); negative if unknown."""
     first = np.concatenate([np.full(length, END), stream])[: len(shorter)]
     keys: Numbers = shorter * SYMBOLS + first
     return keys

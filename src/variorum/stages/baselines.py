@@ -1,12 +1,12 @@
 """Score compressors and n-grams on one corpus's test part: lines for its models to cross."""
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from variorum.config.evaluation_settings import BaselineSettings
 from variorum.config.types import Settings
 from variorum.corpus import documents, splits
-from variorum.corpus.documents import Document
 from variorum.stages.stage import Input, Rerun, Resources, Stage, Storage
 from variorum.stages.task import Task
 
@@ -22,7 +22,7 @@ class BaselinesStage(Settings):
 
 STAGE = Stage(
     BaselinesStage,
-    products=("baselines.json", "groups.csv"),
+    products=("metrics.json", "parts.csv"),
     per=("corpus",),
     inputs={"text": Input(("normalize",))},
     storage=Storage.BUNDLED,
@@ -32,39 +32,45 @@ STAGE = Stage(
 
 
 def run(task: Task) -> None:
-    """Write `baselines.json`, and `groups.csv`, the bits that each group of documents costs.
+    """Write `metrics.json`, and `parts.csv`, the bits that each part of the text costs.
 
-    By kind, static or adaptive: what each baseline needs in bits per byte, and its order.
+    By kind, static or adaptive: what each baseline needs in bits per byte, with its interval and
+    the order that val chose. A single document has no static PPMd: there, nothing is forgotten.
     """
-    from variorum.evaluation import compressors
-    from variorum.evaluation.baselines import KINDS, by_ngrams, by_ppmd
-    from variorum.evaluation.groups import write_groups
+    from variorum.evaluation import intervals, parts
+    from variorum.evaluation.baselines import by_bz2, by_ngrams, by_ppmd, by_xz
+    from variorum.evaluation.metrics import KINDS
 
-    settings = task.settings(BaselinesStage).baselines
-    test = _documents(task, "test")
-    texts = _texts(task, test)
-    found = [by_ngrams(texts, settings.most_ngram_order), *(by_ppmd(texts, k) for k in KINDS)]
-    result: dict[str, Any] = {"n_bytes": texts.n_bytes, **{kind: {} for kind in KINDS}}
+    texts = _texts(task)
+    most = task.settings(BaselinesStage).baselines.most_ngram_order
+    found = [by_ngrams(texts, most), by_ppmd(texts, "adaptive"), by_bz2(texts), by_xz(texts)]
+    if len(texts.test) > 1:
+        found.append(by_ppmd(texts, "static"))
+    cut = texts.parts
+    result: dict[str, Any] = {"bytes": int(cut.n_bytes.sum()), "drawn": cut.drawn}
+    result |= {kind: {} for kind in KINDS}
     for each in found:
-        needed = float(each.bits.sum()) / texts.n_bytes
-        result[each.kind][each.name] = {"bits_per_byte": needed, "order": each.order}
-        task.progress.say(f"{each.name}, {each.kind}: {needed:.4f} bits per byte")
-    for name, bits_of in (("bz2", compressors.bz2_bits), ("xz", compressors.xz_bits)):
-        needed = bits_of(texts.train, texts.test) / texts.n_bytes
-        result["adaptive"][name] = {"bits_per_byte": needed}
+        interval = intervals.of_parts(each.bits, cut.n_bytes, cut.drawn)
+        result[each.kind][each.name] = {
+            "bits_per_byte": float(each.bits.sum()) / result["bytes"],
+            "interval": asdict(interval) if interval else None,
+            "order": each.order,
+        }
+        task.progress.say(
+            f"{each.name}, {each.kind}: {result[each.kind][each.name]['bits_per_byte']:.4f} bits "
+            "per byte"
+        )
     content = json.dumps(result, indent=2, sort_keys=True) + "\n"
-    (task.output / "baselines.json").write_text(content, encoding="utf-8")
-    columns = {f"{each.name}_{each.kind}_bits": each.bits for each in found}
-    write_groups(task.output / "groups.csv", test, columns)
+    (task.output / "metrics.json").write_text(content, encoding="utf-8")
+    columns = {f"{each.name}_{each.kind}": each.bits for each in found}
+    parts.write(task.output / "parts.csv", cut, columns)
 
 
-def _documents(task: Task, part: str) -> list[Document]:
-    return list(documents.read(task.inputs["text"].file(f"{part}.jsonl")))
-
-
-def _texts(task: Task, test: list[Document]) -> "Texts":
+def _texts(task: Task) -> "Texts":
     from variorum.evaluation.baselines import Texts
 
-    train, val = _documents(task, "train"), _documents(task, "val")
-    parts = (splits.without_val(train, val), val, train, test)
-    return Texts(*([document.text.encode() for document in part] for part in parts))
+    read = {
+        part: list(documents.read(task.inputs["text"].file(f"{part}.jsonl")))
+        for part in ("train", "val", "test")
+    }
+    return Texts(known=list(splits.without_val(read["train"], read["val"])), **read)

@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from variorum.config.evaluation_settings import EvaluateSettings
 from variorum.config.types import Settings
@@ -11,12 +11,7 @@ from variorum.corpus import documents
 from variorum.corpus.documents import Document
 from variorum.stages.stage import Input, Rerun, Resources, Stage, Storage
 from variorum.stages.task import Task
-from variorum.tokenizer.base import Tokenizer
 from variorum.tokenizer.serialization import load as load_tokenizer
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class EvaluateStage(Settings):
@@ -27,7 +22,7 @@ class EvaluateStage(Settings):
 
 STAGE = Stage(
     EvaluateStage,
-    products=("metrics.json", "groups.csv"),
+    products=("metrics.json", "parts.csv"),
     per=("model", "corpus"),
     inputs={
         "model": Input(("pretrain", "imported", "finetune")),
@@ -44,10 +39,10 @@ def run(task: Task) -> None:
     """Write `metrics.json`.
 
     Bits per byte with its interval, perplexity, accuracy, calibration, loss by position, and how
-    much the model memorized. Also `groups.csv`, the bits that each group of documents costs.
+    much the model memorized. Also `parts.csv`, the bits that each group of documents costs.
     """
     from variorum.corpus.tokenfile import TokenFile
-    from variorum.evaluation import intervals, score_details
+    from variorum.evaluation import intervals, parts, score_details
     from variorum.evaluation.bits import score, summary
     from variorum.evaluation.memorization import memorization
     from variorum.model import checkpoint
@@ -64,8 +59,9 @@ def run(task: Task) -> None:
     scores = score(model, test.tokens, eot=tokenizer.eot, stride=stride)
     blocks = score(model, test.tokens, eot=tokenizer.eot, stride=context_length)
     bins = score_details.reliability(scores)
-    groups = _groups(documents_of["test"], test.n_tokens)
-    interval = intervals.of_tokens(scores.nats, _bytes_of(tokenizer, test.tokens), groups)
+    cut = parts.parts_of(documents_of["test"])
+    bits = cut.sums(parts.symbols_of(tokenizer, test.tokens), scores.nats / math.log(2))
+    interval = intervals.of_parts(bits, cut.n_bytes, cut.drawn)
     result: dict[str, Any] = {
         **summary(
             scores.nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, test_texts))
@@ -92,40 +88,9 @@ def run(task: Task) -> None:
     }
     content = json.dumps(result, indent=2, sort_keys=True) + "\n"
     (task.output / "metrics.json").write_text(content, encoding="utf-8")
-    _write_groups(task, documents_of["test"], scores.nats, test.n_tokens)
+    parts.write(task.output / "parts.csv", cut, {"static": bits})
     task.progress.say(f"{result['bits_per_byte']:.4f} bits per byte")
-
-
-def _write_groups(
-    task: Task, found: list[Document], nats: "NDArray[np.float64]", n_tokens: "NDArray[np.int64]"
-) -> None:
-    """Write each group's bits, given each token's nats (N,) and each document's tokens (D,)."""
-    import numpy as np
-
-    from variorum.evaluation.groups import write_groups
-
-    starts = np.concatenate([[0], np.cumsum(n_tokens)[:-1]])
-    bits = np.add.reduceat(nats, starts) / math.log(2)
-    write_groups(task.output / "groups.csv", found, {"model_bits": bits})
 
 
 def _documents(task: Task, part: str) -> list[Document]:
     return list(documents.read(task.inputs["text"].file(f"{part}.jsonl")))
-
-
-def _groups(found: list[Document], n_tokens: "NDArray[np.int64]") -> "NDArray[np.int64]":
-    """Return each token's group (N,), given the number of tokens of each document (D,)."""
-    import numpy as np
-
-    _, numbers = np.unique([document.group for document in found], return_inverse=True)
-    groups: NDArray[np.int64] = np.repeat(numbers.astype(np.int64), n_tokens)
-    return groups
-
-
-def _bytes_of(tokenizer: Tokenizer, tokens: "NDArray[Any]") -> "NDArray[np.int64]":
-    """Return the bytes of each token (N,)."""
-    import numpy as np
-
-    lengths = [len(tokenizer.token_bytes(token)) for token in range(tokenizer.vocab_size)]
-    n_bytes: NDArray[np.int64] = np.array(lengths, dtype=np.int64)[tokens]
-    return n_bytes
