@@ -6,14 +6,11 @@ import math
 import torch
 
 
-def dynamic_one_by_one(model, tokens, *, eot, segment, rms, rate, pull):
+def dynamic_one_by_one(model, tokens, *, eot, segment, rate, pull):
     """Nats of every token; each from a pass of its own through a copy of the model."""
     context = model.settings.context_length
     model = copy.deepcopy(model).eval()
     trained = [parameter.detach().clone() for parameter in model.parameters()]
-    mean = sum(value for each in rms for value in each.flatten().tolist()) / sum(
-        each.numel() for each in rms
-    )
     stream, nats = [eot, *tokens], []
     segments = [list(range(min(context, len(tokens))))]
     for first in range(context, len(tokens), segment):
@@ -27,14 +24,14 @@ def dynamic_one_by_one(model, tokens, *, eot, segment, rms, rate, pull):
         nats += [cost.item() for cost in costs]
         model.zero_grad()
         (sum(costs) / len(costs)).backward()
-        for parameter, first, size in zip(model.parameters(), trained, rms, strict=True):
-            if parameter.grad is None:
-                continue
+        pairs = zip(model.parameters(), trained, strict=True)
+        learned = [(p, first) for p, first in pairs if p.grad is not None]
+        squares = [value**2 for p, _ in learned for value in p.grad.flatten().tolist()]
+        shorter = min(1.0, 1 / math.sqrt(sum(squares))) if sum(squares) else 1.0
+        for parameter, first in learned:
             values = parameter.detach().flatten()
             for at in range(parameter.numel()):
                 weight, start = values[at].item(), first.flatten()[at].item()
-                gradient, width = parameter.grad.flatten()[at].item(), size.flatten()[at].item()
-                back = min(1.0, pull * width / mean) * (start - weight)
-                values[at] = weight - rate * gradient / (width + mean) + back
-        assert all(math.isfinite(cost) for cost in nats)
+                gradient = parameter.grad.flatten()[at].item()
+                values[at] = weight + pull * (start - weight) - rate * shorter * gradient
     return nats
