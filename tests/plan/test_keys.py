@@ -93,7 +93,8 @@ def test_commands_that_plan_import_no_heavy_library(tmp_path: Path, command: str
     assert not done.returncode, done.stderr
 
 
-AFTER_TRAINING = {"pretrain", "finetune", "evaluate", "stress", "figures", "report"}
+COMPARED = {"dynamic", "comparisons", "report"}
+AFTER_TRAINING = {"pretrain", "finetune", "evaluate", "stress", "figures", *COMPARED}
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +152,9 @@ def test_editing_attention_changes_pretraining_and_what_follows_and_nothing_befo
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("corpus/sources/python_package.py", {*CORPUS, *AFTER_TRAINING}),
+        ("corpus/sources/python_package.py", {*CORPUS, "baselines", *AFTER_TRAINING}),
         ("corpus/sources/url.py", set()),
-        ("corpus/normalize.py", {*CORPUS[1:], *AFTER_TRAINING}),
+        ("corpus/normalize.py", {*CORPUS[1:], "baselines", *AFTER_TRAINING}),
         ("tokenizer/kinds/bpe.py", {*CORPUS[2:], *AFTER_TRAINING}),
         ("tokenizer/kinds/characters.py", set()),
         ("model/feed_forwards/gelu.py", AFTER_TRAINING),
@@ -163,8 +164,10 @@ def test_editing_attention_changes_pretraining_and_what_follows_and_nothing_befo
         ("corpus/tokenfile.py", {"encode", *AFTER_TRAINING}),
         ("training/optimizers/adamw.py", AFTER_TRAINING),
         ("training/loop.py", AFTER_TRAINING),
-        ("evaluation/bits.py", {"evaluate", "stress", "figures", "report"}),
+        ("evaluation/bits.py", {"evaluate", "stress", "figures", *COMPARED}),
         ("evaluation/stress/catalogue.py", {"stress", "report"}),
+        ("evaluation/dynamic.py", COMPARED),
+        ("evaluation/compressors.py", {"baselines", "comparisons", "report"}),
         ("report/figures/attention_weights.py", {"figures", "report"}),
         ("report/figures/variants.py", set()),
         ("report/page.py", {"report"}),
@@ -201,10 +204,12 @@ def test_editing_the_pages_template_changes_the_report_alone(
     [
         (
             {"finetune": {"learning_rate": 1e-4, "min_learning_rate": 1e-5}},
-            {"finetune", "evaluate", "stress", "figures", "report"},
+            {"finetune", "evaluate", "stress", "figures", *COMPARED},
         ),
         ({"seed": 2}, AFTER_TRAINING),
-        ({"evaluate": {"stride": 8}}, {"evaluate", "figures", "report"}),
+        ({"evaluate": {"stride": 8}}, {"evaluate", "comparisons", "figures", "report"}),
+        ({"dynamic": {"segment": 8}}, COMPARED),
+        ({"baselines": {"most_ngram_order": 2}}, {"baselines", "comparisons", "report"}),
         ({"title": "Another"}, {"report"}),
         ({"tokenizer": {"vocab_size": 600}}, {"tokenizer", "encode", *AFTER_TRAINING}),
         ({"model": {"rotary_base": 10000.0}}, {"report"}),

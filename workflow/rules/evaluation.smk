@@ -16,6 +16,21 @@ use rule make_download as make_evaluate with:
         why=flow.why("evaluate"),
 
 
+use rule make_evaluate as make_dynamic with:
+    input:
+        flow.needs("dynamic"),
+    output:
+        "results/dynamic/{key}/manifest.json",
+    log:
+        "logs/dynamic/{key}.log",
+    resources:
+        **STAGES["dynamic"].resources.reserved,
+    params:
+        stage="dynamic",
+        label=flow.label("dynamic"),
+        why=flow.why("dynamic"),
+
+
 use rule make_evaluate as make_baselines with:
     input:
         flow.needs("baselines"),
@@ -29,6 +44,21 @@ use rule make_evaluate as make_baselines with:
         stage="baselines",
         label=flow.label("baselines"),
         why=flow.why("baselines"),
+
+
+use rule make_evaluate as make_comparisons with:
+    input:
+        flow.needs("comparisons"),
+    output:
+        "results/comparisons/{key}/manifest.json",
+    log:
+        "logs/comparisons/{key}.log",
+    resources:
+        **STAGES["comparisons"].resources.reserved,
+    params:
+        stage="comparisons",
+        label=flow.label("comparisons"),
+        why=flow.why("comparisons"),
 
 
 use rule make_evaluate as make_stress with:
@@ -51,9 +81,19 @@ rule evaluate:
         flow.results("evaluate"),
 
 
+rule dynamic:
+    input:
+        flow.results("dynamic"),
+
+
 rule baselines:
     input:
         flow.results("baselines"),
+
+
+rule comparisons:
+    input:
+        flow.results("comparisons"),
 
 
 rule stress:
@@ -63,5 +103,7 @@ rule stress:
 
 localrules:
     evaluate,
+    dynamic,
     baselines,
+    comparisons,
     stress,

@@ -36,6 +36,27 @@ class BaselineSettings(Settings):
     )
 
 
+class DynamicSettings(Settings):
+    """Describe how a model learns from the test text while it reads."""
+
+    segment: Whole = setting(
+        32, "Tokens that are scored, and then learned from, at once.", unit="tokens", ge=1
+    )
+    rates: tuple[Annotated[Real, Field(ge=0)], ...] = setting(
+        (0.0, 0.03, 0.1, 0.3, 1.0),
+        "How far a segment may move the weights; val chooses.",
+        min_length=1,
+    )
+    pulls: tuple[Annotated[Real, Field(ge=0, le=1)], ...] = setting(
+        (0.003, 0.01, 0.03),
+        "How strongly weights are drawn back at each segment; val chooses.",
+        min_length=1,
+    )
+    val_tokens: Whole = setting(
+        8192, "Tokens of val that the choice is made by.", unit="tokens", ge=1
+    )
+
+
 class SamplingSettings(Settings):
     """Describe how tokens are drawn from the model's probabilities."""
 

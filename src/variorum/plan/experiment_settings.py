@@ -6,7 +6,12 @@ from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
-from variorum.config.evaluation_settings import BaselineSettings, EvaluateSettings, StressSettings
+from variorum.config.evaluation_settings import (
+    BaselineSettings,
+    DynamicSettings,
+    EvaluateSettings,
+    StressSettings,
+)
 from variorum.config.model_settings import ImportedSettings, ModelSettings
 from variorum.config.report_settings import ReportSettings
 from variorum.config.tokenizer_settings import TokenizerSettings
@@ -70,6 +75,9 @@ class Experiment(Settings):
         FinetuneSettings(), "Training of the pretrained model on the domain corpus."
     )
     evaluate: EvaluateSettings = setting(EvaluateSettings(), "Scoring on test.")
+    dynamic: DynamicSettings = setting(
+        DynamicSettings(), "Scoring on test by models that learn from it while they read."
+    )
     baselines: BaselineSettings = setting(BaselineSettings(), "What models are compared with.")
     stress: StressSettings = setting(StressSettings(), "Stress tests and samples.")
     report: ReportSettings = setting(ReportSettings(), "The page.")

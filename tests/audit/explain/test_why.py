@@ -16,6 +16,7 @@ from variorum.audit.explain.differences import _spelled
 from variorum.audit.explain.operands import ResultIndex
 from variorum.audit.explain.why import reason
 from variorum.base import machine
+from variorum.stages.registry import STAGES
 from variorum.store.store import Store
 
 
@@ -120,7 +121,9 @@ def test_the_command_of_a_report_is_a_cause_only_where_there_is_no_other(here: P
 
 def test_a_domain_that_is_left_out_is_one_cause(here: Path) -> None:
     text = told(here, corpus={"domain": None})
-    assert causes_of(text) == ["corpus.domain given -> null (command line), also in report micro"]
+    assert causes_of(text) == [
+        "corpus.domain given -> null (command line), also in figures micro, report micro"
+    ]
 
 
 def test_lists_are_told_by_what_came_and_went(root: Path) -> None:
@@ -280,7 +283,7 @@ def test_snakemake_shows_the_same_words_with_each_job(root: Path) -> None:
 def test_every_rule_that_makes_a_result_says_why() -> None:
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     made = re.findall(r"^(?:rule|use rule make_\w+ as) make_(\w+)\b", rules, re.MULTILINE)
-    assert len(made) == 12
+    assert len(made) == len(STAGES)
     for stage in made:
         assert f'why=flow.why("{stage}")' in rules
         assert f'stage="{stage}",' in rules

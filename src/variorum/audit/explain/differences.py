@@ -289,7 +289,7 @@ def _inputs(step: ResultPair, changed: list[Place]) -> Iterator[Difference]:
     if not single or DECIDE_INPUTS & set(changed):
         return
     if all("domain" in name or "finetuned" in name for name in single):
-        given = ["given" if "text_domain" in refs else None for refs in (old, new)]
+        given = ["given" if any("domain" in name for name in refs) else None for refs in (old, new)]
         yield _by_itself(step, DOMAIN, *given)
         return
     yield from (Inputs(name, old.get(name), new.get(name)) for name in single)
