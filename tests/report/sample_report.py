@@ -1,5 +1,6 @@
 """Plausible data for figures and page, made up from a fixed seed."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cache
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from variorum.config.model_settings import ModelSettings
+from variorum.evaluation.metrics import KINDS, Kind
 from variorum.evaluation.verdicts import judge
 from variorum.model.gpt import GPT
 from variorum.report import content
@@ -21,7 +23,7 @@ from variorum.report.figures.provenance import DrawnNode, Edge, provenance_graph
 from variorum.report.figures.scores import calibration, loss_by_context
 from variorum.report.figures.tokens import embedding_pca, token_frequencies
 from variorum.report.figures.training import training_curves, training_dynamics
-from variorum.report.naming import Role
+from variorum.report.naming import MODELS, Role
 from variorum.report.traced import Traced, derived
 
 WORDS = ["The", "␣func", "tion", "␣re", "turns", "␣a", "␣list", "␣of", "␣sym", "bols", ".", "↵"]
@@ -260,6 +262,8 @@ def _score(
             "low": bits - 0.02,
             "high": bits + 0.03,
             "drawn": "groups",
+            "count": 21,
+            "effective": 12.5,
             "confidence": 0.95,
         },
         "accuracy": {"top_1": 0.41, "top_5": 0.66},
@@ -278,11 +282,6 @@ def _task(name: str, ref: str) -> Traced:
     return standing({name: ref}, "report/3f9a1c0b77de/manifest.json")[name].name
 
 
-def with_metrics(score: content.Score, **changes: object) -> content.Score:
-    """The score of other metrics."""
-    return replace(score, metrics=replace(score.metrics, value={**score.metrics.value, **changes}))
-
-
 def _step(name: str, kept: int, dropped: int, size: int, *examples: dict[str, str]) -> object:
     return {
         "name": name,
@@ -294,8 +293,67 @@ def _step(name: str, kept: int, dropped: int, size: int, *examples: dict[str, st
     }
 
 
+BASELINES: tuple[tuple[Kind, str, int | None], ...] = (
+    ("static", "ngram", 6),
+    ("adaptive", "bz2", None),
+    ("adaptive", "ppmd", 16),
+)
+GAIN = 0.05  # of adapting
+
+
+def standings_of(
+    role: Role, models: dict[str, float], baselines: dict[str, float]
+) -> Iterator[content.Standing]:
+    """Models and baselines by their bits per byte; an interval of 0.05, a difference's of 0.03."""
+    pairs: dict[str, dict[str, dict[str, object]]] = {"static": {}, "adaptive": {}}
+
+    def bits_of(kind: Kind, name: str) -> float:
+        return models[name] - GAIN * (kind == "adaptive") if name in models else baselines[name]
+
+    names = {
+        kind: [*models, *(name for each, name, _ in BASELINES if each == kind)] for kind in KINDS
+    }
+    for kind in KINDS:
+        for place, model in enumerate(models):
+            others = [o for o in names[kind] if o not in [*models][place:]]
+            values = {other: bits_of(kind, model) - bits_of(kind, other) for other in others}
+            pairs[kind][model] = {
+                other: {"value": value, "low": value - 0.02, "high": value + 0.01}
+                for other, value in values.items()
+            }
+    compared = standing({role: pairs}, "comparisons/c0a1c0a1c0a1/comparisons.json")[role]
+    for kind in KINDS:
+        for name in names[kind]:
+            stage = "baselines" if name in baselines else "evaluate"
+            bits = bits_of(kind, name)
+            interval = {"low": bits - 0.02, "high": bits + 0.03, "confidence": 0.95}
+            metrics = standing(
+                {kind: {name: {"bits_per_byte": bits, "interval": interval, "order": 16}}},
+                f"{stage}/b0a1b0a1b0a1/metrics.json",
+            )[kind][name]
+            yield content.Standing(
+                name,
+                derived("baseline", metrics.name, metrics["order"])
+                if name in baselines
+                else derived("model", _task(f"{name}_on_{role}", "evaluate/b0a1b0a1b0a1")),
+                kind,
+                metrics["bits_per_byte"],
+                metrics["interval"],
+                {
+                    MODELS[model]: compared[kind][model][name]
+                    for model in models
+                    if name in pairs[kind][model]
+                },
+                key("evaluate/b0a1b0a1b0a1"),
+            )
+
+
 def _corpus(
-    role: Role, source: dict[str, str], baselines: dict[str, float], *facts: str
+    role: Role,
+    source: dict[str, str],
+    models: dict[str, float],
+    baselines: dict[str, float],
+    *facts: str,
 ) -> content.Corpus:
     steps = (
         _step("read", 2764, 0, 1_412_000),
@@ -322,18 +380,12 @@ def _corpus(
         "val": {"documents": 251, "bytes": 121_000, "overlap": 0.0612},
         "test": {"documents": 249, "bytes": 114_000, "overlap": 0.0588},
     }
-    metrics = standing({"ngram_order": 6, "baselines": baselines}, "evaluate/e0a1/metrics.json")
-    found = metrics["baselines"]
     return content.Corpus(
         role,
         derived("title", standing(source, "download/d0d0d0d0d0d0/manifest.json")),
         tuple(standing(list(steps), "normalize/a0a0a0a0a0a0/funnel.json")),
         standing(splits, "normalize/a0a0a0a0a0a0/splits.json"),
-        (
-            content.Baseline(found["bz2"].name, found["bz2"]),
-            content.Baseline(found["xz"].name, found["xz"]),
-            content.Baseline(derived("gram", metrics["ngram_order"]), found["ngram"]),
-        ),
+        tuple(standings_of(role, models, baselines)),
         facts=tuple(standing(list(facts), "download/d0d0d0d0d0d0/facts.json")),
     )
 
@@ -417,11 +469,17 @@ def sample_report() -> content.ReportData:
         experiment=own["experiment"],
         key=own["key"],
         command=own["command"],
-        base=_corpus("base", prose("sympy", "1.14.0"), {"bz2": 1.97, "xz": 1.78, "ngram": 1.7}),
+        base=_corpus(
+            "base",
+            prose("sympy", "1.14.0"),
+            {"pretrained": 1.671, "finetuned": 1.842},
+            {"bz2": 1.97, "ppmd": 1.5, "ngram": 1.845},
+        ),
         domain=_corpus(
             "domain",
             prose("networkx", "3.6.1"),
-            {"bz2": 1.52, "xz": 1.57, "ngram": 1.6},
+            {"pretrained": 2.104, "finetuned": 1.548},
+            {"bz2": 1.52, "ppmd": 1.57, "ngram": 1.6},
             "A fact.",
         ),
         scores=(
@@ -506,6 +564,12 @@ def without_domain() -> content.ReportData:
     report = sample_report()
     return replace(
         report,
+        base=_corpus(
+            "base",
+            prose("sympy", "1.14.0"),
+            {"pretrained": 1.671},
+            {"bz2": 1.97, "ppmd": 1.5, "ngram": 1.845},
+        ),
         domain=None,
         scores=report.scores[:1],
         trainings=report.trainings[:1],

@@ -11,15 +11,14 @@ from sample_report import (
     sample,
     sample_report,
     standing,
-    with_metrics,
     without_domain,
 )
 
+from variorum.evaluation.metrics import KINDS
 from variorum.report.bars import bars
 from variorum.report.content import SECTION_OF, Imported
-from variorum.report.findings import findings, flags, floors, standings, summary
+from variorum.report.findings import findings, floors, standings, summary
 from variorum.report.naming import FINETUNED, PRETRAINED
-from variorum.report.numbers import fixed
 from variorum.report.page import SECTIONS, render
 from variorum.report.rendering import inline_svg
 
@@ -154,21 +153,20 @@ def test_examples_of_what_a_step_dropped_are_shown_with_the_reason(report, page)
     assert "A fact." in text
 
 
-def test_where_the_entropy_is_known_each_model_is_compared_with_it(report):
+def test_where_the_entropy_is_known_it_stands_beside_each_model(report):
     assert not list(floors(report))
-    (before, after) = (report.score(name, "base").bits_per_byte.value for name in MODELS)
-    floor = (before + after) / 2
-    entropy = standing({"entropy": floor}, "download/d0/facts.json")["entropy"]
+    entropy = standing({"entropy": 1.7}, "download/d0/facts.json")["entropy"]
     known = replace(report, base=replace(report.base, floor=entropy))
-    sentences = [plain(sentence) for sentence in floors(known)]
-    assert len(sentences) == 2
-    for sentence, bits in zip(sentences, (before, after), strict=True):
-        side = "above" if bits >= floor else "below (this test text is easier than most)"
-        assert f"{fixed(abs(bits - floor))} bits per byte {side}" in sentence
-        assert f"entropy of {fixed(floor)}, which no model can beat on average" in sentence
+    before, after = [plain(sentence) for sentence in floors(known)]
+    assert before == (
+        "On the base test text, the pretrained model needs 1.671 bits per byte (1.651 to 1.701); "
+        "the entropy of the language is 1.700."
+    )
+    assert "the fine-tuned model needs 1.842 bits per byte" in after
     text = Outline(render(known)).text
-    assert f"entropy base {fixed(floor)}" in text
-    assert all(sentence in text for sentence in sentences)
+    assert "entropy base 1.700" in text
+    assert before in text
+    assert after in text
 
 
 def test_without_a_domain_the_page_says_so():
@@ -195,81 +193,103 @@ def test_the_summary_does_not_claim_the_training_of_an_imported_model(report):
     assert "parameters was imported from models/gpt2 and fine-tuned for 500 steps" in sentence
 
 
-def test_findings_say_what_was_gained_and_forgotten(report):
-    gained, forgot = map(plain, findings(report))
-    assert gained.startswith("On the domain test text, fine-tuning gained 0.556 bits per byte")
-    assert "(−26.4\N{NO-BREAK SPACE}%): from 2.104 to 1.548; after it, 95" in gained
-    assert gained.endswith("interval 1.528 to 1.578.")
-    assert forgot.startswith("On the base test text, fine-tuning forgot 0.171 bits per byte")
-
-
-@pytest.mark.parametrize(("end", "said"), [(2.06, ""), (2.05, "gained 0.054"), (2.16, "lost")])
-def test_a_change_within_the_intervals_is_neither_gain_nor_loss(report, end, said):
-    """The sample's intervals go from 0.02 below to 0.03 above."""
-    start = report.score(PRETRAINED, "domain")
-    interval = {**start.metrics["interval"].value, "low": end - 0.02, "high": end + 0.03}
-    after = with_metrics(report.score(FINETUNED, "domain"), bits_per_byte=end, interval=interval)
-    found = plain(next(findings(replace(report, scores=(start, after)))))
-    assert said in found
-    assert any(word in found for word in ("gained", "lost")) == bool(said)
-    assert ("no more than the intervals leave open" in found) == (not said)
-
-
-def test_findings_do_not_hide_a_fine_tuning_that_did_harm(report):
-    scores = tuple(
-        with_metrics(score, bits_per_byte=3.0 if score.corpus == "domain" else 1.0)
-        if score.model == "fine-tuned"
-        else score
-        for score in report.scores
+def changed(report, corpus, value, low, high):
+    """The report in which fine-tuning made this difference on one test text."""
+    own = next(each for each in report.corpora if each.role == corpus)
+    difference = {"value": value, "low": low, "high": high} if low is not None else None
+    traced = standing({"pair": difference}, "comparisons/c0/comparisons.json")["pair"]
+    standings = tuple(
+        replace(each, differences={**each.differences, FINETUNED: traced})
+        if (each.model, each.kind) == (PRETRAINED, "static")
+        else each
+        for each in own.standings
     )
-    lost, kept = map(plain, findings(replace(report, scores=scores)))
-    assert "gained nothing: it lost 0.896" in lost
-    assert "forgot nothing: it gained 0.671" in kept
+    return replace(report, **{corpus: replace(own, standings=standings)})
+
+
+def test_findings_say_what_fine_tuning_changed(report):
+    domain, base = map(plain, findings(report))
+    assert domain == (
+        "On the domain test text, the fine-tuned model needs 0.556 bits per byte fewer than the "
+        "pretrained model (−0.576 to −0.546): before, 2.104 bits per byte (2.084 to 2.134); "
+        "after, 1.548 bits per byte (1.528 to 1.578)."
+    )
+    assert base.startswith(
+        "On the base test text, the fine-tuned model needs 0.171 bits per byte more than the"
+    )
 
 
 @pytest.mark.parametrize(
-    ("bits", "standing"), [(1.548, "0.028 fewer"), (1.4, "0.120 more"), (1.52, "0.000 fewer")]
+    ("ends", "said"),
+    [
+        ((-0.05, -0.06, -0.01), "needs 0.050 bits per byte fewer than the pretrained model"),
+        ((0.05, 0.01, 0.06), "needs 0.050 bits per byte more than the pretrained model"),
+        ((-0.05, -0.11, 0.01), "are not told apart in bits per byte (−0.110 to +0.010)"),
+        ((None, None, None), "are not compared in bits per byte: the text is a single part"),
+    ],
 )
-def test_the_best_baseline_is_named_beside_the_model_that_was_made_for_the_text(
-    report, bits, standing
-):
-    scores = tuple(with_metrics(score, bits_per_byte=bits) for score in report.scores)
-    (sentence,) = map(plain, standings(replace(report, scores=scores)))
-    assert sentence == (
-        f"Of the baselines on the domain test text, bz2 is best: 1.520 bits per byte, {standing} "
-        "than the fine-tuned model."
+def test_a_change_is_what_its_interval_shows(report, ends, said):
+    sentence = plain(next(findings(changed(report, "domain", *ends))))
+    assert said in sentence
+    assert said in Outline(render(changed(report, "domain", *ends))).text
+
+
+def test_a_model_stands_beside_every_baseline_of_its_kind(report):
+    found = [(plain(sentence), loses) for sentence, loses in standings(report)]
+    assert [loses for _, loses in found] == [False, True, False, False]
+    static, adaptive = (sentence for sentence, _ in found[:2])
+    assert static == (
+        "On the base test text, learning from train alone: the fine-tuned model and 16-grams are "
+        "not told apart in bits per byte (−0.023 to +0.007)."
+    )
+    assert adaptive == (
+        "On the base test text, learning while reading it: the fine-tuned model needs 0.178 "
+        "bits per byte fewer than bz2 (−0.198 to −0.168); the fine-tuned model needs 0.292 bits "
+        "per byte more than PPMd of order 16 (+0.272 to +0.302)."
     )
 
 
-def test_every_loss_to_a_baseline_is_flagged(report, page):
-    found = [plain(flag) for flag in flags(report)]
-    assert len(found) == 3
-    assert "pretrained model loses on the domain" in found[1]
-    assert "Given the domain corpus’s training text, which this model has not seen" in found[1]
-    assert "not seen, bz2 needs 1.520, xz 1.570 and 6-gram 1.600." in found[1]
-    assert "training text, bz2 needs 1.520." in found[2]
-    assert not any("pretrained model loses on the base" in sentence for sentence in found)
-    assert all(sentence in page for sentence in flags(report))
-    assert all(sentence in Outline(page).text for sentence in found)
+def test_every_loss_to_a_baseline_stands_in_its_own_frame(report, page):
+    frame = page.split('<div class="flag">')[1].split("</div>")[0]
+    assert "Losses to baselines" in frame
+    losses = [sentence for sentence, loses in standings(report) if loses]
+    assert [sentence in frame for sentence in losses] == [True]
+    assert frame.count("<p>") == 1 + len(losses)
 
 
-def test_a_model_that_wins_everywhere_is_not_flagged(report):
-    scores = tuple(with_metrics(score, bits_per_byte=1.0) for score in report.scores)
-    winner = replace(report, scores=scores)
-    assert not list(flags(winner))
-    assert "Behind a baseline" not in render(winner)
+def test_a_model_that_loses_to_none_is_not_flagged():
+    winner = replace(sample_report(), base=sample_report().domain)
+    assert not any(loses for _, loses in standings(winner))
+    assert "Losses to baselines" not in render(winner)
 
 
 def test_bars_are_drawn_to_one_scale(report):
-    drawn = [bar for corpus in report.corpora for bar in bars(report, corpus)]
-    assert max(bar.interval.value[1] if bar.interval else bar.share.value for bar in drawn) == 1.0
+    drawn = [
+        bar for corpus in report.corpora for kind in KINDS for bar in bars(report, corpus, kind)
+    ]
+    assert max(bar.interval.value[1] for bar in drawn) == 1.0
     for bar in drawn:
         bits = bar.bits_per_byte.value
         assert bar.share.value == pytest.approx(bits / 2.134)
-        if bar.interval is not None:
-            ends = [(bits - 0.02) / 2.134, (bits + 0.03) / 2.134]
-            assert bar.interval.value == pytest.approx(ends)
-    assert [bar.label.value for bar in drawn if bar.best] == ["pretrained", "bz2"]
+        ends = [(bits - 0.02) / 2.134, (bits + 0.03) / 2.134]
+        assert bar.interval.value == pytest.approx(ends)
+
+
+def test_no_row_is_picked_out(page):
+    assert "<b>" not in re.sub("<pre.*?</pre>", "", page, flags=re.S)
+    assert 'class="best' not in page
+
+
+def test_scores_stand_by_kind_with_their_pairs(page):
+    table = page.split('<table class="standings">')[1].split("</table>")[0]
+    rows = [" ".join(plain(f"<tr{row}").split()) for row in table.split("<tr")[1:]]
+    kinds = [place for place, row in enumerate(rows) if row.startswith("learning")]
+    assert len(kinds) == 2
+    static, adaptive = " ".join(rows[kinds[0] : kinds[1]]), " ".join(rows[kinds[1] :])
+    assert "16-grams1.845−0.174 (−0.194 to −0.164) better" in static
+    assert "not told apart" in static
+    assert "PPMd" not in static
+    assert "PPMd of order 161.500" in adaptive
 
 
 def test_failed_cases_stand_open_and_passed_ones_closed(page):

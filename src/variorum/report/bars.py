@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from variorum.report.content import Corpus, ReportData
+from variorum.evaluation.metrics import Kind
+from variorum.report.content import Corpus, ReportData, Standing
 from variorum.report.naming import FINETUNED
 from variorum.report.traced import Traced, derived
 
@@ -19,42 +20,33 @@ class Bar:
     kind: Literal["pretrained", "finetuned", "baseline"]
     bits_per_byte: Traced
     share: Traced
-    best: bool
     interval: Traced | None = None
 
 
-def bars(report: ReportData, corpus: Corpus) -> list[Bar]:
-    """Return models and baselines on one corpus's test part, on a common scale.
+def bars(report: ReportData, corpus: Corpus, kind: Kind) -> list[Bar]:
+    """Return models and baselines with one kind of score on one corpus's test part.
 
-    Both corpora share the scale.
+    All charts share the scale.
     """
     longest = max(
-        [score.high for score in report.scores]
-        + [each.bits_per_byte for one in report.corpora for each in one.baselines],
+        (_end(found) for one in report.corpora for found in one.standings),
         key=lambda traced: float(traced.value),
     )
-    own = [score for score in report.scores if score.corpus == corpus.role]
-    least = min(
-        [score.bits_per_byte.value for score in own]
-        + [each.bits_per_byte.value for each in corpus.baselines]
+    return [_bar(found, longest) for found in corpus.of_kind(kind)]
+
+
+def _end(found: Standing) -> Traced:
+    return found.bits_per_byte if found.interval.value is None else found.interval["high"]
+
+
+def _bar(found: Standing, longest: Traced) -> Bar:
+    ends = None if found.interval.value is None else (found.interval["low"], found.interval["high"])
+    return Bar(
+        found.name,
+        "baseline"
+        if found.model is None
+        else ("finetuned" if found.model == FINETUNED else "pretrained"),
+        found.bits_per_byte,
+        derived("ratio", found.bits_per_byte, longest),
+        None if ends is None else derived("ratios", *ends, longest),
     )
-    return [
-        Bar(
-            score.name("model"),
-            "finetuned" if score.model == FINETUNED else "pretrained",
-            score.bits_per_byte,
-            derived("ratio", score.bits_per_byte, longest),
-            score.bits_per_byte.value == least,
-            derived("ratios", score.low, score.high, longest),
-        )
-        for score in own
-    ] + [
-        Bar(
-            each.name,
-            "baseline",
-            each.bits_per_byte,
-            derived("ratio", each.bits_per_byte, longest),
-            each.bits_per_byte.value == least,
-        )
-        for each in corpus.baselines
-    ]

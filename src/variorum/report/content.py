@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from variorum.report.naming import Role
+from variorum.evaluation.metrics import Kind
+from variorum.report.naming import MODELS, Role
 from variorum.report.traced import Traced, derived
 
 SECTION_OF = {
@@ -26,40 +27,64 @@ SECTION_OF = {
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """Hold what a compressor, or an n-gram model, needs for a test part."""
+class Standing:
+    """Hold what a model or a baseline needs for a test text.
 
+    who: its name in results. name: its name for people. kind: of the score; only scores of one
+    kind compare. interval: of the bits per byte; None inside where there is none. differences: by
+    model, its bits per byte less this one's, with an interval; not there where the two do not
+    compare.
+    """
+
+    who: str
     name: Traced
+    kind: Kind
     bits_per_byte: Traced
+    interval: Traced
+    differences: Mapping[str, Traced]
+    key: Traced
+
+    @property
+    def model(self) -> str | None:
+        """Return the model's name on the page; None of a baseline."""
+        return MODELS.get(self.who)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Hold one corpus: what it is, how it was cleaned, and its baselines.
+    """Hold one corpus: its source, its cleaning, and scores on its test part.
 
     `steps` are the steps of the cleaning, as `funnel.json` has them, and `splits` the parts, as in
-    `splits.json`. `baselines` are measured on the test part. `note` is a published result on the
-    same text to compare with, in one sentence. `facts` are sentences from the source about its
-    text. `floor`, where it is known, is the entropy of the text in bits per byte, below which no
-    model can get on average.
+    `splits.json`. `standings` are of models and baselines, on the test part. `note` is a published
+    result on the same text to compare with, in one sentence. `facts` are sentences from the source
+    about its text. `floor`, where it is known, is the entropy of the text in bits per byte, below
+    which no model can get on average.
     """
 
     role: Role
     title: Traced
     steps: tuple[Traced, ...]
     splits: Traced
-    baselines: tuple[Baseline, ...]
+    standings: tuple[Standing, ...]
     note: Traced | None = None
     facts: tuple[Traced, ...] = ()
     floor: Traced | None = None
+
+    def of_kind(self, kind: Kind) -> tuple[Standing, ...]:
+        """Return who has a score of one kind."""
+        return tuple(each for each in self.standings if each.kind == kind)
+
+    def standing(self, model: str, kind: Kind) -> Standing | None:
+        """Return a model's standing, if it was scored."""
+        return next((each for each in self.of_kind(kind) if each.model == model), None)
 
 
 @dataclass(frozen=True)
 class Score:
     """Hold one model's score on one corpus's test part: its evaluation's `metrics.json`.
 
-    In bits per byte with the 95 % interval, for which groups of documents or blocks of tokens were
-    drawn; accuracy, calibration error and memorized spans are shares. `task` is the report's name
+    In bits per byte with the 95 % interval, over groups of documents or blocks of text; accuracy,
+    calibration error and memorized spans are shares. `task` is the report's name
     for the evaluation, such as `finetuned_on_base`, from which model and corpus follow.
     """
 
@@ -79,19 +104,9 @@ class Score:
         return self.metrics["bits_per_byte"]
 
     @property
-    def low(self) -> Traced:
-        """Return the lower end of the interval."""
-        return self.metrics["interval"]["low"]
-
-    @property
-    def high(self) -> Traced:
-        """Return the upper end of the interval."""
-        return self.metrics["interval"]["high"]
-
-    @property
-    def confidence(self) -> Traced:
-        """Return the confidence of the interval."""
-        return self.metrics["interval"]["confidence"]
+    def interval(self) -> Traced:
+        """Return the interval; None inside where the text is of a single part."""
+        return self.metrics["interval"]
 
 
 @dataclass(frozen=True)

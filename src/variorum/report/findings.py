@@ -1,19 +1,20 @@
-"""State the findings in sentences: which model won, what it forgot, which baseline leads.
+"""State the findings in sentences: what fine-tuning changed, who needs fewer bits than a baseline.
 
-Every sentence is made from the numbers of a `ReportData`, and marks where each is from.
+Every sentence is made from the numbers of a `ReportData`, and marks where each is from. `claims`
+words the comparisons.
 """
 
 from collections.abc import Iterable, Iterator
 
 from markupsafe import Markup
 
-from variorum.report.content import ReportData, Score
+from variorum.evaluation.metrics import KINDS
+from variorum.report.claims import Verdict, claim, verdict
+from variorum.report.content import Corpus, ReportData, Standing
 from variorum.report.naming import FINETUNED, PRETRAINED
 from variorum.report.traced import Traced, derived, number
 
-
-def _bits(traced: Traced) -> Markup:
-    return number(traced, "fixed")
+ONE_PART = "the text is a single part, so there is no interval"
 
 
 def summary(report: ReportData) -> Iterator[Markup]:
@@ -34,148 +35,116 @@ def summary(report: ReportData) -> Iterator[Markup]:
 
 
 def findings(report: ReportData) -> Iterator[Markup]:
-    """Yield what was learned, in sentences made from the numbers."""
+    """Yield what fine-tuning changed on each test text; else what the one model needs."""
     if report.domain is None:
-        score = report.score(PRETRAINED, "base")
-        if score:
+        found = report.base.standing(PRETRAINED, "static")
+        if found:
             yield Markup(
-                "The pretrained model needs {} bits per byte for the base test text ({}). No "
-                "domain corpus is configured, so nothing was fine-tuned."
-            ).format(_bits(score.bits_per_byte), _interval(score))
+                "The pretrained model needs {} for the base test text. No domain corpus is "
+                "configured, so nothing was fine-tuned."
+            ).format(_needed(found))
         return
-    for corpus in ("domain", "base"):
-        before, after = report.score(PRETRAINED, corpus), report.score(FINETUNED, corpus)
+    for corpus in reversed(report.corpora):
+        before, after = (corpus.standing(name, "static") for name in (PRETRAINED, FINETUNED))
         if before and after:
-            yield _change(before, after)
-
-
-LEARNED = {"domain": "gained", "base": "forgot nothing: it gained"}
-UNLEARNED = {"domain": "gained nothing: it lost", "base": "forgot"}
-
-
-def _change(before: Score, after: Score) -> Markup:
-    """State what fine-tuning changed on one test text.
-
-    No gain or loss is stated where the intervals overlap. Both models read the same text, so this
-    asks for more than a paired interval would.
-    """
-    ends = before.bits_per_byte, after.bits_per_byte
-    relative = number(derived("change", *ends), "signed-percent 1")
-    if before.low.value <= after.high.value and after.low.value <= before.high.value:
-        return Markup(
-            "On the {} test text, fine-tuning leads from {} to {} bits per byte ({}), no more than "
-            "the intervals leave open: before, {}; after, {}."
-        ).format(
-            after.corpus,
-            *map(_bits, ends),
-            relative,
-            _interval(before),
-            _interval(after),
-        )
-    said = LEARNED if ends[1].value <= ends[0].value else UNLEARNED
-    return Markup(
-        "On the {} test text, fine-tuning {} {} bits per byte ({}): from {} to {}; after it, {}."
-    ).format(
-        after.corpus,
-        said[after.corpus],
-        _bits(derived("distance", *ends)),
-        relative,
-        *map(_bits, ends),
-        _interval(after),
-    )
-
-
-def drawn_of(report: ReportData) -> str:
-    """Return what was drawn with replacement for the intervals of each corpus."""
-    kinds = {"groups": "whole groups of documents", "blocks": "blocks of neighbouring tokens"}
-    drawn = {each.corpus: kinds[each.metrics["interval"]["drawn"].value] for each in report.scores}
-    if len(set(drawn.values())) == 1:
-        return next(iter(drawn.values()))
-    return _listed(f"{kind} ({corpus})" for corpus, kind in drawn.items())
-
-
-def _interval(score: Score) -> Markup:
-    return Markup("{} interval {} to {}").format(
-        number(score.confidence, "percent"), _bits(score.low), _bits(score.high)
-    )
-
-
-def standings(report: ReportData) -> Iterator[Markup]:
-    """State how the last model compares with its own text's best baseline."""
-    corpus = report.corpora[-1]
-    score = report.score(PRETRAINED if report.domain is None else FINETUNED, corpus.role)
-    if score is None or not corpus.baselines:
-        return
-    best = min(corpus.baselines, key=lambda baseline: float(baseline.bits_per_byte.value))
-    ahead = score.bits_per_byte.value < best.bits_per_byte.value
-    yield Markup(
-        "Of the baselines on the {} test text, {} is best: {} bits per byte, {} {} than the {} "
-        "model."
-    ).format(
-        corpus.role,
-        best.name,
-        _bits(best.bits_per_byte),
-        _bits(derived("distance", score.bits_per_byte, best.bits_per_byte)),
-        "more" if ahead else "fewer",
-        score.model,
-    )
-
-
-def floors(report: ReportData) -> Iterator[Markup]:
-    """State how far each model is above a text's entropy, where that is known."""
-    for corpus in report.corpora:
-        for score in report.scores:
-            if corpus.floor is None or score.corpus != corpus.role:
-                continue
-            above = score.bits_per_byte.value >= corpus.floor.value
-            yield Markup(
-                "On the {} test text, the {} model is {} bits per byte {} the language’s entropy "
-                "of {}, which no model can beat on average."
-            ).format(
-                corpus.role,
-                score.model,
-                _bits(derived("distance", score.bits_per_byte, corpus.floor)),
-                "above" if above else "below (this test text is easier than most)",
-                _bits(corpus.floor),
+            yield Markup("On the {} test text, {}: before, {}; after, {}.").format(
+                corpus.role, compared(FINETUNED, before), _needed(before), _needed(after)
             )
 
 
-def flags(report: ReportData) -> Iterator[Markup]:
-    """State where a baseline needs fewer bits than a model, as plainly as a win."""
+def compared(model: str, other: Standing) -> Markup:
+    """Return the claim on a model beside another or a baseline."""
+    difference = other.differences[model]
+    shown = {"value": lambda: number(derived("size", difference["value"]), "fixed")}
+    shown |= {end: lambda end=end: number(difference[end], "signed") for end in ("low", "high")}  # type: ignore[misc]
+    return Markup(
+        claim(
+            _model(model),
+            _model(other.model) if other.model else Markup("{}").format(other.name),
+            verdict_of(difference),
+            lambda name: shown[name](),
+            why=ONE_PART,
+        )
+    )
+
+
+def verdict_of(difference: Traced) -> Verdict:
+    """Return what the interval of a difference shows."""
+    if difference.value is None:
+        return verdict(None, None)
+    return verdict(difference.value["low"], difference.value["high"])
+
+
+def standings(report: ReportData) -> Iterator[tuple[Markup, bool]]:
+    """Yield a sentence on the last model beside the baselines.
+
+    One for each corpus and kind of score. Also whether it loses to one of them.
+    """
+    model = PRETRAINED if report.domain is None else FINETUNED
     for corpus in report.corpora:
-        for score in report.scores:
-            if score.corpus != corpus.role:
-                continue
-            ahead = [
-                baseline
-                for baseline in corpus.baselines
-                if baseline.bits_per_byte.value <= score.bits_per_byte.value
+        for kind in KINDS:
+            others = [
+                each
+                for each in corpus.of_kind(kind)
+                if each.model is None and model in each.differences
             ]
-            if ahead:
-                needs = [Markup("{} {}").format(b.name, _bits(b.bits_per_byte)) for b in ahead]
-                needs[0] = Markup("{} needs {}").format(
-                    ahead[0].name, _bits(ahead[0].bits_per_byte)
+            if others:
+                yield (
+                    Markup("On the {} test text, {}{}: {}.").format(
+                        corpus.role,
+                        KIND_NAMES[kind],
+                        _unseen(report, corpus),
+                        Markup("; ").join(compared(model, each) for each in others),
+                    ),
+                    any(verdict_of(o.differences[model]) is Verdict.MORE for o in others),
                 )
+
+
+KIND_NAMES = {"static": "learning from train alone", "adaptive": "learning while reading it"}
+"""The kinds of scores, for people."""
+
+
+def floors(report: ReportData) -> Iterator[Markup]:
+    """State what each model needs where a text's entropy is known."""
+    for corpus in report.corpora:
+        for found in corpus.of_kind("static"):
+            if corpus.floor is not None and found.model:
                 yield Markup(
-                    "The {} model loses on the {} test text: it needs {} bits per byte. Given the "
-                    "{} corpus’s training text{}, {}."
-                ).format(
-                    score.model,
-                    corpus.role,
-                    _bits(score.bits_per_byte),
-                    corpus.role,
-                    _unseen(report, score),
-                    _listed(needs),
-                )
+                    "On the {} test text, the {} model needs {}; the entropy of the language is {}."
+                ).format(corpus.role, found.model, _needed(found), number(corpus.floor, "fixed"))
 
 
-def _unseen(report: ReportData, score: Score) -> str:
-    """Return a remark if a model may not have seen a corpus's training text."""
-    if score.corpus == "domain" and score.model == FINETUNED:
-        return ""
-    if report.imported is not None:
+def parts_of(report: ReportData) -> str:
+    """Return what the parts are that intervals were taken over, by corpus."""
+    kinds = {"groups": "whole groups of documents", "blocks": "blocks of neighbouring text"}
+    drawn = {
+        each.corpus: kinds[each.interval.value["drawn"]]
+        for each in report.scores
+        if each.interval.value is not None
+    }
+    if len(set(drawn.values())) <= 1:
+        return next(iter(drawn.values()), "a single part")
+    return _listed(f"{kind} ({corpus})" for corpus, kind in drawn.items())
+
+
+def _model(name: str) -> str:
+    return f"the {name} model"
+
+
+def _needed(found: Standing) -> Markup:
+    """Return bits per byte with their interval."""
+    bits = number(found.bits_per_byte, "fixed")
+    if found.interval.value is None:
+        return Markup("{} bits per byte").format(bits)
+    ends = (number(found.interval[end], "fixed") for end in ("low", "high"))
+    return Markup("{} bits per byte ({} to {})").format(bits, *ends)
+
+
+def _unseen(report: ReportData, corpus: Corpus) -> str:
+    """Return a remark if the last model may not have seen a corpus's training text."""
+    if report.imported is not None and not (corpus.role == "domain" or report.domain is None):
         return ", which this model may not have seen"
-    return "" if score.corpus == "base" else ", which this model has not seen"
+    return ""
 
 
 def _listed(names: Iterable[str]) -> str:

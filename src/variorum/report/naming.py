@@ -21,3 +21,11 @@ def model_of(task: str) -> str:
 def corpus_of(task: str) -> str:
     """Return the corpus of an input such as `finetuned_on_base`."""
     return task.rpartition("_")[2]
+
+
+def baseline_name(name: str, order: int | None = None) -> str:
+    """Return what people call a baseline, such as `PPMd of order 16`, or just `PPMd`."""
+    named = {"ppmd": "PPMd", "ngram": "n-grams"}
+    if order is not None:
+        named = {"ppmd": f"PPMd of order {order}", "ngram": f"{order}-grams"}
+    return named.get(name, name)

@@ -10,18 +10,21 @@ from functools import partial
 
 from markupsafe import Markup
 
-from variorum.evaluation.metrics import HEADLINE, METRICS, SHARE
+from variorum.evaluation.metrics import HEADLINE, KINDS, METRICS, SHARE
 from variorum.report.adopted import MARK
 from variorum.report.bars import bars
+from variorum.report.claims import word
 from variorum.report.content import ReportData
 from variorum.report.findings import (
-    drawn_of,
+    KIND_NAMES,
     findings,
-    flags,
     floors,
+    parts_of,
     standings,
     summary,
+    verdict_of,
 )
+from variorum.report.naming import MODELS
 from variorum.report.rendering import rendered
 from variorum.report.traced import WAYS, Traced, as_text, attributes, derived, drawn, lines, number
 
@@ -43,6 +46,7 @@ SECTIONS = {
 
 def render(report: ReportData) -> str:
     """Return the page as HTML; all data is escaped, except the figures' own SVG."""
+    placed = list(standings(report))
     filters = {way.replace("-", "_"): partial(_shown, way) for way in WAYS}
     return rendered(
         "templates/report.html.j2",
@@ -50,16 +54,26 @@ def render(report: ReportData) -> str:
         derived=derived,
         report=report,
         summary=list(summary(report)),
-        findings=[*findings(report), *standings(report), *floors(report)],
-        flags=list(flags(report)),
-        charts=[(corpus, bars(report, corpus)) for corpus in report.corpora],
+        findings=[
+            *findings(report),
+            *(sentence for sentence, loses in placed if not loses),
+            *floors(report),
+        ],
+        flags=[sentence for sentence, loses in placed if loses],
+        charts=[
+            (corpus, [(kind, bars(report, corpus, kind)) for kind in KINDS if corpus.of_kind(kind)])
+            for corpus in report.corpora
+        ],
+        kinds=KIND_NAMES,
+        models=[name for name in MODELS.values() if any(s.model == name for s in report.scores)],
+        compared=_compared,
         titles=SECTIONS,
         scored=[m for m in METRICS.values() if m.unit != SHARE and m is not HEADLINE],
         shares=[m for m in METRICS.values() if m.unit == SHARE],
         headline=HEADLINE,
         number=number,
         empty=_empty(report),
-        drawn=drawn_of(report),
+        parts=parts_of(report),
         commands=commands(report),
         mark=MARK,
     )
@@ -67,6 +81,10 @@ def render(report: ReportData) -> str:
 
 def _shown(way: str, traced: Traced, digits: int | None = None) -> Markup:
     return number(traced, way if digits is None else f"{way} {digits}")
+
+
+def _compared(difference: Traced) -> str:
+    return word(verdict_of(difference))
 
 
 def _lines(settings: Traced) -> list[tuple[str, str]]:

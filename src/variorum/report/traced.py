@@ -28,7 +28,7 @@ from variorum.corpus.source_kinds import source_of
 from variorum.identity.spec import Ref
 from variorum.report import numbers
 from variorum.report.adopted import Adoption
-from variorum.report.naming import corpus_of, model_of
+from variorum.report.naming import baseline_name, corpus_of, model_of
 from variorum.store.result import MANIFEST, Result
 
 SAME = "same"
@@ -139,7 +139,7 @@ def _of_graph(command: str) -> str:
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     SAME: lambda value: value,
     "difference": lambda first, second: first - second,
-    "distance": lambda first, second: abs(first - second),
+    "size": abs,
     "ratio": lambda first, second: first / second,
     "ratios": lambda low, high, whole: [low / whole, high / whole],
     "change": _change,
@@ -148,7 +148,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "title": source_title,
     "model": model_of,
     "corpus": corpus_of,
-    "gram": "{}-gram".format,
+    "baseline": baseline_name,
     "adoption": lambda adopted: str(Adoption.of(adopted)),
     "evaluation-command": _of_evaluations,
     "graph-command": _of_graph,
@@ -202,6 +202,7 @@ WAYS: Mapping[str, Callable[..., str]] = {
     LIST: " ".join,
     "count": numbers.count,
     "fixed": numbers.fixed,
+    "signed": numbers.signed,
     "percent": numbers.percent,
     "signed-percent": numbers.signed_percent,
     "significant": numbers.significant,

@@ -26,7 +26,7 @@ from variorum.store.store import Store
 
 COSTS = "costs.csv"
 CODES_FILE = "codes.csv"
-NUMBERS = "numbers.csv"
+NUMBERS, FINDINGS = "numbers.csv", "findings.md"
 REPORTS = "reports"
 REPORT_FILES = ("report.html", "metrics.json", "curves.csv")
 TABLE_FILES = ("table.md", "table.csv", "table.html", "runs.csv", "intervals.svg")
@@ -57,7 +57,7 @@ def page_names(names: Iterable[str]) -> list[str]:
 def publish(store: Store, ref: Ref, folder: Path) -> None:
     """Copy a table, or a page's numbers, into a folder; files of another table go."""
     result = store.open(ref)
-    names = [NUMBERS] if NUMBERS in result.manifest["files"] else pages_of(result)
+    names = [n for n in (NUMBERS, FINDINGS) if n in result.manifest["files"]] or pages_of(result)
     contents = {name: result.file(name).read_bytes() for name in names} | _notes_of(result)
     for name in _listed(folder) - contents.keys():
         (folder / name).unlink(missing_ok=True)

@@ -1,12 +1,12 @@
 """Write the page of one experiment, and the numbers that DVC compares."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from variorum.config.types import Settings, Text, setting
 from variorum.corpus import documents
-from variorum.evaluation.metrics import HEADLINE
+from variorum.evaluation.metrics import HEADLINE, KINDS
 from variorum.identity.spec import Ref
 from variorum.report import content
 from variorum.report.adopted import MARK
@@ -48,7 +48,7 @@ class ReportStage(Settings):
 
 STAGE = Stage(
     ReportStage,
-    products=("report.html", "numbers.csv", "metrics.json", "curves.csv"),
+    products=("report.html", "numbers.csv", "findings.md", "metrics.json", "curves.csv"),
     per=(),
     inputs={
         "figures": Input(("figures",)),
@@ -58,6 +58,9 @@ STAGE = Stage(
         "tokens_{corpus}": Input(("encode",)),
         "{model}": Input(("pretrain", "imported", "finetune")),
         "{model}_on_{corpus}": Input(("evaluate",)),
+        "{model}_dynamic_on_{corpus}": Input(("dynamic",)),
+        "baselines_{corpus}": Input(("baselines",)),
+        "comparisons": Input(("comparisons",)),
         "stress_{model}": Input(("stress",)),
     },
     sections={"notes": "report.notes"},
@@ -67,21 +70,24 @@ STAGE = Stage(
 
 
 def run(task: Task) -> None:
-    """Write `report.html`, all of its numbers as `numbers.csv`, `metrics.json` and `curves.csv`.
+    """Write `report.html`, its numbers and findings, `metrics.json` and `curves.csv`.
 
     Also what the page shows and no other result holds: `words.json` and `provenance.svg`.
     """
     import pandas as pd
 
     from variorum.report import page
+    from variorum.report.findings_text import findings_text
 
     (task.output / PROVENANCE_FILE).write_text(_provenance_graph(task), encoding="utf-8")
     for name, data in {"words": _words(task), "metrics": _metrics(task)}.items():
         text = json.dumps(data, indent=2, sort_keys=True) + "\n"
         (task.output / f"{name}.json").write_text(text, encoding="utf-8")
-    rendered = page.render(_report(task))
+    report = _report(task)
+    rendered = page.render(report)
     (task.output / "report.html").write_text(rendered, encoding="utf-8")
     (task.output / "numbers.csv").write_text(numbers_csv(rendered), encoding="utf-8")
+    (task.output / "findings.md").write_text(findings_text(report), encoding="utf-8")
     task.run["costs"] = [cost(name, result) for name, result in _trained(task).items()]
     logs = [
         pd.read_csv(result.file("metrics.csv")).assign(training=name)
@@ -179,23 +185,52 @@ def _svg(result: Result, name: str) -> Traced:
 def _corpus(task: Task, side: Role, settings: Traced) -> Corpus:
     text, download = task.inputs[f"text_{side}"], task.inputs[f"source_{side}"]
     facts = of_file(download, "facts.json")
-    metrics = of_file(task.inputs[f"pretrained_on_{side}"], "metrics.json")
-    baselines = metrics["baselines"]
     notes = settings["notes"]
     return Corpus(
         role=side,
         title=derived("title", _spec(download)["source"]),
         steps=(*facts["steps"], *of_file(text, "funnel.json")["steps"]),
         splits=of_file(text, "splits.json"),
-        baselines=(
-            content.Baseline(baselines["bz2"].name, baselines["bz2"]),
-            content.Baseline(baselines["xz"].name, baselines["xz"]),
-            content.Baseline(derived("gram", metrics["ngram_order"]), baselines["ngram"]),
-        ),
+        standings=tuple(_standings(task, side)),
         note=notes[side] if side in notes.value else None,
         facts=tuple(facts["notes"]),
         floor=facts["entropy"] if facts["entropy"].value is not None else None,
     )
+
+
+def _standings(task: Task, side: Role) -> Iterator[content.Standing]:
+    """Yield models, then baselines, with each kind of score."""
+    compared = of_file(task.inputs["comparisons"], "comparisons.json")[side]
+    baselines = task.inputs[f"baselines_{side}"]
+    for kind in KINDS:
+        pairs = compared[kind]["pairs"]
+
+        def differences(other: str, pairs: Traced = pairs) -> dict[str, Traced]:
+            return {MODELS[m]: pairs[m][other] for m in pairs.value if other in pairs.value[m]}
+
+        for model in _models(task):
+            name = f"{model}_{'dynamic_' * (kind == 'adaptive')}on_{side}"
+            result = task.inputs[name]
+            metrics = of_file(result, "metrics.json")
+            yield content.Standing(
+                model,
+                derived("model", _name(task, name)),
+                kind,
+                metrics["bits_per_byte"],
+                metrics["interval"],
+                differences(model),
+                _key(result),
+            )
+        for baseline, found in of_file(baselines, "metrics.json")[kind].items():
+            yield content.Standing(
+                baseline.value,
+                derived("baseline", baseline, *([found["order"]] if found["order"].value else [])),
+                kind,
+                found["bits_per_byte"],
+                found["interval"],
+                differences(baseline.value),
+                _key(baselines),
+            )
 
 
 def _score(task: Task, model: str, side: Role) -> content.Score:
