@@ -56,8 +56,8 @@ lint: $(READY)
 # Resolves every version anew. CUDA's packages are left to torch, which pins them itself.
 lock: $(READY)
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
-		--no-annotate --no-header --output-file requirements.new pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra last-test \
+		--upgrade --no-annotate --no-header --output-file requirements.new pyproject.toml
 	grep -vE '^(nvidia|cuda|triton)' requirements.new > requirements.lock
 	rm requirements.new
 
