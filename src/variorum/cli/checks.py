@@ -1,4 +1,4 @@
-"""Define commands that check results and let old ones serve new keys."""
+"""Define commands that check results, adopt old ones, and open the last test."""
 
 from typing import Annotated, Any
 
@@ -90,3 +90,27 @@ def adopt(
     root, here = find_project(), Machine(processes, device=device)
     for line in adopting.adopt(root, results or [], because=because, here=here).lines():
         print(line)
+
+
+@app.command("last-test")
+def last_test(
+    opening: Annotated[
+        bool, typer.Option("--open", help="Score the models on the texts, once, and record it.")
+    ] = False,
+    again: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Open it once more, for this reason: recorded, too."),
+    ] = None,
+) -> None:
+    """Show the texts that nothing was chosen by, and how often they were opened."""
+    if again is not None and not opening:
+        raise VariorumError("--again gives the reason of an opening; add --open")
+    machine.use_one_thread()
+    from variorum.audit.last_test.opening import open_texts, opening_lines, prepare
+    from variorum.base.progress import Progress
+
+    root = find_project()
+    if opening:
+        print_lines(opening_lines(open_texts(root, again, Progress("last test").say)))
+    else:
+        print_lines(prepare(root).lines())

@@ -19,6 +19,7 @@ from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.config.types import MOST_SEED, Settings, Text, Truth, Whole, setting
 from variorum.corpus.source_kinds import Source
 from variorum.plan.ablation_settings import Ablation
+from variorum.plan.last_test_settings import LastTest
 
 
 class CorpusSettings(Settings):
@@ -129,5 +130,9 @@ class Experiment(Settings):
         return self
 
 
-CONFIGURATIONS: dict[str, type[Settings]] = {"experiment": Experiment, "ablation": Ablation}
+CONFIGURATIONS: dict[str, type[Settings]] = {
+    "experiment": Experiment,
+    "ablation": Ablation,
+    "last_test": LastTest,
+}
 """Kinds of configuration files, each with its settings and its schema for editors."""
