@@ -28,6 +28,7 @@ from variorum.identity.package_code import Code
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import declared, source_lock
 from variorum.plan.code_versions import CodeVersion
+from variorum.plan.last_test import opened
 from variorum.plan.loading import LoadedExperiment
 from variorum.stages.registry import MODELS, STAGES, function_of
 from variorum.stages.stage import Role
@@ -185,9 +186,13 @@ class ExperimentPlan:
         self._given: dict[str, Node] = {}
 
     @cached_property
-    def _facts(self) -> Mapping[str, str]:
+    def _facts(self) -> Mapping[str, Any]:
         """Return the settings of stages that no section holds."""
-        return {"experiment": self.loaded.name, "command": experiment_command(self.loaded)}
+        return {
+            "experiment": self.loaded.name,
+            "command": experiment_command(self.loaded),
+            "last_test": opened(self.planner.root, self.loaded),
+        }
 
     @property
     def nodes(self) -> list[Node]:

@@ -211,7 +211,7 @@ class ReportData:
 
     `architecture` is the `config.json` of the model, and `parameters` their number. `imported`
     describes a pretrained model that was not trained here. `settings` are the results' settings, by
-    the page's names for them.
+    the page's names for them. `last_test` says how often these models' last test was opened.
     """
 
     title: Traced
@@ -231,6 +231,7 @@ class ReportData:
     provenance: tuple[Provenance, ...]
     settings: Mapping[str, Traced] = field(default_factory=dict)
     imported: Imported | None = None
+    last_test: Traced | None = None
 
     @property
     def corpora(self) -> tuple[Corpus, ...]:

@@ -44,6 +44,7 @@ class ReportStage(Settings):
     experiment: Text
     command: Text
     notes: dict[Text, Text] = setting({})
+    last_test: Text | None = setting(None, "How often it was opened.", omit_when=None)
 
 
 STAGE = Stage(
@@ -155,6 +156,7 @@ def _report(task: Task) -> ReportData:
         figures=(*_figures(task), _provenance_figure(task)),
         provenance=_provenance(task),
         settings=_settings(task),
+        last_test=settings["last_test"] if settings.value.get("last_test") else None,
     )
 
 

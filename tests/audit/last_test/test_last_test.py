@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -403,6 +404,29 @@ def test_only_the_very_experiment_of_the_list_tells_how_often(here: Project) -> 
     assert opened(root, named_experiment(root, "micro")) == "once"
     (root / LIST).unlink()
     assert opened(root, named_experiment(root, "micro")) is None
+
+
+def test_how_often_is_part_of_the_pages_key_alone(here: Project) -> None:
+    before = flow.current(here.root)
+    assert before.last.spec.settings["last_test"] == "never"
+    changed_record(here)
+    here.run("git", "checkout", "HEAD", "--", RECORD)
+    after = flow.current(here.root)
+    assert after.last.spec.settings["last_test"] == "once"
+    assert set(before.nodes) - set(after.nodes) == {before.last.ref}
+    assert "last_test" not in flow.current(here.root, seed=2).last.spec.settings
+
+
+def test_the_page_says_how_often(first: Project) -> None:
+    plan = flow.current(first.root)
+    flow.finish(first.root, plan)
+    page = Store(first.root).open(plan.last.ref).file("report.html").read_text(encoding="utf-8")
+    assert re.search(r"How often it was opened: <strong[^>]*>once</strong>", page)
+
+
+def test_the_readme_says_how_often() -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"How often it was opened: **{times(len(recorded(ROOT)))}**." in readme
 
 
 def test_the_list_of_this_project_is_pinned_by_the_lock() -> None:
