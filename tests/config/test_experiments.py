@@ -285,6 +285,18 @@ def test_what_default_yaml_says_of_defaults_is_so() -> None:
     assert YAML(typ="safe").load(text)["model"]["rotary_base"] == ModelSettings().rotary_base
 
 
+def test_docstrings_is_the_default_on_other_parts_of_the_same_packages() -> None:
+    default, docstrings = (
+        named_experiment(ROOT, name).settings.model_dump(mode="json")
+        for name in ("default", "docstrings")
+    )
+    parts = [docstrings["corpus"][name]["source"].pop("part") for name in ("base", "domain")]
+    assert parts == ["docstrings", "docstrings"]
+    parts = [default["corpus"][name]["source"].pop("part") for name in ("base", "domain")]
+    assert parts == ["prose", "prose"]
+    assert docstrings | {"title": default["title"]} == default
+
+
 def test_the_committed_schemas_equal_the_settings() -> None:
     for name, text in texts(CONFIGURATIONS).items():
         assert (ROOT / name).read_text() == text, "run `variorum schema`"
