@@ -13,7 +13,7 @@ from loopback import served
 
 pytestmark = pytest.mark.long
 
-NANOGPT = 2.74  # bits per byte: 1.898 nats a character over the whole part
+NANOGPT = 2.74  # bits per byte: the mean of its three seeds
 
 
 def evaluations(project: Project) -> dict[str, dict[str, float]]:
@@ -49,7 +49,7 @@ def test_shakespeare_reaches_nanogpts_loss_from_a_mirror(
     score = evaluations(project)["pretrained on base"]
     assert score["characters"] == 111_540
     assert score["bits_per_byte"] == pytest.approx(NANOGPT, abs=0.03)
-    assert "2.74 bits per byte" in (project.root / REPORT).read_text()
+    assert "2.73 to 2.75 bits per byte" in (project.root / REPORT).read_text()
     record_property(f"bits per byte (nanoGPT: {NANOGPT})", f"{score['bits_per_byte']:.4f}")
 
 
