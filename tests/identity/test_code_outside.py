@@ -14,7 +14,9 @@ from variorum.identity.fingerprint import MEANINGS
 from variorum.identity.package_code import OUTSIDE_NAME, is_outside
 
 NAMED_OUTSIDE = {
+    "BaselinesStage": "settings",
     "DownloadStage": "settings",
+    "DynamicStage": "settings",
     "EvaluateStage": "settings",
     "FinetuneStage": "settings",
     "ImportedStage": "settings",
@@ -65,7 +67,6 @@ OMITTED_FOR_EVER = {
     "ArxivSource.page_size": 100,
     "CsvSource.quote": None,
     "EvaluateSettings.memorization_tokens": 2048,
-    "EvaluateSettings.ngram_order": 6,
     "Experiment.imported": None,
     "Experiment.strict_libraries": False,
     "FinetuneSettings.accumulation": 1,
@@ -100,6 +101,7 @@ OMITTED_FOR_EVER = {
     "NormalizeSettings.min_letter_share": None,
     "NormalizeSettings.min_mean_word_length": None,
     "NormalizeSettings.near_duplicates": None,
+    "ReportStage.last_test": None,
     "SamplingSettings.min_p": 0.0,
     "SamplingSettings.repetition_penalty": 1.0,
     "SamplingSettings.repetition_window": 64,

@@ -23,8 +23,8 @@ def wired(*, domain: bool, both: bool, replay: bool, imported: bool) -> Graph:
     first = ("imported" if imported else "pretrain", "pretrained")
     tokenizer = first if imported else ("tokenizer", "")
     if not imported:
-        read = sides if both else ["base"]
-        graph[tokenizer] = {side: ("normalize", side) for side in read}
+        texts = sides if both else ["base"]
+        graph[tokenizer] = {side: ("normalize", side) for side in texts}
     for side in sides:
         graph["encode", side] = {"text": ("normalize", side), "tokenizer": tokenizer}
     base = ("encode", "base")
@@ -39,23 +39,30 @@ def wired(*, domain: bool, both: bool, replay: bool, imported: bool) -> Graph:
             **({"replayed": base} if replay else {}),
         }
     scores: dict[str, Named] = {}
+    dynamic: dict[str, Named] = {}
     stresses: dict[str, Named] = {}
     for name, model in models.items():
         for side in sides:
             scores[f"{name}_on_{side}"] = ("evaluate", f"{name} on {side}")
-            graph[scores[f"{name}_on_{side}"]] = {
-                "model": model,
-                "text": ("normalize", side),
-                "tokens": ("encode", side),
-            }
+            dynamic[f"{name}_dynamic_on_{side}"] = ("dynamic", f"{name} on {side}")
+            read = {"text": ("normalize", side), "tokens": ("encode", side)}
+            graph[scores[f"{name}_on_{side}"]] = {"model": model, **read}
+            graph[dynamic[f"{name}_dynamic_on_{side}"]] = {"model": model, **read}
         stresses[f"stress_{name}"] = ("stress", name)
         own = ("encode", "base" if name == "pretrained" else "domain")
         graph[stresses[f"stress_{name}"]] = {"model": model, "tokens": own}
     drawn = {**_corpora(sides), **models, **scores}
     graph["figures", ""] = drawn
+    for side in sides:
+        graph["baselines", side] = {"text": ("normalize", side)}
+    baselines: dict[str, Named] = {f"baselines_{side}": ("baselines", side) for side in sides}
+    graph["comparisons", ""] = {**scores, **dynamic, **baselines}
     graph["report", ""] = {
         **drawn,
         **stresses,
+        **dynamic,
+        **baselines,
+        "comparisons": ("comparisons", ""),
         "figures": ("figures", ""),
         "tokenizer": tokenizer,
     }

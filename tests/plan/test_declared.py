@@ -48,7 +48,7 @@ def _graph(plan: Plan) -> Graph:
         stage, label = node.ref.stage, node.label
         if stage in MODELS:
             label = "finetuned" if stage == "finetune" else "pretrained"
-        return stage, "" if stage in ("tokenizer", "figures", "report") else label
+        return stage, "" if stage in ("tokenizer", "comparisons", "figures", "report") else label
 
     return {
         named(node): {name: named(needed) for name, needed in node.upstream.items()}

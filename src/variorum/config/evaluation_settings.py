@@ -32,7 +32,7 @@ class BaselineSettings(Settings):
     """Describe the baselines of a corpus."""
 
     most_ngram_order: Whole = setting(
-        16, "Symbols of the longest n-grams that val may choose.", ge=1, le=64, omit_when=16
+        16, "Symbols of the longest n-grams that val may choose.", ge=1, le=64
     )
 
 
