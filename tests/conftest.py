@@ -85,7 +85,10 @@ finetune:
    sample_tokens: 8}}
 evaluate: {{memorization_tokens: 64}}
 baselines: {{most_ngram_order: 3}}
-stress: {{prompts: ["the "], sampling: {{max_tokens: 8}}, case_tokens: 32}}
+dynamic: {{rates: [0.0, 0.1], pulls: [0.01], val_tokens: 64}}
+stress:
+  {{prompts: ["the "], sampling: {{max_tokens: 8}}, case_tokens: 32, texts: 4, text_tokens: 16,
+   temperatures: [1.5]}}
 """
 
 

@@ -1,13 +1,11 @@
 """Faults: each is one thing gone wrong in model, tokenizer, cache, sampler or guard."""
 
-import numpy as np
 import torch
-from stressed import COUNTS, HELD_OUT, MODEL, TOKENIZER, Letters
+from stressed import COUNTS, MODEL, TOKENIZER, Letters
 
 from variorum.generation import sampler
 from variorum.generation.cache import Cache
 from variorum.generation.utf8_guard import Utf8Guard
-from variorum.model.gpt import GPT
 from variorum.tokenizer.base import END_OF_TEXT
 from variorum.tokenizer.kinds.bpe import BytePairTokenizer
 
@@ -64,29 +62,6 @@ class Breaks(Letters):
         return found * float("nan") if ids.shape[1] == MODEL.context_length // 2 else found
 
 
-class Lost(Letters):
-    """Is sure of what is wrong in the first two thirds of its positions."""
-
-    def forward(self, ids, cache=None):
-        """Logits that are bearable only late in the window."""
-        wrong = torch.nn.functional.one_hot(ids, self.vocab_size) * 60.0
-        late = torch.arange(ids.shape[1])[:, None] >= 12
-        return torch.where(late, super().forward(ids, cache), wrong)
-
-
-class Brittle(Letters):
-    """Is sure of what is wrong when two tokens follow each other as they never did in training."""
-
-    def forward(self, ids, cache=None):
-        """Logits that are bearable only where all is known."""
-        known = torch.zeros(self.vocab_size, self.vocab_size, dtype=torch.bool)
-        known[HELD_OUT, np.roll(HELD_OUT, -1)] = True
-        steps = ~known[ids[:, :-1], ids[:, 1:]]  # (B, T - 1)
-        strange = torch.nn.functional.pad(steps, (1, 0)).cumsum(1) > 0  # so far, (B, T)
-        wrong = torch.nn.functional.one_hot(ids, self.vocab_size) * 60.0
-        return torch.where(strange[:, :, None], wrong, super().forward(ids, cache))
-
-
 class Raises(Letters):
     """Cannot bear one token."""
 
@@ -114,6 +89,14 @@ class Naive(BytePairTokenizer):
         """Split at the name."""
         parts = [BytePairTokenizer.encode(self, part) for part in text.split(END_OF_TEXT)]
         return [token for part in parts for token in [*part, self.eot]][:-1]
+
+
+class Greets(BytePairTokenizer):
+    """Begins an empty text with a token."""
+
+    def encode(self, text):
+        """A letter instead of nothing."""
+        return BytePairTokenizer.encode(self, text or "T")
 
 
 class Loses(BytePairTokenizer):
@@ -184,11 +167,6 @@ def long_settings(model):
 def broken_weights(model):
     with torch.no_grad():
         model.ln_f.weight.fill_(float("nan"))
-
-
-def every_byte_alike(model):
-    model.__class__ = GPT
-    torch.nn.init.zeros_(model.wte.weight)
 
 
 def nothing(_):

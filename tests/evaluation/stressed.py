@@ -1,4 +1,4 @@
-"""Small models that the stress catalogue is tried on."""
+"""Small models that the stress cases on the implementation are tried on."""
 
 import numpy as np
 import torch
@@ -6,8 +6,9 @@ import torch
 from variorum.config.evaluation_settings import SamplingSettings, StressSettings
 from variorum.config.model_settings import ModelSettings
 from variorum.config.tokenizer_settings import TokenizerSettings
-from variorum.evaluation.stress.catalogue import catalogue
-from variorum.evaluation.stress.subject import StressedModel
+from variorum.evaluation.stress.behaviour.words import all_words
+from variorum.evaluation.stress.catalogue import implementation
+from variorum.evaluation.stress.subject import StressedModel, StressTexts
 from variorum.model.gpt import GPT
 from variorum.tokenizer.kinds.bpe import train
 
@@ -15,10 +16,15 @@ TEXT = "The function returns a list of the symbols that the graph of the given n
 TOKENIZER = train([TEXT * 3], TokenizerSettings(kind="bpe", vocab_size=280))
 MODEL = ModelSettings(n_layer=1, n_head=2, n_embd=16, context_length=16)
 SETTINGS = StressSettings(
-    prompts=("The ", ""), case_tokens=40, sampling=SamplingSettings(temperature=1.0, max_tokens=20)
+    prompts=("The ", ""),
+    case_tokens=40,
+    sampling=SamplingSettings(temperature=1.0, max_tokens=20),
+    texts=6,
+    text_tokens=20,
 )
 HELD_OUT = np.array([*TOKENIZER.encode(TEXT), TOKENIZER.eot], dtype=np.uint16)
 COUNTS = np.bincount(HELD_OUT, minlength=TOKENIZER.vocab_size)
+TEXTS = StressTexts(HELD_OUT, np.zeros(len(HELD_OUT), dtype=np.int64), COUNTS, all_words([TEXT]))
 
 
 def sound_model(cls=GPT):
@@ -42,11 +48,11 @@ class Letters(GPT):
 
 
 def subject_of(model, tokenizer=TOKENIZER, settings=SETTINGS):
-    return StressedModel(model, tokenizer, settings, HELD_OUT, COUNTS)
+    return StressedModel(model, tokenizer, settings, TEXTS)
 
 
 def cases(model, tokenizer=TOKENIZER, settings=SETTINGS):
-    found = catalogue(model, tokenizer, settings, held_out=HELD_OUT, train_counts=COUNTS)
+    found = implementation(subject_of(model, tokenizer, settings))
     return {case.name: case for case in found}
 
 

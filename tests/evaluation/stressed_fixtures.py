@@ -6,7 +6,7 @@ from stressed import Letters, cases, sound_model
 
 @pytest.fixture(scope="module")
 def sound():
-    """A model that passes every case."""
+    """A model that passes every case on the implementation."""
     return sound_model(Letters)
 
 

@@ -1,5 +1,6 @@
-"""The stress catalogue: a sound model passes, and a fault fails just what it concerns."""
+"""The stress cases on the implementation: any model passes, a fault fails what it concerns."""
 
+import copy
 import json
 from dataclasses import asdict
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from faulty import (
     Breaks,
-    Brittle,
+    Ends,
     Loses,
     Naive,
     Raises,
@@ -17,24 +18,46 @@ from faulty import (
 )
 from stressed import (
     MODEL,
-    SETTINGS,
     TOKENIZER,
     Letters,
     cases,
     failed,
     sound_model,
-    subject_of,
 )
 
-from variorum.evaluation.stress.extremes import EXTREMES
-from variorum.evaluation.stress.overflow import overflow_loss
-from variorum.evaluation.stress.subject import AS_SAMPLES, HOSTILE, STRATEGIES
+from variorum.evaluation.stress.behaviour.controls import random_model, shuffled_model
+from variorum.evaluation.stress.implementation.extremes import EXTREMES
+from variorum.evaluation.stress.subject import HOSTILE
 
 pytest_plugins = ("stressed_fixtures",)
 
 
 def test_a_sound_model_passes_every_case(sound_cases):
     assert {name for name, case in sound_cases.items() if not case.passed} == set()
+
+
+def weightless(model):
+    model = copy.deepcopy(model)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    return model
+
+
+@pytest.mark.parametrize("change", [random_model, shuffled_model])
+def test_models_that_have_learned_nothing_pass_the_cases_on_the_code(change):
+    assert failed(change(sound_model())) == set()
+
+
+def test_without_a_likeliest_token_no_setting_can_leave_it_alone():
+    found = cases(weightless(sound_model()))
+    assert {name for name, case in found.items() if not case.passed} == {"extreme-settings"}
+    parts = found["extreme-settings"].parts
+    assert [name for name, outcome in parts.items() if outcome != "holds"] == ["temperature 1e-6"]
+
+
+@pytest.mark.parametrize("cls", [Repeats, Ends])
+def test_a_model_that_writes_one_token_passes_the_cases_on_the_code(cls):
+    assert failed(sound_model(cls)) == set()
 
 
 def test_cases_say_what_they_measured_and_can_be_stored(sound_cases):
@@ -68,14 +91,12 @@ def test_numbers_that_are_not_finite_fail_everything_that_writes():
     assert {name for name, case in found.items() if case.passed} == {"special-token-text"}
     assert "not finite" in found["hostile-emoji"].explanation
     assert "not finite" in found["extreme-settings"].parts["top-k 1"]
-    for name in ("repetition", "overflow-loss", "causality", "noise", "valid-utf8"):
+    for name in ("causality", "determinism", "valid-utf8"):
         assert found[name].measured is None
     json.dumps([asdict(case) for case in found.values()], allow_nan=False)
 
 
 def test_a_fault_fails_no_case_that_it_does_not_concern():
-    assert failed(sound_model(Repeats)) == {"repetition"}
-    assert failed(sound_model(Brittle)) == {"noise"}
     assert failed(sound_model(Letters), Naive(TOKENIZER.merges)) == {
         "special-token-text",
         "hostile-special-token",
@@ -95,36 +116,6 @@ def test_an_error_is_an_outcome_names_itself_and_is_one_texts_alone():
     assert not found["hostile-emoji"].passed
     assert "RuntimeError: index out of range" in found["hostile-emoji"].explanation
     assert found["hostile-zero-width"].passed
-
-
-def test_overflow_loss_compares_the_same_tokens():
-    class Even(Letters):
-        """Finds some tokens much harder than others, wherever they stand."""
-
-        def forward(self, ids, cache=None):
-            """The same logits everywhere."""
-            logits = torch.arange(self.vocab_size, dtype=torch.float32) / 10
-            return logits.expand(*ids.shape, -1)
-
-    assert overflow_loss(subject_of(sound_model(Even))).measured == pytest.approx(1.0)
-
-
-def test_repetition_shows_every_strategy_and_judges_the_sampled_ones(sound_cases):
-    parts = sound_cases["repetition"].parts
-    assert list(parts) == [*STRATEGIES, AS_SAMPLES]
-    assert [name for name in parts if name.startswith("likeliest")] == [
-        name for name, share in parts.items() if share.endswith("%, not judged")
-    ]
-    sampled = [float(share.removesuffix(" %")) for share in parts.values() if share[-1] == "%"]
-    assert 100 * sound_cases["repetition"].measured == pytest.approx(max(sampled), abs=0.5)
-
-
-def test_samples_without_chance_are_shown_and_not_judged():
-    likeliest = SETTINGS.sampling.model_copy(update={"temperature": 0.0})
-    settings = SETTINGS.model_copy(update={"sampling": likeliest})
-    case = cases(sound_model(Letters), settings=settings)["repetition"]
-    assert case.parts[AS_SAMPLES].endswith("not judged")
-    assert case.passed
 
 
 def test_settings_at_their_ends_are_told_apart(monkeypatch):

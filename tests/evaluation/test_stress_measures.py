@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stressed import SETTINGS, TEXT, TOKENIZER, cases, subject_of
+from stressed import SETTINGS, TOKENIZER, subject_of
 
+from variorum.evaluation.stress.behaviour.noise import noised, read_again
 from variorum.evaluation.stress.catalogue import samples
-from variorum.evaluation.stress.noise import noised, read_again
-from variorum.evaluation.stress.repetition import repeated_share
 from variorum.evaluation.stress.writing import Writing, bad_bytes, equal_tokens
 from variorum.evaluation.verdicts import judge
 
@@ -73,45 +72,15 @@ def test_a_character_that_the_prompt_began_is_whole_with_what_follows(text, data
     assert bad_bytes(TOKENIZER, wrote(ids[cut:], ids[:cut])) == 0
 
 
-@pytest.mark.parametrize(
-    ("text", "share"),
-    [
-        ("", 0.0),
-        ("a" * 100, 0.99),
-        ("abc" * 40, 1 - 3 / 120),
-        ("".join(map(chr, range(200, 500))), 0.0),
-        (TEXT + TEXT, 0.5),
-    ],
-)
-def test_repeated_share_is_what_stood_there_before(text, share):
-    assert repeated_share(text) == pytest.approx(share, abs=0.03)
-
-
-def test_thresholds_come_from_the_settings(sound):
-    strict = SETTINGS.model_copy(
-        update={
-            "overflow_loss_ratio": 1e-6,
-            "repetition_share": 0.0,
-            "high_temperature_valid_share": 1.1,
-            "noise_loss_ratio": 1e-6,
-        }
-    )
-    found = cases(sound, settings=strict)
-    assert not found["overflow-loss"].passed
-    assert not found["high-temperature"].passed
-    assert not found["noise"].passed
-    assert found["repetition"].threshold == 0.0
-
-
 def test_samples_follow_the_prompts(sound):
-    found = samples(sound, TOKENIZER, SETTINGS)
+    found = samples(subject_of(sound))
     assert [sample["prompt"] for sample in found] == ["The ", ""]
     assert all(sample["text"] for sample in found)
-    assert found == samples(sound, TOKENIZER, SETTINGS)
+    assert found == samples(subject_of(sound))
 
 
 def test_samples_have_their_own_length(sound):
-    written = samples(sound, TOKENIZER, SETTINGS)[0]["text"]
+    written = samples(subject_of(sound))[0]["text"]
     assert len(TOKENIZER.encode(written)) <= SETTINGS.sampling.max_tokens
 
 

@@ -107,7 +107,6 @@ OMITTED_FOR_EVER = {
     "SamplingSettings.repetition_window": 64,
     "SamplingSettings.stop": (),
     "SamplingSettings.valid_utf8": False,
-    "StressSettings.noise_loss_ratio": 1.5,
     "StressSettings.noise_share": 0.1,
     "TableStage.codes": {},
     "TableStage.edited": {},

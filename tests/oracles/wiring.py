@@ -49,8 +49,13 @@ def wired(*, domain: bool, both: bool, replay: bool, imported: bool) -> Graph:
             graph[scores[f"{name}_on_{side}"]] = {"model": model, **read}
             graph[dynamic[f"{name}_dynamic_on_{side}"]] = {"model": model, **read}
         stresses[f"stress_{name}"] = ("stress", name)
-        own = ("encode", "base" if name == "pretrained" else "domain")
-        graph[stresses[f"stress_{name}"]] = {"model": model, "tokens": own}
+        own = "base" if name == "pretrained" else "domain"
+        graph[stresses[f"stress_{name}"]] = {
+            "model": model,
+            "tokens": ("encode", own),
+            "text": ("normalize", own),
+            "base_text": ("normalize", "base"),
+        }
     drawn = {**_corpora(sides), **models, **scores}
     graph["figures", ""] = drawn
     for side in sides:

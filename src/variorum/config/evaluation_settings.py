@@ -96,22 +96,35 @@ class SamplingSettings(Settings):
 
 
 class StressSettings(Settings):
-    """Describe the stress tests: thresholds of the verdicts, and prompts of the samples."""
+    """Describe the stress tests and the samples."""
 
     prompts: tuple[str, ...] = setting(
         ("The", "This function"), "Prompts that every model of the report continues.", min_length=1
     )
     sampling: SamplingSettings = setting(SamplingSettings(), "How the prompts are continued.")
-    case_tokens: Whole = setting(256, "Tokens generated in each case.", unit="tokens", ge=16)
-    overflow_loss_ratio: Real = setting(
-        1.25, "Context overflow: most that loss may grow beyond the context's end.", gt=1
+    case_tokens: Whole = setting(
+        256, "Tokens generated in each case on the implementation.", unit="tokens", ge=16
     )
-    repetition_share: Real = setting(
-        0.7, "Repetition: most of a sampled text that may repeat itself.", gt=0, le=1
+    texts: Whole = setting(
+        24,
+        "Texts that each model writes in a case on behaviour, each with a seed of its own.",
+        ge=2,
     )
-    high_temperature: Real = setting(1.5, "High temperature: the temperature.", gt=1)
-    high_temperature_valid_share: Real = setting(
-        0.95, "High temperature: least share of characters that are valid text.", gt=0, le=1
+    text_tokens: Whole = setting(
+        128,
+        "Tokens of each of these texts, and of the human texts beside them.",
+        unit="tokens",
+        ge=8,
+    )
+    temperatures: tuple[Annotated[Real, Field(gt=0)], ...] = setting(
+        (0.5, 0.75, 1.0, 1.25, 1.5),
+        "Known words: temperatures of the texts. 1 is always one of them, and judged.",
+    )
+    human_margin: Real = setting(
+        0.1,
+        "Repetition and known words: how far a share may be from human text's to be like it.",
+        gt=0,
+        le=1,
     )
     noise_share: Real = setting(
         0.1,
@@ -119,10 +132,4 @@ class StressSettings(Settings):
         gt=0,
         le=1,
         omit_when=0.1,
-    )
-    noise_loss_ratio: Real = setting(
-        1.5,
-        "Noise: most that the loss of clean text may grow after noisy text.",
-        gt=1,
-        omit_when=1.5,
     )

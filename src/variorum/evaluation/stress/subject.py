@@ -1,21 +1,24 @@
-"""Hold what the cases examine, and the texts that several judge, each written once."""
+"""Hold what the cases examine, and the texts that several cases judge, each written once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from variorum.config.evaluation_settings import SamplingSettings, StressSettings
-from variorum.evaluation.stress.writing import Writing, write_all
+from variorum.config.types import MOST_SEED
+from variorum.evaluation.stress.writing import Job, Writing, write_all
 from variorum.model.gpt import GPT
 from variorum.tokenizer.base import END_OF_TEXT, Tokenizer
 
 Integers = npt.NDArray[np.integer]
 
 SHORTER = 4  # times, where there are many texts or each takes long
+FEWER = 3  # times, where texts are shown and not judged
 LEAST = 16  # tokens, however short
 RARE_TOKENS = 32
 LONG = 10  # contexts
@@ -35,7 +38,6 @@ PLAIN = SamplingSettings(
     seed=1,
 )
 LIKELIEST = "likeliest token"
-AS_SAMPLES = "as the samples"
 STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     LIKELIEST: {"temperature": 0.0},
     f"{LIKELIEST}, repetition penalty 1.3": {"temperature": 0.0, "repetition_penalty": 1.3},
@@ -58,14 +60,29 @@ FULL, TOO_LONG, RARE = "full", "long", "rare"
 
 
 @dataclass(frozen=True)
+class StressTexts:
+    """Hold held-out text, and what the training text has shown.
+
+    held_out: the tokens of a part that was not trained on (N,); if short, they are read again.
+    groups: the number of the group that each of them belongs to (N,): a module, an author, a song.
+    train_counts: how often each token occurs in the text that the model was last trained on (V,).
+    train_words: the words of all texts that it was trained on, as `behaviour.words` counts them.
+    """
+
+    held_out: Integers
+    groups: Integers
+    train_counts: Integers
+    train_words: frozenset[str]
+
+
+@dataclass(frozen=True)
 class StressedModel:
-    """Hold one model; for the fields see `catalogue.catalogue`."""
+    """Hold one model, its tokenizer, the settings, and the texts."""
 
     model: GPT
     tokenizer: Tokenizer
     settings: StressSettings
-    held_out: Integers
-    train_counts: Integers
+    texts: StressTexts
 
     @property
     def context_length(self) -> int:
@@ -95,21 +112,34 @@ class StressedModel:
 
     def held(self, n: int) -> Integers:
         """Return the first `n` held-out tokens (n,), repeated if there are fewer."""
-        return np.resize(self.held_out[:n], n)
+        return np.resize(self.texts.held_out[:n], n)
 
     def read(self, prompt: str) -> list[int]:
         """Return the tokens of a prompt; an empty one begins a document."""
         return self.tokenizer.encode(prompt) or [self.tokenizer.eot]
 
+    def jobs(self, how: SamplingSettings, number: int) -> list[Job]:
+        """Return independent texts to write: prompts in turn, each text with its own seed.
+
+        Where the likeliest token is taken, all texts of a prompt are the same, so there is one.
+        """
+        prompts = [self.read(prompt) for prompt in self.settings.prompts]
+        if how.temperature == 0:
+            return [(prompt, how) for prompt in prompts[:number]]
+        seeds = ((how.seed + index) % (MOST_SEED + 1) for index in range(number))
+        return [
+            (prompts[index % len(prompts)], how.model_copy(update={"seed": seed}))
+            for index, seed in enumerate(seeds)
+        ]
+
     @cached_property
     def by_strategy(self) -> dict[str, list[Writing]]:
-        """Continue each of the settings' prompts, by strategy and as the samples."""
-        n = self.settings.case_tokens
-        strategies = {**self.strategies(n), AS_SAMPLES: self.sampling(n)}
-        prompts = [self.read(prompt) for prompt in self.settings.prompts]
-        jobs = [(prompt, how) for how in strategies.values() for prompt in prompts]
-        written = iter(write_all(self.model, self.tokenizer, jobs))
-        return {name: [next(written) for _ in prompts] for name in strategies}
+        """Continue the settings' prompts, by strategy."""
+        number = -(-self.settings.texts // FEWER)
+        strategies = self.strategies(self.settings.text_tokens)
+        jobs = {name: self.jobs(how, number) for name, how in strategies.items()}
+        written = iter(write_all(self.model, self.tokenizer, [*chain.from_iterable(jobs.values())]))
+        return {name: [next(written) for _ in own] for name, own in jobs.items()}
 
     @cached_property
     def continuations(self) -> dict[str, Writing]:
@@ -127,5 +157,5 @@ class StressedModel:
     @property
     def rarest(self) -> Integers:
         """Return the tokens that training showed least, or never."""
-        counts = self.train_counts[: self.tokenizer.eot]
+        counts = self.texts.train_counts[: self.tokenizer.eot]
         return np.argsort(counts, kind="stable")[:RARE_TOKENS]

@@ -5,13 +5,23 @@ training never showed, and the special token's name written out as text.
 """
 
 from dataclasses import replace
+from itertools import takewhile
 
 from variorum.evaluation.printable import legible
 from variorum.evaluation.stress.subject import FULL, HOSTILE, LONG, RARE, TOO_LONG, StressedModel
-from variorum.evaluation.stress.writing import EXCERPT, attempt, excerpt, finite_share
+from variorum.evaluation.stress.writing import (
+    EXCERPT,
+    Writing,
+    attempt,
+    excerpt,
+    finite_share,
+    write_all,
+)
 from variorum.evaluation.verdicts import Case, judge
-from variorum.generation.text import continue_text
+from variorum.generation.text import continue_texts
 from variorum.tokenizer.base import END_OF_TEXT, text_bytes
+
+FROM_NOTHING = 8  # texts
 
 
 def _continues(
@@ -48,20 +58,43 @@ def full_context(subject: StressedModel) -> Case:
 
 
 def empty_prompt(subject: StressedModel) -> Case:
-    """Begin a document from nothing, as a user would."""
-    sampling = subject.sampling(subject.settings.case_tokens)
-    found, problem = attempt(lambda: continue_text(subject.model, subject.tokenizer, "", sampling))
-    text = found or ""
+    """Begin documents from nothing, as a user would, and from the end-of-document token.
+
+    A model may end a document at once; so the texts are compared, and may be empty.
+    """
+    eot = subject.tokenizer.eot
+    how = subject.plain(subject.short, {})
+    jobs = [([eot], how.model_copy(update={"seed": seed})) for seed in range(FROM_NOTHING)]
+    begun = write_all(subject.model, subject.tokenizer, jobs)
+    expected = [_document(subject, writing) for writing in begun]
+
+    def write() -> list[str]:
+        settings = [sampling for _, sampling in jobs]
+        found = continue_texts(subject.model, subject.tokenizer, [""] * len(jobs), settings)
+        return [each.text for each in found]
+
+    texts, problem = attempt(write)
+    texts, problem = texts or [], problem or next((e.problem for e in begun if e.problem), "")
+    same = sum(one == other for one, other in zip(texts, expected, strict=False))
     return judge(
         "empty-prompt",
         "Empty prompt",
-        "Does it write anything when it is given nothing?",
-        measured=float(len(text)),
+        "Does it begin a document when it is given nothing?",
+        measured=None if problem else same / FROM_NOTHING,
         threshold=1.0,
         comparison=">=",
-        explanation=f"It wrote {len(text)} characters.{problem}",
-        excerpt=legible(text[:EXCERPT]),
+        explanation=(
+            f"{same} of {FROM_NOTHING} texts begun from nothing are the ones that begin behind the "
+            f"end of a document.{problem}"
+        ),
+        excerpt=legible(max(texts, key=len, default="")[:EXCERPT]),
     )
+
+
+def _document(subject: StressedModel, writing: Writing) -> str:
+    """Return the text of a writing up to the first end of a document."""
+    own = takewhile(lambda token: token != subject.tokenizer.eot, writing.tokens)
+    return subject.tokenizer.decode(own)
 
 
 def special_token_text(subject: StressedModel) -> Case:
@@ -112,7 +145,7 @@ def long_prompt(subject: StressedModel) -> Case:
 
 def rare_tokens(subject: StressedModel) -> Case:
     """Write on behind the tokens that training showed least, or never."""
-    never = int((subject.train_counts[subject.rarest] == 0).sum())
+    never = int((subject.texts.train_counts[subject.rarest] == 0).sum())
     return _continues(
         subject,
         RARE,

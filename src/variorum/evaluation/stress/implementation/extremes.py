@@ -1,14 +1,11 @@
-"""Stress extreme settings: a high temperature, and each setting at its end."""
+"""Stress extreme settings: each one at its end."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from variorum.evaluation.printable import legible
 from variorum.evaluation.stress.subject import WILD, StressedModel
 from variorum.evaluation.stress.writing import (
-    EXCERPT,
     Writing,
     attempt,
     bad_bytes,
@@ -16,37 +13,8 @@ from variorum.evaluation.stress.writing import (
     excerpt,
     finite_share,
     write_all,
-    written_text,
 )
 from variorum.evaluation.verdicts import Case, judge
-
-NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\udc80-\udcff]")
-
-
-def high_temperature(subject: StressedModel) -> Case:
-    """Draw from all tokens at a high temperature; count the characters that are text.
-
-    The model itself is judged: nothing keeps it from bytes that are no text.
-    """
-    settings = subject.settings
-    changes = {"temperature": settings.high_temperature, "valid_utf8": False}
-    job = (subject.read(settings.prompts[0]), subject.plain(settings.case_tokens, changes))
-    [writing] = write_all(subject.model, subject.tokenizer, [job])
-    text = written_text(subject.tokenizer, writing.tokens).replace("\0", "")
-    bad = len(NOT_TEXT.findall(text))
-    return judge(
-        "high-temperature",
-        "High temperature",
-        f"At temperature {settings.high_temperature:g}, are its characters still valid text?",
-        measured=None if writing.problem or not text else 1 - bad / len(text),
-        threshold=settings.high_temperature_valid_share,
-        comparison=">=",
-        explanation=(
-            f"{bad} of {len(text)} characters are control characters or bytes that are not UTF-8."
-            f"{writing.problem}"
-        ),
-        excerpt=legible(text[:EXCERPT]),
-    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,97 @@
+"""Measure how many of a text's words are known from train, by the temperature.
+
+A word is a run of letters in lower case. Of each text its different words count, each once, so that
+a loop of one word is one word; words cut off at either end are left out. Human text has words
+that train never showed, too: its share is the ceiling. A model of random weights hits words by
+accident, above all where a token is a word: its share is the floor.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import partial
+
+from variorum.corpus.unicode14 import LETTERS
+from variorum.evaluation.stress.behaviour.outcome import (
+    HUMAN,
+    MODEL,
+    RANDOM,
+    WRITERS,
+    Behaviour,
+    Measurement,
+    claim,
+    outcome,
+)
+from variorum.evaluation.stress.behaviour.panel import Panel, beyond, means
+from variorum.evaluation.stress.subject import StressedModel
+from variorum.evaluation.stress.writing import excerpt, written_text
+from variorum.tokenizer.pretokens import split
+
+BEGINS_WORD = re.compile(f" ?[{LETTERS}]")
+OWN = 1.0  # the temperature of the model's own probabilities
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in order: runs of letters, in lower case."""
+    return [piece.lstrip(" ").lower() for piece in split(text) if BEGINS_WORD.match(piece)]
+
+
+def all_words(texts: Iterable[str]) -> frozenset[str]:
+    """Return the different words of texts, one text in memory at a time."""
+    return frozenset().union(*(set(words_of(text)) for text in texts))
+
+
+def known_share(subject: StressedModel, tokens: list[int]) -> float:
+    """Return the share of a text's different words that occur in train.
+
+    A text without words has a share of 0. A word at either end may be cut off, and is left out.
+    """
+    pieces = split(written_text(subject.tokenizer, tokens))
+    first = 0 if pieces and pieces[0].startswith(" ") else 1
+    words = {piece.lstrip(" ").lower() for piece in pieces[first:-1] if BEGINS_WORD.match(piece)}
+    return len(words & subject.texts.train_words) / len(words) if words else 0.0
+
+
+def known_words(panel: Panel) -> Behaviour:
+    """Compare the model's words with human text at its own probabilities; show other temperatures.
+
+    The model itself is judged: nothing keeps it from bytes that are no text.
+    """
+    subject, settings = panel.subject, panel.subject.settings
+    temperatures = sorted({*settings.temperatures, OWN})
+    found, drawn, problem, shown_text = {}, "", "", ""
+    for temperature in temperatures:
+        changes = {"temperature": temperature, "valid_utf8": False}
+        how = subject.plain(settings.text_tokens, changes)
+        writers = WRITERS if temperature == OWN else (MODEL,)
+        texts = panel.texts(how, writers)
+        found[temperature] = panel.of_texts(texts, partial(known_share, subject))
+        drawn, problem = drawn + texts.drawn, problem or texts.problem
+        if temperature == OWN:
+            shown_text = "".join(excerpt(subject.tokenizer, e.tokens) for e in texts.of_model[:1])
+    rows = {each: Measurement(f"temperature {each:g}", means(own)) for each, own in found.items()}
+    own = found[OWN]
+    return outcome(
+        "known-words",
+        "Known words by temperature",
+        "Does it write words, as far as human text consists of words that train showed?",
+        unit="share",
+        shown=rows[OWN],
+        rows=list(rows.values()),
+        claims=[
+            claim("more than the random model", beyond(own, RANDOM, WRITERS), least=0.0),
+            claim(
+                "no less than in human text",
+                beyond(own, HUMAN, WRITERS),
+                least=-settings.human_margin,
+            ),
+        ],
+        explanation=(
+            f"Of each text's different words, the share that occurs in the training text, in "
+            f"{settings.texts} texts of {settings.text_tokens} tokens at each temperature, drawn "
+            f"from all tokens. Temperature {OWN:g} is judged, at which a perfect model writes as "
+            f"people do. No less: the interval of the difference lies above "
+            f"-{settings.human_margin:g}.{problem}"
+        ),
+        excerpt=shown_text,
+        drawn=drawn,
+    )
