@@ -129,15 +129,46 @@ def edited(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
     return edit
 
 
-def of_cases(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
-    """Changes one case of a stress test: how much harder text is once the window slid."""
+def of_cases(
+    change: Callable[[dict[str, Any]], Any], name: str = "overflow-cache", file: str = "cases.json"
+) -> Callable[[Path], None]:
+    """Changes one case of a stress test: the cache behind a full context."""
 
     def edit(text: str) -> str:
         cases = json.loads(text)
-        change(next(case for case in cases if case["name"] == "overflow-loss"))
+        change(next(case for case in cases if case["name"] == name))
         return json.dumps(cases)
 
-    return edited("cases.json", edit)
+    return edited(file, edit)
+
+
+def of_behaviour(
+    change: Callable[[dict[str, Any]], Any], name: str = "context"
+) -> Callable[[Path], None]:
+    """Changes one case on behaviour: the use of context."""
+    return of_cases(change, name, "behaviour.json")
+
+
+def scaled_means(factor: float, **others: Any) -> Callable[[dict[str, Any]], None]:
+    def change(case: dict[str, Any]) -> None:
+        case.update(others)
+        for row in (case["shown"], *case["rows"], *case["claims"]):
+            for found in filter(None, row["found"].values()):
+                found.update({end: factor * found[end] for end in ("mean", "low", "high")})
+
+    return change
+
+
+def unmeasured(case: dict[str, Any]) -> None:
+    case["shown"]["found"]["model"] = None
+
+
+def with_other_units(case: dict[str, Any]) -> None:
+    case["shown"]["found"]["model"]["units"] += 1
+
+
+def boundless(case: dict[str, Any]) -> None:
+    case["shown"]["found"]["model"]["low"] = float("-inf")
 
 
 def huge(case: dict[str, Any]) -> None:
@@ -153,13 +184,24 @@ def measured(factor: float, **others: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "fault"),
     [
         (of_cases(measured(1.0001)), ""),
-        (of_cases(measured(1.01)), "overflow-loss"),
+        (of_cases(measured(1.01)), "overflow-cache"),
         (of_cases(measured(1.01, excerpt="another text, drawn otherwise")), ""),
-        (of_cases(lambda case: case.update(passed=not case["passed"])), "overflow-loss"),
-        (of_cases(lambda case: case.update(threshold=9.0)), "overflow-loss"),
-        (of_cases(lambda case: case.update(measured=None)), "overflow-loss"),
-        (of_cases(huge), "overflow-loss"),
-        (of_cases(lambda case: case.update(name="a")), "a, overflow-loss"),
+        (of_cases(lambda case: case.update(passed=not case["passed"])), "overflow-cache"),
+        (of_cases(lambda case: case.update(threshold=9.0)), "overflow-cache"),
+        (of_cases(lambda case: case.update(measured=None)), "overflow-cache"),
+        (of_cases(huge), "overflow-cache"),
+        (of_cases(lambda case: case.update(name="a")), "a, overflow-cache"),
+        (of_behaviour(scaled_means(1.0001)), ""),
+        (of_behaviour(scaled_means(1.01)), "context"),
+        (of_behaviour(scaled_means(1.01), "repetition"), "repetition"),
+        (of_behaviour(scaled_means(1.5, drawn="other tokens"), "repetition"), ""),
+        (of_behaviour(lambda case: case.update(passed=not case["passed"])), "context"),
+        (of_behaviour(lambda case: case["controls"].update(random=True)), "context"),
+        (of_behaviour(lambda case: case["rows"].pop()), "context"),
+        (of_behaviour(lambda case: case.update(name="a")), "a, context"),
+        (of_behaviour(unmeasured), "context"),
+        (of_behaviour(with_other_units), "context"),
+        (of_behaviour(boundless), "context"),
         (edited("samples.json", lambda text: text.replace('"text": "', '"text": "a')), ""),
         (edited("samples.json", lambda text: text.replace('"the ', '"a ')), "prompts"),
         (edited("samples.json", lambda text: "[]"), "prompts"),

@@ -8,7 +8,7 @@ differ in.
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ LOSS_TOLERANCE = 0.02
 
 NUMBER_TOLERANCE = 0.001
 """On another platform: the relative difference of numbers about the same weights."""
+
+ROUNDING = 1e-5
+"""What rounding alone may change in a mean of bits or shares."""
 
 FRACTION = re.compile(r"(?<![\w.])\d+\.\d+(?:[eE][-+]?\d+)?(?!\w|\.\d)")
 """A number that was computed, without its sign. Whole numbers are counts and names."""
@@ -88,18 +91,53 @@ def _cases(old: Path, new: Path, _: ResultDiff) -> Judged:
         f"of the same text must agree to {NUMBER_TOLERANCE:.1%}"
     )
     prompts = [[each["prompt"] for each in _json(folder / "samples.json")] for folder in (old, new)]
-    cases = [{each["name"]: each for each in _json(at / "cases.json")} for at in (old, new)]
     faults = ["prompts"] if prompts[0] != prompts[1] else []
-    return _with_faults(rule, [*faults, *_other_cases(*cases)])
+    for name, differ in (("cases.json", _case_differs), ("behaviour.json", _behaviour_differs)):
+        before, after = ({each["name"]: each for each in _json(at / name)} for at in (old, new))
+        faults += sorted(before.keys() ^ after.keys())
+        both = sorted(before.keys() & after.keys())
+        faults += [case for case in both if differ(before[case], after[case])]
+    return _with_faults(rule, faults)
 
 
-def _other_cases(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> Iterator[str]:
-    yield from sorted(old.keys() ^ new.keys())
-    for name in sorted(old.keys() & new.keys()):
-        a, b = old[name], new[name]
-        same = all(a[part] == b[part] for part in ("passed", "threshold", "comparison"))
-        if not (same and (a["excerpt"] != b["excerpt"] or _agree(a["measured"], b["measured"]))):
-            yield name
+def _case_differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    same = all(old[part] == new[part] for part in ("passed", "threshold", "comparison"))
+    drawn_otherwise = old["excerpt"] != new["excerpt"]
+    return not (same and (drawn_otherwise or _agree(old["measured"], new["measured"])))
+
+
+def _behaviour_differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Compare verdicts, and what was measured of the model and of its controls.
+
+    A difference may be near zero; so ends agree to a share of the largest of them, and rounding.
+    """
+    if any(old[part] != new[part] for part in ("passed", "controls")):
+        return True
+    rows = [_measured(case) for case in (old, new)]
+    if rows[0].keys() != rows[1].keys():
+        return True
+    if old["drawn"] != new["drawn"]:
+        return False
+    return not all(_means_agree(own, rows[1][name]) for name, own in rows[0].items())
+
+
+def _measured(case: dict[str, Any]) -> dict[tuple[str, str], dict[str, float] | None]:
+    """Return every mean of a case on behaviour, by what it is of and who was measured."""
+    rows = [case["shown"], *case["rows"], *case["claims"]]
+    return {(row["name"], who): own for row in rows for who, own in row["found"].items()}
+
+
+def _means_agree(old: dict[str, float] | None, new: dict[str, float] | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    ends = [float(each[end]) for each in (old, new) for end in ("mean", "low", "high")]
+    if not all(map(math.isfinite, ends)):
+        return False
+    size = max(map(abs, ends))
+    return old["units"] == new["units"] and all(
+        abs(float(old[end]) - float(new[end])) <= NUMBER_TOLERANCE * size + ROUNDING
+        for end in ("mean", "low", "high")
+    )
 
 
 def _agree(old: float | None, new: float | None) -> bool:
