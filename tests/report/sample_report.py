@@ -9,6 +9,8 @@ import pandas as pd
 
 from variorum.config.model_settings import ModelSettings
 from variorum.evaluation.metrics import KINDS, Kind
+from variorum.evaluation.stress.behaviour.estimates import MeanEstimate
+from variorum.evaluation.stress.behaviour.outcome import Behaviour, Measurement, claim, outcome
 from variorum.evaluation.verdicts import judge
 from variorum.model.gpt import GPT
 from variorum.report import content
@@ -198,27 +200,72 @@ def key(ref: str) -> Traced:
     return standing({"key": ref.split("/")[1]}, f"{ref}/manifest.json")["key"]
 
 
+def _found(middle: float, **others: float) -> dict[str, MeanEstimate | None]:
+    """Means with intervals, of the model by `middle`; None for the shuffled one."""
+    means = {"model": middle, **{who.replace("_", " "): own for who, own in others.items()}}
+    found = {who: MeanEstimate(own, own - 0.042, own + 0.042, 24) for who, own in means.items()}
+    return {**found, "shuffled": None}
+
+
+def _behaviour(share: float) -> list[Behaviour]:
+    measured = Measurement(
+        "repeated runs of four tokens", _found(share, random=0.0, human_text=0.059)
+    )
+    alone = Measurement("repeated runs of four tokens: likeliest token", {"model": None})
+    context = Measurement("up to 128 tokens", _found(5.123 - share, random=11.9))
+    return [
+        outcome(
+            "repetition",
+            "Repetition",
+            "Do sampled texts repeat themselves as much as human text does?",
+            unit="share",
+            shown=measured,
+            rows=[measured, alone],
+            claims=[
+                claim(
+                    "repeated runs of four tokens: like human text",
+                    _found(share - 0.059, random=-0.059),
+                    least=-0.1,
+                    most=0.1,
+                ),
+                claim("known words", _found(0.5, random=-0.5), least=0.0),
+            ],
+            explanation="24 texts of 128 tokens, beside held-out text of the same length.",
+            excerpt="The function returns the same as the same as the same as the same as",
+        ),
+        outcome(
+            "context",
+            "Use of context",
+            "How much easier does more context make the text?",
+            unit="bits per token",
+            shown=context,
+            rows=[context],
+            claims=[claim("better than the frequencies", _found(2.0, random=-1.0), least=0.0)],
+            explanation="64 blocks of 64 tokens of held-out text.",
+        ),
+    ]
+
+
 def _stress(model: str, share: float) -> content.Stress:
     cases = (
         judge(
-            "overflow-loss",
-            "Context overflow: loss",
-            "Does the text cost more once the context is full?",
-            measured=1.031,
-            threshold=1.25,
+            "causality",
+            "Causality",
+            "Do tokens that come later leave the predictions before them as they were?",
+            measured=2.5e-7,
+            threshold=1e-4,
             comparison="<=",
-            explanation="Loss 1.912 nats per token inside the context, 1.971 beyond.",
+            explanation="No score before them moved by more than 2.5e-07.",
         ),
         judge(
-            "repetition",
-            "Repetition",
-            "How much of a sampled text repeats itself?",
-            measured=share,
-            threshold=0.7,
-            comparison="<=",
-            explanation="The table has the worst of 2 prompts for each strategy.",
-            excerpt="The function returns the same as the same as the same as the same as",
-            parts={"likeliest token": "93 %, not judged", "top-k 40": f"{100 * share:.0f} %"},
+            "strategies-cache",
+            "The cache, by strategy",
+            "Does it write the same with the cache as without it?",
+            measured=1.0 if share < 0.5 else 0.5,
+            threshold=1.0,
+            comparison=">=",
+            explanation="The table has how many of 32 tokens are the same.",
+            parts={"likeliest token": "32 of 32", "top-k 40": f"{32 if share < 0.5 else 16} of 32"},
         ),
         judge(
             "hostile-special-token",
@@ -236,6 +283,7 @@ def _stress(model: str, share: float) -> content.Stress:
     return content.Stress(
         model,
         standing([asdict(case) for case in cases], f"{ref}/cases.json"),
+        standing([asdict(case) for case in _behaviour(share)], f"{ref}/behaviour.json"),
         standing(settings, f"{ref}/manifest.json")["stress"],
         key(ref),
         _task(f"stress_{model.replace('-', '')}", ref),
@@ -515,7 +563,7 @@ def sample_report() -> content.ReportData:
             ),
             sample("A function ", "of the integral <b>is</b> zero.", "that yields nodes."),
         ),
-        stress=(_stress("pretrained", 0.21), _stress("fine-tuned", 0.83)),
+        stress=(_stress("pretrained", 0.08), _stress("fine-tuned", 0.83)),
         figures=tuple(
             content.PageFigure(
                 name,

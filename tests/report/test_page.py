@@ -124,12 +124,19 @@ def test_same_data_give_the_same_page(report, page):
 def test_text_from_outside_is_escaped(report):
     attack = '<script>alert(1)</script>"&'
     case = {**report.stress[0].cases.value[0], "excerpt": attack, "explanation": attack}
+    told = {**report.stress[0].behaviour.value[0], "excerpt": attack, "explanation": attack}
     page = render(
         replace(
             report,
             title=texts(attack),
             command=texts(attack),
-            stress=(replace(report.stress[0], cases=standing([case], "stress/ab/cases.json")),),
+            stress=(
+                replace(
+                    report.stress[0],
+                    cases=standing([case], "stress/ab/cases.json"),
+                    behaviour=standing([told], "stress/ab/behaviour.json"),
+                ),
+            ),
             samples=(sample(attack, attack),),
             figures=(replace(report.figures[0], title=attack, caption=attack),),
             settings={attack: standing({attack: attack}, "pretrain/ab/manifest.json")},
@@ -142,7 +149,7 @@ def test_text_from_outside_is_escaped(report):
         )
     )
     assert "<script" not in page
-    assert Outline(page).text.count("<script>alert(1)") >= 9
+    assert Outline(page).text.count("<script>alert(1)") >= 11
 
 
 def test_examples_of_what_a_step_dropped_are_shown_with_the_reason(report, page):
@@ -293,13 +300,29 @@ def test_scores_stand_by_kind_with_their_pairs(page):
 
 
 def test_failed_cases_stand_open_and_passed_ones_closed(page):
-    assert page.count('<details class="case failed" open>') == 1
-    assert page.count('<details class="case passed">') == 5
+    assert page.count('<details class="case failed" open>') == 2
+    assert page.count('<details class="case passed">') == 8
     assert "2 of 3 passed" in Outline(page).text
+    assert "1 of 2 passed" in Outline(page).text
 
 
 def test_what_a_measurement_consists_of_is_shown_by_name(page):
-    assert '<tr><th scope="row">likeliest token</th><td>93 %, not judged</td></tr>' in page
+    assert '<tr><th scope="row">likeliest token</th><td>32 of 32</td></tr>' in page
+
+
+def test_a_claim_says_what_it_asks_and_whether_each_model_meets_it(page):
+    text = " ".join(re.sub("<[^>]*>", " ", page).split())
+    name = "repeated runs of four tokens: like human text above −0.10 , below 0.10"
+    assert f"{name} met 0.021 −0.021 to 0.063 not met −0.059 −0.101 to −0.017 not met –" in text
+    assert f"{name} not met 0.771 0.729 to 0.813" in text
+
+
+def test_a_model_that_could_not_be_measured_is_shown_as_failed(report):
+    case = {**report.stress[0].behaviour.value[0], "passed": False}
+    case["shown"] = {**case["shown"], "found": {"model": None}}
+    found = standing([case], "stress/ab/behaviour.json")
+    page = render(replace(report, stress=(replace(report.stress[0], behaviour=found),)))
+    assert '<span class="measure several">none</span>' in page
 
 
 def test_a_case_without_a_measurement_is_shown_as_failed(report):

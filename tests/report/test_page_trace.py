@@ -246,7 +246,7 @@ def test_verify_follows_the_page(copied: Report) -> None:
     found = verified(copied)
     assert not found.damage
     assert found.traced == copied.check().followed
-    assert f"{found.traced} numbers and texts of pages match" in "\n".join(found.lines())
+    assert f"{found.traced:,} numbers and texts of pages match" in "\n".join(found.lines())
 
 
 def test_verify_finds_a_page_that_says_else_though_its_manifest_agrees(copied: Report) -> None:

@@ -152,13 +152,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Stress:
-    """Hold the stress cases of one model, as `cases.json` has them, and their settings.
+    """Hold the stress cases of one model and their settings.
 
+    `cases` are on the implementation, as `cases.json` has them, `behaviour` as `behaviour.json`.
     `task` is what the report calls the result, such as `stress_finetuned`.
     """
 
     model: str
     cases: Traced
+    behaviour: Traced
     settings: Traced
     key: Traced
     task: Traced
@@ -170,8 +172,13 @@ class Stress:
 
     @property
     def passed(self) -> Traced:
-        """Return how many of the cases passed."""
+        """Return how many of the cases on the implementation passed."""
         return derived("passed", self.cases)
+
+    @property
+    def behaved(self) -> Traced:
+        """Return how many of the cases on behaviour passed."""
+        return derived("passed", self.behaviour)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from functools import partial
 from markupsafe import Markup
 
 from variorum.evaluation.metrics import HEADLINE, KINDS, METRICS, SHARE
+from variorum.evaluation.stress.behaviour.outcome import HUMAN, WRITERS
 from variorum.report.adopted import MARK
 from variorum.report.bars import bars
 from variorum.report.claims import word
@@ -75,6 +76,8 @@ def render(report: ReportData) -> str:
         empty=_empty(report),
         parts=parts_of(report),
         commands=commands(report),
+        judged=WRITERS,
+        measured=(*WRITERS, HUMAN),
         mark=MARK,
     )
 

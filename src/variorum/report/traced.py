@@ -184,6 +184,10 @@ def _width(share: float) -> str:
     return f"width: {100 * share:.2f}%"
 
 
+def _ends(interval: Mapping[str, Any]) -> str:
+    return f"{numbers.fixed(interval['low'])} to {numbers.fixed(interval['high'])}"
+
+
 def _extent(shares: Sequence[float]) -> str:
     low, high = shares
     return f"left: {100 * low:.2f}%; {_width(high - low)}"
@@ -208,6 +212,8 @@ WAYS: Mapping[str, Callable[..., str]] = {
     "significant": numbers.significant,
     "size": numbers.size,
     "verdict": lambda passed: "passed" if passed else "failed",
+    "ends": _ends,
+    "met": lambda holds: "met" if holds else "not met",
     "sign": {"<=": "≤", ">=": "≥"}.__getitem__,
     **DRAWN,
 }

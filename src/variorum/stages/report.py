@@ -147,6 +147,7 @@ def _report(task: Task) -> ReportData:
             content.Stress(
                 MODELS[name],
                 of_file(result, "cases.json"),
+                of_file(result, "behaviour.json"),
                 _spec(result)["stress"],
                 _key(result),
                 _name(task, f"stress_{name}"),

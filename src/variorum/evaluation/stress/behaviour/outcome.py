@@ -9,7 +9,7 @@ one: a case that the controls pass as well has told nothing of the model.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from variorum.evaluation.stress.behaviour.estimates import MeanEstimate
+from variorum.evaluation.stress.behaviour.estimates import CONFIDENCE, MeanEstimate
 
 MODEL, RANDOM, SHUFFLED, HUMAN = "model", "random", "shuffled", "human text"
 CONTROLS = (RANDOM, SHUFFLED)
@@ -45,8 +45,9 @@ class BehaviourClaim:
 class Behaviour:
     """Report one case on behaviour, carried out on one model, beside its controls.
 
-    unit: of the values in `rows`. shown: the row that stands for the case. drawn: the SHA-256 of
-    the tokens that were drawn, "" where none were. excerpt: text to read, made legible.
+    unit: of the values in `rows`. shown: the row that stands for the case. confidence: of every
+    interval. drawn: the SHA-256 of the tokens that were drawn, "" where none were. excerpt: text to
+    read, made legible. controls: whether each of them met every claim.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Behaviour:
     excerpt: str = ""
     drawn: str = ""
     controls: Mapping[str, bool] = field(default_factory=dict)
+    confidence: float = CONFIDENCE
 
 
 def claim(
