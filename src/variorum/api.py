@@ -31,7 +31,7 @@ from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.references import find
 from variorum.report.adopted import Adoption
-from variorum.stages.registry import MODELS, SCORES, STAGES
+from variorum.stages.registry import MODELS, STAGES
 from variorum.store.result import Result
 from variorum.store.store import Store
 
@@ -204,17 +204,20 @@ def _labels(store: Store) -> dict[Ref, str]:
 
 
 def _scores(store: Store) -> dict[Ref, dict[str, float]]:
-    """Return every metric of each evaluated model, by the corpus's label."""
+    """Return every metric of each evaluated model, by the corpus's label.
+
+    The name of what dynamic evaluation measured begins with `adaptive_`.
+    """
     found: dict[Ref, dict[str, float]] = {}
-    for ref in chain.from_iterable(map(store.refs, SCORES)):
+    for ref in chain.from_iterable(map(store.refs, ("evaluate", "dynamic"))):
         result = store.open(ref)
         upstream = result.spec.upstream
         metrics = result.json("metrics.json")
+        kind = "adaptive_" if ref.stage == "dynamic" else ""
         text = upstream["text"]
         side = store.open(text).run.get("label", text.key) if store.exists(text) else text.key
         for metric in METRICS.values():
             with suppress(KeyError):  # an older evaluation may lack newer metrics
-                found.setdefault(upstream["model"], {})[f"{metric.name}_{side}"] = metric.of(
-                    metrics
-                )
+                name = f"{kind}{metric.name}_{side}"
+                found.setdefault(upstream["model"], {})[name] = metric.of(metrics)
     return found

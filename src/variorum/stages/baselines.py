@@ -26,7 +26,7 @@ STAGE = Stage(
     per=("corpus",),
     inputs={"text": Input(("normalize",))},
     storage=Storage.BUNDLED,
-    rerun=Rerun.SCORES,
+    rerun=Rerun.PAGES,
     resources=Resources(mem_mb=2000, minutes=30),
 )
 

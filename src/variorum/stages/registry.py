@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from variorum.base.errors import VariorumError
-from variorum.stages.stage import Rerun, Role, Stage, Storage
+from variorum.stages.stage import Role, Stage, Storage
 
 SHARED = frozenset({"__init__", "registry", "stage", "task"})
 """Files of the folder that are no stages."""
@@ -75,9 +75,6 @@ TRAININGS = _names(lambda stage: stage.trains)
 
 MODELS = _names(lambda stage: stage.makes is not None)
 """The stages whose results hold a model, in the order of the flow."""
-
-SCORES = _names(lambda stage: stage.rerun is Rerun.SCORES)
-"""The stages whose results score a model."""
 
 BUNDLED = _names(lambda stage: stage.storage is Storage.BUNDLED)
 """The stages whose results travel inside other results."""
