@@ -1,7 +1,7 @@
 """Run the stress tests of one model: cases on code and behaviour, and samples."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,14 @@ from variorum.config.types import Settings
 from variorum.corpus import documents
 from variorum.stages.stage import Input, Rerun, Resources, Stage, Storage
 from variorum.stages.task import Task
+from variorum.store.result import Result
 from variorum.tokenizer.serialization import load as load_tokenizer
 
 if TYPE_CHECKING:
-    from variorum.evaluation.stress.subject import StressTexts
-    from variorum.tokenizer.base import Tokenizer
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from variorum.evaluation.stress.subject import StressedModel
 
 
 class StressStage(Settings):
@@ -42,14 +45,9 @@ STAGE = Stage(
 def run(task: Task) -> None:
     """Write `cases.json`, on the code, `behaviour.json`, on the model, and `samples.json`."""
     from variorum.evaluation.stress import catalogue
-    from variorum.evaluation.stress.subject import StressedModel
-    from variorum.model import checkpoint
 
     settings = task.settings(StressStage).stress
-    folder = task.inputs["model"].folder
-    model = checkpoint.load(folder).to(task.use_device())
-    tokenizer = load_tokenizer(folder / "tokenizer.json")
-    subject = StressedModel(model, tokenizer, settings, _texts(task, tokenizer))
+    subject = subject_of(task.inputs, settings, task.use_device())
     cases, behaviour = catalogue.implementation(subject), catalogue.behaviour(subject)
     written = {
         "cases": [asdict(case) for case in cases],
@@ -66,30 +64,42 @@ def run(task: Task) -> None:
     )
 
 
-def _texts(task: Task, tokenizer: "Tokenizer") -> "StressTexts":
-    """Return the last corpus's val part with its groups, and what training has shown."""
-    import numpy as np
-
+def subject_of(
+    inputs: Mapping[str, Result], settings: StressSettings, device: str
+) -> "StressedModel":
+    """Return the model of these inputs, with what it is stressed with."""
     from variorum.corpus.tokenfile import TokenFile
     from variorum.evaluation.frequencies import token_counts
     from variorum.evaluation.stress.behaviour.words import all_words
-    from variorum.evaluation.stress.subject import StressTexts
+    from variorum.evaluation.stress.subject import StressedModel, StressTexts
+    from variorum.model import checkpoint
 
-    val, train = (TokenFile.open(task.inputs["tokens"].folder, part) for part in ("val", "train"))
-    held_out = documents.read(task.inputs["text"].file("val.jsonl"))
-    _, numbers = np.unique([document.group for document in held_out], return_inverse=True)
-    return StressTexts(
+    folder = inputs["model"].folder
+    model = checkpoint.load(folder).to(device)
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    val, train = (TokenFile.open(inputs["tokens"].folder, part) for part in ("val", "train"))
+    texts = StressTexts(
         held_out=val.tokens,
-        groups=np.repeat(numbers, val.n_tokens),
+        groups=_groups(inputs["text"], val.n_tokens),
         train_counts=token_counts(train.tokens, tokenizer.vocab_size),
-        train_words=all_words(_train_texts(task)),
+        train_words=all_words(_train_texts(inputs)),
     )
+    return StressedModel(model, tokenizer, settings, texts)
 
 
-def _train_texts(task: Task) -> Iterator[str]:
+def _groups(text: Result, n_tokens: "NDArray[np.int64]") -> "NDArray[np.int64]":
+    """Return the group of each token (N,), given the tokens of each document (D,)."""
+    import numpy as np
+
+    held_out = documents.read(text.file("val.jsonl"))
+    _, numbers = np.unique([document.group for document in held_out], return_inverse=True)
+    groups: NDArray[np.int64] = np.repeat(numbers.astype(np.int64), n_tokens)
+    return groups
+
+
+def _train_texts(inputs: Mapping[str, Result]) -> Iterator[str]:
     """Yield the texts of every train part that the model has read."""
-    for result in {
-        each.ref: each for each in (task.inputs["text"], task.inputs["base_text"])
-    }.values():
+    read = {result.ref: result for result in (inputs["text"], inputs["base_text"])}
+    for result in read.values():
         for document in documents.read(result.file("train.jsonl")):
             yield document.text

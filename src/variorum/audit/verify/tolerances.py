@@ -122,7 +122,7 @@ def _behaviour_differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _measured(case: dict[str, Any]) -> dict[tuple[str, str], dict[str, float] | None]:
-    """Return every mean of a case on behaviour, by what and who is measured."""
+    """Return the means of a case on behaviour, by measure and model."""
     rows = [case["shown"], *case["rows"], *case["claims"]]
     return {(row["name"], who): own for row in rows for who, own in row["found"].items()}
 
