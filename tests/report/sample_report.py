@@ -503,6 +503,7 @@ def sample_report() -> content.ReportData:
             "title": "A small GPT on mathematical prose, fine-tuned on graph theory",
             "experiment": "default",
             "command": "snakemake --cores 2 --config experiment=default -- report.html",
+            "last_test": "never",
         },
         "report/3f9a1c0b77de/manifest.json",
     )
@@ -517,6 +518,7 @@ def sample_report() -> content.ReportData:
         experiment=own["experiment"],
         key=own["key"],
         command=own["command"],
+        last_test=own["last_test"],
         base=_corpus(
             "base",
             prose("sympy", "1.14.0"),
