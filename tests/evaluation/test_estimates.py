@@ -9,6 +9,7 @@ from scipy import stats
 from variorum.evaluation.stress.behaviour.estimates import (
     STRETCHES,
     difference_of,
+    halves_by,
     mean_of,
     means_by,
     ratio_of,
@@ -123,3 +124,8 @@ def test_the_units_of_a_choice_come_from_all_over():
 def test_long_units_count_as_much_as_short_ones():
     units, values = np.array([0, 0, 0, 1]), np.array([1.0, 2.0, 3.0, 10.0])
     assert means_by(units, values).tolist() == [2.0, 10.0]
+
+
+def test_halves_of_a_unit_take_turns_and_one_value_has_none():
+    units, values = np.array([0, 1, 0, 1, 0, 2]), np.array([1.0, 5.0, 2.0, 7.0, 4.0, 9.0])
+    assert halves_by(units, values).tolist() == [2.5 - 2.0, 5.0 - 7.0]

@@ -65,6 +65,12 @@ def test_a_model_that_learned_nothing_fails_every_case(trained, change):
                 assert each.found[RANDOM].low <= 0 <= each.found[RANDOM].high
 
 
+def test_human_text_meets_every_claim_about_text(found):
+    for name in ("known-words", "repetition"):
+        for each in found[name].claims:
+            assert each.holds[HUMAN], each.name
+
+
 def test_no_control_meets_every_claim_of_a_case(found):
     for case in found.values():
         assert case.controls == dict.fromkeys(CONTROLS, False)

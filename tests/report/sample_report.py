@@ -224,11 +224,11 @@ def _behaviour(share: float) -> list[Behaviour]:
             claims=[
                 claim(
                     "repeated runs of four tokens: like human text",
-                    _found(share - 0.059, random=-0.059),
+                    _found(share - 0.059, random=-0.059, human_text=0.0),
                     least=-0.1,
                     most=0.1,
                 ),
-                claim("known words", _found(0.5, random=-0.5), least=0.0),
+                claim("known words", _found(0.5, random=-0.5, human_text=0.9), least=0.0),
             ],
             explanation="24 texts of 128 tokens, beside held-out text of the same length.",
             excerpt="The function returns the same as the same as the same as the same as",

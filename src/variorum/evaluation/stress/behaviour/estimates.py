@@ -113,6 +113,15 @@ def means_by(units: npt.NDArray[np.int64], values: Values) -> Values:
     return np.array([values[units == unit].mean() for unit in np.unique(units)])
 
 
+def halves_by(units: npt.NDArray[np.int64], values: Values) -> Values:
+    """Return how far two halves of each unit lie apart.
+
+    A half is every other one of the values (P,). A unit with one value alone is left out.
+    """
+    own = [values[units == unit] for unit in np.unique(units)]
+    return np.array([each[::2].mean() - each[1::2].mean() for each in own if len(each) > 1])
+
+
 def _around(mean: float, variance: float, degrees: float, units: int) -> MeanEstimate:
     half = float(stdtrit(degrees, (1 + CONFIDENCE) / 2)) * variance**0.5
     return MeanEstimate(mean, mean - half, mean + half, units)

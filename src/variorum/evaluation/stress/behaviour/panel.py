@@ -15,6 +15,7 @@ from variorum.evaluation.stress.behaviour.controls import random_model, shuffled
 from variorum.evaluation.stress.behaviour.estimates import (
     Values,
     difference_of,
+    halves_by,
     mean_of,
     means_by,
     spread,
@@ -32,6 +33,8 @@ from variorum.evaluation.stress.writing import Writing, attempt, write_all
 from variorum.model.gpt import GPT
 
 Kind = TypeVar("Kind")
+
+HALVES = "halves of human text"
 
 MOST_HUMAN_TEXTS = 256
 
@@ -100,13 +103,17 @@ class Panel:
         return texts, units[chosen]
 
     def of_texts(self, texts: "WrittenTexts", measure: Callable[[list[int]], float]) -> Measured:
-        """Measure each text; the units are models' texts, and groups of human text."""
+        """Measure each text; the units are models' texts, and groups of human text.
+
+        `HALVES` are the differences between two halves of the human texts of each group.
+        """
         human, units = self.human
+        values = np.array([measure(each) for each in human])
         found: dict[str, Values | None] = {
             who: None if own is None else np.array([measure(each.tokens) for each in own])
             for who, own in texts.by.items()
         }
-        return {**found, HUMAN: means_by(units, np.array([measure(each) for each in human]))}
+        return {**found, HUMAN: means_by(units, values), HALVES: halves_by(units, values)}
 
 
 @dataclass(frozen=True)
@@ -133,18 +140,26 @@ class WrittenTexts:
 
 def means(measured: Measured) -> Found:
     """Return the mean of each with its interval."""
-    return {who: None if own is None else mean_of(own) for who, own in measured.items()}
-
-
-def beyond(measured: Measured, other: str, whose: Iterable[str]) -> Found:
-    """Return by how much each lies above one of them, which was measured independently."""
-    against = measured[other]
     return {
-        who: None
-        if (own := measured[who]) is None or against is None
-        else difference_of(own, against)
-        for who in whose
+        who: None if own is None else mean_of(own) for who, own in measured.items() if who != HALVES
     }
+
+
+def beyond(measured: Measured, other: str) -> Found:
+    """Return by how much each lies above one of them, which was measured independently.
+
+    Human text lies above itself by the difference of its halves.
+    """
+    against = measured[other]
+    found = {
+        who: None if own is None or against is None else difference_of(own, against)
+        for who, own in measured.items()
+        if who != HALVES
+    }
+    halves = measured[HALVES]
+    if other == HUMAN and halves is not None:
+        found[HUMAN] = mean_of(halves)
+    return found
 
 
 def minus(first: Measured, second: Measured) -> dict[str, Values | None]:

@@ -47,14 +47,14 @@ def repetition(panel: Panel) -> Behaviour:
     claims = [
         claim(
             f"repeated {LENGTHS[n]}: like human text",
-            beyond(own, HUMAN, WRITERS),
+            beyond(own, HUMAN),
             least=-margin,
             most=margin,
         )
         for n, own in measured.items()
     ]
     words_claim = claim(
-        "known words: no less than in human text", beyond(words, HUMAN, WRITERS), least=-margin
+        "known words: no less than in human text", beyond(words, HUMAN), least=-margin
     )
     own = texts.of_model
     worst = max(own, key=lambda each: repeated_share(each.tokens, JUDGED), default=None)

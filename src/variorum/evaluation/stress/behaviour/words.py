@@ -78,10 +78,10 @@ def known_words(panel: Panel) -> Behaviour:
         shown=rows[OWN],
         rows=list(rows.values()),
         claims=[
-            claim("more than the random model", beyond(own, RANDOM, WRITERS), least=0.0),
+            claim("more than the random model", beyond(own, RANDOM), least=0.0),
             claim(
                 "no less than in human text",
-                beyond(own, HUMAN, WRITERS),
+                beyond(own, HUMAN),
                 least=-settings.human_margin,
             ),
         ],
