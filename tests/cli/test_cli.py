@@ -181,7 +181,7 @@ def test_ls_continues_past_a_damaged_result(
     said = variorum("ls")
     assert said.code == 0
     lines = [line for line in said.out.splitlines() if "/" in line.split("  ")[0]]
-    assert len(lines) == 4, "two sources and two texts"
+    assert len(lines) == 6, "two sources, two texts, and their baselines"
     (damaged,) = (line for line in lines if line.startswith(str(text.ref)))
     assert f"  damaged: results/{text.ref}/train.jsonl is missing" in damaged
 

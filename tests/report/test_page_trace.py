@@ -130,8 +130,8 @@ def test_every_digit_is_missed_when_it_is_another(
         (r'data-from="evaluate/(\w+)/metrics.json#/perplexity"', 'data-from="evaluate/none"'),
         (r'data-from="evaluate/\w+/metrics.json#/perplexity"', ""),
         (r'data-from="evaluate/(\w+)/metrics', r'data-from="encode/\1/metrics'),
-        (r'data-how="difference"|data-how="distance"', 'data-how="ratio"'),
-        (r'data-how="distance"', 'data-how="guess"'),
+        (r'data-how="size"', 'data-how="length"'),
+        (r'data-how="size"', 'data-how="guess"'),
         (r'data-as="fixed"', 'data-as="fixed 4"'),
         (r"(<svg.*?<path[^>]*?)\d", r"\g<1>7777"),
         ("<p>Each prompt", "<p>Each of 2 prompts"),
@@ -312,8 +312,8 @@ def test_what_was_read_is_found_again_at_its_address(content: Any, data: st.Data
 
 def test_what_was_computed_is_computed_from_what_was_read_alone() -> None:
     ends = Traced([3.0, 2.0], ("stage/key/file.json#",))
-    change = traced.derived("change", *ends)
-    assert change.value == pytest.approx(-1 / 3)
-    assert change.sources == ("stage/key/file.json#/0", "stage/key/file.json#/1")
-    with pytest.raises(ValueError, match="change of"):
-        traced.derived("ratio", change, ends[0])
+    ratio = traced.derived("ratio", *ends)
+    assert ratio.value == 1.5
+    assert ratio.sources == ("stage/key/file.json#/0", "stage/key/file.json#/1")
+    with pytest.raises(ValueError, match="ratio of"):
+        traced.derived("ratio", ratio, ends[0])

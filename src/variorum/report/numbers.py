@@ -28,11 +28,6 @@ def percent(share: float, digits: int = 0) -> str:
     return fixed(100 * share, digits) + NO_BREAK + "%"
 
 
-def signed_percent(share: float, digits: int = 1) -> str:
-    """Write a change as percent, with its sign: `+2.5 %`."""
-    return signed(100 * share, digits) + NO_BREAK + "%"
-
-
 def count(value: int) -> str:
     """Write a whole number with its thousands apart: `1 234 567`."""
     return f"{value:,}".replace(",", THIN).replace("-", MINUS)

@@ -108,10 +108,6 @@ def _unescaped(step: str) -> str:
 # What may be made of values
 
 
-def _change(before: float, after: float) -> float:
-    return (after - before) / before
-
-
 def _passed(cases: Sequence[Mapping[str, Any]]) -> int:
     return sum(case["passed"] for case in cases)
 
@@ -138,11 +134,9 @@ def _of_graph(command: str) -> str:
 
 OPERATIONS: Mapping[str, Callable[..., Any]] = {
     SAME: lambda value: value,
-    "difference": lambda first, second: first - second,
     "size": abs,
     "ratio": lambda first, second: first / second,
     "ratios": lambda low, high, whole: [low / whole, high / whole],
-    "change": _change,
     "length": len,
     "passed": _passed,
     "title": source_title,
@@ -208,7 +202,6 @@ WAYS: Mapping[str, Callable[..., str]] = {
     "fixed": numbers.fixed,
     "signed": numbers.signed,
     "percent": numbers.percent,
-    "signed-percent": numbers.signed_percent,
     "significant": numbers.significant,
     "size": numbers.size,
     "verdict": lambda passed: "passed" if passed else "failed",

@@ -146,7 +146,7 @@ def test_other_settings_are_refused_by_name_and_the_rest_can_be_adopted(
         r"finetune micro \w+ cannot be adopted: finetune/\w+ has other settings: "
         r"finetune.batch_size 4 -> 2 \(config/config.yaml:2\)",
     )
-    assert "name what to adopt without it: normalize, tokenizer, encode, pretrain, " in line
+    assert "name what to adopt without it: normalize, baselines, tokenizer, encode, " in line
     adopted = adopt(here, ["pretrain"], because=because, package=package)
     stages = {result.ref.stage for result, _ in adopted.results}
     assert stages == {"normalize", "tokenizer", "encode", "pretrain", "evaluate", "stress"}
@@ -230,7 +230,7 @@ def test_an_adoption_that_is_stopped_leaves_whole_results_and_resumes(
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "publish", stop_at_the_third)
-        message = "^stopped; 2 of 9 results were adopted; the same command continues$"
+        message = "^stopped; 2 of 14 results were adopted; the same command continues$"
         with pytest.raises(Stopped, match=message):
             adopt(here, because="names alone changed", package=package)
     store, new = Store(here), [node.ref for node in planned(here) if node.ref.stage != "report"]

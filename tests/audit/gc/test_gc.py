@@ -34,7 +34,8 @@ def test_what_nobody_needs_goes_with_its_dvc_file_and_all_else_stays(
     plan = removal.plan(root)
     assert going(plan) == only(wide, needed)
     assert {ref.stage for ref in going(plan)} == {
-        *("pretrain", "finetune", "evaluate", "stress", "figures", "report")
+        *("pretrain", "finetune", "evaluate", "dynamic", "comparisons"),
+        *("stress", "figures", "report"),
     }
     assert not plan.left
     before = flow.files_of(root / "results")

@@ -33,8 +33,8 @@ def test_rows_stand_in_the_order_of_the_flow_and_by_age(root: Path, needed: Plan
     listed = rows(root)
     stages = list(dict.fromkeys(row.ref.stage for row in listed))
     assert stages == [
-        *("download", "normalize", "tokenizer", "encode", "pretrain", "finetune"),
-        *("evaluate", "stress", "figures", "report"),
+        *("download", "normalize", "baselines", "tokenizer", "encode", "pretrain", "finetune"),
+        *("dynamic", "evaluate", "comparisons", "stress", "figures", "report"),
     ]
     pretrained = [row for row in listed if row.ref.stage == "pretrain"]
     assert [row.begun for row in pretrained] == sorted(row.begun for row in pretrained)

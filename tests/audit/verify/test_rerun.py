@@ -55,7 +55,7 @@ def root(finished: Project, tmp_path: Path) -> Path:
 def test_every_result_of_an_experiment_comes_out_the_same(finished: Project) -> None:
     outcomes = again(finished.root)
     assert [outcome.ref for outcome in outcomes] == list(flow.current(finished.root).nodes)
-    assert summary(outcomes) == "17 results: 17 identical"
+    assert summary(outcomes) == "24 results: 24 identical"
     for outcome in outcomes:
         assert isinstance(outcome, RerunOutcome)
         assert outcome.passed
@@ -68,7 +68,7 @@ def test_results_that_are_not_here_are_passed_over_unless_they_were_asked_for(ro
     for stage in ("pretrain", "finetune", "figures", "evaluate", "stress", "report"):
         shutil.rmtree(root / "results" / stage)
     outcomes = again(root)
-    assert summary(outcomes) == "17 results: 7 identical, 10 not rerun"
+    assert summary(outcomes) == "24 results: 9 identical, 15 not rerun"
     assert all(outcome.passed for outcome in outcomes)
     asked = again(root, "tokenizer", "pretrain")
     assert [outcome.passed for outcome in asked] == [True, False]
@@ -154,7 +154,7 @@ def test_an_edit_that_changes_nothing_is_found_to_change_nothing(
     ref = ref_of(finished.root, "evaluate")
     done = by_the_copy(finished, package_copy, str(ref), str(ref_of(finished.root, "tokenizer")))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith(f"{ref}  pretrained on base  identical (1 files)")
+    assert done.stdout.splitlines()[0].startswith(f"{ref}  pretrained on base  identical (2 files)")
     assert "the code has changed since the result was made" in done.stdout.splitlines()[1]
     assert done.stdout.count("the code has changed") == 1, "the tokenizer's is the same"
     assert done.stdout.splitlines()[-1] == "2 results: 2 identical"

@@ -111,7 +111,7 @@ def test_libraries_that_changed_are_one_warning_each_over_all_results(root: Path
     findings = check(root)
     assert findings.damage == ()
     here = json.loads((folder_of(root, "download") / RUN).read_text())["libraries"]
-    end = "of 17 results were made; made again here, their bits may differ"
+    end = "of 24 results were made; made again here, their bits may differ"
     assert findings.warnings == (
         f"numpy: {here['numpy']} here, 1.0 where 3 {end}",
         f"pandas: {here['pandas']} here, none where 1 {end}",
@@ -130,7 +130,7 @@ def test_libraries_that_a_stage_does_not_use_are_not_warned_of(root: Path) -> No
 def test_numpy_is_warned_of_where_a_stage_uses_it_through_another_library(root: Path) -> None:
     rewrite_run(folder_of(root, "report"), lambda run: run["libraries"].update(numpy="1.0"))
     (warning,) = check(root).warnings
-    assert "1.0 where 1 of 17 results were made" in warning
+    assert "1.0 where 1 of 24 results were made" in warning
 
 
 def test_another_python_and_processor_are_warned_of(root: Path) -> None:
@@ -138,7 +138,7 @@ def test_another_python_and_processor_are_warned_of(root: Path) -> None:
     changes = {"python": "3.99.1", "processor": "A Processor (avx avx9)"}
     rewrite_run(folder_of(root, "pretrain"), lambda run: run.update(changes))
     warnings = check(root).warnings
-    assert warnings[0].startswith(f"Python: {python} here, 3.99 where 1 of 17 results were made")
+    assert warnings[0].startswith(f"Python: {python} here, 3.99 where 1 of 24 results were made")
     assert warnings[1].startswith("vector features: ")
     assert "avx9 where 1 of 17" in warnings[1]
     assert len(warnings) == 2
