@@ -244,7 +244,7 @@ def test_a_known_entropy_gets_to_the_report_beside_the_models(micro: Project) ->
     flow.finish(root, plan)
     facts = Store(root).open(plan.of_stage("download")[1].ref).json("facts.json")
     page = re.sub(r"<[^>]+>", "", Store(root).open(plan.last.ref).file("report.html").read_text())
-    assert f"entropy of {facts['entropy']:.3f}, which no model can beat" in page
+    assert f"the entropy of the language is {facts['entropy']:.3f}." in page
     assert "a made-up language of 5 letters" in page
 
 

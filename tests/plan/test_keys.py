@@ -191,7 +191,7 @@ def test_an_edit_reaches_just_the_stages_that_run_it(
 def test_editing_the_pages_template_changes_the_report_alone(
     package_copy: Path, before: dict[str, str]
 ) -> None:
-    for name in ("report.html.j2", "report.css", "behaviour.css"):
+    for name in ("report.html.j2", "report.css", "page.css"):
         path = package_copy / "report/templates" / name
         path.write_text(path.read_text() + "\n")
         after = keys(package_copy)

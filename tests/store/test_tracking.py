@@ -17,7 +17,7 @@ from variorum.store import records, restoring, tracking
 from variorum.store.result import MANIFEST, RUN, VARYING, StoreError
 from variorum.store.store import Store
 
-SMALL = {"evaluate", "stress", "figures"}
+SMALL = {"evaluate", "dynamic", "baselines", "comparisons", "stress", "figures"}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_a_report_carries_exactly_what_has_no_file_of_its_own(root: Path, plan: 
         f"{path.parent.parent.name}/{path.parent.name}" for path in bundle.glob(f"*/*/{MANIFEST}")
     }
     assert carried == {str(node.ref) for node in small(plan)}
-    assert len(carried) == 7
+    assert len(carried) == 14
     listed = Store(root).open(plan.last.ref).manifest["files"]
     assert all(f"{restoring.BUNDLE}/{ref}/{MANIFEST}" in listed for ref in carried)
 

@@ -149,7 +149,10 @@ def test_other_settings_are_refused_by_name_and_the_rest_can_be_adopted(
     assert "name what to adopt without it: normalize, baselines, tokenizer, encode, " in line
     adopted = adopt(here, ["pretrain"], because=because, package=package)
     stages = {result.ref.stage for result, _ in adopted.results}
-    assert stages == {"normalize", "tokenizer", "encode", "pretrain", "evaluate", "stress"}
+    assert stages == {
+        *("normalize", "baselines", "tokenizer", "encode", "pretrain"),
+        *("evaluate", "dynamic", "stress"),
+    }
     assert any(line.startswith("finetune micro") for line in adopted.left)
     assert missing(here, planned(here)) == {"finetune", "evaluate", "stress", "figures", "report"}
 
@@ -238,7 +241,7 @@ def test_an_adoption_that_is_stopped_leaves_whole_results_and_resumes(
     assert len(before) == 2
     assert not (here / "scratch/adopt").exists()
     adopted = adopt(here, because="names alone changed", package=package)
-    assert len(adopted.results) == 7
+    assert len(adopted.results) == 12
     assert all(told(store.open(ref)) == adoption for ref, adoption in before.items())
     assert missing(here, planned(here)) == {"report"}
 

@@ -65,7 +65,16 @@ def test_every_result_of_an_experiment_comes_out_the_same(finished: Project) -> 
 
 
 def test_results_that_are_not_here_are_passed_over_unless_they_were_asked_for(root: Path) -> None:
-    for stage in ("pretrain", "finetune", "figures", "evaluate", "stress", "report"):
+    for stage in (
+        "pretrain",
+        "finetune",
+        "evaluate",
+        "dynamic",
+        "comparisons",
+        "stress",
+        "figures",
+        "report",
+    ):
         shutil.rmtree(root / "results" / stage)
     outcomes = again(root)
     assert summary(outcomes) == "24 results: 9 identical, 15 not rerun"
