@@ -131,9 +131,7 @@ def test_equal_results_exit_with_nothing_to_say(results: Path, recompute) -> Non
 
 
 @pytest.mark.parametrize("order", [2, 6, 64])
-def test_sizes_told_by_copies_of_the_process_are_those_of_whole_archives(
-    results: Path, order: int
-) -> None:
+def test_copies_of_the_process_tell_the_sizes_of_whole_archives(results: Path, order: int) -> None:
     text = again.Text.read(next((results / "normalize").glob("*/")))
     archive = again.Ppmd(order)
     whole = b"\n\n".join(document.text for document in text.train)
