@@ -154,7 +154,10 @@ def test_other_settings_are_refused_by_name_and_the_rest_can_be_adopted(
         *("evaluate", "dynamic", "stress"),
     }
     assert any(line.startswith("finetune micro") for line in adopted.left)
-    assert missing(here, planned(here)) == {"finetune", "evaluate", "stress", "figures", "report"}
+    assert missing(here, planned(here)) == {
+        *("finetune", "evaluate", "dynamic", "comparisons"),
+        *("stress", "figures", "report"),
+    }
 
 
 def test_other_bytes_are_refused_by_the_name_of_their_file(here: Path) -> None:
