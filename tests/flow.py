@@ -63,6 +63,13 @@ def before(root: Path, plan: Plan, stage: str) -> Node:
     raise LookupError(stage)
 
 
+def with_inputs(root: Path, node: Node) -> None:
+    """Have a node and all that it is made from, and nothing else."""
+    for needed in node.upstream.values():
+        with_inputs(root, needed)
+    made_once(root, node)
+
+
 def made_once(root: Path, node: Node) -> None:
     """Run one node, or copy what any test made of it, under the same label."""
     store = Store(root)

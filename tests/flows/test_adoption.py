@@ -31,7 +31,8 @@ def prove_a_refactoring(here: Path) -> None:
     shutil.rmtree(Store(here).folder(tiny.of_stage("figures")[0].ref))  # so git has the old code
     edit(here, SPLIT, RENAMED)
     assert missing(here, planned(here)) == {
-        *("pretrain", "finetune", "evaluate", "stress", "figures", "report")
+        *("pretrain", "finetune", "evaluate", "dynamic", "comparisons"),
+        *("stress", "figures", "report"),
     }
     (here / "said.txt").write_text(command(here, "adopt", "--prove"))
 
@@ -62,7 +63,7 @@ def test_a_refactoring_is_proved_and_all_but_the_page_is_adopted(tmp_path: Path)
     assert rows[2][-1] in first
     assert last.startswith("steps 20 to 30 computed again from last_interval.safetensors: 8 files")
     assert sha256_of(trained.file("model.safetensors")) in last
-    assert re.match(r"the tiny experiment by the old code and by this one: 8 results with", whole)
+    assert re.match(r"the tiny experiment by the old code and by this one: 11 results with", whole)
     scored = Store(here).open(planned(here).of_stage("evaluate")[0].ref)
     (line,) = told(scored)["evidence"]
-    assert line == "computed again as a whole: 1 files are the same, byte for byte"
+    assert line == "computed again as a whole: 2 files are the same, byte for byte"

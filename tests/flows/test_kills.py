@@ -70,7 +70,8 @@ def set_up(folder: Path, *, domain: bool = True) -> Project:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The same experiment up to its models, never interrupted, all in this process."""
     project = set_up(tmp_path_factory.mktemp("trained") / "project")
-    flow.before(project.root, flow.current(project.root), "evaluate")
+    (last,) = flow.current(project.root).of_stage("finetune")
+    flow.with_inputs(project.root, last)
     return project
 
 
