@@ -84,7 +84,7 @@ finetune:
   {{batch_size: 4, max_steps: 10, warmup_steps: 1, val_interval: 5, val_tokens: 512,
    sample_tokens: 8}}
 evaluate: {{memorization_tokens: 64}}
-baselines: {{most_ngram_order: 3}}
+baselines: {{most_ngram_order: 3, ppmd_orders: [4]}}
 dynamic: {{rates: [0.0, 0.1], pulls: [0.01], val_tokens: 64}}
 stress:
   {{prompts: ["the "], sampling: {{max_tokens: 8}}, case_tokens: 32, texts: 4, text_tokens: 16,

@@ -2,7 +2,9 @@
 
 import bz2
 import lzma
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pyppmd
@@ -17,6 +19,7 @@ from variorum.evaluation.parts import Parts, one_part
 
 WORDS = ["graph", "node", "edge", "path", "weight", "tree", "cycle", "flow", "cut", "degree"]
 XZ = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 4096}]
+ORDERS = (2, 3, 5, 8, 16)
 LIMITS = [(100, 40), (1000, 1000), (1000, 10), (50, 1000)]
 
 texts = st.lists(st.text("aab ", max_size=30).map(str.encode), max_size=4)
@@ -104,10 +107,10 @@ def test_who_adapts_pays_less_for_what_comes_again() -> None:
 @pytest.mark.parametrize("adaptive", [True, False])
 def test_the_best_order_is_what_val_needs_fewest_bits_by(adaptive: bool) -> None:
     train, val = documents(1, 40), documents(2, 5)
-    best = compressors.best_order(train, val, adaptive=adaptive)
+    best = compressors.best_order(train, val, ORDERS, adaptive=adaptive)
     costs = {
         order: compressors.ppmd_bits(train, val, one_part(val), order, adaptive=adaptive).sum()
-        for order in compressors.ORDERS
+        for order in ORDERS
     }
     assert costs[best] == min(costs.values()) < costs[2]
 
@@ -116,8 +119,8 @@ def test_of_many_documents_some_choose_the_static_order(monkeypatch: pytest.Monk
     monkeypatch.setattr(compressors, "MOST_TRIED", 3)
     train, val = documents(1, 10), documents(2, 8)
     few = [val[0], val[3], val[6]]
-    assert compressors.best_order(train, val, adaptive=False) == compressors.best_order(
-        train, few, adaptive=False
+    assert compressors.best_order(train, val, ORDERS, adaptive=False) == compressors.best_order(
+        train, few, ORDERS, adaptive=False
     )
 
 
@@ -175,3 +178,17 @@ def test_random_text_cannot_be_compressed_below_its_entropy() -> None:
     costs = [compressors.bz2_bits(train, test, parts), compressors.xz_bits(train, test, parts)]
     costs.append(compressors.ppmd_bits(train, test, parts, 6, adaptive=True))
     assert all(cost.sum() > 4 * len(test[0]) for cost in costs)
+
+
+def test_a_compressor_that_ends_without_an_answer_is_an_error_and_ends_alone(
+    tmp_path: Path,
+) -> None:
+    def fails() -> bytes:
+        (tmp_path / str(os.getpid())).touch()
+        raise MemoryError
+
+    archive = compressors._Archive(lambda text: text, fails)
+    with pytest.raises(VariorumError, match="a compressor ended without an answer"):
+        archive.length(b"text")
+    [ended] = tmp_path.iterdir()
+    assert ended.name != str(os.getpid()), "the copy failed, and nothing behind it ran twice"

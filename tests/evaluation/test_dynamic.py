@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles.adapting import dynamic_one_by_one
+from variorum.config.evaluation_settings import DynamicSettings
 from variorum.config.model_settings import ModelSettings
 from variorum.evaluation.bits import score
 from variorum.evaluation.dynamic import Adaptation, best_adaptation, dynamic_nats
@@ -82,8 +83,9 @@ def test_a_token_does_not_depend_on_those_behind_its_segment() -> None:
 
 def test_what_repeats_costs_less_by_and_by_and_val_chooses_to_learn_from_it() -> None:
     model, val = sharp_model(1), np.array([1, 5, 2, 8] * 30)
-    rates, pulls = [0.0, 1e-2, 0.3, 1e200], [0.0, 1e-3, 1.0]
-    best = best_adaptation(model, val, eot=EOT, segment=4, rates=rates, pulls=pulls)
+    rates, pulls = (0.0, 1e-2, 0.3, 1e200), (0.0, 1e-3, 1.0)
+    chosen = DynamicSettings(segment=4, rates=rates, pulls=pulls)
+    best = best_adaptation(model, val, chosen, eot=EOT)
     assert best.rate in (1e-2, 0.3)
     assert best.pull < 1
     too_fast = dynamic_nats(model, val, eot=EOT, adaptation=Adaptation(1e200, 0.0, 4))
@@ -98,7 +100,8 @@ def test_where_nothing_repeats_val_chooses_not_to_learn() -> None:
     with torch.no_grad():
         for parameter in flat.parameters():
             parameter.mul_(0)
-    best = best_adaptation(flat, noise, eot=EOT, segment=4, rates=[0.0, 1.0], pulls=[0.0])
+    chosen = DynamicSettings(segment=4, rates=(0.0, 1.0), pulls=(0.0,))
+    best = best_adaptation(flat, noise, chosen, eot=EOT)
     assert best.rate == 0.0
 
 
@@ -108,3 +111,11 @@ def test_a_full_pull_undoes_each_step() -> None:
     one_step = dynamic_nats(model, tokens, eot=EOT, adaptation=Adaptation(0.1, 0.0, 4))
     assert pulled[: CONTEXT + 4] == pytest.approx(one_step[: CONTEXT + 4])
     assert pulled[CONTEXT + 4 :] != pytest.approx(one_step[CONTEXT + 4 :])
+
+
+def test_only_the_beginning_of_val_chooses_and_no_segment_is_longer_than_the_context() -> None:
+    model, val = sharp_model(1), np.array([1, 5, 2, 8] * 20)
+    many = DynamicSettings(segment=1000, rates=(0.0, 0.3), pulls=(0.0,), val_tokens=40)
+    best = best_adaptation(model, val, many, eot=EOT)
+    assert best.segment == CONTEXT
+    assert best == best_adaptation(model, np.append(val[:40], [9] * 100), many, eot=EOT)

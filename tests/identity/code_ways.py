@@ -69,7 +69,7 @@ model: {{n_layer: 1, n_head: 2, n_embd: 16, context_length: 8, positions: rotary
 pretrain: {{batch_size: 4, max_steps: 4, warmup_steps: 1, val_interval: 2, val_tokens: 64}}
 finetune: {{batch_size: 4, max_steps: 4, warmup_steps: 1, val_interval: 2, val_tokens: 64}}
 evaluate: {{memorization_tokens: 64}}
-baselines: {{most_ngram_order: 3}}
+baselines: {{most_ngram_order: 3, ppmd_orders: [4]}}
 dynamic: {{rates: [0.0, 0.1], pulls: [0.01], val_tokens: 64}}
 stress: {{prompts: ["the "], sampling: {{max_tokens: 8}}, case_tokens: 16, texts: 2, text_tokens: 8,
   temperatures: [1.0]}}

@@ -31,10 +31,6 @@ END = b"\xff"
 """Stands for the end of a document: no UTF-8 text holds this byte."""
 
 SYMBOLS = 257
-MOST_NGRAM_ORDER = 16
-"""Where the settings name none."""
-
-PPMD_ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64)
 PPMD_MEMORY = 256 << 20
 CHOICE_DOCUMENTS = 128
 """At most so many documents of val choose the order of static PPMd."""
@@ -394,7 +390,7 @@ def _ppmd_growth(
     return grown
 
 
-def by_ppmd(text: Text, *, alone: bool) -> tuple[int, Costs]:
+def by_ppmd(text: Text, orders: tuple[int, ...], *, alone: bool) -> tuple[int, Costs]:
     """The order that val chooses, and the bits of each part of the test text."""
     val = text.val[:: max(1, math.ceil(len(text.val) / CHOICE_DOCUMENTS))] if alone else text.val
     whole = [Piece(place, 0, 0, len(document.text)) for place, document in enumerate(val)]
@@ -403,9 +399,9 @@ def by_ppmd(text: Text, *, alone: bool) -> tuple[int, Costs]:
         val = (Document("", "", _joined(val)),)
     totals = {
         order: sum(_ppmd_growth(order, text.train_without_val, val, whole, alone))
-        for order in PPMD_ORDERS
+        for order in orders
     }
-    order = min(PPMD_ORDERS, key=lambda order: totals[order])
+    order = min(orders, key=lambda order: totals[order])
     pieces = list(text.parts.pieces())
     grown = _ppmd_growth(order, text.train, text.test, pieces, alone)
     return order, _by_part(len(text.parts.names), pieces, grown)
@@ -455,16 +451,18 @@ def compared(costs: dict[str, Costs], n_bytes: list[int], drawn: str) -> dict[st
 
 
 @cache
-def baselines(text: Text, most: int) -> tuple[dict[str, Any], dict[str, Costs]]:
+def baselines(
+    text: Text, most: int, orders: tuple[int, ...]
+) -> tuple[dict[str, Any], dict[str, Costs]]:
     """What `metrics.json` and the columns of `parts.csv` have to hold."""
     found: dict[tuple[str, str], tuple[int | None, Costs]] = {
         ("ngram", "static"): by_ngrams(text, most),
-        ("ppmd", "adaptive"): by_ppmd(text, alone=False),
+        ("ppmd", "adaptive"): by_ppmd(text, orders, alone=False),
         ("bz2", "adaptive"): (None, by_bz2(text)),
         ("xz", "adaptive"): (None, by_xz(text)),
     }
     if len(text.test) > 1:
-        found["ppmd", "static"] = by_ppmd(text, alone=True)
+        found["ppmd", "static"] = by_ppmd(text, orders, alone=True)
     parts = text.parts
     metrics: dict[str, Any] = {"bytes": sum(parts.n_bytes), "drawn": parts.drawn}
     for (name, kind), (order, costs) in found.items():
@@ -560,8 +558,9 @@ class Checked:
         """Compute all baselines from the texts."""
         spec = self._spec(result)
         text = self.text(spec["upstream"]["text"])
-        most = spec["settings"]["baselines"].get("most_ngram_order", MOST_NGRAM_ORDER)
-        metrics, costs = baselines(text, most)
+        settings = spec["settings"]["baselines"]
+        orders = tuple(settings["ppmd_orders"])
+        metrics, costs = baselines(text, settings["most_ngram_order"], orders)
         stored = _json(self.results / result / "metrics.json")
         columns = self.check_parts(result, text.parts)
         for name in {**columns, **costs}:

@@ -34,6 +34,11 @@ class BaselineSettings(Settings):
     most_ngram_order: Whole = setting(
         16, "Symbols of the longest n-grams that val may choose.", ge=1, le=64
     )
+    ppmd_orders: tuple[Annotated[Whole, Field(ge=2, le=64)], ...] = setting(
+        (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64),
+        "Orders of PPMd, bytes of its longest context, that val chooses from.",
+        min_length=1,
+    )
 
 
 class DynamicSettings(Settings):

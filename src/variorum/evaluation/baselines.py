@@ -6,15 +6,17 @@ each document, too, before the next one comes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from variorum.base.errors import VariorumError
+from variorum.config.evaluation_settings import BaselineSettings
 from variorum.corpus.documents import Document
 from variorum.evaluation import compressors, ngrams
-from variorum.evaluation.metrics import Kind
+from variorum.evaluation.metrics import KINDS, Kind
 from variorum.evaluation.parts import Bits, Parts, parts_of
 
 
@@ -37,7 +39,7 @@ class Texts:
                 "give a split with text in it"
             )
 
-    @property
+    @cached_property
     def parts(self) -> Parts:
         """Return the parts of the test text."""
         return parts_of(self.test)
@@ -56,6 +58,19 @@ class Costs:
     order: int | None = None
 
 
+def all_costs(texts: Texts, settings: BaselineSettings) -> Iterator[Costs]:
+    """Yield the costs by every baseline.
+
+    A single document has no static PPMd: there, nothing would be forgotten.
+    """
+    yield by_ngrams(texts, settings.most_ngram_order)
+    for kind in KINDS:
+        if kind == "adaptive" or len(texts.test) > 1:
+            yield by_ppmd(texts, kind, settings.ppmd_orders)
+    yield by_bz2(texts)
+    yield by_xz(texts)
+
+
 def by_ngrams(texts: Texts, most: int) -> Costs:
     """Return the costs by n-grams of the order, of 1 to `most`, that val chooses."""
     order = ngrams.best_order(_bytes(texts.known), _bytes(texts.val), most)
@@ -64,10 +79,11 @@ def by_ngrams(texts: Texts, most: int) -> Costs:
     return Costs("ngram", "static", bits, order)
 
 
-def by_ppmd(texts: Texts, kind: Kind) -> Costs:
-    """Return the costs by PPMd of the order that val chooses."""
+def by_ppmd(texts: Texts, kind: Kind, orders: Sequence[int]) -> Costs:
+    """Return the costs by PPMd of that of the orders that val chooses."""
     adaptive = kind == "adaptive"
-    order = compressors.best_order(_bytes(texts.known), _bytes(texts.val), adaptive=adaptive)
+    known, val = _bytes(texts.known), _bytes(texts.val)
+    order = compressors.best_order(known, val, orders, adaptive=adaptive)
     train, test = _bytes(texts.train), _bytes(texts.test)
     bits = compressors.ppmd_bits(train, test, texts.parts, order, adaptive=adaptive)
     return Costs("ppmd", kind, bits, order)

@@ -7,10 +7,9 @@ hold together: each interval has the confidence that all of them need (Bonferron
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from variorum.evaluation.intervals import CONFIDENCE, Bytes, of_parts
+from variorum.evaluation.intervals import CONFIDENCE, Bytes, as_data
 from variorum.evaluation.parts import Bits, Drawn
 
 
@@ -32,17 +31,15 @@ def comparison(
     pairs = list(_pairs(models, costs))
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(pairs))
 
-    def interval(bits: Bits, confidence: float) -> dict[str, Any] | None:
-        found = of_parts(bits, n_bytes, drawn, confidence)
-        return asdict(found) if found else None
-
     found: dict[str, Any] = {
-        "scores": {name: interval(bits, CONFIDENCE) for name, bits in costs.items()},
+        "scores": {name: as_data(bits, n_bytes, drawn) for name, bits in costs.items()},
         "pairs": {model: {} for model in models},
         "confidence": confidence,
     }
     for model, other in pairs:
-        found["pairs"][model][other] = interval(costs[model] - costs[other], confidence)
+        found["pairs"][model][other] = as_data(
+            costs[model] - costs[other], n_bytes, drawn, confidence
+        )
     return found
 
 

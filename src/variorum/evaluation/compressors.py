@@ -39,9 +39,6 @@ LEAST_DICTIONARY = 4096  # bytes; what xz accepts
 MOST_DICTIONARY = 1 << 28  # bytes; xz needs about eleven times its dictionary as memory
 PPMD_MEMORY = 1 << 28  # bytes; when they are full, PPMd forgets everything
 
-ORDERS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64)
-"""The orders of PPMd that val chooses from."""
-
 MOST_TRIED = 128
 """Documents of val that choose the order of static scores."""
 
@@ -88,18 +85,22 @@ def ppmd_bits(
     return costs
 
 
-def best_order(train: Sequence[bytes], val: Sequence[bytes], *, adaptive: bool) -> int:
+def best_order(
+    train: Sequence[bytes], val: Sequence[bytes], orders: Sequence[int], *, adaptive: bool
+) -> int:
     """Return the order of PPMd that needs the fewest bits for val.
 
-    Static scores take a try for each document, so they are of at most `MOST_TRIED`, spread evenly.
+    Of equal ones it is the first. Static scores take a try for each document, so they are of at most `MOST_TRIED`, spread evenly.
     """
+    if len(orders) == 1:
+        return orders[0]
     new = [_joined(val)] if adaptive else val[:: math.ceil(len(val) / MOST_TRIED) or 1]
     whole = one_part(new)
 
     def cost(order: int) -> float:
         return float(ppmd_bits(train, new, whole, order, adaptive=adaptive).sum())
 
-    return min(ORDERS, key=cost)
+    return min(orders, key=cost)
 
 
 @dataclass
@@ -122,13 +123,21 @@ class _Archive:
         read, write = os.pipe()
         child = os.fork()
         if not child:
-            self.write(text)
-            os.write(write, (self.written + len(self.flush())).to_bytes(8))
-            os._exit(0)
+            try:
+                self.write(text)
+                os.write(write, (self.written + len(self.flush())).to_bytes(8))
+                os._exit(0)
+            finally:  # nothing else of this process may run twice
+                os._exit(1)
         os.close(write)
         answer = os.read(read, 8)
         os.close(read)
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+        if len(answer) < 8:
+            raise VariorumError(
+                f"a compressor ended without an answer, with status {status}; there may be too "
+                "little memory: give more, or run fewer jobs at once"
+            )
         return int.from_bytes(answer)
 
     def add(self, known: bytes, pieces: Iterable[Piece], costs: Bits) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from variorum.config.evaluation_settings import DynamicSettings
 from variorum.evaluation.bits import Window, windows
 from variorum.model.gpt import GPT
 
@@ -58,28 +59,24 @@ def dynamic_nats(
 
 
 def best_adaptation(
-    model: GPT,
-    val: NDArray[np.integer],
-    *,
-    eot: int,
-    segment: int,
-    rates: Sequence[float],
-    pulls: Sequence[float],
+    model: GPT, val: NDArray[np.integer], settings: DynamicSettings, *, eot: int
 ) -> Adaptation:
-    """Return the adaptation by which val costs least.
+    """Return the adaptation by which the beginning of val costs least.
 
     The rate is chosen first, with the middle pull, and then the pull; of equal ones the first.
     Where the model diverges it costs most.
     """
+    read, pulls = val[: settings.val_tokens], settings.pulls
+    segment = min(settings.segment, model.settings.context_length)
 
     def cost(adaptation: Adaptation) -> float:
-        total = float(dynamic_nats(model, val, eot=eot, adaptation=adaptation).sum())
+        total = float(dynamic_nats(model, read, eot=eot, adaptation=adaptation).sum())
         return total if math.isfinite(total) else math.inf
 
     middle = pulls[len(pulls) // 2]
     costs = {
         adaptation: cost(adaptation)
-        for adaptation in (Adaptation(rate, middle, segment) for rate in rates)
+        for adaptation in (Adaptation(rate, middle, segment) for rate in settings.rates)
     }
     rate = min(costs, key=costs.__getitem__).rate
     others = [Adaptation(rate, pull, segment) for pull in pulls if pull != middle]

@@ -14,7 +14,8 @@ Two who predict the same text are compared by the costs' differences, part by pa
 part hard for both of them cancels.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,14 @@ def of_parts(
     value = float(bits.sum() / n_bytes.sum())
     reach = float(stats.t.ppf((1 + confidence) / 2, effective - 1) * standard_error(bits, n_bytes))
     return Interval(value, value - reach, value + reach, drawn, len(bits), effective, confidence)
+
+
+def as_data(
+    bits: Bits, n_bytes: Bytes, drawn: Drawn, confidence: float = CONFIDENCE
+) -> dict[str, Any] | None:
+    """Return the interval that `of_parts` returns, as data for a file of JSON."""
+    found = of_parts(bits, n_bytes, drawn, confidence)
+    return asdict(found) if found else None
 
 
 def standard_error(bits: Bits, n_bytes: Bytes) -> Bits:

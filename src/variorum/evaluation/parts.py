@@ -12,6 +12,7 @@ that each who predicts it needs.
 """
 
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -52,6 +53,10 @@ class Parts:
         sums: Bits = np.zeros(len(self.names))
         np.add.at(sums, self.of_symbols[symbols], costs)
         return sums
+
+    def bits_of(self, tokenizer: Tokenizer, tokens: NDArray[np.integer], nats: Bits) -> Bits:
+        """Return the bits of each part (G,), given the text's tokens and their nats (N,)."""
+        return self.sums(symbols_of(tokenizer, tokens), nats / math.log(2))
 
     def pieces(self, documents: Sequence[bytes]) -> Iterator[list[Piece]]:
         """Yield each document, cut where one part ends; an empty one is one empty piece."""

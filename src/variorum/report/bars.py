@@ -1,11 +1,9 @@
 """Compute the chart on top of the page: bits per byte of models and baselines."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from variorum.evaluation.metrics import Kind
 from variorum.report.content import Corpus, ReportData, Standing
-from variorum.report.naming import FINETUNED
 from variorum.report.traced import Traced, derived
 
 
@@ -13,11 +11,12 @@ from variorum.report.traced import Traced, derived
 class Bar:
     """Hold one bar: `share` of the longest bar's length, from 0 to 1.
 
+    kind: of its colour: pretrained, finetuned or baseline.
     `interval` are the ends of its 95 % interval on the same scale; None where there is none.
     """
 
     label: Traced
-    kind: Literal["pretrained", "finetuned", "baseline"]
+    kind: str
     bits_per_byte: Traced
     share: Traced
     interval: Traced | None = None
@@ -43,9 +42,7 @@ def _bar(found: Standing, longest: Traced) -> Bar:
     ends = None if found.interval.value is None else (found.interval["low"], found.interval["high"])
     return Bar(
         found.name,
-        "baseline"
-        if found.model is None
-        else ("finetuned" if found.model == FINETUNED else "pretrained"),
+        found.who if found.model else "baseline",
         found.bits_per_byte,
         derived("ratio", found.bits_per_byte, longest),
         None if ends is None else derived("ratios", *ends, longest),

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from variorum.evaluation.metrics import KINDS
 from variorum.report.claims import Verdict, claim, verdict
-from variorum.report.content import Corpus, ReportData, Standing
+from variorum.report.content import ReportData, Standing
 from variorum.report.naming import FINETUNED, PRETRAINED
 from variorum.report.traced import Traced, derived, number
 
@@ -55,14 +55,18 @@ def findings(report: ReportData) -> Iterator[Markup]:
 def compared(model: str, other: Standing) -> Markup:
     """Return the claim on a model beside another or a baseline."""
     difference = other.differences[model]
-    shown = {"value": lambda: number(derived("size", difference["value"]), "fixed")}
-    shown |= {end: lambda end=end: number(difference[end], "signed") for end in ("low", "high")}  # type: ignore[misc]
+
+    def write(name: str) -> Markup:
+        if name == "value":
+            return number(derived("size", difference["value"]), "fixed")
+        return number(difference[name], "signed")
+
     return Markup(
         claim(
             _model(model),
             _model(other.model) if other.model else Markup("{}").format(other.name),
             verdict_of(difference),
-            lambda name: shown[name](),
+            write,
             why=ONE_PART,
         )
     )
@@ -93,7 +97,7 @@ def standings(report: ReportData) -> Iterator[tuple[Markup, bool]]:
                     Markup("On the {} test text, {}{}: {}.").format(
                         corpus.role,
                         KIND_NAMES[kind],
-                        _unseen(report, corpus),
+                        UNSEEN if report.imported and corpus.role == "base" else "",
                         Markup("; ").join(compared(model, each) for each in others),
                     ),
                     any(verdict_of(o.differences[model]) is Verdict.MORE for o in others),
@@ -102,6 +106,9 @@ def standings(report: ReportData) -> Iterator[tuple[Markup, bool]]:
 
 KIND_NAMES = {"static": "learning from train alone", "adaptive": "learning while reading it"}
 """The kinds of scores, for people."""
+
+UNSEEN = " (the baselines have read its training text, which this model may not have seen)"
+"""Of an imported model and a text that it was not fine-tuned on."""
 
 
 def floors(report: ReportData) -> Iterator[Markup]:
@@ -138,13 +145,6 @@ def _needed(found: Standing) -> Markup:
         return Markup("{} bits per byte").format(bits)
     ends = (number(found.interval[end], "fixed") for end in ("low", "high"))
     return Markup("{} bits per byte ({} to {})").format(bits, *ends)
-
-
-def _unseen(report: ReportData, corpus: Corpus) -> str:
-    """Return a remark if the last model may not have seen a corpus's training text."""
-    if report.imported is not None and not (corpus.role == "domain" or report.domain is None):
-        return ", which this model may not have seen"
-    return ""
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -10,8 +10,6 @@ from variorum.report.findings import KIND_NAMES, findings, standings, summary
 from variorum.report.naming import baseline_name
 from variorum.report.numbers import fixed
 
-CORPORA = {"base": "base test text", "domain": "domain test text"}
-
 
 def findings_text(report: ReportData) -> str:
     """Return a table of all scores, and the page's sentences on them."""
@@ -21,7 +19,7 @@ def findings_text(report: ReportData) -> str:
 
 
 def _table(report: ReportData) -> Iterator[str]:
-    yield "| | " + " | ".join(CORPORA[corpus.role] for corpus in report.corpora) + " |"
+    yield "| | " + " | ".join(f"{corpus.role} test text" for corpus in report.corpora) + " |"
     yield "|---" * (1 + len(report.corpora)) + "|"
     for kind in KINDS:
         who = dict.fromkeys(each.who for one in report.corpora for each in one.of_kind(kind))

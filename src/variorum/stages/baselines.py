@@ -1,7 +1,6 @@
 """Score compressors and n-grams on one corpus's test part: lines for its models to cross."""
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from variorum.config.evaluation_settings import BaselineSettings
@@ -35,31 +34,25 @@ def run(task: Task) -> None:
     """Write `metrics.json`, and `parts.csv`, the bits that each part of the text costs.
 
     By kind, static or adaptive: what each baseline needs in bits per byte, with its interval and
-    the order that val chose. A single document has no static PPMd: there, nothing is forgotten.
+    the order that val chose.
     """
     from variorum.evaluation import intervals, parts
-    from variorum.evaluation.baselines import by_bz2, by_ngrams, by_ppmd, by_xz
+    from variorum.evaluation.baselines import all_costs
     from variorum.evaluation.metrics import KINDS
 
     texts = _texts(task)
-    most = task.settings(BaselinesStage).baselines.most_ngram_order
-    found = [by_ngrams(texts, most), by_ppmd(texts, "adaptive"), by_bz2(texts), by_xz(texts)]
-    if len(texts.test) > 1:
-        found.append(by_ppmd(texts, "static"))
+    found = list(all_costs(texts, task.settings(BaselinesStage).baselines))
     cut = texts.parts
     result: dict[str, Any] = {"bytes": int(cut.n_bytes.sum()), "drawn": cut.drawn}
     result |= {kind: {} for kind in KINDS}
     for each in found:
-        interval = intervals.of_parts(each.bits, cut.n_bytes, cut.drawn)
+        needed = float(each.bits.sum()) / result["bytes"]
         result[each.kind][each.name] = {
-            "bits_per_byte": float(each.bits.sum()) / result["bytes"],
-            "interval": asdict(interval) if interval else None,
+            "bits_per_byte": needed,
+            "interval": intervals.as_data(each.bits, cut.n_bytes, cut.drawn),
             "order": each.order,
         }
-        task.progress.say(
-            f"{each.name}, {each.kind}: {result[each.kind][each.name]['bits_per_byte']:.4f} bits "
-            "per byte"
-        )
+        task.progress.say(f"{each.name}, {each.kind}: {needed:.4f} bits per byte")
     content = json.dumps(result, indent=2, sort_keys=True) + "\n"
     (task.output / "metrics.json").write_text(content, encoding="utf-8")
     columns = {f"{each.name}_{each.kind}": each.bits for each in found}

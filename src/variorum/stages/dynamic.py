@@ -1,7 +1,6 @@
 """Score one model on one corpus's test part while it learns from it."""
 
 import json
-import math
 from dataclasses import asdict
 
 from variorum.config.evaluation_settings import DynamicSettings
@@ -47,23 +46,16 @@ def run(task: Task) -> None:
     folder, tokens = task.inputs["model"].folder, task.inputs["tokens"].folder
     model = checkpoint.load(folder).to(task.use_device())
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    adaptation = best_adaptation(
-        model,
-        TokenFile.open(tokens, "val").tokens[: settings.val_tokens],
-        eot=tokenizer.eot,
-        segment=min(settings.segment, model.settings.context_length),
-        rates=settings.rates,
-        pulls=settings.pulls,
-    )
+    val = TokenFile.open(tokens, "val").tokens
+    adaptation = best_adaptation(model, val, settings, eot=tokenizer.eot)
     task.progress.say(f"learns at rate {adaptation.rate:g}, drawn back by {adaptation.pull:g}")
     test = TokenFile.open(tokens, "test").tokens
     nats = dynamic_nats(model, test, eot=tokenizer.eot, adaptation=adaptation)
     cut = parts.parts_of(list(documents.read(task.inputs["text"].file("test.jsonl"))))
-    bits = cut.sums(parts.symbols_of(tokenizer, test), nats / math.log(2))
-    interval = intervals.of_parts(bits, cut.n_bytes, cut.drawn)
+    bits = cut.bits_of(tokenizer, test, nats)
     result = {
         "bits_per_byte": float(bits.sum()) / int(cut.n_bytes.sum()),
-        "interval": asdict(interval) if interval else None,
+        "interval": intervals.as_data(bits, cut.n_bytes, cut.drawn),
         **asdict(adaptation),
     }
     content = json.dumps(result, indent=2, sort_keys=True) + "\n"

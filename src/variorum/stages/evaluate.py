@@ -1,7 +1,6 @@
-"""Score one model on one corpus's test part. Nothing else opens test."""
+"""Score one model on one corpus's test part."""
 
 import json
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -39,7 +38,7 @@ def run(task: Task) -> None:
     """Write `metrics.json`.
 
     Bits per byte with its interval, perplexity, accuracy, calibration, loss by position, and how
-    much the model memorized. Also `parts.csv`, the bits that each group of documents costs.
+    much the model memorized. Also `parts.csv`, the bits that each part of the text costs.
     """
     from variorum.corpus.tokenfile import TokenFile
     from variorum.evaluation import intervals, parts, score_details
@@ -60,13 +59,12 @@ def run(task: Task) -> None:
     blocks = score(model, test.tokens, eot=tokenizer.eot, stride=context_length)
     bins = score_details.reliability(scores)
     cut = parts.parts_of(documents_of["test"])
-    bits = cut.sums(parts.symbols_of(tokenizer, test.tokens), scores.nats / math.log(2))
-    interval = intervals.of_parts(bits, cut.n_bytes, cut.drawn)
+    bits = cut.bits_of(tokenizer, test.tokens, scores.nats)
     result: dict[str, Any] = {
         **summary(
             scores.nats, n_bytes=int(test.n_bytes.sum()), n_characters=sum(map(len, test_texts))
         ),
-        "interval": asdict(interval) if interval else None,
+        "interval": intervals.as_data(bits, cut.n_bytes, cut.drawn),
         "accuracy": {
             "top_1": score_details.accuracy(scores, 1),
             "top_5": score_details.accuracy(scores, 5),

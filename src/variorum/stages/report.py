@@ -207,10 +207,6 @@ def _standings(task: Task, side: Role) -> Iterator[content.Standing]:
     baselines = task.inputs[f"baselines_{side}"]
     for kind in KINDS:
         pairs = compared[kind]["pairs"]
-
-        def differences(other: str, pairs: Traced = pairs) -> dict[str, Traced]:
-            return {MODELS[m]: pairs[m][other] for m in pairs.value if other in pairs.value[m]}
-
         for model in _models(task):
             name = f"{model}_{'dynamic_' * (kind == 'adaptive')}on_{side}"
             result = task.inputs[name]
@@ -221,7 +217,7 @@ def _standings(task: Task, side: Role) -> Iterator[content.Standing]:
                 kind,
                 metrics["bits_per_byte"],
                 metrics["interval"],
-                differences(model),
+                _differences(pairs, model),
                 _key(result),
             )
         for baseline, found in of_file(baselines, "metrics.json")[kind].items():
@@ -231,9 +227,14 @@ def _standings(task: Task, side: Role) -> Iterator[content.Standing]:
                 kind,
                 found["bits_per_byte"],
                 found["interval"],
-                differences(baseline.value),
+                _differences(pairs, baseline.value),
                 _key(baselines),
             )
+
+
+def _differences(pairs: Traced, other: str) -> dict[str, Traced]:
+    """Return by model its difference to one other, where the two compare."""
+    return {MODELS[m]: pairs[m][other] for m in pairs.value if other in pairs.value[m]}
 
 
 def _score(task: Task, model: str, side: Role) -> content.Score:

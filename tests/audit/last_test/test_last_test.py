@@ -21,7 +21,7 @@ from variorum.audit.last_test import opening, scoring
 from variorum.base.errors import VariorumError
 from variorum.corpus import documents
 from variorum.corpus.sources import python_package
-from variorum.evaluation import compressors
+from variorum.evaluation import baselines
 from variorum.evaluation.baselines import by_xz
 from variorum.evaluation.bits import score
 from variorum.evaluation.dynamic import Adaptation, dynamic_nats
@@ -66,10 +66,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module", autouse=True)
 def surroundings(package: Path) -> Iterator[None]:
-    """Install the package, and let val choose among two orders of PPMd, to be fast."""
+    """Install the package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(package), *sys.path])
-        patch.setattr(compressors, "ORDERS", (2, 4))
         yield
 
 
@@ -235,7 +234,7 @@ def test_each_text_has_its_share_of_the_costs(first: Project) -> None:
 
 
 def test_text_that_occurs_in_train_is_told(first: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "_baselines", lambda texts, most: [by_xz(texts)])
+    monkeypatch.setattr(baselines, "all_costs", lambda texts, settings: [by_xz(texts)])
     prepared = opening.prepare(first.root)
     reader = opening._reader(prepared, "pretrained")
     planted = list(documents.read(reader.corpora["base"].file("train.jsonl")))[:2]

@@ -5,7 +5,6 @@ the order of the list, so who adapts learns from the texts before, too. Orders o
 settings of dynamic evaluation are chosen by val of the model's last corpus.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -74,13 +73,14 @@ def scored(
     Also what val chose, and the share of the texts' 50-character spans that occur in train.
     """
     from variorum.corpus.leakage import share_of_spans
+    from variorum.evaluation.baselines import all_costs
     from variorum.evaluation.parts import parts_of
 
     test = [document for each in texts.values() for document in each]
     parts = parts_of(test)
     known = _texts(reader, test)
     say(f"{reader.name}: baselines read {' and '.join(reader.corpora)}")
-    costs = list(_baselines(known, experiment.baselines.most_ngram_order))
+    costs = list(all_costs(known, experiment.baselines))
     say(f"{reader.name}: the model reads the texts")
     of_model, chosen = _model_bits(reader, test, parts, experiment)
     train = (document.text for document in known.train)
@@ -108,17 +108,6 @@ def _texts(reader: Reader, test: list[Document]) -> "Texts":
     return Texts(known=known, val=val, train=train, test=test)
 
 
-def _baselines(texts: "Texts", most: int) -> Iterator["Costs"]:
-    from variorum.evaluation.baselines import by_bz2, by_ngrams, by_ppmd, by_xz
-    from variorum.evaluation.metrics import KINDS
-
-    yield by_ngrams(texts, most)
-    for kind in KINDS:
-        yield by_ppmd(texts, kind)
-    yield by_bz2(texts)
-    yield by_xz(texts)
-
-
 def _model_bits(
     reader: Reader, test: list[Document], parts: "Parts", experiment: Experiment
 ) -> tuple[dict["Kind", "Bits"], dict[str, Any]]:
@@ -128,29 +117,21 @@ def _model_bits(
     from variorum.corpus.tokenfile import TokenFile
     from variorum.evaluation.bits import score
     from variorum.evaluation.dynamic import best_adaptation, dynamic_nats
-    from variorum.evaluation.parts import symbols_of
     from variorum.model import checkpoint
     from variorum.tokenizer.serialization import load as load_tokenizer
 
-    folder, settings = reader.model.folder, experiment.dynamic
+    folder = reader.model.folder
     model, tokenizer = checkpoint.load(folder), load_tokenizer(folder / "tokenizer.json")
     context, eot = model.settings.context_length, tokenizer.eot
     tokens = np.array(list(_encoded(tokenizer, test)), dtype=np.int64)
-    chosen = best_adaptation(
-        model,
-        TokenFile.open(reader.tokens.folder, "val").tokens[: settings.val_tokens],
-        eot=eot,
-        segment=min(settings.segment, context),
-        rates=settings.rates,
-        pulls=settings.pulls,
-    )
+    val = TokenFile.open(reader.tokens.folder, "val").tokens
+    chosen = best_adaptation(model, val, experiment.dynamic, eot=eot)
     stride = experiment.evaluate.stride or max(1, context // 2)
     nats: dict[Kind, Bits] = {
         "static": score(model, tokens, eot=eot, stride=stride).nats,
         "adaptive": dynamic_nats(model, tokens, eot=eot, adaptation=chosen),
     }
-    begins = symbols_of(tokenizer, tokens)
-    bits = {kind: parts.sums(begins, each / math.log(2)) for kind, each in nats.items()}
+    bits = {kind: parts.bits_of(tokenizer, tokens, each) for kind, each in nats.items()}
     return bits, asdict(chosen)
 
 

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-CONFIDENCE = 0.95
-LEAST_GROUPS = 10
+from variorum.evaluation.intervals import CONFIDENCE
+from variorum.evaluation.parts import LEAST_GROUPS
+
 STRETCHES = 24
 
 Values = npt.NDArray[np.float64]

@@ -9,7 +9,8 @@ one: a case that the controls pass as well has told nothing of the model.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from variorum.evaluation.stress.behaviour.estimates import CONFIDENCE, MeanEstimate
+from variorum.evaluation.intervals import CONFIDENCE
+from variorum.evaluation.stress.behaviour.estimates import MeanEstimate
 
 MODEL, RANDOM, SHUFFLED, HUMAN = "model", "random", "shuffled", "human text"
 CONTROLS = (RANDOM, SHUFFLED)
