@@ -90,7 +90,8 @@ def best_order(
 ) -> int:
     """Return the order of PPMd that needs the fewest bits for val.
 
-    Of equal ones it is the first. Static scores take a try for each document, so they are of at most `MOST_TRIED`, spread evenly.
+    Of equal ones it is the first. Static scores take a try for each document, so they are of at
+    most `MOST_TRIED`, spread evenly.
     """
     if len(orders) == 1:
         return orders[0]
