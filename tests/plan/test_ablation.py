@@ -1,6 +1,7 @@
 """Ablations: how their files are read, what is planned for them, and what their tables say."""
 
 import csv
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -180,6 +181,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"grid": {"seed": [1, 2]}}, "a variant sets seed, which every variant takes from here"),
     ({"grid": {"model.n_layer": [1, 1]}}, "two variants are called n_layer=1"),
     ({"variants": {"a": {}, "b": {"seed": 3}}}, "a variant sets seed"),
+    ({"margin": 0}, "margin: 0 should be greater than 0"),
+    ({"looks": "often"}, "looks: 'often' should be 'once' or 'any'"),
     ({"seeds": [1]}, r"seeds: \[1\] should have at least 2 entries"),
     ({"seeds": [1, 1]}, "seeds: each may occur once"),
     ({"corpora": ["base", "base"]}, "corpora: each may occur once"),
@@ -271,6 +274,7 @@ def test_runs_share_what_is_equal(shared: Project) -> None:
     found = stages(planned(shared.root, variants=variants))
     assert found == {
         **dict.fromkeys(("download", "normalize", "tokenizer", "encode", "table"), 1),
+        "baselines": 1,
         **dict.fromkeys(("pretrain", "evaluate"), 4),
     }
 
@@ -305,6 +309,63 @@ def test_what_counts_by_token_is_not_compared_over_tokenizers(shared: Project) -
         planned(shared.root, variants=variants, metric="perplexity")
 
 
+def test_what_a_variant_changes_is_told_by_its_settings(shared: Project) -> None:
+    variants = {
+        "a": {"last_stage": "pretrain"},
+        "b": {"tokenizer": {"kind": "characters"}, "finetune": {"replay": 0.25}},
+    }
+    grid = {"finetune.replay": [0.0, 0.5], "finetune.batch_size": [4]}
+    plan = planned(shared.root, variants=variants, grid=grid, last_stage="finetune")
+    settings = plan.last.spec.settings
+    assert settings["changes"] == {
+        "a": {"last_stage": "pretrain"},
+        "b": {"tokenizer.kind": "characters", "finetune.replay": "0.25"},
+        "replay=0.0,batch_size=4": {"finetune.replay": "0.0", "finetune.batch_size": "4"},
+        "replay=0.5,batch_size=4": {"finetune.replay": "0.5", "finetune.batch_size": "4"},
+    }
+    assert settings["axes"] == ["finetune.replay", "finetune.batch_size"]
+    assert settings["experiment"] == "micro"
+    assert settings["texts"].keys() == {"base", "domain"}
+
+
+def test_baselines_are_planned_of_the_text_that_is_judged(shared: Project) -> None:
+    corpora = ["domain", "base"]
+    upstream = planned(shared.root, corpora=corpora, last_stage="finetune").last.upstream
+    for corpus in corpora:
+        baselines = upstream[f"baselines/{corpus}"]
+        assert baselines.upstream["text"] is upstream[f"a/text/{corpus}"]
+    others = planned(shared.root, metric="perplexity").last.upstream
+    assert not [name for name in others if name.startswith("baselines/")]
+
+
+@pytest.mark.parametrize(
+    ("known", "seeds", "looks", "refused"),
+    [
+        ([1, 2], [1, 2, 3], "once", True),
+        ([1, 2], [1, 2, 3], "any", False),
+        ([1, 2], [3, 4, 5], "once", False),
+        ([1, 2], [1, 2], "once", False),
+        ([1, 2, 3], [1, 2], "once", False),
+    ],
+)
+def test_seeds_are_not_added_after_a_look(
+    tmp_path: Path, known: list[int], seeds: list[int], looks: str, refused: bool
+) -> None:
+    project = copy_project(tmp_path / "project")
+    add_micro_experiment(project)
+    table = planned(project.root, seeds=known).last
+    folder = project.root / "reports/asked"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"spec": table.spec.as_data()}))
+    other = {"variants": {"a": {"model": {"n_embd": 48}}, "b": {"model": {"n_embd": 64}}}}
+    planned(project.root, seeds=seeds, looks=looks, **other)  # runs that nobody looked at
+    if not refused:
+        planned(project.root, seeds=seeds, looks=looks)
+        return
+    with pytest.raises(ConfigError, match=r"asked.yaml:\d+: seeds: reports/asked/table.md shows 2"):
+        planned(project.root, seeds=seeds, looks=looks)
+
+
 def test_a_reference_names_a_run_with_a_value_that_was_tried(shared: Project) -> None:
     plan = planned(shared.root, tune={"pretrain.learning_rate": [0.001, 0.002, 0.004]})
     named = References(shared.root).named("asked/b@0.002/2")
@@ -328,7 +389,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Project:
     }
     file = project.root / "config/experiments/micro.yaml"
     file.write_text(file.read_text().replace("max_steps: 30", "learning_rate: 0.03, max_steps: 60"))
-    plan = planned(project.root, variants=variants, seeds=[1, 2, 3, 4, 5])
+    plan = planned(project.root, variants=variants, seeds=[1, 2, 3, 4, 5], margin=0.05)
     flow.finish(project.root, plan)
     publish(Store(project.root), plan.last.ref, project.root / "reports/asked")
     return project
@@ -343,18 +404,48 @@ def test_a_rate_that_is_ten_times_too_high_is_called_worse(judged: Project) -> N
     assert verdicts(judged)["tenfold"] == "worse"
 
 
-def test_of_equal_variants_it_says_that_no_difference_is_shown(judged: Project) -> None:
+def test_equal_variants_are_not_told_apart(judged: Project) -> None:
     found = verdicts(judged)
-    assert (found["silent"], found["one shard"]) == ("no difference shown",) * 2
+    assert (found["silent"], found["one shard"]) == ("alike", "alike")
     text = (judged.root / "reports/asked/table.md").read_text()
-    assert re.search(r"no difference shown: silent \(0.0000\), one shard \(", text)
+    assert re.search(r"alike to a: silent \(0.0000\), one shard \(", text)
+
+
+def test_a_table_shows_the_baselines_of_its_text(judged: Project) -> None:
+    folder = judged.root / "reports/asked"
+    baselines = Store(judged.root).open(
+        load_and_plan(judged.root).last.upstream["baselines/base"].ref
+    )
+    content = baselines.json("baselines.json")
+    with (folder / "baselines.csv").open(encoding="utf-8") as file:
+        found = {
+            (row["kind"], row["name"]): float(row["bits_per_byte"]) for row in csv.DictReader(file)
+        }
+    assert found == {
+        ("static", "PPMd"): content["static"]["ppmd"]["bits_per_byte"],
+        ("static", "n-gram"): content["static"]["ngram"]["bits_per_byte"],
+        **{
+            ("adaptive", name): content["adaptive"][key]["bits_per_byte"]
+            for key, name in (("ppmd", "PPMd"), ("bz2", "bz2"), ("xz", "xz"))
+        },
+    }
+    text = (folder / "table.md").read_text()
+    assert re.search(r"On the base test text, worse than (PPMd|n-gram), order \d+ \(\d", text)
+
+
+def test_a_table_says_what_was_compared(judged: Project) -> None:
+    text = (judged.root / "reports/asked/table.md").read_text()
+    assert "Experiment `micro`; base corpus: " in text
+    assert "has 60 steps of 4 sequences of 16 tokens." in text
+    assert "| tenfold | pretrain.learning_rate: 0.3 |" in text
+    assert "| a | nothing |" in text
 
 
 def test_a_table_lies_in_its_place_with_its_manifest_and_costs(judged: Project) -> None:
     folder = judged.root / "reports/asked"
     assert {file.name for file in folder.iterdir()} == {
         *("table.md", "table.csv", "table.html", "runs.csv", "costs.csv", "manifest.json"),
-        *("intervals.svg", "curves.svg"),
+        *("intervals.svg", "curves.svg", "baselines.csv"),
     }
     with (folder / "costs.csv").open(encoding="utf-8") as file:
         costs = list(csv.DictReader(file))

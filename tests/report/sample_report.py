@@ -14,8 +14,10 @@ from variorum.evaluation.stress.behaviour.outcome import Behaviour, Measurement,
 from variorum.evaluation.verdicts import judge
 from variorum.model.gpt import GPT
 from variorum.report import content
+from variorum.report.ablation.question import Question
 from variorum.report.ablation.runs import Run
-from variorum.report.ablation.table import AblationTable, Question, ablation_table
+from variorum.report.ablation.table import AblationTable, ablation_table
+from variorum.report.ablation.text_baselines import measured
 from variorum.report.figures import variants as ablation_figures
 from variorum.report.figures.architecture import model_diagram
 from variorum.report.figures.attention_weights import attention_heatmap
@@ -145,6 +147,9 @@ def positions_table() -> AblationTable:
             f"{row}{seed}c0ffee0000",
             826_880,
             tokens=512_000,
+            steps=500,
+            batch_size=16,
+            passes=1.5,
             flops=5 * 10**12,
         )
         for row, (variant, mean) in enumerate(means.items())
@@ -153,12 +158,28 @@ def positions_table() -> AblationTable:
     question = Question(
         title="Position encodings",
         question="Does the position encoding matter at this scale?",
-        metric="bits per byte",
         variants=tuple(means),
         baseline="learned",
         command="snakemake --cores 4 reports/positions/table.md",
+        experiment="study",
+        texts={"base": "prose of SymPy 1.14.0"},
+        changes={name: {"model.positions": name} for name in means},
+        margin=0.02,
     )
-    return ablation_table(runs, question)
+    return ablation_table(runs, question, tuple(measured("base", BASELINES, "baselines/1")))
+
+
+BASELINES = {
+    "static": {
+        "ngram": {"bits_per_byte": 1.9, "order": 7},
+        "ppmd": {"bits_per_byte": 1.88, "order": 16},
+    },
+    "adaptive": {
+        "ppmd": {"bits_per_byte": 1.72, "order": 12},
+        "bz2": {"bits_per_byte": 2.1},
+        "xz": {"bits_per_byte": 2.0},
+    },
+}
 
 
 @cache

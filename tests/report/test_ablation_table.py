@@ -13,16 +13,23 @@ from hypothesis import strategies as st
 from sample_report import positions_table
 
 from variorum.base.errors import VariorumError
+from variorum.evaluation.metrics import METRICS
 from variorum.report.ablation import runs as run_files
+from variorum.report.ablation import text_baselines
+from variorum.report.ablation.cells import codes, grids, tried, variants
 from variorum.report.ablation.html import html
-from variorum.report.ablation.render import codes, csv_text, findings, grids, markdown, tried
+from variorum.report.ablation.overview import overview, shared
+from variorum.report.ablation.question import Question
+from variorum.report.ablation.render import csv_text, markdown
 from variorum.report.ablation.runs import Run
-from variorum.report.ablation.table import Question, ablation_table
+from variorum.report.ablation.sentences import compared, findings, how_to_read
+from variorum.report.ablation.table import ablation_table
+from variorum.report.ablation.text_baselines import measured
+from variorum.report.claims import Verdict
 
 QUESTION = Question(
     title="Sizes",
     question="Does size matter?",
-    metric="bits per byte",
     variants=("small", "a|b"),
     baseline="small",
     command="snakemake sizes",
@@ -51,11 +58,14 @@ def test_markdown_csv_and_html_say_the_same():
     table = positions_table()
     text, page = markdown(table), html(table, [])
     for row in rows_of(table):
-        line = next(line for line in text.splitlines() if line.startswith(f"| {row['variant']} |"))
-        assert f"| {float(row['mean']):.4f} |" in line
-        assert f"| {row['verdict']} |" in line
+        lines = [line for line in text.splitlines() if line.startswith(f"| {row['variant']} |")]
+        first, means, *_ = lines
+        assert f"| {row['verdict']} |" in first
+        assert f"| {float(row['mean']):.4f} |" in means
         if row["difference"]:
-            assert f"{abs(float(row['difference'])):.4f}" in line
+            assert f"{abs(float(row['difference'])):.4f}" in first
+        assert f"{abs(float(row['beyond'])):.4f}" in means
+        assert f"| {row['beyond_verdict']} |" in means
     for grid in grids(table):
         for cells in grid.rows:
             assert "| " + " | ".join(cells) + " |" in text
@@ -64,14 +74,14 @@ def test_markdown_csv_and_html_say_the_same():
         "baseline",
         "worse",
         "better",
-        "no difference shown",
+        "alike",
     ]
 
 
 def test_table_says_question_metric_command_and_every_key():
     table = positions_table()
     for text in (markdown(table), csv_text(table), html(table, [])):
-        for part in (table.question.question, table.question.metric, table.question.command):
+        for part in (table.question.question, "bits per byte", table.question.command):
             assert part in text
         assert all(run.key in text for run in table.runs)
         assert text.endswith("\n")
@@ -127,7 +137,7 @@ def test_the_code_of_every_variant_is_told():
 def test_operations_of_models_that_other_code_defines_are_left_empty():
     table = coded(OF_CODES)
     assert [row["flops"] for row in rows_of(table)] == ["", "", "1000000000", "1000000000"]
-    assert [cells[-1] for cells in grids(table)[0].rows] == ["", "", "1.00e9", "1.00e9"]
+    assert [cells[-1] for cells in variants(table).rows] == ["", "", "1.00e9", "1.00e9"]
     assert "those of models that other code defines are not counted" in markdown(table)
     assert "not counted" not in markdown(positions_table())
 
@@ -149,6 +159,9 @@ def test_runs_are_read_as_they_were_written(values, tuned, adopted):
             tuned=tuned,
             val_loss=base,
             tokens=seed * 1000,
+            steps=seed * 10,
+            batch_size=4,
+            passes=base,
             flops=None if seed == 0 else 10**15 + seed,
             evaluations={"base": "evaluate/1", "domain": "evaluate/2"},
             adopted=tuple(adopted),
@@ -162,17 +175,35 @@ def test_runs_are_read_as_they_were_written(values, tuned, adopted):
 def test_equal_variants_show_no_difference_and_their_interval_holds_zero():
     table = ablation_table(runs([1.0, 1.2, 1.1], [1.1, 1.1, 1.1]), QUESTION)
     row = table.sections[0].rows[1]
-    assert row.verdict == "no difference shown"
+    assert row.verdict is Verdict.OPEN
     assert row.difference.low < 0 < row.difference.high
-    assert "no difference shown: a|b (0.0000)" in findings(table)[0]
+    assert "a|b and small are not told apart in bits per byte (" in findings(table)[0]
 
 
-@pytest.mark.parametrize(("lower_is_better", "verdict"), [(True, "worse"), (False, "better")])
-def test_direction_decides_which_is_better(lower_is_better, verdict):
-    question = replace(QUESTION, lower_is_better=lower_is_better)
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("bits_per_byte", "a|b needs 1.0033 bits per byte more than small ("),
+        ("top_1", "a|b is better than small in top-1 accuracy, by 1.0033 ("),
+        ("perplexity", "a|b is worse than small in perplexity, by 1.0033 ("),
+    ],
+)
+def test_the_metric_decides_which_is_better(metric, said):
+    question = replace(QUESTION, metric=METRICS[metric])
     table = ablation_table(runs([1.0, 1.1, 1.2], [2.0, 2.1, 2.21]), question)
-    assert table.sections[0].rows[1].verdict == verdict
-    assert f"{verdict} than small: a|b (+1.0033)" in findings(table)[0]
+    assert table.sections[0].rows[1].verdict is Verdict.MORE
+    assert said in findings(table)[0]
+
+
+def test_within_a_named_margin_variants_are_alike_and_else_they_are_not():
+    close = runs([1.0, 1.1, 1.2], [1.001, 1.1, 1.199])
+    alike = ablation_table(close, replace(QUESTION, margin=0.02))
+    assert alike.sections[0].rows[1].verdict is Verdict.ALIKE
+    assert "a|b and small differ by at most 0.02 in bits per byte" in findings(alike)[0]
+    assert "alike: it lies within 0.02 bits per byte" in how_to_read(alike)
+    for margin in (None, 0.0001):
+        table = ablation_table(close, replace(QUESTION, margin=margin))
+        assert table.sections[0].rows[1].verdict is Verdict.OPEN
 
 
 def simulated(draw, variants, corpora, seeds=5):
@@ -205,24 +236,32 @@ def test_intervals_of_several_differences_hold_together():
     for _ in range(n):
         table = ablation_table(simulated(draw, variants, corpora), question)
         verdicts = [row.verdict for section in table.sections for row in section.rows]
-        missed += "better" in verdicts or "worse" in verdicts
+        missed += Verdict.FEWER in verdicts or Verdict.MORE in verdicts
     assert missed / n < 0.07
     assert "The intervals of the 8 differences hold together" in markdown(table)
 
 
-def test_what_could_have_been_shown_stands_beside_what_was():
-    table = positions_table()
-    assert "shown at 80 % power" in markdown(table)
-    first, *others = table.sections[0].rows
-    assert first.detectable is None
-    for row in others:
-        assert f"| {row.verdict} | {row.detectable:.4f} |" in markdown(table)
+def test_seeds_may_be_added_after_a_look_where_the_question_says_so():
+    some = runs([1.0, 1.1, 1.2, 1.3, 1.4], [1.05, 1.2, 1.25, 1.4, 1.45])
+    once, often = (ablation_table(some, replace(QUESTION, looks=each)) for each in ("once", "any"))
+    assert once.sections[0].rows[1].verdict is Verdict.MORE
+    assert often.sections[0].rows[1].verdict is Verdict.MORE
+    widths = [
+        table.sections[0].rows[1].difference.high - table.sections[0].rows[1].difference.low
+        for table in (once, often)
+    ]
+    assert 1.9 < widths[1] / widths[0] < 2
+    assert "seeds that were named beforehand" in how_to_read(once)
+    assert "however often the runs are looked at" in how_to_read(often)
+    two = ablation_table(runs([1.0, 1.1], [1.5, 1.61]), replace(QUESTION, looks="any"))
+    assert "too few seeds for an interval that holds at any look" in findings(two)[0]
 
 
 def test_one_seed_has_no_interval_and_no_verdict():
     table = ablation_table(runs([1.0], [0.5]), QUESTION)
-    assert table.sections[0].rows[1].verdict == "one run: cannot tell"
-    assert "one run, so nothing is shown: a|b." in findings(table)[0]
+    assert table.sections[0].rows[1].verdict is Verdict.UNTOLD
+    assert "a|b and small are not compared in bits per byte: one run." in findings(table)[0]
+    assert "| not compared: one run |" in markdown(table)
     for text in (markdown(table), csv_text(table), html(table, [])):
         assert not re.search(r"\b(None|nan)\b", text)
 
@@ -230,7 +269,7 @@ def test_one_seed_has_no_interval_and_no_verdict():
 def test_a_bar_in_a_name_does_not_break_the_markdown():
     table = ablation_table(runs([1.0, 2.0], [2.0, 1.0]), QUESTION)
     line = next(line for line in markdown(table).splitlines() if line.startswith("| a\\|b"))
-    assert line.replace("\\|", "").count("|") == 13
+    assert line.replace("\\|", "").count("|") == 5
 
 
 def test_names_are_escaped_on_the_page():
@@ -269,7 +308,7 @@ def test_runs_of_one_model_are_one_run_however_many_seeds_ask_for_it():
     imported = [replace(run("a|b", seed, 0.9), key="imported/1") for seed in (1, 2, 3)]
     same = [replace(run("small", seed, 1.0), key="imported/2") for seed in (1, 2, 3)]
     _, row = ablation_table([*same, *imported], QUESTION).sections[0].rows
-    assert (row.verdict, row.value.n, row.value.sd) == ("one run: cannot tell", 1, None)
+    assert (row.verdict, row.why, row.value.n) == (Verdict.UNTOLD, "one run", 1)
 
 
 def test_every_seed_is_compared_with_a_single_model():
@@ -279,9 +318,9 @@ def test_every_seed_is_compared_with_a_single_model():
     assert judged.value.n == len(judged.runs) == 1
     assert row.difference is not None
     assert (row.difference.n, row.difference.mean) == (3, pytest.approx(-0.1))
-    assert row.verdict == "better"
+    assert row.verdict is Verdict.FEWER
     other = replace(QUESTION, baseline="a|b")
-    assert ablation_table([*single, *several], other).sections[0].rows[0].verdict == "worse"
+    assert ablation_table([*single, *several], other).sections[0].rows[0].verdict is Verdict.MORE
 
 
 def test_whole_values_that_were_tuned_are_written_as_such():
@@ -303,13 +342,13 @@ def test_whole_values_that_were_tuned_are_written_as_such():
 def test_a_variant_that_shares_its_runs_with_the_baseline_says_so():
     both = [replace(r, key=f"k{r.seed}") for r in runs([1.0, 1.1, 1.2], [1.0, 1.1, 1.2])]
     table = ablation_table(both, QUESTION)
-    assert table.sections[0].rows[1].detectable is None
-    assert "no difference shown: a|b (the same runs)" in findings(table)[0]
+    assert "not told apart from small: a|b (the same runs)" in findings(table)[0]
+    assert "| the same runs |" in markdown(table)
 
 
 # Tuning
 
-RATES = replace(QUESTION, variants=("adamw", "muon"), baseline="adamw", tuned="pretrain.rate")
+TUNED_RATES = replace(QUESTION, variants=("adamw", "muon"), baseline="adamw", tuned="pretrain.rate")
 
 
 def tuned_runs():
@@ -324,7 +363,7 @@ def tuned_runs():
 
 
 def test_each_variant_gets_what_is_best_on_val_whatever_test_says():
-    table = ablation_table(tuned_runs(), RATES)
+    table = ablation_table(tuned_runs(), TUNED_RATES)
     assert {choice.variant: choice.best for choice in table.choices} == {"adamw": 2.0, "muon": 4.0}
     tuned, untuned = table.sections
     assert [round(row.value.mean, 6) for row in tuned.rows] == [2.2, 4.2]
@@ -333,28 +372,28 @@ def test_each_variant_gets_what_is_best_on_val_whatever_test_says():
 
 
 def test_an_optimum_at_the_end_of_what_was_tried_is_flagged():
-    table = ablation_table(tuned_runs(), RATES)
+    table = ablation_table(tuned_runs(), TUNED_RATES)
     assert [choice.at_edge for choice in table.choices] == [False, True]
-    flagged = "The best pretrain.rate of muon, 4, is the largest that was tried"
+    flagged = "The pretrain.rate of muon with the lowest mean loss on val, 4, is the largest"
     assert [flagged in sentence for sentence in findings(table)] == [False, False, True]
-    assert "| muon | 4 (edge) |" in markdown(table)
-    assert "| adamw | 2 |" in markdown(table)
+    shown = {cells[0]: cells[-1] for cells in grids(table)[0].rows}
+    assert shown == {"adamw": "2", "muon": "4 (edge)"}
 
 
 def test_what_was_tried_stands_in_the_table_with_tuned_and_untuned_apart():
-    table = ablation_table(tuned_runs(), RATES)
+    table = ablation_table(tuned_runs(), TUNED_RATES)
     text = markdown(table)
     assert "## Base test text, tuned" in text
     assert "## Base test text, untuned" in text
     assert tried(table).columns == ("variant", "1", "2", "4", "its own")
-    assert "| adamw | 5.0200 | 3.0200 (best) | 4.0200 | 5.0200 |" in text
+    assert "| adamw | 5.0200 | 3.0200 (lowest) | 4.0200 | 5.0200 |" in text
     assert table.comparisons == 2
     assert [row["tuned"] for row in rows_of(table)] == ["true", "true", "false", "false"]
 
 
 def test_a_variant_that_cannot_be_tuned_stands_untuned_beside_the_tuned():
     fixed = [run("kept", seed, 1.5 + seed / 10) for seed in (1, 2, 3)]
-    question = replace(RATES, variants=("adamw", "muon", "kept"), baseline="kept")
+    question = replace(TUNED_RATES, variants=("adamw", "muon", "kept"), baseline="kept")
     tuned = ablation_table([*tuned_runs(), *fixed], question).sections[0]
     assert [row.variant for row in tuned.rows] == ["adamw", "muon", "kept"]
     assert [row.tuned for row in tuned.rows] == [2.0, 4.0, None]
@@ -367,3 +406,183 @@ def test_several_corpora_stand_one_after_the_other():
     assert [section.corpus for section in table.sections] == ["domain", "base"]
     text = markdown(table)
     assert text.index("## Domain test text") < text.index("## Base test text")
+
+
+# Baselines of the text
+
+
+def measures(**static):
+    """A text's baselines, of which the static ones need these bits per byte."""
+    kinds = {"static": {n: {"bits_per_byte": v, "order": 3} for n, v in static.items()}}
+    kinds["adaptive"] = {"ppmd": {"bits_per_byte": 0.1, "order": 4}, "xz": {"bits_per_byte": 3.5}}
+    return tuple(measured("base", kinds, "baselines/c0ffee"))
+
+
+def beyond(values, **static):
+    table = ablation_table(runs(values, [9.0, 9.1, 9.2]), QUESTION, measures(**static))
+    return table, table.sections[0].rows[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "said"),
+    [
+        (
+            [2.0, 2.01, 2.02],
+            Verdict.MORE,
+            "worse than PPMd, order 3 (1.5000): small (+0.5100), a|b",
+        ),
+        ([1.0, 1.01, 1.02], Verdict.FEWER, "better than PPMd, order 3 (1.5000): small (−0.4900);"),
+        ([1.4, 1.5, 1.63], Verdict.OPEN, "not told apart from PPMd, order 3 (1.5000): small ("),
+        ([2.0], Verdict.UNTOLD, "not compared with PPMd, order 3 (1.5000): small"),
+    ],
+)
+def test_variants_are_compared_with_the_strongest_static_baseline(values, found, said):
+    table, row = beyond(values, ppmd=1.5, ngram=1.7)
+    assert table.sections[0].text.name == "PPMd"
+    assert row.beyond.mean == pytest.approx(np.mean(values) - 1.5)
+    assert row.beyond_verdict is found
+    assert any(said in sentence for sentence in findings(table))
+    stronger, _ = beyond(values, ppmd=1.5, ngram=1.2)
+    assert stronger.sections[0].text.name == "n-gram"
+
+
+def test_intervals_to_a_baseline_of_the_text_hold_together():
+    draw, n = np.random.default_rng(0), 400
+    variants = ("small", *"abcd")
+    question = replace(QUESTION, variants=variants)
+    texts = measures(ppmd=3.0)
+    missed = 0
+    for _ in range(n):
+        drawn = [run(v, seed, 3 + draw.normal()) for v in variants for seed in range(5)]
+        rows = ablation_table(drawn, question, texts).sections[0].rows
+        missed += any(row.beyond_verdict in (Verdict.FEWER, Verdict.MORE) for row in rows)
+    assert missed / n < 0.07
+
+
+def test_both_kinds_of_baselines_stand_side_by_side():
+    table = positions_table()
+    for text in (markdown(table), html(table, [])):
+        for needed in ("1.8800 (order 16)", "1.7200 (order 12)", "2.1000", "2.0000"):
+            assert needed in text
+    lines = markdown(table).splitlines()
+    assert "| PPMd | 1.8800 (order 16) | 1.7200 (order 12) | base test text |" in lines
+    assert "| xz |  | 2.0000 | base test text |" in lines
+
+
+def test_baselines_are_read_as_they_were_written():
+    written = (*measures(ppmd=1.5, ngram=0.1 + 0.2), *positions_table().baselines)
+    assert text_baselines.read_csv(text_baselines.csv_text(written)) == written
+
+
+def test_without_baselines_nothing_is_said_of_any():
+    table = ablation_table(runs([1.0, 1.1], [1.0, 1.1]), QUESTION)
+    assert table.sections[0].text is None
+    for text in (markdown(table), html(table, [])):
+        assert "Baselines" not in text
+        assert "PPMd" not in text
+
+
+# What was compared
+
+
+def test_a_table_says_what_was_compared():
+    table = positions_table()
+    for text in (markdown(table), html(table, []).replace("<code>", "`").replace("</code>", "`")):
+        assert "Experiment `study`; base corpus: prose of SymPy 1.14.0." in text
+        text = text.replace("\u202f", "")
+        assert "826880 parameters; the judged training has 500 steps of 16 sequences" in text
+        assert "of 64 tokens." in text
+        assert "model.positions: rotary" in text
+    assert "Shares of text differ" not in markdown(table)
+
+
+def test_unequal_shares_of_text_are_said():
+    some = [
+        replace(each, passes=2.0 if each.variant == "small" else 0.52, flops=10**12, steps=3)
+        for each in runs([1.0, 1.1], [1.0, 1.1])
+    ]
+    said = " ".join(compared(ablation_table(some, QUESTION)))
+    assert "saw their training text 0.52 to 2 times, and took 1.00e12 FLOPs." in said
+
+
+# Grids
+
+RATES, SHARES = ("0.1", "0.2", "0.3"), ("0", "0.5", "0.9")
+
+
+def grid_table(means):
+    """A grid of two settings, of which each combination has the difference that is given."""
+    names = {f"rate={rate},share={share}": (rate, share) for rate in RATES for share in SHARES}
+    question = replace(
+        QUESTION,
+        variants=("none", *names),
+        baseline="none",
+        axes=("finetune.rate", "finetune.share"),
+        changes={
+            "none": {"last_stage": "pretrain"},
+            **{n: {"finetune.rate": r, "finetune.share": s} for n, (r, s) in names.items()},
+        },
+    )
+    shifts = {"none": 0.0, **dict(zip(names, means, strict=True))}
+    noise = (-0.001, 0.0, 0.001)
+    drawn = [
+        run(name, seed, 2 + shift + (noise[seed] if shift else 0))
+        for name, shift in shifts.items()
+        for seed in range(3)
+    ]
+    return ablation_table(drawn, question)
+
+
+def test_a_grid_is_a_matrix_of_differences_and_verdicts():
+    table = grid_table([-0.5, -0.4, -0.3, -0.2, -0.1, 0.1, 0.2, 0.3, 0.0])
+    matrix, every, *_ = grids(table)
+    assert matrix.heading == "Base test text: difference to none"
+    assert matrix.columns == ("rate", "share=0", "share=0.5", "share=0.9")
+    assert matrix.rows == (
+        ("0.1", "−0.5000 better", "−0.4000 better", "−0.3000 better"),
+        ("0.2", "−0.2000 better", "−0.1000 better", "+0.1000 worse"),
+        ("0.3", "+0.2000 worse", "+0.3000 worse", "0.0000 not told apart"),
+    )
+    assert not matrix.folded
+    assert every.folded
+    assert len(every.rows) == 10
+
+
+def test_a_grid_is_summed_up_in_one_short_sentence():
+    table = grid_table([-0.5, -0.4, -0.3, -0.2, -0.1, 0.1, 0.2, 0.3, 0.0])
+    assert findings(table) == [
+        "Of 9 variants of rate and share on the base test text, better than none: 5 (−0.5000 to "
+        "−0.1000); worse than none: 3 (+0.1000 to +0.3000); not told apart from none: 1 (0.0000)."
+    ]
+
+
+def test_a_grid_of_three_settings_has_the_last_across():
+    names = [(a, b, c) for a in "12" for b in "34" for c in "56"]
+    question = replace(
+        QUESTION,
+        variants=("small", *("".join(each) for each in names)),
+        axes=("x.a", "x.b", "x.c"),
+        changes={"".join(n): dict(zip(("x.a", "x.b", "x.c"), n, strict=True)) for n in names},
+    )
+    drawn = [run(v, seed, 1.0 + seed) for v in question.variants for seed in (1, 2)]
+    matrix = grids(ablation_table(drawn, question))[0]
+    assert matrix.columns == ("a", "b", "c=5", "c=6")
+    assert [cells[:2] for cells in matrix.rows] == [("1", "3"), ("1", "4"), ("2", "3"), ("2", "4")]
+
+
+# Several tables
+
+
+def test_tables_that_share_runs_say_so():
+    first = ablation_table(runs([1.0, 1.1], [1.2, 1.3]), QUESTION)
+    renamed = [replace(r, variant="x" if r.variant == "small" else "y") for r in first.runs]
+    others = [r if r.variant == "x" else replace(r, key=f"new{r.seed}") for r in renamed]
+    second = ablation_table(others, replace(QUESTION, variants=("x", "y"), baseline="x"))
+    said = shared({"one": first, "two": second})
+    assert said == [
+        "The 2 runs of `one/small` and `two/x` are the same, so these tables are not independent."
+    ]
+    text = overview({"one": first, "two": second})
+    assert all(sentence in text for table in (first, second) for sentence in findings(table))
+    assert said[0] in text
+    assert shared({"one": first}) == []

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from conftest import ROOT
 from variorum.evaluation.metrics import METRICS
-from variorum.report.claims import Verdict, claim, clauses, verdict, word
+from variorum.report.claims import Verdict, claim, clauses, legend, verdict, word
 from variorum.report.statistics import paired_difference
 
 # What is planted is found
@@ -135,11 +135,19 @@ def test_where_higher_is_better_more_is_better() -> None:
 
 def test_several_are_sorted_by_what_is_known_of_them() -> None:
     found = zip("cdefgh", [*Verdict, Verdict.FEWER], strict=True)
-    assert clauses("a", found) == (
+    assert clauses("a", found, ", ".join) == (
         "better than a: c, h; worse than a: d; alike to a: e; not told apart from a: f; "
         "not compared with a: g"
     )
-    assert clauses("a", []) == ""
+    assert clauses("a", [], ", ".join) == ""
+    counted = clauses("a", [(1, Verdict.OPEN), (2, Verdict.OPEN)], lambda ones: str(len(ones)))
+    assert counted == "not told apart from a: 2"
+
+
+def test_every_word_of_a_verdict_is_explained() -> None:
+    said = legend("0.02 bits per byte").lower()
+    assert all(word(each) in said for each in Verdict if each is not Verdict.UNTOLD)
+    assert "alike" not in legend()
 
 
 # Nobody else says it
@@ -157,13 +165,6 @@ MEANT_OTHERWISE = {
     "src/variorum/report/figures/training.py": {"best"},  # a legend's place, a column's name
 }
 """By file, words that stand there and compare no results."""
-
-TO_COME = {
-    "src/variorum/report/ablation/render.py",
-    "src/variorum/report/ablation/table.py",
-    "src/variorum/stages/table.py",
-}
-"""Files that do not yet take their sentences from claims."""
 
 PLACES = ("src/variorum/report", "src/variorum/stages")
 
@@ -202,7 +203,7 @@ def files() -> dict[str, str]:
 
 def test_nobody_else_compares_in_words() -> None:
     said = {name: words for name, text in files().items() if (words := comparing(text, name))}
-    assert said.keys() - {"src/variorum/report/claims.py"} == TO_COME, said
+    assert said.keys() == {"src/variorum/report/claims.py"}, said
 
 
 @pytest.mark.parametrize("name", MEANT_OTHERWISE)

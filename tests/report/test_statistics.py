@@ -11,7 +11,6 @@ from variorum.report.claims import Verdict, verdict
 from variorum.report.statistics import (
     PRIOR_PRECISION,
     REACHES,
-    detectable,
     estimate,
     paired_difference,
     simultaneous,
@@ -141,23 +140,3 @@ def test_the_interval_for_any_look_is_the_wider_one_around_the_same_mean(sample)
     assert (often.n, often.mean, often.sd) == (once.n, once.mean, once.sd)
     if often.low is not None:
         assert often.low <= once.low <= once.high <= often.high
-
-
-@pytest.mark.parametrize(("seeds", "comparisons"), [(3, 1), (5, 1), (5, 4), (10, 2)])
-def test_the_detectable_difference_is_found_four_times_in_five(seeds, comparisons):
-    confidence = simultaneous(comparisons)
-    sample = estimate(list(np.linspace(-1, 1, seeds)))
-    needed = detectable(sample, confidence)
-    draws = np.random.default_rng(1).normal(needed, sample.sd, (4000, seeds))
-    shown = [estimate(list(row), confidence).shows_difference for row in draws]
-    assert np.mean(shown) == pytest.approx(0.8, abs=0.025)
-
-
-def test_without_a_spread_nothing_can_be_said_of_power():
-    assert detectable(estimate([1.0])) is None
-    assert detectable(estimate([2.0, 2.0, 2.0])) is None
-
-
-def test_two_seeds_show_only_what_is_huge():
-    two, five = (estimate(list(np.linspace(-1, 1, n))) for n in (2, 5))
-    assert detectable(two) / two.sd > 5 * detectable(five) / five.sd

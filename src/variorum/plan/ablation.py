@@ -1,5 +1,6 @@
 """Plan an ablation: every run of every variant, and the table that compares them."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from variorum.config.setting_errors import ConfigError
 from variorum.evaluation.metrics import HEADLINE, METRICS
 from variorum.identity.code_diff import diff, first_difference
 from variorum.identity.package_code import Code
+from variorum.identity.spec import Spec
 from variorum.plan import code_versions
 from variorum.plan.ablation_loading import (
     LoadedAblation,
@@ -21,6 +23,7 @@ from variorum.plan.ablation_loading import (
 )
 from variorum.plan.ablation_settings import CODE_AS, PINNED_AS
 from variorum.plan.code_versions import CodeVersion
+from variorum.plan.declared import CORPORA
 from variorum.plan.experiment import Components, ExperimentPlan, Node, Plan, Planner
 from variorum.plan.loading import LoadedExperiment
 from variorum.plan.step_times import with_equal_time
@@ -28,7 +31,7 @@ from variorum.stages.registry import STAGES, model_of
 from variorum.stages.stage import Role
 from variorum.stages.table import TableRun, TableStage
 from variorum.store import pins
-from variorum.store.result import Result
+from variorum.store.result import MANIFEST, Result
 from variorum.store.store import Store
 
 DIFFS = "diffs"
@@ -50,7 +53,8 @@ def plan_ablation(
     """Plan every run of an ablation up to its table; equal specs are shared.
 
     The table's inputs are, by run (`rotary/1`), `<run>/model` and its evaluations `<run>/<corpus>`;
-    by variant, `<variant>/tokens`, which it was trained on last, and `<variant>/text/<corpus>`.
+    by variant, `<variant>/tokens`, which it was trained on last, and `<variant>/text/<corpus>`; by
+    corpus, `baselines/<corpus>`, if the metric is one that baselines have.
 
     With `offline`, a source or a step time that has yet to be locked is an error.
     """
@@ -66,9 +70,21 @@ def ablation_plans(root: Path) -> Iterator[tuple[str, Plan]]:
             yield name, plan_ablation(load_ablation(root, name), root, offline=True)
 
 
+def table_of(name: str) -> Path:
+    """Return the path of an ablation's table in the project."""
+    return Path("reports", name, "table.md")
+
+
 def ablation_command(name: str) -> str:
     """Return the command that makes an ablation's table."""
-    return f"snakemake --cores 4 reports/{name}/table.md"
+    return f"snakemake --cores 4 {table_of(name)}"
+
+
+def _published(manifest: Path) -> Spec | None:
+    """Return the spec of a table that lies in its place; None if none does."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return Spec.from_data(json.loads(manifest.read_text(encoding="utf-8"))["spec"])
+    return None
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,8 @@ class _Planning:
                     runs.append(TableRun(run=name, variant=variant.name, seed=seed, value=value))
         self._refuse_other_tokens(upstream)
         self._refuse_other_measures(planned)
+        self._refuse_added_seeds(upstream)
+        upstream |= self._baselines(planned[self.loaded.settings.baseline])
         return self.planner.plan(self._table(runs, upstream, planned))
 
     def _version_of(self, variant: Variant) -> CodeVersion | None:
@@ -239,6 +257,32 @@ class _Planning:
                         "name them by `pinned`"
                     )
 
+    def _refuse_added_seeds(self, upstream: Mapping[str, Node]) -> None:
+        """Raise `ConfigError` if seeds are added to runs of which a table was made already."""
+        settings = self.loaded.settings
+        known = _published(self.planner.root / table_of(self.loaded.name).parent / MANIFEST)
+        models = {str(node.ref) for name, node in upstream.items() if name.endswith("/model")}
+        seen = {run["seed"] for run in known.settings["runs"]} if known else set()
+        again = known and models & {str(ref) for ref in known.upstream.values()}
+        if settings.looks == "once" and again and seen < {*settings.seeds}:
+            raise ConfigError(
+                f"{self.loaded.layers.origin(('seeds',))}: seeds: {table_of(self.loaded.name)} "
+                f"shows {len(seen)} of these {len(settings.seeds)} seeds already, and intervals "
+                "for one look are too narrow once seeds are added after it; set looks: any, or "
+                "take other seeds alone"
+            )
+
+    def _baselines(self, baseline: "_Planned") -> dict[str, Node]:
+        """Return the baselines of each text that the ablation's baseline is scored on."""
+        if self.loaded.settings.metric != HEADLINE.name:
+            return {}
+        found = {}
+        for corpus, evaluation in baseline.run.evaluations.items():
+            planned = ExperimentPlan(self.planner, baseline.variant.experiment)
+            planned.give("text", evaluation.upstream["text"])
+            found[f"baselines/{corpus}"] = planned.node("baselines", Role(corpus=corpus))
+        return found
+
     def _diffs(self, planned: Mapping[str, "_Planned"]) -> dict[str, str]:
         """Return by variant what its code changes against the baseline's, where they may differ.
 
@@ -278,6 +322,13 @@ class _Planning:
         present = self.planner.code(*_way_of(training))
         return first_difference(present.sources, training.code.sources, MODEL_CODE) is not None
 
+    def _texts(self, experiment: LoadedExperiment) -> dict[str, str]:
+        """Return the source of each corpus that the judged models read, or are scored on."""
+        asked = self.loaded.settings
+        judged = model_of(asked.last_stage).corpus
+        corpora = [c for c in CORPORA if c in (CORPORA[0], judged, *asked.corpora)]
+        return {each: getattr(experiment.settings.corpus, each).source.title for each in corpora}
+
     def _table(
         self,
         runs: Iterable[TableRun],
@@ -300,6 +351,12 @@ class _Planning:
             tuned=next(iter(asked.tune), None),
             command=ablation_command(self.loaded.name),
             runs=tuple(runs),
+            experiment=asked.experiment,
+            texts=self._texts(baseline),
+            changes={name: dict(each.changes) for name, each in self.loaded.variants.items()},
+            axes=tuple(asked.grid) if len(asked.grid) > 1 else (),
+            margin=asked.margin,
+            looks=asked.looks,
             codes={name: v.code for name, v in self.loaded.variants.items() if v.code is not None},
             edited={name: bool(text) for name, text in diffs.items()},
             pinned=pinned_as,
@@ -307,6 +364,7 @@ class _Planning:
         )
         places = {
             **{name: (name,) for name in ("title", "question", "baseline", "corpora", "metric")},
+            **{name: (name,) for name in ("experiment", "margin", "looks")},
             "tuned": ("tune",),
         }
         experiment = ExperimentPlan(self.planner, replace(baseline, layers=self.loaded.layers))

@@ -58,6 +58,7 @@ class Variant:
     tuned: the same experiment with each value that is tried.
     pinned: the name that its models, which were made before, are pinned under.
     code: what it is run by, where that is not the present code: see `code_versions`.
+    changes: what the file says of it, by setting.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Variant:
     tuned: Mapping[float, LoadedExperiment] = field(default_factory=dict)
     pinned: str | None = None
     code: str | None = None
+    changes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> Iterator[tuple[str, float | None, LoadedExperiment]]:
@@ -238,7 +240,8 @@ class _Reading:
 
     def _variant(self, asked: _Asked, baseline: LoadedExperiment) -> Variant:
         if asked.pinned is not None:
-            return Variant(asked.name, self._loaded(asked), asked.last_stage, pinned=asked.pinned)
+            loaded, said = self._loaded(asked), {PINNED_AS: asked.pinned}
+            return Variant(asked.name, loaded, asked.last_stage, pinned=asked.pinned, changes=said)
         own = self._budgeted(asked, NOWHERE, baseline)
         self._refuse_no_domain(asked, own)
         tuned = {}
@@ -247,7 +250,17 @@ class _Reading:
                 value: self._budgeted(asked, self._one(setting, value, ("tune", setting)), baseline)
                 for value in values
             }
-        return Variant(asked.name, own, asked.last_stage, tuned, code=asked.code)
+        said = self._said(asked)
+        return Variant(asked.name, own, asked.last_stage, tuned, code=asked.code, changes=said)
+
+    def _said(self, asked: _Asked) -> dict[str, str]:
+        """Return what the file says of a variant, by setting, as in YAML."""
+        said = dict(_flat(asked.changes.values))
+        if asked.last_stage != self.settings.last_stage:
+            said[LAST_STAGE] = asked.last_stage
+        if asked.code is not None:
+            said[CODE_AS] = asked.code
+        return said
 
     def _tuned(self, asked: _Asked) -> Iterator[tuple[str, tuple[float, ...]]]:
         """Yield what is tuned of a variant: nothing of a training that it lacks."""
@@ -338,6 +351,15 @@ def _equal_steps(
     if budget == "steps":
         return steps
     return max(1, round(steps * tokens(baseline) / tokens(own)))
+
+
+def _flat(settings: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, str]]:
+    """Yield nested settings by their dotted names, with values in YAML."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{section}{name}.")
+        else:
+            yield f"{section}{name}", in_yaml(value)
 
 
 def _combined(settings: list[str], values: tuple[Any, ...]) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from variorum.config.types import Number, Seed, Settings, Text, setting
+from variorum.config.types import Number, Real, Seed, Settings, Text, setting
 from variorum.evaluation.metrics import HEADLINE, METRICS
 from variorum.stages.registry import TRAININGS
 
@@ -39,6 +39,12 @@ class Ablation(Settings):
         ("base",), "The corpora whose test parts are scored.", min_length=1
     )
     metric: MetricName = setting(HEADLINE.name, "The metric that compares the variants.")
+    margin: Real | None = setting(
+        None,
+        "Largest difference in the metric that counts as none: variants whose whole interval lies "
+        "within it are called alike. Named before the runs are looked at. null: none is named.",
+        gt=0,
+    )
     variants: dict[str, dict[str, Any]] = setting(
         {},
         "Name of each variant and the settings it changes. It may also say `last_stage`, and "
@@ -52,6 +58,11 @@ class Ablation(Settings):
     )
     baseline: Text = setting(..., "The variant that the others are compared with.")
     seeds: tuple[Seed, ...] = setting((1, 2, 3, 4, 5), "Seeds of the runs.", min_length=2)
+    looks: Literal["once", "any"] = setting(
+        "once",
+        "once: the seeds are fixed before the runs are looked at. any: seeds may be added after "
+        "a look, and intervals are wider, so that they hold all the same.",
+    )
     budget: Literal["steps", "tokens", "time"] | None = setting(
         None,
         "What every variant's last training gets equally, as much as the baseline's: steps, "

@@ -16,7 +16,7 @@ from variorum.config.yaml_text import in_yaml
 from variorum.plan import code_versions
 from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.loading import load_experiment
-from variorum.report.ablation import render
+from variorum.report.ablation import sentences
 from variorum.stages.registry import TRAININGS
 from variorum.stages.table import placed
 
@@ -144,4 +144,4 @@ seeds: {in_yaml(list(_seeds(seeds)))}
 
 def findings(root: Path, found: CodeComparison) -> list[str]:
     """Return what the table shows, in sentences."""
-    return render.findings(placed((root / found.table).parent))
+    return sentences.findings(placed((root / found.table).parent))

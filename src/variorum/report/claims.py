@@ -9,10 +9,13 @@ say it. No other module of `report/` and `stages/`, and no template, compares in
 import math
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from typing import TypeVar
 
 from markupsafe import Markup
 
 from variorum.evaluation.metrics import HEADLINE, Metric
+
+One = TypeVar("One")
 
 
 class Verdict(StrEnum):
@@ -119,17 +122,44 @@ def word(found: Verdict, metric: Metric = HEADLINE) -> str:
             return "not compared"
 
 
-def clauses(other: str, found: Iterable[tuple[str, Verdict]], metric: Metric = HEADLINE) -> str:
+def clauses(
+    other: str,
+    found: Iterable[tuple[One, Verdict]],
+    name: Callable[[list[One]], str],
+    metric: Metric = HEADLINE,
+) -> str:
     """Return one phrase on several against one other, sorted by verdict.
 
     It is like `better than learned: rotary, alibi; not told apart from learned: none`.
+
+    Args:
+        other: what all are compared with.
+        found: each with its verdict.
+        name: returns the names of those with one verdict, such as `", ".join`.
+        metric: what the numbers measure.
     """
-    links = {"better": "than", "worse": "than", "alike": "to", "not told apart": "from"}
-    names: dict[str, list[str]] = {said: [] for said in (*links, "not compared")}
-    for name, each in found:
-        names[word(each, metric)].append(name)
+    same: dict[str, list[One]] = {said: [] for said in LINKS}
+    for one, each in found:
+        same[word(each, metric)].append(one)
     return "; ".join(
-        f"{said} {links.get(said, 'with')} {other}: {', '.join(those)}"
-        for said, those in names.items()
-        if those
+        f"{said} {LINKS[said]} {other}: {name(ones)}" for said, ones in same.items() if ones
+    )
+
+
+LINKS = {
+    "better": "than",
+    "worse": "than",
+    "alike": "to",
+    "not told apart": "from",
+    "not compared": "with",
+}
+"""What leads from the word of a verdict to the other."""
+
+
+def legend(margin: str | None = None) -> str:
+    """Return what the words of verdicts mean, in a sentence; `margin` with its unit."""
+    alike = f"alike: it lies within {margin} on both sides of 0; " if margin else ""
+    return (
+        f"Better, worse: the interval of the difference excludes 0; {alike}not told apart: "
+        f"{'neither' if margin else 'it includes 0'}, which proves no equality."
     )

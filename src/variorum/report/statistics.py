@@ -15,14 +15,12 @@ among twenty useless ideas, one would otherwise look good.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from statistics import fmean, stdev
 from typing import Literal
 
-from scipy import optimize, stats
+from scipy import stats
 
 CONFIDENCE = 0.95
-POWER = 0.8
 
 Looks = Literal["once", "any"]
 """How often data may be looked at before the last seed: once at the end, or after any seed."""
@@ -47,11 +45,6 @@ class IntervalEstimate:
     sd: float | None
     low: float | None
     high: float | None
-
-    @property
-    def shows_difference(self) -> bool:
-        """Return whether, as an estimate of a difference, its interval leaves out zero."""
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 def estimate(
@@ -80,7 +73,7 @@ def _student(n: int, confidence: float) -> float:
 
 
 def _anytime(n: int, confidence: float) -> float | None:
-    """Return half the width of the interval that holds at any look; None if it has no end.
+    """Return half the width of an interval for any look; None if unbounded.
 
     The likelihood of the t statistics of all looks, with the effect over the standard deviation
     drawn from a normal law, over their likelihood without an effect, is a martingale (Lai 1976;
@@ -125,41 +118,3 @@ def paired_difference(
 def simultaneous(comparisons: int, confidence: float = CONFIDENCE) -> float:
     """Return the confidence each interval needs for all of them to hold together."""
     return 1 - (1 - confidence) / max(1, comparisons)
-
-
-def detectable(
-    found: IntervalEstimate, confidence: float = CONFIDENCE, power: float = POWER
-) -> float | None:
-    """Return the smallest true difference that such pairs show with probability `power`.
-
-    A test of size 1 - confidence finds a difference δ by the noncentral t distribution, whose
-    noncentrality is δ √n / sd (Cohen 1988, section 2.3). None where there is no spread.
-    """
-    if not found.sd:
-        return None
-    return _shift(found.n, confidence, power) * found.sd / math.sqrt(found.n)
-
-
-@cache
-def _shift(n: int, confidence: float, power: float) -> float:
-    """Return the noncentrality at which a test of n pairs has this power."""
-    degrees = n - 1
-    edge = float(stats.t.ppf((1 + confidence) / 2, degrees))
-    spreads = stats.chi(degrees, scale=1 / math.sqrt(degrees))
-
-    def lacking(shift: float) -> float:
-        """Return the power that the test lacks, by the definition of noncentral t.
-
-        scipy's own noncentral t has holes.
-        """
-
-        def beyond(spread: float) -> float:
-            reach = edge * spread
-            return float(stats.norm.sf(reach - shift) + stats.norm.cdf(-reach - shift))
-
-        return power - float(spreads.expect(beyond))
-
-    most = 1.0
-    while lacking(most) > 0:
-        most *= 2
-    return float(optimize.brentq(lacking, 0.0, most))

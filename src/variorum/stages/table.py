@@ -4,17 +4,18 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import restored
-from variorum.config.types import Number, Settings, Text, Truth, Whole, setting
+from variorum.config.types import Number, Real, Settings, Text, Truth, Whole, setting
 from variorum.evaluation.metrics import METRICS
 from variorum.model.config_file import read as read_model_config
 from variorum.report.ablation import runs as run_files
+from variorum.report.ablation import text_baselines
 from variorum.report.ablation.runs import Run
 from variorum.report.adopted import Adoption
 from variorum.report.costs import cost
@@ -25,13 +26,18 @@ from variorum.store.result import MANIFEST, Result
 if TYPE_CHECKING:
     import pandas as pd
 
-    from variorum.report.ablation.table import AblationTable, Question
+    from variorum.report.ablation.question import Question
+    from variorum.report.ablation.table import AblationTable
+
+BASELINES_FILE = "baselines.csv"
+"""What compressors and n-grams need for the texts; a table in another metric has none."""
 
 CAPTIONS = {
-    "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences.",
+    "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences, "
+    "and in grey the margin, if one was named.",
     "curves": "Bits per byte of what trainings read of val, by tokens seen: mean over the seeds, "
     "and its interval.",
-    "tuning": "Mean loss on val by what was tried; circled: the best.",
+    "tuning": "Mean loss on val by what was tried; circled: the lowest.",
     "trade-off": "Differences on both test texts, one across and one up, with their intervals.",
 }
 """Of each figure that a table may have, in their order."""
@@ -52,10 +58,12 @@ class TableRun(Settings):
 class TableStage(Settings):
     """Hold the question and the runs of an ablation's table.
 
-    tuned: the setting that was tuned. codes: of variants that another code runs, how that was
-    named. edited: of variants that could have another code than the baseline, whether they have.
-    pinned: of variants that were made before, the name that they are pinned under. uncounted:
-    variants whose models other code defines, so the code that is here cannot count operations.
+    experiment, texts, changes, axes: what was compared, as `Question` has it. margin: the largest
+    difference that counts as none. looks: how often the runs may be looked at. tuned: the setting
+    that was tuned. codes: of variants that another code runs, how that was named. edited: of
+    variants that could have another code than the baseline, whether they have. pinned: of variants
+    that were made before, the name that they are pinned under. uncounted: variants whose models
+    other code defines, so the code that is here cannot count operations.
     """
 
     title: Text
@@ -67,6 +75,12 @@ class TableStage(Settings):
     tuned: Text | None
     command: Text
     runs: tuple[TableRun, ...]
+    experiment: Text = setting("", omit_when="")
+    texts: dict[Text, Text] = setting({}, omit_when={})
+    changes: dict[Text, dict[Text, Text]] = setting({}, omit_when={})
+    axes: tuple[Text, ...] = setting((), omit_when=())
+    margin: Real | None = setting(None, omit_when=None)
+    looks: Literal["once", "any"] = setting("once", omit_when="once")
     codes: dict[Text, Text] = setting({}, omit_when={})
     edited: dict[Text, Truth] = setting({}, omit_when={})
     pinned: dict[Text, Text] = setting({}, omit_when={})
@@ -88,6 +102,7 @@ STAGE = Stage(
         "{run}/{corpus}": Input(("evaluate",)),
         "{variant}/tokens": Input(("encode",)),
         "{variant}/text/{corpus}": Input(("normalize",)),
+        "baselines/{corpus}": Input(("baselines",)),
     },
     storage=Storage.BUNDLING,
     rerun=Rerun.PAGES,
@@ -95,43 +110,48 @@ STAGE = Stage(
 
 
 def run(task: Task) -> None:
-    """Write `table.md`, `table.csv`, `table.html`, `runs.csv` and the figures.
+    """Write `table.md`, `table.csv`, `table.html`, `runs.csv`, `baselines.csv` and the figures.
 
-    How long each run took, which may differ each time, is noted for `run.json`.
+    There are no baselines of other metrics than bits per byte. How long each run took, which may
+    differ each time, is noted for `run.json`.
 
     Raises:
         VariorumError: if variants were judged on different texts.
     """
-    from variorum.report.ablation import render
+    from variorum.report.ablation import sentences
     from variorum.report.ablation.table import ablation_table
 
     settings = task.settings(TableStage)
     for corpus in settings.corpora:
         _refuse_other_texts(task, settings, corpus)
     runs = [_run(task, settings, each) for each in settings.runs]
-    table = ablation_table(runs, question_of(settings))
+    table = ablation_table(runs, question_of(settings), tuple(_baselines(task, settings)))
     drawn = dict(_figures(task, settings, table))
     for name, text in written_files(table, drawn).items():
         (task.output / name).write_text(text, encoding="utf-8")
     names = [f"{each.run}/{each.seed}" for each in settings.runs]
     task.run["costs"] = [cost(name, task.inputs[f"{name}/model"]) for name in names]
-    for sentence in render.findings(table):
+    for sentence in sentences.findings(table):
         task.progress.say(sentence)
 
 
 def question_of(settings: TableStage) -> "Question":
     """Return what the table is to answer."""
-    from variorum.report.ablation.table import Question
+    from variorum.report.ablation.question import Question
 
-    metric = METRICS[settings.metric]
     return Question(
         title=settings.title,
         question=settings.question,
-        metric=metric.label,
+        metric=METRICS[settings.metric],
         variants=tuple(dict.fromkeys(each.variant for each in settings.runs)),
         baseline=settings.baseline,
         command=settings.command,
-        lower_is_better=metric.better == "lower",
+        experiment=settings.experiment,
+        texts=settings.texts,
+        changes=settings.changes,
+        axes=settings.axes,
+        margin=settings.margin,
+        looks=settings.looks,
         tuned=settings.tuned,
         codes=settings.codes,
         edited=settings.edited,
@@ -140,13 +160,15 @@ def question_of(settings: TableStage) -> "Question":
 
 
 def placed(folder: Path) -> "AblationTable":
-    """Read the table in a folder, by its manifest and its runs."""
+    """Read the table in a folder, by its manifest, its runs and its baselines."""
     from variorum.report.ablation.table import ablation_table
 
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     settings = restored(TableStage, manifest["spec"]["settings"])
     runs = run_files.read_csv((folder / "runs.csv").read_text(encoding="utf-8"))
-    return ablation_table(runs, question_of(settings))
+    file = folder / BASELINES_FILE
+    found = text_baselines.read_csv(file.read_text(encoding="utf-8")) if file.is_file() else ()
+    return ablation_table(runs, question_of(settings), found)
 
 
 def written_files(table: "AblationTable", drawn: Mapping[str, str]) -> dict[str, str]:
@@ -160,8 +182,17 @@ def written_files(table: "AblationTable", drawn: Mapping[str, str]) -> dict[str,
         "table.csv": render.csv_text(table),
         "table.html": html(table, figures),
         "runs.csv": run_files.csv_text(table.runs),
+        **({BASELINES_FILE: text_baselines.csv_text(table.baselines)} if table.baselines else {}),
         **{f"{name}.svg": svg for name, svg in drawn.items()},
     }
+
+
+def _baselines(task: Task, settings: TableStage) -> Iterator[text_baselines.TextBaseline]:
+    """Yield the baselines of each text that the runs were scored on."""
+    for corpus in settings.corpora:
+        if found := task.inputs.get(f"baselines/{corpus}"):
+            content = found.json("baselines.json")
+            yield from text_baselines.measured(corpus, content, str(found.ref))
 
 
 def _refuse_other_texts(task: Task, settings: TableStage, corpus: str) -> None:
@@ -186,6 +217,7 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
     evaluations = {corpus: task.inputs[f"{name}/{corpus}"] for corpus in settings.corpora}
     metrics = model.json("metrics.json")
     tokens = metrics.get("tokens_seen", 0)  # an imported model was trained elsewhere
+    training = model.spec.settings.get("training", {})
     return Run(
         variant=each.variant,
         seed=each.seed,
@@ -196,6 +228,9 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
         key=str(model.ref),
         parameters=metrics["parameters"],
         tokens=tokens,
+        steps=metrics.get("steps", 0),
+        batch_size=training.get("batch_size", 0),
+        passes=_passes(task.inputs[f"{each.variant}/tokens"], training, tokens),
         flops=None if each.variant in settings.uncounted else _flops(model, tokens),
         val_loss=metrics.get("chosen_val_loss"),
         tuned=each.value,
@@ -206,6 +241,17 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
             if (adoption := Adoption.of(result.adopted))
         ),
     )
+
+
+def _passes(encoded: Result, training: Mapping[str, Any], tokens: int) -> float | None:
+    """Return how often a training saw its own corpus; None if it was trained elsewhere."""
+    from variorum.corpus.tokenfile import TokenFile
+
+    if not training:
+        return None
+    rows: int = training["batch_size"]
+    own: float = 1 - round(training.get("replay", 0) * rows) / rows
+    return own * tokens / len(TokenFile.open(encoded.folder, "train").tokens)
 
 
 def _flops(model: Result, tokens: int) -> int:

@@ -1,6 +1,6 @@
 """Render an answered ablation as one HTML page, with the figures.
 
-Cells and sentences come from `render`.
+Cells come from `cells`, sentences from `sentences`.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from variorum.report.ablation import render
+from variorum.report.ablation import cells, sentences
 from variorum.report.ablation.table import AblationTable
 from variorum.report.adopted import MARK
 from variorum.report.rendering import rendered
@@ -20,12 +20,12 @@ def html(table: AblationTable, figures: Sequence[tuple[str, str, str]]) -> str:
         "templates/ablation.html.j2",
         {},
         table=table,
-        findings=render.findings(table),
-        grids=render.grids(table),
-        tried=render.tried(table),
-        how_to_read=spans(render.how_to_read(table)),
-        keys=render.keys(table),
-        codes=render.codes(table),
+        findings=sentences.findings(table),
+        compared=[spans(each) for each in sentences.compared(table)],
+        grids=cells.grids(table),
+        how_to_read=spans(sentences.how_to_read(table)),
+        keys=cells.keys(table),
+        codes=cells.codes(table),
         figures=figures,
         code=spans,
         mark=MARK,

@@ -19,10 +19,11 @@ class Run:
 
     scores: of the metric, by corpus. tuned: the value of the setting that is tuned; None: the
     variant's own. val_loss: in nats per token, of the chosen weights. tokens: that the
-    judged training saw. flops: operations of that training;
-    None: of a model that other code defines, which are not counted. key: of the judged model.
-    evaluations: their keys, by corpus. adopted: a sentence for each of its results that was
-    adopted from an older one.
+    judged training saw, in so many steps of so many sequences each. passes: those tokens of its own
+    corpus over the tokens of that training text; None: it was trained elsewhere. flops: operations
+    of that training; None: of a model that other code defines, which are not counted. key: of the
+    judged model. evaluations: their keys, by corpus. adopted: a sentence for each of its results
+    that was adopted from an older one.
     """
 
     variant: str
@@ -31,11 +32,19 @@ class Run:
     key: str
     parameters: int
     tokens: int = 0
+    steps: int = 0
+    batch_size: int = 0
+    passes: float | None = None
     flops: int | None = 0
     val_loss: float | None = None
     tuned: float | None = None
     evaluations: Mapping[str, str] | None = None
     adopted: tuple[str, ...] = ()
+
+    @property
+    def context_length(self) -> int:
+        """Return the tokens of a sequence; 0 if it was trained elsewhere."""
+        return self.tokens // max(1, self.steps * self.batch_size)
 
     @property
     def mark(self) -> str:
@@ -52,6 +61,9 @@ COLUMNS = (
     "val_loss",
     "parameters",
     "tokens",
+    "steps",
+    "batch_size",
+    "passes",
     "flops",
     "model",
     "evaluation",
@@ -80,6 +92,9 @@ def _line(run: Run, corpus: str, value: float) -> list[object]:
         _written(run.val_loss),
         run.parameters,
         run.tokens,
+        run.steps,
+        run.batch_size,
+        _written(run.passes),
         "" if run.flops is None else run.flops,
         run.key,
         (run.evaluations or {}).get(corpus, ""),
@@ -104,6 +119,9 @@ def _read(lines: list[dict[str, str]]) -> Run:
         key=first["model"],
         parameters=int(first["parameters"]),
         tokens=int(first["tokens"]),
+        steps=int(first["steps"]),
+        batch_size=int(first["batch_size"]),
+        passes=_number(first["passes"]),
         flops=int(first["flops"]) if first["flops"] else None,
         val_loss=_number(first["val_loss"]),
         tuned=_number(first["tuned"]),

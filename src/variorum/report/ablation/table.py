@@ -2,72 +2,56 @@
 
 Takes the runs. Returns an `AblationTable`: for each corpus, and for the tuned and the untuned runs
 apart, every variant's mean and spread over the seeds, the interval of the mean, the difference to
-the baseline paired by seed with its interval, the difference that could have been shown at all, and
-a verdict. Nothing in it varies when the same runs are tabulated again: no times, paths or hosts.
+the baseline paired by seed with its interval, what that shows, and the difference to the strongest
+compressor or n-gram of the text. Nothing in it varies when the same runs are tabulated again: no
+times, paths or hosts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from variorum.base.errors import VariorumError
+from variorum.report.ablation.question import Question
 from variorum.report.ablation.runs import Run
+from variorum.report.ablation.text_baselines import TextBaseline, lowest_static
 from variorum.report.adopted import MARK
+from variorum.report.claims import Verdict, verdict
 from variorum.report.statistics import (
     IntervalEstimate,
-    detectable,
     estimate,
     paired_difference,
     simultaneous,
 )
 
-BASELINE = "baseline"
-BETTER = "better"
-WORSE = "worse"
-NOT_SHOWN = "no difference shown"
-ONE_RUN = "one run: cannot tell"
 NO_PAIRS = "no seed in common"
-
-
-@dataclass(frozen=True)
-class Question:
-    """Hold what was asked.
-
-    metric: what a score measures, with its unit, such as `bits per byte`. variants: their names, in
-    the order of the table. tuned: the setting that is tuned, if one is. codes: the name of a
-    variant's code, where the present code does not run it. edited: whether a variant's code differs
-    from the baseline's, where it could. pinned: the names under which the models of variants are
-    pinned.
-    """
-
-    title: str
-    question: str
-    metric: str
-    variants: tuple[str, ...]
-    baseline: str
-    command: str
-    lower_is_better: bool = True
-    tuned: str | None = None
-    codes: Mapping[str, str] = field(default_factory=dict)
-    edited: Mapping[str, bool] = field(default_factory=dict)
-    pinned: Mapping[str, str] = field(default_factory=dict)
+ONE_RUN = "one run"
+FEW_SEEDS = "too few seeds for an interval that holds at any look"
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """Hold one variant's runs by seed. `difference` is to the baseline, whose own is None.
+    """Hold one variant's runs by seed, its difference to the baseline, and what that shows.
 
-    detectable: the smallest true difference that these runs would show four times in five.
-    same_runs: whether they are the baseline's runs: the two differ in nothing that decides any.
+    difference: None for the baseline itself, and without pairs. verdict: None for the baseline.
+    why: the reason, if nothing can be told. same_runs: whether they are the baseline's runs: the
+    two differ in nothing that decides any. beyond: the difference to the static baseline of the
+    text that needs the fewest bits; None where there is none, or in untuned rows beside tuned ones.
     """
 
     variant: str
     value: IntervalEstimate
     difference: IntervalEstimate | None
-    detectable: float | None
-    verdict: str
+    verdict: Verdict | None
     runs: tuple[Run, ...]
+    why: str = ""
     same_runs: bool = False
+    beyond: IntervalEstimate | None = None
+
+    @property
+    def beyond_verdict(self) -> Verdict | None:
+        """Return what the difference to the text's baseline shows."""
+        return None if self.beyond is None else verdict(self.beyond.low, self.beyond.high)
 
     @property
     def parameters(self) -> int:
@@ -97,11 +81,20 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Section:
-    """Hold the variants on one corpus; `tuned` where each has its chosen value."""
+    """Hold the variants on one corpus; `tuned` where each has its chosen value.
+
+    text: the static baseline of the text that its rows are compared with; None without any.
+    """
 
     corpus: str
     tuned: bool
     rows: tuple[TableRow, ...]
+    text: TextBaseline | None = None
+
+    @property
+    def compared(self) -> list[TableRow]:
+        """Return the rows that are compared with the baseline."""
+        return [row for row in self.rows if row.verdict is not None]
 
 
 @dataclass(frozen=True)
@@ -131,7 +124,8 @@ class TunedChoice:
 class AblationTable:
     """Hold an answered question, which `render` and `html` render.
 
-    comparisons: how many differences it shows, whose intervals hold together.
+    comparisons: how many differences between variants it shows, whose intervals hold together.
+    baselines: of the texts that the variants are scored on.
     """
 
     question: Question
@@ -139,6 +133,7 @@ class AblationTable:
     choices: tuple[TunedChoice, ...]
     runs: tuple[Run, ...]
     comparisons: int
+    baselines: tuple[TextBaseline, ...] = ()
 
     @property
     def adopted(self) -> list[str]:
@@ -146,8 +141,12 @@ class AblationTable:
         return list(dict.fromkeys(line for run in self.runs for line in run.adopted))
 
 
-def ablation_table(runs: Iterable[Run], question: Question) -> AblationTable:
+def ablation_table(
+    runs: Iterable[Run], question: Question, baselines: Sequence[TextBaseline] = ()
+) -> AblationTable:
     """Summarize the runs of an ablation, given in any order.
+
+    baselines: of the texts that the runs were scored on, in the metric's unit.
 
     Raises:
         VariorumError: if a variant has no run, or one seed of it twice.
@@ -165,20 +164,28 @@ def ablation_table(runs: Iterable[Run], question: Question) -> AblationTable:
     _refuse_missing_and_repeated(ordered, question)
     choices = tuple(_choices(ordered, question))
     untried = dict.fromkeys(question.variants)
-    own = _by_variant(ordered, untried)
-    kinds = [own]
+    kinds = [_by_variant(ordered, untried)]
     if choices:
         chosen = untried | {choice.variant: choice.best for choice in choices}
         kinds.insert(0, _by_variant(ordered, chosen))
     corpora = list(ordered[0].scores)
     comparisons = sum((len(kind) - 1) * len(corpora) for kind in kinds)
-    confidence = simultaneous(comparisons)
-    sections = tuple(
-        Section(corpus, kind is not own, tuple(_rows(kind, corpus, question, confidence)))
-        for corpus in corpora
-        for kind in kinds
+    summary = _Summary(
+        question,
+        simultaneous(comparisons),
+        simultaneous(len(question.variants) * len(corpora)),
     )
-    return AblationTable(question, sections, choices, tuple(ordered), comparisons)
+    sections = tuple(
+        summary.section(
+            corpus,
+            runs,
+            tuned=bool(choices) and number == 0,
+            text=lowest_static(baselines, corpus) if number == 0 else None,
+        )
+        for corpus in corpora
+        for number, runs in enumerate(kinds)
+    )
+    return AblationTable(question, sections, choices, tuple(ordered), comparisons, tuple(baselines))
 
 
 def _refuse_missing_and_repeated(runs: Sequence[Run], question: Question) -> None:
@@ -228,51 +235,83 @@ def _distinct(runs: Mapping[int, Run]) -> dict[int, Run]:
     return dict(sorted(runs.items())[: 1 if same else None])
 
 
-def _rows(
-    by_variant: Mapping[str, Mapping[int, Run]],
-    corpus: str,
-    question: Question,
-    confidence: float,
-) -> Iterator[TableRow]:
-    judged = by_variant[question.baseline]
-    for variant, runs in by_variant.items():
+@dataclass(frozen=True)
+class _Summary:
+    """Summarize runs of a question.
+
+    together: the confidence of each difference between variants, so that all hold together.
+    beyond: the same of each difference to a text's baseline.
+    """
+
+    question: Question
+    together: float
+    beyond: float
+
+    def section(
+        self,
+        corpus: str,
+        by_variant: Mapping[str, Mapping[int, Run]],
+        *,
+        tuned: bool,
+        text: TextBaseline | None,
+    ) -> Section:
+        rows = tuple(self._row(corpus, name, by_variant, text) for name in by_variant)
+        return Section(corpus, tuned, rows, text)
+
+    def _row(
+        self,
+        corpus: str,
+        variant: str,
+        by_variant: Mapping[str, Mapping[int, Run]],
+        text: TextBaseline | None,
+    ) -> TableRow:
+        question, looks = self.question, self.question.looks
+        runs, judged = by_variant[variant], by_variant[question.baseline]
         distinct = _distinct(runs)
-        is_baseline = variant == question.baseline
-        difference = None if is_baseline else _difference(runs, judged, corpus, confidence)
-        yield TableRow(
+        scores = list(_scores(distinct, corpus).values())
+        row = TableRow(
             variant=variant,
-            value=estimate(list(_scores(distinct, corpus).values())),
-            difference=difference,
-            detectable=None if difference is None else detectable(difference, confidence),
-            verdict=BASELINE if is_baseline else _verdict(difference, question.lower_is_better),
+            value=estimate(scores, looks=looks),
+            difference=None,
+            verdict=None,
             runs=tuple(distinct.values()),
-            same_runs=not is_baseline
-            and all(seed in judged and runs[seed].key == judged[seed].key for seed in runs),
+            beyond=estimate([score - text.bits_per_byte for score in scores], self.beyond, looks)
+            if text
+            else None,
         )
+        if variant == question.baseline:
+            return row
+        found = self._difference(corpus, runs, judged)
+        return replace(
+            row,
+            difference=found,
+            verdict=verdict(found.low, found.high, question.margin) if found else Verdict.UNTOLD,
+            why=_why(found),
+            same_runs=all(seed in judged and runs[seed].key == judged[seed].key for seed in runs),
+        )
+
+    def _difference(
+        self, corpus: str, runs: Mapping[int, Run], judged: Mapping[int, Run]
+    ) -> IntervalEstimate | None:
+        """Return the difference to the baseline, seed by seed.
+
+        Where one side is a single model, each seed of the other is compared with it; where both
+        are, there is one pair.
+        """
+        if len(_distinct(runs)) == len(_distinct(judged)) == 1:
+            runs, judged = _distinct(runs), _distinct(judged)
+        pairs = _scores(runs, corpus), _scores(judged, corpus)
+        return paired_difference(*pairs, self.together, self.question.looks)
 
 
 def _scores(runs: Mapping[int, Run], corpus: str) -> dict[int, float]:
     return {seed: run.scores[corpus] for seed, run in runs.items()}
 
 
-def _difference(
-    runs: Mapping[int, Run], judged: Mapping[int, Run], corpus: str, confidence: float
-) -> IntervalEstimate | None:
-    """Return the difference to the baseline, seed by seed.
-
-    Where one side is a single model, each seed of the other is compared with it; where both are,
-    there is one pair.
-    """
-    if len(_distinct(runs)) == len(_distinct(judged)) == 1:
-        runs, judged = _distinct(runs), _distinct(judged)
-    return paired_difference(_scores(runs, corpus), _scores(judged, corpus), confidence)
-
-
-def _verdict(difference: IntervalEstimate | None, lower_is_better: bool) -> str:
+def _why(difference: IntervalEstimate | None) -> str:
+    """Return why a difference shows nothing; "" if it can show something."""
     if difference is None:
         return NO_PAIRS
     if difference.n == 1:
         return ONE_RUN
-    if not difference.shows_difference:
-        return NOT_SHOWN
-    return BETTER if (difference.mean < 0) == lower_is_better else WORSE
+    return FEW_SEEDS if difference.low is None else ""

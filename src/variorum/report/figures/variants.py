@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 
-from variorum.report.ablation.render import heading
+from variorum.report.ablation.sentences import heading
 from variorum.report.ablation.table import AblationTable, Section, TunedChoice
 from variorum.report.figures.style import FAINT, PALETTE, WIDTH, style, svg_of
 from variorum.report.statistics import IntervalEstimate, estimate
@@ -30,16 +30,17 @@ def intervals(table: AblationTable) -> str:
         )
         for (means, differences), section in zip(panels, table.sections, strict=True):
             _draw_section(means, differences, section)
+            _draw_margin(differences, table.question.margin)
             if len(table.sections) > 1:
                 means.set_title(heading(table, section))
-            means.set_xlabel(table.question.metric)
+            means.set_xlabel(table.question.metric.label)
             differences.set_xlabel(f"difference to\n{table.question.baseline}")
         return svg_of(figure)
 
 
 def _draw_section(means: Axes, differences: Axes, section: Section) -> None:
     for place, row in enumerate(section.rows):
-        color = FAINT if row.difference is None else PALETTE[0]
+        color = FAINT if row.verdict is None else PALETTE[0]
         runs = [run.scores[section.corpus] for run in row.runs]
         means.scatter(runs, [place - 0.22] * len(runs), s=18, color=color, alpha=0.6, linewidths=0)
         _draw_interval(means, place, row.value, color)
@@ -51,6 +52,12 @@ def _draw_section(means: Axes, differences: Axes, section: Section) -> None:
     for axes in (means, differences):
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(4))
+
+
+def _draw_margin(axes: Axes, margin: float | None) -> None:
+    """Draw a band over the differences that count as none."""
+    if margin is not None:
+        axes.axvspan(-margin, margin, color=FAINT, alpha=0.2, linewidth=0)
 
 
 def _draw_interval(axes: Axes, place: float, value: IntervalEstimate, color: str) -> None:

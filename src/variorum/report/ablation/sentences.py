@@ -1,0 +1,231 @@
+"""Say what an answered ablation shows, what it compared, and how to read it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from variorum.report.ablation.runs import Run
+from variorum.report.ablation.table import AblationTable, Section, TableRow, TunedChoice
+from variorum.report.ablation.text_baselines import TextBaseline
+from variorum.report.claims import Verdict, claim, clauses, legend
+from variorum.report.numbers import count, fixed, scientific, signed, significant
+from variorum.report.statistics import CONFIDENCE, IntervalEstimate
+
+Value = TypeVar("Value", int, float)
+
+DIGITS = 4  # of people's table: a seed's scatter shows in the third or fourth decimal
+MOST_NAMED = 6
+"""Variants that a sentence names; of more it gives their number and the range."""
+
+PERCENT = round(100 * CONFIDENCE)
+LEAST_CHANGE = 0.01
+"""Share by which passes over the text have to differ for a remark."""
+
+
+def heading(table: AblationTable, section: Section) -> str:
+    """Return a section's heading, such as `base test text, tuned`."""
+    kind = {True: ", tuned", False: ", untuned"}[section.tuned] if table.choices else ""
+    return f"{section.corpus} test text{kind}"
+
+
+def findings(table: AblationTable) -> list[str]:
+    """Return what each section shows, what its text's baseline needs, and open ends of tuning."""
+    return [
+        *(finding(table, section) for section in table.sections),
+        *(text_finding(table, each, each.text) for each in table.sections if each.text),
+        *(_at_edge(table, choice) for choice in table.choices if choice.at_edge),
+    ]
+
+
+def finding(table: AblationTable, section: Section) -> str:
+    """Return what one section shows, in a sentence."""
+    question = table.question
+    rows = section.compared
+    if len(rows) == 1 and not rows[0].same_runs:
+        row = rows[0]
+        said = claim(
+            row.variant,
+            question.baseline,
+            row.verdict or Verdict.UNTOLD,
+            _numbers(row.difference, question.margin).__getitem__,
+            metric=question.metric,
+            why=row.why,
+        )
+        return f"On the {heading(table, section)}, {said}."
+    many = len(rows) > MOST_NAMED
+    found = clauses(
+        question.baseline,
+        [(row, row.verdict) for row in rows if row.verdict],
+        lambda those: (
+            _counted([row.difference for row in those]) if many else ", ".join(map(_named, those))
+        ),
+        question.metric,
+    )
+    if many:
+        of = f" of {_axes(table)}" if question.axes else ""
+        return f"Of {len(rows)} variants{of} on the {heading(table, section)}, {found}."
+    return f"On the {heading(table, section)}, {found}."
+
+
+def _axes(table: AblationTable) -> str:
+    return " and ".join(axis.rsplit(".", 1)[-1] for axis in table.question.axes)
+
+
+def _numbers(found: IntervalEstimate | None, margin: float | None) -> Mapping[str, str]:
+    """Return the numbers of a claim, as text."""
+    ends = [found.low, found.high] if found else [None, None]
+    low, high = ("" if end is None else signed(end, DIGITS) for end in ends)
+    value = fixed(abs(found.mean), DIGITS) if found else ""
+    return {"value": value, "low": low, "high": high, "margin": f"{margin}"}
+
+
+def _named(row: TableRow) -> str:
+    """Return a variant with its difference, or why it has none."""
+    if row.same_runs:
+        return f"{row.variant} (the same runs)"
+    if row.why or row.difference is None:
+        return f"{row.variant} ({row.why})"
+    return f"{row.variant} ({signed(row.difference.mean, DIGITS)})"
+
+
+def _counted(found: Sequence[IntervalEstimate | None]) -> str:
+    """Return how many differences these are, and their range."""
+    means = [each.mean for each in found if each]
+    span = f" ({_span(means, lambda mean: signed(mean, DIGITS))})" if means else ""
+    return f"{len(found)}{span}"
+
+
+def text_finding(table: AblationTable, section: Section, text: TextBaseline) -> str:
+    """Return how the variants compare with the static baseline that needs the fewest bits."""
+    rows = section.rows
+    many = len(rows) > MOST_NAMED
+
+    def name(those: list[TableRow]) -> str:
+        if many:
+            return _counted([row.beyond for row in those])
+        return ", ".join(
+            f"{row.variant} ({signed(row.beyond.mean, DIGITS)})" for row in those if row.beyond
+        )
+
+    found = clauses(
+        f"{text.title} ({fixed(text.bits_per_byte, DIGITS)})",
+        [(row, row.beyond_verdict) for row in rows if row.beyond_verdict],
+        name,
+        table.question.metric,
+    )
+    of = f"Of {len(rows)} variants on" if many else "On"
+    return f"{of} the {heading(table, section)}, {found}."
+
+
+def _at_edge(table: AblationTable, choice: TunedChoice) -> str:
+    end = "largest" if choice.best == max(choice.tried) else "smallest"
+    return (
+        f"The {table.question.tuned} of {choice.variant} with the lowest mean loss on val, "
+        f"{choice.best}, is the {end} that was tried: the optimum may lie beyond."
+    )
+
+
+# What was compared
+
+
+def compared(table: AblationTable) -> list[str]:
+    """Return what was compared: experiment, texts, sizes, lengths, and shares of text."""
+    question = table.question
+    runs = [row.runs[0] for row in table.sections[0].rows]
+    trained = [run for run in runs if run.steps]
+    said = []
+    if question.experiment:
+        texts = "; ".join(f"{corpus} corpus: {source}" for corpus, source in question.texts.items())
+        said.append(f"Experiment `{question.experiment}`; {texts}.")
+    sizes = f"{_span([run.parameters for run in runs], count)} parameters"
+    if trained:
+        lengths = [
+            f"{_span([run.steps for run in trained], count)} steps",
+            f"of {_span([run.batch_size for run in trained], count)} sequences",
+            f"of {_span([run.context_length for run in trained], count)} tokens",
+        ]
+        sizes += f"; the judged training has {' '.join(lengths)}"
+    said.append(f"{sizes[0].upper()}{sizes[1:]}.")
+    said += _shares(trained)
+    return said
+
+
+def _span(values: Sequence[Value], write: Callable[[Value], str]) -> str:
+    """Return a value, or the smallest and the largest."""
+    low, high = write(min(values)), write(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _shares(runs: Sequence[Run]) -> list[str]:
+    """Return which share of its text each training saw, if the shares differ."""
+    passes = [run.passes for run in runs if run.passes is not None]
+    if not passes or max(passes) <= min(passes) * (1 + LEAST_CHANGE):
+        return []
+    flops = [run.flops for run in runs if run.flops]
+    cost = f", and took {_span(flops, scientific)} FLOPs" if flops else ""
+    return [
+        "Shares of text differ: the judged trainings saw their training text "
+        f"{_span(passes, significant)} times{cost}."
+    ]
+
+
+# How to read it
+
+
+def how_to_read(table: AblationTable) -> str:
+    """Return what the columns mean."""
+    return " ".join(filter(None, [*_of_intervals(table), *_of_columns(table)]))
+
+
+LOOKS = {
+    "once": "Student's t intervals for the seeds that were named beforehand: seeds added after a "
+    "look at the table would break them (`looks: any` allows it).",
+    "any": "Intervals hold however often the runs are looked at and seeds are added "
+    "(Lai 1976; Wang and Ramdas 2023).",
+}
+
+
+def _of_intervals(table: AblationTable) -> list[str]:
+    question = table.question
+    margin = question.margin and f"{question.margin} {question.metric.label}"
+    together = (
+        f"The intervals of the {table.comparisons} differences hold together: each is widened for "
+        "all of them (Bonferroni)."
+        if table.comparisons > 1
+        else ""
+    )
+    return [
+        "Mean, sample standard deviation and interval over the seeds.",
+        LOOKS[question.looks],
+        f"Differences are taken seed by seed against `{question.baseline}`.",
+        together,
+        legend(margin or None),
+    ]
+
+
+def _of_columns(table: AblationTable) -> list[str]:
+    tuned = (
+        f"Tuned: each variant has the {table.question.tuned} with the lowest mean loss on val; "
+        "untuned: its own."
+        if table.choices
+        else ""
+    )
+    uncounted = (
+        "; those of models that other code defines are not counted"
+        if any(run.flops is None for run in table.runs)
+        else ""
+    )
+    texts = (
+        "Baselines have read the training text of the same corpus. Static ones learn nothing from "
+        "the test text, as the models here; adaptive ones learn from it while they read on. "
+        "Differences to a baseline have intervals over the seeds, on this one test text, which "
+        "hold together."
+        if table.baselines
+        else ""
+    )
+    return [
+        tuned,
+        "Tokens, passes over the training text and FLOPs are those of one judged training; "
+        f"products of matrices are counted, forward and backward{uncounted}.",
+        texts,
+        "Equal keys in two tables are the same runs, so such tables are not independent.",
+    ]
