@@ -430,7 +430,9 @@ def test_a_table_shows_the_baselines_of_its_text(judged: Project) -> None:
         },
     }
     text = (folder / "table.md").read_text()
-    assert re.search(r"On the base test text, worse than (PPMd|n-gram), order \d+ \(\d", text)
+    assert re.search(
+        r"On the base test text, worse than static (PPMd|n-gram), order \d+ \(\d", text
+    )
 
 
 def test_a_table_says_what_was_compared(judged: Project) -> None:

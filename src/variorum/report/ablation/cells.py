@@ -117,14 +117,14 @@ def _matrix(table: AblationTable, section: Section) -> Grid | None:
             place = tuple(changes[axis] for axis in down)
             cells.setdefault(place, {})[changes[across]] = rows[variant]
     values = list(dict.fromkeys(value for line in cells.values() for value in line))
-    lasts = [axis.rsplit(".", 1)[-1] for axis in (*down, across)]
-    columns = (*lasts[:-1], *(f"{lasts[-1]}={value}" for value in values))
+    *names, last = [axis.rsplit(".", 1)[-1] for axis in (*down, across)]
     lines = tuple(
         (*place, *(_cell(table, line[value]) if value in line else "" for value in values))
         for place, line in cells.items()
     )
-    title = f"{_title(table, section)}: difference to {table.question.baseline}"
-    return Grid(title, columns, (False,) * len(columns), lines)
+    baseline = table.question.baseline
+    title = f"{_title(table, section)}: difference to {baseline}, across by {last}"
+    return Grid(title, (*names, *values), (False,) * (len(names) + len(values)), lines)
 
 
 def _cell(table: AblationTable, row: TableRow) -> str:
@@ -179,7 +179,7 @@ def baselines(table: AblationTable) -> Grid | None:
         needed = f"{fixed(each.bits_per_byte, DIGITS)}{order}"
         found.setdefault((each.corpus, each.name), {})[each.kind] = needed
     rows = tuple(
-        (name, *(kinds.get(kind, "") for kind in KINDS), f"{corpus} test text")
+        (name, *(kinds.get(kind, "") for kind in KINDS), corpus)
         for (corpus, name), kinds in found.items()
     )
     columns = ("baseline", *KINDS, "text")

@@ -56,7 +56,9 @@ def finding(table: AblationTable, section: Section) -> str:
         question.baseline,
         [(row, row.verdict) for row in rows if row.verdict],
         lambda those: (
-            _counted([row.difference for row in those]) if many else ", ".join(map(_named, those))
+            _counted([row.difference for row in those], len(rows))
+            if many
+            else ", ".join(map(_named, those))
         ),
         question.metric,
     )
@@ -87,11 +89,11 @@ def _named(row: TableRow) -> str:
     return f"{row.variant} ({signed(row.difference.mean, DIGITS)})"
 
 
-def _counted(found: Sequence[IntervalEstimate | None]) -> str:
-    """Return how many differences these are, and their range."""
+def _counted(found: Sequence[IntervalEstimate | None], of: int) -> str:
+    """Return how many of the differences these are, and their range."""
     means = [each.mean for each in found if each]
     span = f" ({_span(means, lambda mean: signed(mean, DIGITS))})" if means else ""
-    return f"{len(found)}{span}"
+    return f"{'all' if len(found) == of else len(found)}{span}"
 
 
 def text_finding(table: AblationTable, section: Section, text: TextBaseline) -> str:
@@ -101,13 +103,13 @@ def text_finding(table: AblationTable, section: Section, text: TextBaseline) -> 
 
     def name(those: list[TableRow]) -> str:
         if many:
-            return _counted([row.beyond for row in those])
+            return _counted([row.beyond for row in those], len(rows))
         return ", ".join(
             f"{row.variant} ({signed(row.beyond.mean, DIGITS)})" for row in those if row.beyond
         )
 
     found = clauses(
-        f"{text.title} ({fixed(text.bits_per_byte, DIGITS)})",
+        f"static {text.title} ({fixed(text.bits_per_byte, DIGITS)})",
         [(row, row.beyond_verdict) for row in rows if row.beyond_verdict],
         name,
         table.question.metric,
