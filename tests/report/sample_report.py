@@ -169,6 +169,35 @@ def positions_table() -> AblationTable:
     return ablation_table(runs, question, tuple(measured("base", BASELINES, "baselines/1")))
 
 
+def grid_of_rates() -> AblationTable:
+    """A grid of two settings with long names, beside a model that is not fine-tuned."""
+    rates, shares = ("0.0003", "0.001", "0.003"), ("0.0", "0.25", "0.5")
+    changes = {
+        f"learning_rate={rate},replay={share}": {
+            "finetune.learning_rate": rate,
+            "finetune.replay": share,
+        }
+        for rate in rates
+        for share in shares
+    }
+    noise = np.random.default_rng(2).normal(0, 0.02, (10, 5))
+    runs = [
+        Run(name, seed, {"domain": 2.5 - 0.01 * row + noise[row, seed]}, f"{row}-{seed}", 390_000)
+        for row, name in enumerate(("pretrained", *changes))
+        for seed in range(5)
+    ]
+    question = Question(
+        title="Fine-tuning",
+        question="What does replay save?",
+        variants=("pretrained", *changes),
+        baseline="pretrained",
+        command="snakemake --cores 4 reports/finetuning/table.md",
+        changes={"pretrained": {"last_stage": "pretrain"}, **changes},
+        axes=("finetune.learning_rate", "finetune.replay"),
+    )
+    return ablation_table(runs, question)
+
+
 BASELINES = {
     "static": {
         "ngram": {"bits_per_byte": 1.9, "order": 7},

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
-from sample_report import sample_report
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from sample_report import grid_of_rates, positions_table, sample_report
 
+from variorum.report.ablation.html import html
+from variorum.report.claims import word
+from variorum.report.numbers import signed
 from variorum.report.page import render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -112,3 +115,32 @@ def test_the_browser_is_told_from_a_broken_page(browser: Browser, tmp_path: Path
     assert errors
     assert page.evaluate("document.documentElement.scrollWidth") > 390
     page.close()
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_differences_and_verdicts_of_a_table_are_seen_without_scrolling(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    for name, table in {"few": positions_table(), "grid": grid_of_rates()}.items():
+        file = tmp_path / f"{name}.html"
+        file.write_text(html(table, []), encoding="utf-8")
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto(file.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        first = page.locator("table.compared").first
+        for row in table.sections[0].rows:
+            if row.difference is not None:
+                shown = signed(row.difference.mean, 4)
+                assert fits(first.get_by_text(shown).first, width), (name, shown)
+        for said in dict.fromkeys(
+            word(row.verdict) for row in table.sections[0].compared if row.verdict
+        ):
+            assert fits(first.get_by_text(said).last, width), (name, said)
+        assert not fits(first, 100), "a window narrower than the table"
+        page.close()
+
+
+def fits(cell: Locator, width: int) -> bool:
+    """Whether a cell is shown within the window."""
+    box = cell.bounding_box()
+    return box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width

@@ -13,8 +13,10 @@ from conftest import ROOT, Record
 from variorum.identity.spec import Spec
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
-from variorum.report.ablation.render import findings
+from variorum.report.ablation.overview import shared
 from variorum.report.ablation.runs import read_csv
+from variorum.report.ablation.sentences import compared, findings
+from variorum.report.ablation.text_baselines import read_csv as read_baselines
 from variorum.stages.table import CAPTIONS, placed, written_files
 
 REPORTS = ROOT / "reports"
@@ -61,7 +63,7 @@ def test_every_number_of_a_committed_table_follows_from_runs_under_a_manifest(
     assert faults(REPORTS / name) == []
     numbers = sum(
         len(re.findall(r"\d+(?:\.\d+)?", (REPORTS / name / file).read_text(encoding="utf-8")))
-        for file in ("table.md", "table.csv", "runs.csv")
+        for file in ("table.md", "table.csv", "runs.csv", "baselines.csv")
     )
     record_property(f"numbers of {name} that were traced", numbers)
 
@@ -80,6 +82,9 @@ def test_every_run_of_a_committed_table_is_one_that_its_manifest_was_made_from(n
     upstream = set(manifest["spec"]["upstream"].values())
     for run in read_csv((folder / "runs.csv").read_text(encoding="utf-8")):
         assert {run.key, *(run.evaluations or {}).values()} <= upstream
+    baselines = read_baselines((folder / "baselines.csv").read_text(encoding="utf-8"))
+    assert {each.corpus for each in baselines} == set(manifest["spec"]["settings"]["corpora"])
+    assert {each.result for each in baselines} <= upstream
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,9 +111,12 @@ def is_found(folder: Path) -> bool:
         return True
 
 
-def test_the_findings_stand_in_the_tables() -> None:
+def test_the_findings_and_what_was_compared_stand_in_the_readme() -> None:
     text = (REPORTS / "README.md").read_text(encoding="utf-8")
-    for name in NAMES:
+    tables = {name: placed(REPORTS / name) for name in NAMES}
+    for name, table in tables.items():
         assert f"]({name}/table.md)" in text
-        for sentence in findings(placed(REPORTS / name)):
+        for sentence in (*findings(table), *compared(table)):
             assert sentence in text, name
+    for sentence in shared(tables):
+        assert sentence in text
