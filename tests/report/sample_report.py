@@ -166,7 +166,7 @@ def positions_table() -> AblationTable:
         changes={name: {"model.positions": name} for name in means},
         margin=0.02,
     )
-    return ablation_table(runs, question, tuple(measured("base", BASELINES, "baselines/1")))
+    return ablation_table(runs, question, tuple(measured("base", TEXT_BASELINES, "baselines/1")))
 
 
 def grid_of_rates() -> AblationTable:
@@ -198,7 +198,7 @@ def grid_of_rates() -> AblationTable:
     return ablation_table(runs, question)
 
 
-BASELINES = {
+TEXT_BASELINES = {
     "static": {
         "ngram": {"bits_per_byte": 1.9, "order": 7},
         "ppmd": {"bits_per_byte": 1.88, "order": 16},
