@@ -429,29 +429,29 @@ def beyond(values, **static):
         (
             [2.0, 2.01, 2.02],
             Verdict.MORE,
-            "worse than static PPMd, order 3 (1.5000): small (+0.5100), a|b",
+            "worse than static PPMd of order 3 (1.5000): small (+0.5100), a|b",
         ),
         (
             [1.0, 1.01, 1.02],
             Verdict.FEWER,
-            "better than static PPMd, order 3 (1.5000): small (−0.4900);",
+            "better than static PPMd of order 3 (1.5000): small (−0.4900);",
         ),
         (
             [1.4, 1.5, 1.63],
             Verdict.OPEN,
-            "not told apart from static PPMd, order 3 (1.5000): small (",
+            "not told apart from static PPMd of order 3 (1.5000): small (",
         ),
-        ([2.0], Verdict.UNTOLD, "not compared with static PPMd, order 3 (1.5000): small"),
+        ([2.0], Verdict.UNTOLD, "not compared with static PPMd of order 3 (1.5000): small"),
     ],
 )
 def test_variants_are_compared_with_the_strongest_static_baseline(values, found, said):
     table, row = beyond(values, ppmd=1.5, ngram=1.7)
-    assert table.sections[0].text.name == "PPMd"
+    assert table.sections[0].text.name == "ppmd"
     assert row.beyond.mean == pytest.approx(np.mean(values) - 1.5)
     assert row.beyond_verdict is found
     assert any(said in sentence for sentence in findings(table))
     stronger, _ = beyond(values, ppmd=1.5, ngram=1.2)
-    assert stronger.sections[0].text.name == "n-gram"
+    assert stronger.sections[0].text.name == "ngram"
 
 
 def test_intervals_to_a_baseline_of_the_text_hold_together():

@@ -177,7 +177,7 @@ def baselines(table: AblationTable) -> Grid | None:
     for each in table.baselines:
         order = "" if each.order is None else f" (order {each.order})"
         needed = f"{fixed(each.bits_per_byte, DIGITS)}{order}"
-        found.setdefault((each.corpus, each.name), {})[each.kind] = needed
+        found.setdefault((each.corpus, each.label), {})[each.kind] = needed
     rows = tuple(
         (name, *(kinds.get(kind, "") for kind in KINDS), corpus)
         for (corpus, name), kinds in found.items()

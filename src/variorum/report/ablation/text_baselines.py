@@ -12,8 +12,8 @@ from typing import Any
 
 STATIC = "static"
 KINDS = (STATIC, "adaptive")
-NAMES = {"ppmd": "PPMd", "ngram": "n-gram"}
-"""Names for people, where they are not the file's."""
+LABELS = {"ppmd": "PPMd", "ngram": "n-grams"}
+"""What people call a baseline of any order, where that is not its name."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,14 @@ class TextBaseline:
 
     @property
     def title(self) -> str:
-        """Return its name for people, such as `PPMd, order 16`."""
-        return self.name if self.order is None else f"{self.name}, order {self.order}"
+        """Return what people call it, such as `PPMd of order 16`."""
+        named = {"ppmd": f"PPMd of order {self.order}", "ngram": f"{self.order}-grams"}
+        return named.get(self.name, self.name)
+
+    @property
+    def label(self) -> str:
+        """Return what people call it with any order, such as `PPMd`."""
+        return LABELS.get(self.name, self.name)
 
 
 COLUMNS = tuple(field.name for field in fields(TextBaseline))
@@ -46,9 +52,7 @@ def measured(corpus: str, content: Mapping[str, Any], result: str) -> Iterator[T
     for kind in KINDS:
         for name, each in content[kind].items():
             needed = each["bits_per_byte"]
-            yield TextBaseline(
-                corpus, kind, NAMES.get(name, name), each.get("order"), needed, result
-            )
+            yield TextBaseline(corpus, kind, name, each.get("order"), needed, result)
 
 
 def lowest_static(baselines: Iterable[TextBaseline], corpus: str) -> TextBaseline | None:
