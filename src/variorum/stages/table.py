@@ -191,7 +191,7 @@ def _baselines(task: Task, settings: TableStage) -> Iterator[text_baselines.Text
     """Yield the baselines of each text that the runs were scored on."""
     for corpus in settings.corpora:
         if found := task.inputs.get(f"baselines/{corpus}"):
-            content = found.json("baselines.json")
+            content = found.json("metrics.json")
             yield from text_baselines.measured(corpus, content, str(found.ref))
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from variorum.evaluation.metrics import KINDS
 from variorum.report.ablation.question import Question
 from variorum.report.ablation.sentences import DIGITS, PERCENT, heading
 from variorum.report.ablation.table import AblationTable, Section, TableRow, TunedChoice
-from variorum.report.ablation.text_baselines import KINDS
 from variorum.report.claims import word
 from variorum.report.numbers import count, fixed, scientific, signed, significant
 from variorum.report.statistics import IntervalEstimate

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-STATIC = "static"
-KINDS = (STATIC, "adaptive")
-LABELS = {"ppmd": "PPMd", "ngram": "n-grams"}
-"""What people call a baseline of any order, where that is not its name."""
+from variorum.evaluation.metrics import KINDS
+from variorum.report.naming import baseline_name
 
 
 @dataclass(frozen=True)
@@ -35,20 +33,19 @@ class TextBaseline:
     @property
     def title(self) -> str:
         """Return what people call it, such as `PPMd of order 16`."""
-        named = {"ppmd": f"PPMd of order {self.order}", "ngram": f"{self.order}-grams"}
-        return named.get(self.name, self.name)
+        return baseline_name(self.name, self.order)
 
     @property
     def label(self) -> str:
         """Return what people call it with any order, such as `PPMd`."""
-        return LABELS.get(self.name, self.name)
+        return baseline_name(self.name)
 
 
 COLUMNS = tuple(field.name for field in fields(TextBaseline))
 
 
 def measured(corpus: str, content: Mapping[str, Any], result: str) -> Iterator[TextBaseline]:
-    """Yield the baselines in the content of a `baselines.json`, of a corpus and a result."""
+    """Yield the baselines in the content of a `metrics.json`, of a corpus and a result."""
     for kind in KINDS:
         for name, each in content[kind].items():
             needed = each["bits_per_byte"]
@@ -57,7 +54,7 @@ def measured(corpus: str, content: Mapping[str, Any], result: str) -> Iterator[T
 
 def lowest_static(baselines: Iterable[TextBaseline], corpus: str) -> TextBaseline | None:
     """Return the static baseline that needs the fewest bits for a corpus; None without any."""
-    of_corpus = [each for each in baselines if (each.corpus, each.kind) == (corpus, STATIC)]
+    of_corpus = [each for each in baselines if (each.corpus, each.kind) == (corpus, "static")]
     return min(of_corpus, key=lambda each: each.bits_per_byte, default=None)
 
 
