@@ -220,11 +220,11 @@ def test_the_command_says_it_in_a_few_lines(
     assert said[0] == "positions"
     table = said[1 : next(n for n, line in enumerate(said) if "in all" in line) + 1]
     assert [line.split()[0] for line in table] == [
-        *("stage", "download", "normalize", "tokenizer", "encode", "pretrain", "evaluate"),
-        *("table", "in"),
+        *("stage", "download", "normalize", "baselines", "tokenizer", "encode", "pretrain"),
+        *("evaluate", "table", "in"),
     ]
-    assert table[5].split()[1:3] == ["4", "4"]
-    assert table[5].split("4", 2)[2].split() == [
+    assert table[6].split()[1:3] == ["4", "4"]
+    assert table[6].split("4", 2)[2].split() == [
         "unknown",
         "unknown",
         "no",
@@ -236,7 +236,7 @@ def test_the_command_says_it_in_a_few_lines(
     assert "4 results serve several runs; if each run made its own, there would be 12 more" in said
     assert "time and disk are unknown, as no results like these were made here" in said
     listed = said[said.index("") + 2 :]
-    assert len(listed) == 4 + 4 + 4 + 1
+    assert len(listed) == 5 + 4 + 4 + 1
     pattern = r"pretrain/\w{12} +unknown  positions/rotary/2"
     assert any(re.fullmatch(pattern, line) for line in listed)
 
