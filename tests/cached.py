@@ -1,7 +1,7 @@
 """Keeps what tests made, from one run of tests to the next: in `.cache/tests`.
 
 An entry's name is a hash of all that decides its content, so a stale one is never asked for: of a
-result, its key, its label and the code that writes results down without being part of a key. An
+result, its key, its label, the sources that it records, and the code that writes results down. An
 entry is copied into place under another name and renamed, so it is whole or absent; every file is
 compared with its listing when the entry is used, and a damaged entry is made anew.
 """

@@ -5,6 +5,7 @@ of tests and in later ones (`made_once`). So are projects that commands make (`m
 """
 
 import inspect
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +76,7 @@ def made_once(root: Path, node: Node) -> None:
     store = Store(root)
     if store.exists(node.ref):
         return
-    if _is_own(node) or not cached.fetch(_entry(node), store.folder(node.ref)):
+    if _is_own(node) or not cached.fetch(entry(node), store.folder(node.ref)):
         make(root, node)
         keep(root, node)
 
@@ -83,7 +84,7 @@ def made_once(root: Path, node: Node) -> None:
 def keep(root: Path, node: Node) -> None:
     """Let other tests copy a node's result."""
     if not _is_own(node):
-        cached.keep(_entry(node), Store(root).folder(node.ref))
+        cached.keep(entry(node), Store(root).folder(node.ref))
 
 
 def _is_own(node: Node) -> bool:
@@ -91,8 +92,19 @@ def _is_own(node: Node) -> bool:
     return bool(node.notes or node.version)
 
 
-def _entry(node: Node) -> str:
-    return cached.name_of(cached.writers(), str(node.ref), node.label)
+def entry(node: Node) -> str:
+    """The name of a node's result in the cache.
+
+    It counts all sources behind the result, as results record docstrings, too, and keys do not.
+    """
+    sources: dict[str, str] = {}
+    todo = [node]
+    while todo:
+        each = todo.pop()
+        if str(each.ref) not in sources:
+            sources[str(each.ref)] = json.dumps(each.code.sources, sort_keys=True)
+            todo += each.upstream.values()
+    return cached.name_of(cached.writers(), str(node.ref), node.label, json.dumps(sources))
 
 
 def finished_project(target: Path) -> Project:

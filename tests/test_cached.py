@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def test_a_result_with_another_key_or_label_is_another_entry() -> None:
         cached.name_of("writers", "pretrain/0micro", ""),
     ]
     assert len(set(names)) == len(names)
+
+
+def test_a_result_of_other_sources_is_another_entry_although_its_key_is_the_same(
+    micro: Project,
+) -> None:
+    nodes = flow.current(micro.root)
+    (download, *_), (normalize, *_) = map(nodes.of_stage, ("download", "normalize"))
+    sources = download.code.sources
+    first = next(iter(sources))
+    other = replace(download.code, sources={**sources, first: f"{sources[first]}  # reworded"})
+    edited = replace(download, code=other)
+    assert edited.ref == download.ref
+    assert flow.entry(edited) != flow.entry(download)
+    after = replace(normalize, upstream=dict.fromkeys(normalize.upstream, edited))
+    assert flow.entry(after) != flow.entry(normalize)
 
 
 def test_code_that_no_key_holds_and_that_writes_results_is_part_of_the_name() -> None:
