@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
 from variorum.config.setting_errors import ConfigError
 from variorum.config.training_settings import TrainingSettings
+from variorum.corpus.tokenfile import TokenFile
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import (
     LoadedAblation,
@@ -29,8 +31,14 @@ from variorum.plan.experiment import Plan
 from variorum.plan.experiment_settings import Experiment
 from variorum.plan.loading import LoadedExperiment
 from variorum.plan.references import References
+from variorum.report.ablation.table import ablation_table
+from variorum.report.claims import Verdict
 from variorum.run.publish import publish
+from variorum.stages.table import passes, placed
 from variorum.store.store import Store
+
+Asked = tuple[list[int], str]
+"""Seeds and looks of an ablation."""
 
 
 @pytest.fixture(scope="module")
@@ -339,31 +347,59 @@ def test_baselines_are_planned_of_the_text_that_is_judged(shared: Project) -> No
 
 
 @pytest.mark.parametrize(
-    ("known", "seeds", "looks", "refused"),
+    ("known", "new", "refused"),
     [
-        ([1, 2], [1, 2, 3], "once", True),
-        ([1, 2], [1, 2, 3], "any", False),
-        ([1, 2], [3, 4, 5], "once", False),
-        ([1, 2], [1, 2], "once", False),
-        ([1, 2, 3], [1, 2], "once", False),
+        (([1, 2], "once"), ([1, 2, 3], "once"), True),
+        (([1, 2, 3], "once"), ([1, 2], "once"), True),
+        (([1, 2, 3], "once"), ([1, 2, 4], "once"), True),
+        (([1, 2, 3], "any"), ([1, 2, 3], "once"), True),
+        (([1, 2], "once"), ([1, 2, 3], "any"), False),
+        (([1, 2], "any"), ([1, 2, 3], "any"), False),
+        (([1, 2], "once"), ([3, 4, 5], "once"), False),
+        (([1, 2], "any"), ([3, 4, 5], "once"), False),
+        (([1, 2], "once"), ([2, 1], "once"), False),
     ],
 )
-def test_seeds_are_not_added_after_a_look(
-    tmp_path: Path, known: list[int], seeds: list[int], looks: str, refused: bool
+def test_seeds_do_not_change_after_a_look(
+    project: Project, known: Asked, new: Asked, refused: bool
 ) -> None:
-    project = copy_project(tmp_path / "project")
     add_micro_experiment(project)
-    table = planned(project.root, seeds=known).last
-    folder = project.root / "reports/asked"
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"spec": table.spec.as_data()}))
+    place_table(project, *known)
+    seeds, looks = new
     other = {"variants": {"a": {"model": {"n_embd": 48}}, "b": {"model": {"n_embd": 64}}}}
     planned(project.root, seeds=seeds, looks=looks, **other)  # runs that nobody looked at
     if not refused:
         planned(project.root, seeds=seeds, looks=looks)
         return
-    with pytest.raises(ConfigError, match=r"asked.yaml:\d+: seeds: reports/asked/table.md shows 2"):
+    with pytest.raises(ConfigError, match=r"asked.yaml:\d+: seeds: reports/asked/table.md shows"):
         planned(project.root, seeds=seeds, looks=looks)
+
+
+@pytest.mark.parametrize(
+    ("known", "margin", "refused"),
+    [(None, 0.1, True), (0.1, 0.2, True), (0.1, 0.1, False), (0.1, None, False)],
+)
+def test_a_margin_is_not_named_after_a_look(
+    project: Project, known: float | None, margin: float | None, refused: bool
+) -> None:
+    add_micro_experiment(project)
+    place_table(project, [1, 2], "once", known)
+    planned(project.root, seeds=[3, 4], margin=margin)
+    if not refused:
+        planned(project.root, seeds=[1, 2], margin=margin)
+        return
+    with pytest.raises(ConfigError, match=r"asked.yaml:\d+: margin: reports/asked/table.md shows"):
+        planned(project.root, seeds=[1, 2], margin=margin)
+
+
+def place_table(
+    project: Project, seeds: list[int], looks: str, margin: float | None = None
+) -> None:
+    """Put the manifest of a table of these runs where people look at it."""
+    table = planned(project.root, seeds=seeds, looks=looks, margin=margin).last
+    folder = project.root / "reports/asked"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"spec": table.spec.as_data()}))
 
 
 def test_a_reference_names_a_run_with_a_value_that_was_tried(shared: Project) -> None:
@@ -404,11 +440,17 @@ def test_a_rate_that_is_ten_times_too_high_is_called_worse(judged: Project) -> N
     assert verdicts(judged)["tenfold"] == "worse"
 
 
-def test_equal_variants_are_not_told_apart(judged: Project) -> None:
+def test_equal_variants_are_called_neither_better_nor_worse(judged: Project) -> None:
     found = verdicts(judged)
     assert (found["silent"], found["one shard"]) == ("alike", "alike")
-    text = (judged.root / "reports/asked/table.md").read_text()
-    assert re.search(r"alike to a: silent \(0.0000\), one shard \(", text)
+    folder = judged.root / "reports/asked"
+    assert re.search(
+        r"alike to a: silent \(0.0000\), one shard \(", (folder / "table.md").read_text()
+    )
+    table = placed(folder)
+    without = ablation_table(table.runs, replace(table.question, margin=None))
+    rows = {row.variant: row.verdict for row in without.sections[0].rows}
+    assert (rows["silent"], rows["one shard"]) == (Verdict.OPEN, Verdict.OPEN)
 
 
 def test_a_table_shows_the_baselines_of_its_text(judged: Project) -> None:
@@ -416,7 +458,7 @@ def test_a_table_shows_the_baselines_of_its_text(judged: Project) -> None:
     baselines = Store(judged.root).open(
         load_and_plan(judged.root).last.upstream["baselines/base"].ref
     )
-    content = baselines.json("baselines.json")
+    content = baselines.json("metrics.json")
     with (folder / "baselines.csv").open(encoding="utf-8") as file:
         found = {
             (row["kind"], row["name"]): float(row["bits_per_byte"]) for row in csv.DictReader(file)
@@ -429,7 +471,9 @@ def test_a_table_shows_the_baselines_of_its_text(judged: Project) -> None:
     assert {("static", "ppmd"), ("adaptive", "ppmd"), ("adaptive", "bz2")} <= found.keys()
     text = (folder / "table.md").read_text()
     assert re.search(
-        r"On the base test text, worse than static (PPMd of order \d+|\d+-grams) \(\d", text
+        r"On the base test text, judged by seeds alone, worse than static "
+        r"(PPMd of order \d+|\d+-grams) \(\d",
+        text,
     )
 
 
@@ -458,6 +502,13 @@ def test_a_table_counts_tokens_and_operations(judged: Project) -> None:
         run = next(csv.DictReader(file))
     assert int(run["tokens"]) == 60 * 4 * 16
     assert int(run["flops"]) > 6 * int(run["tokens"]) * 3_000
+    encoded = Store(judged.root).open(load_and_plan(judged.root).last.upstream["a/tokens"].ref)
+    n_train = len(TokenFile.open(encoded.folder, "train").tokens)
+    assert float(run["passes"]) == pytest.approx(60 * 4 * 16 / n_train)
+    for replay, own in ((0.0, 4), (0.25, 3), (0.3, 3), (0.5, 2), (0.9, 0)):
+        seen = passes(encoded, {"batch_size": 4, "replay": replay}, 1000)
+        assert seen == pytest.approx(own / 4 * 1000 / n_train)
+    assert passes(encoded, {}, 1000) is None
 
 
 def test_what_another_table_left_in_the_place_goes(judged: Project) -> None:

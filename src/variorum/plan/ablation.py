@@ -164,7 +164,7 @@ class _Planning:
                     runs.append(TableRun(run=name, variant=variant.name, seed=seed, value=value))
         self._refuse_other_tokens(upstream)
         self._refuse_other_measures(planned)
-        self._refuse_added_seeds(upstream)
+        self._refuse_changes_after_a_look(upstream)
         upstream |= self._baselines(planned[self.loaded.settings.baseline])
         return self.planner.plan(self._table(runs, upstream, planned))
 
@@ -257,19 +257,32 @@ class _Planning:
                         "name them by `pinned`"
                     )
 
-    def _refuse_added_seeds(self, upstream: Mapping[str, Node]) -> None:
-        """Raise `ConfigError` if seeds are added to runs of which a table was made already."""
-        settings = self.loaded.settings
-        known = _published(self.planner.root / table_of(self.loaded.name).parent / MANIFEST)
+    def _refuse_changes_after_a_look(self, upstream: Mapping[str, Node]) -> None:
+        """Raise `ConfigError` if a table of these runs has other seeds or another margin.
+
+        Seeds that are added or dropped break intervals for one look; so does one look more, where
+        the table allowed any number of them. A margin is none if the runs were seen before it.
+        """
+        asked, place = self.loaded.settings, table_of(self.loaded.name)
+        known = _published(self.planner.root / place.parent / MANIFEST)
         models = {str(node.ref) for name, node in upstream.items() if name.endswith("/model")}
-        seen = {run["seed"] for run in known.settings["runs"]} if known else set()
-        again = known and models & {str(ref) for ref in known.upstream.values()}
-        if settings.looks == "once" and again and seen < {*settings.seeds}:
+        if known is None or not models & {str(ref) for ref in known.upstream.values()}:
+            return
+        seen = sorted({run["seed"] for run in known.settings["runs"]})
+        looked = known.settings.get("looks", "once")
+        if asked.looks == "once" and (looked == "any" or seen != sorted(asked.seeds)):
             raise ConfigError(
-                f"{self.loaded.layers.origin(('seeds',))}: seeds: {table_of(self.loaded.name)} "
-                f"shows {len(seen)} of these {len(settings.seeds)} seeds already, and intervals "
-                "for one look are too narrow once seeds are added after it; set looks: any, or "
-                "take other seeds alone"
+                f"{self.loaded.layers.origin(('seeds',))}: seeds: {place} shows some of these runs "
+                f"already, with seeds {', '.join(map(str, seen))} and looks: {looked}, and "
+                "intervals for one look are too narrow after another; set looks: any, or take "
+                "other seeds alone"
+            )
+        if asked.margin not in (None, known.settings.get("margin")):
+            raise ConfigError(
+                f"{self.loaded.layers.origin(('margin',))}: margin: {place} shows some of these "
+                f"runs already, with margin {known.settings.get('margin', 'null')}, and a margin "
+                "has to be named before runs are looked at; keep that one, or take other seeds "
+                "alone"
             )
 
     def _baselines(self, baseline: "_Planned") -> dict[str, Node]:

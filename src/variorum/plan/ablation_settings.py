@@ -41,8 +41,9 @@ class Ablation(Settings):
     metric: MetricName = setting(HEADLINE.name, "The metric that compares the variants.")
     margin: Real | None = setting(
         None,
-        "Largest difference in the metric that counts as none: variants whose whole interval lies "
-        "within it are called alike. Named before the runs are looked at. null: none is named.",
+        "Variants are called alike if the interval of their difference includes 0 and reaches no "
+        "further than this to either side, in the metric's unit. It is named before the runs are "
+        "looked at. null: none is named.",
         gt=0,
     )
     variants: dict[str, dict[str, Any]] = setting(
