@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from sample_report import grid_of_rates, positions_table, sample_report
 
+from conftest import ROOT
 from variorum.report.ablation.html import html
 from variorum.report.claims import word
 from variorum.report.numbers import signed
@@ -137,6 +138,23 @@ def test_differences_and_verdicts_of_a_table_are_seen_without_scrolling(
         ):
             assert fits(first.get_by_text(said).last, width), (name, said)
         assert not fits(first, 100), "a window narrower than the table"
+        page.close()
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_differences_and_verdicts_of_committed_tables_are_seen_without_scrolling(
+    browser: Browser, width: int
+) -> None:
+    files = sorted((ROOT / "reports").glob("*/table.html"))
+    assert files
+    for file in files:
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto(file.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, file.parent.name
+        cells = page.locator("table.compared").first.locator("td:nth-child(-n+3)").all()
+        assert len(cells) >= 6
+        for cell in cells:  # the variant, its difference, its verdict; or the matrix of a grid
+            assert fits(cell, width), (file.parent.name, cell.inner_text())
         page.close()
 
 

@@ -15,7 +15,7 @@ from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
 from variorum.report.ablation.overview import shared
 from variorum.report.ablation.runs import read_csv
-from variorum.report.ablation.sentences import compared, findings
+from variorum.report.ablation.sentences import findings, what_was_compared
 from variorum.report.ablation.text_baselines import read_csv as read_baselines
 from variorum.stages.table import CAPTIONS, placed, written_files
 
@@ -116,7 +116,7 @@ def test_the_findings_and_what_was_compared_stand_in_the_readme() -> None:
     tables = {name: placed(REPORTS / name) for name in NAMES}
     for name, table in tables.items():
         assert f"]({name}/table.md)" in text
-        for sentence in (*findings(table), *compared(table)):
+        for sentence in (*findings(table), *what_was_compared(table)):
             assert sentence in text, name
     for sentence in shared(tables):
         assert sentence in text

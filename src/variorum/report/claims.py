@@ -35,14 +35,15 @@ COUNTED = ("bits", "nats")
 def verdict(low: float | None, high: float | None, margin: float | None = None) -> Verdict:
     """Return what the interval from `low` to `high` of a difference shows.
 
-    FEWER, MORE: it excludes 0. ALIKE: a margin is named, and the whole interval lies within it on
-    both sides, as in two one-sided tests (Schuirmann 1987). OPEN: neither. UNTOLD: there is no
-    interval, as of one seed, one part or no pairs.
+    FEWER, MORE: it excludes 0, however small the difference. ALIKE: it includes 0, a margin is
+    named, and it lies within the margin on both sides, as in two one-sided tests (Schuirmann 1987).
+    OPEN: neither. UNTOLD: there is no interval, as of one seed, one part or no pairs.
 
     Args:
         low: lower end; None without an interval.
         high: upper end; None without an interval.
-        margin: largest difference that counts as none, in the metric's unit, named beforehand.
+        margin: how far the interval of a difference that counts as none may reach to each side, in
+            the metric's unit, named beforehand.
 
     Raises:
         ValueError: if the ends are no interval, or the margin is not above 0.
@@ -158,8 +159,9 @@ LINKS = {
 
 def legend(margin: str | None = None) -> str:
     """Return what the words of verdicts mean, in a sentence; `margin` with its unit."""
-    alike = f"alike: it lies within {margin} on both sides of 0; " if margin else ""
+    alike = f"alike: it includes 0 and lies between ±{margin}; " if margin else ""
+    rest = "it includes 0 and reaches further" if margin else "it includes 0"
     return (
-        f"Better, worse: the interval of the difference excludes 0; {alike}not told apart: "
-        f"{'neither' if margin else 'it includes 0'}, which proves no equality."
+        f"Better, worse: the interval of the difference excludes 0; {alike}not told apart: {rest}, "
+        "which proves no equality."
     )

@@ -26,9 +26,10 @@ Looks = Literal["once", "any"]
 """How often data may be looked at before the last seed: once at the end, or after any seed."""
 
 PRIOR_PRECISION = 0.1
-"""Of the effect, in standard deviations, under the mixture of `any`: its own spread is near 3.
+"""The effect that `any` looks for: in standard deviations of a seed, drawn from a normal law with
+mean 0 and this precision, so with a spread of about 3.
 
-Any value is valid. This one is near the narrowest interval for 4 to 8 seeds.
+Any value gives valid intervals. This one gives nearly the narrowest for 4 to 8 seeds.
 """
 
 
@@ -37,7 +38,7 @@ class IntervalEstimate:
     """Hold a mean of `n` values, their sample standard deviation, and its interval.
 
     The interval is the mean's. With one value there is neither spread nor interval: they are None.
-    Two or three may be too few for an interval that holds at any look: its ends are then None.
+    Two to four may be too few for an interval that holds at any look: its ends are then None.
     """
 
     n: int

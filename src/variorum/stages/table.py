@@ -36,7 +36,7 @@ CAPTIONS = {
     "intervals": "Runs (dots), means (diamonds) and their intervals; beside them the differences, "
     "and in grey the margin, if one was named.",
     "curves": "Bits per byte of what trainings read of val, by tokens seen: mean over the seeds, "
-    "and its interval.",
+    "and its interval, which holds at each point by itself.",
     "tuning": "Mean loss on val by what was tried; circled: the lowest.",
     "trade-off": "Differences on both test texts, one across and one up, with their intervals.",
 }
@@ -58,12 +58,12 @@ class TableRun(Settings):
 class TableStage(Settings):
     """Hold the question and the runs of an ablation's table.
 
-    experiment, texts, changes, axes: what was compared, as `Question` has it. margin: the largest
-    difference that counts as none. looks: how often the runs may be looked at. tuned: the setting
-    that was tuned. codes: of variants that another code runs, how that was named. edited: of
-    variants that could have another code than the baseline, whether they have. pinned: of variants
-    that were made before, the name that they are pinned under. uncounted: variants whose models
-    other code defines, so the code that is here cannot count operations.
+    experiment, texts, changes, axes: what was compared, as `Question` has it. margin: how far
+    intervals of variants that are alike may reach to each side of 0. looks: how often the runs may
+    be looked at. tuned: the setting that was tuned. codes: of variants that another code runs, how
+    that was named. edited: of variants that could have another code than the baseline, whether they
+    have. pinned: of variants that were made before, the name that they are pinned under. uncounted:
+    variants whose models other code defines, so the code that is here cannot count operations.
     """
 
     title: Text
@@ -230,7 +230,7 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
         tokens=tokens,
         steps=metrics.get("steps", 0),
         batch_size=training.get("batch_size", 0),
-        passes=_passes(task.inputs[f"{each.variant}/tokens"], training, tokens),
+        passes=passes(task.inputs[f"{each.variant}/tokens"], training, tokens),
         flops=None if each.variant in settings.uncounted else _flops(model, tokens),
         val_loss=metrics.get("chosen_val_loss"),
         tuned=each.value,
@@ -243,7 +243,7 @@ def _run(task: Task, settings: TableStage, each: TableRun) -> Run:
     )
 
 
-def _passes(encoded: Result, training: Mapping[str, Any], tokens: int) -> float | None:
+def passes(encoded: Result, training: Mapping[str, Any], tokens: int) -> float | None:
     """Return how often a training saw its own corpus; None if it was trained elsewhere."""
     from variorum.corpus.tokenfile import TokenFile
 
@@ -267,7 +267,7 @@ def _figures(task: Task, settings: TableStage, table: "AblationTable") -> Iterat
 
     yield "intervals", figures.intervals(table)
     if curves := _curves(task, settings, table):
-        yield "curves", figures.learning_curves(curves)
+        yield "curves", figures.learning_curves(curves, settings.looks)
     if table.choices:
         yield "tuning", figures.tuning(table.choices, str(settings.tuned))
     if len(table.sections) == 2 and len(settings.corpora) == 2:

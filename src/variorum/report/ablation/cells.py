@@ -24,7 +24,7 @@ NOTHING = "nothing"
 
 
 @dataclass(frozen=True)
-class Grid:
+class Sheet:
     """Hold a table as people see it; `numeric` columns are aligned to the right.
 
     folded: whether it is shown on demand.
@@ -37,14 +37,14 @@ class Grid:
     folded: bool = False
 
 
-def grids(table: AblationTable) -> list[Grid]:
+def sheets(table: AblationTable) -> list[Sheet]:
     """Return all tables, in their order."""
-    found = [grid for section in table.sections for grid in _of_section(table, section)]
-    found += [grid for grid in (baselines(table), variants(table), tried(table)) if grid]
+    found = [sheet for section in table.sections for sheet in _of_section(table, section)]
+    found += [sheet for sheet in (baselines(table), variants(table), tried(table)) if sheet]
     return found
 
 
-def _of_section(table: AblationTable, section: Section) -> Iterator[Grid]:
+def _of_section(table: AblationTable, section: Section) -> Iterator[Sheet]:
     matrix = _matrix(table, section)
     if matrix:
         yield matrix
@@ -60,7 +60,7 @@ def _title(table: AblationTable, section: Section) -> str:
 # Differences
 
 
-def _verdicts(table: AblationTable, section: Section, *, folded: bool) -> Grid:
+def _verdicts(table: AblationTable, section: Section, *, folded: bool) -> Sheet:
     tuned = (str(table.question.tuned).rsplit(".", 1)[-1],) if section.tuned else ()
     several = ", all together" if table.comparisons > 1 else ""
     columns = (
@@ -81,7 +81,7 @@ def _verdicts(table: AblationTable, section: Section, *, folded: bool) -> Grid:
         for row in section.rows
     )
     title = _title(table, section) + (": every variant" if folded else "")
-    return Grid(title, columns, (False, True, False, True, *map(bool, tuned)), rows, folded)
+    return Sheet(title, columns, (False, True, False, True, *map(bool, tuned)), rows, folded)
 
 
 def verdict_of(table: AblationTable, row: TableRow) -> str:
@@ -105,17 +105,22 @@ def interval(value: IntervalEstimate | None, write: Callable[[float, int], str] 
     return f"{write(value.low, DIGITS)} to {write(value.high, DIGITS)}"
 
 
-def _matrix(table: AblationTable, section: Section) -> Grid | None:
-    """Return the differences of a grid, its last setting across; None without a grid."""
+def _matrix(table: AblationTable, section: Section) -> Sheet | None:
+    """Return the differences of a grid, its last setting across.
+
+    None without a grid, or where a value of it is a group of settings and so heads no column.
+    """
     *down, across = table.question.axes or ("",)
     if not down:
         return None
-    rows = {row.variant: row for row in section.rows}
     cells: dict[tuple[str, ...], dict[str, TableRow]] = {}
-    for variant, changes in table.question.changes.items():
-        if all(axis in changes for axis in table.question.axes):
+    for row in section.rows:
+        if table.question.is_of_grid(row.variant):
+            changes = table.question.changes[row.variant]
             place = tuple(changes[axis] for axis in down)
-            cells.setdefault(place, {})[changes[across]] = rows[variant]
+            cells.setdefault(place, {})[changes[across]] = row
+    if not cells:
+        return None
     values = list(dict.fromkeys(value for line in cells.values() for value in line))
     *names, last = [axis.rsplit(".", 1)[-1] for axis in (*down, across)]
     lines = tuple(
@@ -124,7 +129,7 @@ def _matrix(table: AblationTable, section: Section) -> Grid | None:
     )
     baseline = table.question.baseline
     title = f"{_title(table, section)}: difference to {baseline}, across by {last}"
-    return Grid(title, (*names, *values), (False,) * (len(names) + len(values)), lines)
+    return Sheet(title, (*names, *values), (False,) * (len(names) + len(values)), lines)
 
 
 def _cell(table: AblationTable, row: TableRow) -> str:
@@ -135,18 +140,19 @@ def _cell(table: AblationTable, row: TableRow) -> str:
 # Means
 
 
-def _means(table: AblationTable, section: Section) -> Grid:
+def _means(table: AblationTable, section: Section) -> Sheet:
     text = section.text
-    beyond = (f"difference to {text.title}", f"{PERCENT} % interval", "verdict") if text else ()
+    together = f"{PERCENT} % interval, all together"
+    to_text = (f"difference to {text.title}", together, "verdict") if text else ()
     columns = (
         "variant",
         f"mean {table.question.metric.label}",
         f"{PERCENT} % interval",
         "sd",
         "seeds",
-        *beyond,
+        *to_text,
     )
-    numeric = (False, *[True] * 4, *(column != "verdict" for column in beyond))
+    numeric = (False, *[True] * 4, *(column != "verdict" for column in to_text))
     rows = tuple(
         (
             row.variant,
@@ -154,22 +160,22 @@ def _means(table: AblationTable, section: Section) -> Grid:
             interval(row.value),
             "" if row.value.sd is None else fixed(row.value.sd, DIGITS),
             str(row.value.n),
-            *(_beyond(table, row) if text else ()),
+            *(_to_text(table, row) if text else ()),
         )
         for row in section.rows
     )
-    return Grid(f"{_title(table, section)}: means over the seeds", columns, numeric, rows, True)
+    return Sheet(f"{_title(table, section)}: means over the seeds", columns, numeric, rows, True)
 
 
-def _beyond(table: AblationTable, row: TableRow) -> tuple[str, str, str]:
-    if row.beyond is None or row.beyond_verdict is None:
+def _to_text(table: AblationTable, row: TableRow) -> tuple[str, str, str]:
+    if row.to_text is None or row.to_text_verdict is None:
         return "", "", ""
-    difference = signed(row.beyond.mean, DIGITS)
-    said = word(row.beyond_verdict, table.question.metric)
-    return difference, interval(row.beyond, signed), said
+    difference = signed(row.to_text.mean, DIGITS)
+    said = word(row.to_text_verdict, table.question.metric)
+    return difference, interval(row.to_text, signed), said
 
 
-def baselines(table: AblationTable) -> Grid | None:
+def baselines(table: AblationTable) -> Sheet | None:
     """Return the bits that baselines of both kinds need; None without baselines."""
     if not table.baselines:
         return None
@@ -184,19 +190,19 @@ def baselines(table: AblationTable) -> Grid | None:
     )
     columns = ("baseline", *KINDS, "text")
     title = "Baselines of the test texts, in bits per byte"
-    return Grid(title, columns, (False, True, True, False), rows)
+    return Sheet(title, columns, (False, True, True, False), rows)
 
 
 # What the variants are
 
 
-def variants(table: AblationTable) -> Grid:
+def variants(table: AblationTable) -> Sheet:
     """Return what each variant changes, its size, and what its judged training took."""
     sizes = ("parameters", "steps", "batch", "context", "tokens", "passes", "FLOPs")
     columns = ("variant", "changes", *sizes)
     rows = tuple(_variant(table.question, row) for row in table.sections[0].rows)
     numeric = (False, False, *[True] * len(sizes))
-    return Grid("What the variants change and take", columns, numeric, rows, True)
+    return Sheet("What the variants change and take", columns, numeric, rows, True)
 
 
 def _variant(question: Question, row: TableRow) -> tuple[str, ...]:
@@ -215,7 +221,7 @@ def _variant(question: Question, row: TableRow) -> tuple[str, ...]:
     )
 
 
-def tried(table: AblationTable) -> Grid | None:
+def tried(table: AblationTable) -> Sheet | None:
     """Return the mean validation loss of every tuned value; None without tuning."""
     if not table.choices:
         return None
@@ -229,7 +235,7 @@ def tried(table: AblationTable) -> Grid | None:
         for choice in table.choices
     )
     columns = ("variant", *map(str, values), "its own")
-    return Grid(
+    return Sheet(
         f"Mean loss on val (nats per token) by {table.question.tuned}",
         columns,
         (False, *[True] * (len(columns) - 1)),
@@ -245,17 +251,17 @@ def _loss(choice: TunedChoice, value: float) -> str:
     return f"{loss} (lowest)" if value == choice.best else loss
 
 
-def keys(table: AblationTable) -> Grid:
+def keys(table: AblationTable) -> Sheet:
     """Return the key of every run's model."""
     lines: dict[str, list[str]] = {}
     for run in table.runs:
         name = run.variant if run.tuned is None else f"{run.variant}@{run.tuned}"
         lines.setdefault(name, []).append(f"{run.seed}: `{run.key}`{run.mark}")
     rows = tuple((name, ", ".join(keys)) for name, keys in lines.items())
-    return Grid("Keys", ("variant", "keys of the runs (seed: key)"), (False, False), rows, True)
+    return Sheet("Keys", ("variant", "keys of the runs (seed: key)"), (False, False), rows, True)
 
 
-def codes(table: AblationTable) -> Grid | None:
+def codes(table: AblationTable) -> Sheet | None:
     """Return the code of each variant and its change; None for one common code."""
     question = table.question
     if not (question.codes or question.pinned):
@@ -264,7 +270,7 @@ def codes(table: AblationTable) -> Grid | None:
         (name, _code(question, name), _change(question, name)) for name in question.variants
     )
     columns = ("variant", "code", f"against {question.baseline}")
-    return Grid("Code of the variants", columns, (False,) * 3, rows)
+    return Sheet("Code of the variants", columns, (False,) * 3, rows)
 
 
 def _code(question: Question, variant: str) -> str:

@@ -1,9 +1,11 @@
 """Sum several tables up for `reports/README.md`: their findings, and the runs that they share."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
-from variorum.report.ablation.sentences import compared, findings
+from variorum.report.ablation.sentences import findings, what_was_compared
 from variorum.report.ablation.table import AblationTable
+from variorum.report.numbers import count
 
 
 def overview(tables: Mapping[str, AblationTable]) -> str:
@@ -14,26 +16,24 @@ def overview(tables: Mapping[str, AblationTable]) -> str:
 
 def _part(name: str, table: AblationTable) -> Iterator[str]:
     yield f"**[{table.question.title}]({name}/table.md).** {table.question.question}"
-    yield f"{' '.join(compared(table))}\n"
+    yield f"{' '.join(what_was_compared(table))}\n"
     yield from (f"- {sentence}" for sentence in findings(table))
     yield ""
 
 
 def shared(tables: Mapping[str, AblationTable]) -> list[str]:
     """Return a sentence on each set of runs that several tables show."""
-    places: dict[tuple[str, ...], dict[str, str]] = {}
+    where: dict[str, dict[str, str]] = {}
     for name, table in tables.items():
-        for variant in table.question.variants:
-            own = [run.key for run in table.runs if (run.variant, run.tuned) == (variant, None)]
-            places.setdefault(tuple(sorted(set(own))), {})[name] = variant
+        for run in table.runs:
+            where.setdefault(run.key, {})[f"`{name}/{run.variant}`"] = name
+    found = Counter(tuple(of) for of in where.values() if len({*of.values()}) > 1)
     return [
-        f"The {len(runs)} runs of {_listed(where)} are the same, so these tables are not "
-        "independent."
-        for runs, where in places.items()
-        if len(where) > 1
+        f"{count(number)} runs stand in {_listed(places)}, so these tables are not independent."
+        for places, number in found.items()
     ]
 
 
-def _listed(where: Mapping[str, str]) -> str:
-    *others, last = [f"`{name}/{variant}`" for name, variant in where.items()]
+def _listed(places: Sequence[str]) -> str:
+    *others, last = places
     return f"{', '.join(others)} and {last}"

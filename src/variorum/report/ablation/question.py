@@ -13,11 +13,11 @@ class Question:
 
     variants: their names, in the order of the table. experiment: whose settings they change.
     texts: the source of each corpus. changes: what each variant changes, by setting. axes: the
-    settings of a grid, whose combinations are variants. margin: the largest difference that counts
-    as none, in the metric's unit. looks: how often the runs may be looked at. tuned: the setting
-    that is tuned, if one is. codes: the name of a variant's code, where the present code does not
-    run it. edited: whether a variant's code differs from the baseline's, where it could. pinned:
-    the names under which the models of variants are pinned.
+    settings of a grid, whose combinations are variants. margin: how far intervals of variants that
+    are alike may reach to each side of 0, in the metric's unit. looks: how often the runs may be
+    looked at. tuned: the setting that is tuned, if one is. codes: the name of a variant's code,
+    where the present code does not run it. edited: whether a variant's code differs from the
+    baseline's, where it could. pinned: the names under which the models of variants are pinned.
     """
 
     title: str
@@ -36,3 +36,7 @@ class Question:
     codes: Mapping[str, str] = field(default_factory=dict)
     edited: Mapping[str, bool] = field(default_factory=dict)
     pinned: Mapping[str, str] = field(default_factory=dict)
+
+    def is_of_grid(self, variant: str) -> bool:
+        """Return whether a variant changes what a combination of the grid changes, and no more."""
+        return bool(self.axes) and self.changes.get(variant, {}).keys() == {*self.axes}

@@ -8,8 +8,8 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from variorum.report.ablation.cells import Grid, codes, grids, keys, verdict_of
-from variorum.report.ablation.sentences import compared, findings, how_to_read
+from variorum.report.ablation.cells import Sheet, codes, keys, sheets, verdict_of
+from variorum.report.ablation.sentences import findings, how_to_read, what_was_compared
 from variorum.report.ablation.table import AblationTable, Section, TableRow
 from variorum.report.adopted import MARK
 from variorum.report.claims import word
@@ -32,9 +32,9 @@ def markdown(table: AblationTable, figures: Sequence[tuple[str, str]] = ()) -> s
     question = table.question
     lines = [f"# {question.title}", "", question.question, ""]
     lines += [f"- {sentence}" for sentence in findings(table)]
-    lines += ["", " ".join(compared(table)), ""]
-    for grid in grids(table):
-        lines += _markdown_of(grid)
+    lines += ["", " ".join(what_was_compared(table)), ""]
+    for sheet in sheets(table):
+        lines += _markdown_of(sheet)
     lines += [how_to_read(table), ""]
     for file, caption in figures:
         lines += [f"![{caption}]({file})", ""]
@@ -52,13 +52,13 @@ def markdown(table: AblationTable, figures: Sequence[tuple[str, str]] = ()) -> s
     return "\n".join(lines) + "\n"
 
 
-def _markdown_of(grid: Grid) -> list[str]:
-    rule = ["---:" if numeric else "---" for numeric in grid.numeric]
-    lines = [_line(grid.columns), _line(rule), *map(_line, grid.rows)]
-    if grid.folded:
-        summary = f"<details><summary>{grid.heading}</summary>"
+def _markdown_of(sheet: Sheet) -> list[str]:
+    rule = ["---:" if numeric else "---" for numeric in sheet.numeric]
+    lines = [_line(sheet.columns), _line(rule), *map(_line, sheet.rows)]
+    if sheet.folded:
+        summary = f"<details><summary>{sheet.heading}</summary>"
         return [summary, "", *lines, "", "</details>", ""]
-    return [f"## {grid.heading}", "", *lines, ""]
+    return [f"## {sheet.heading}", "", *lines, ""]
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -85,10 +85,10 @@ CSV_COLUMNS = (
     "difference_high",
     "verdict",
     "text_baseline",
-    "beyond",
-    "beyond_low",
-    "beyond_high",
-    "beyond_verdict",
+    "to_text",
+    "to_text_low",
+    "to_text_high",
+    "to_text_verdict",
     "keys",
     "metric",
     "baseline",
@@ -130,8 +130,8 @@ def _csv_line(table: AblationTable, section: Section, row: TableRow) -> list[obj
         *_ends(row.difference),
         verdict_of(table, row),
         section.text.title if section.text else "",
-        *_ends(row.beyond),
-        word(row.beyond_verdict, question.metric) if row.beyond_verdict else "",
+        *_ends(row.to_text),
+        word(row.to_text_verdict, question.metric) if row.to_text_verdict else "",
         " ".join(f"{run.seed}:{run.key}" for run in row.runs),
         question.metric.label,
         question.baseline,

@@ -51,19 +51,19 @@ def finding(table: AblationTable, section: Section) -> str:
             why=row.why,
         )
         return f"On the {heading(table, section)}, {said}."
-    many = len(rows) > MOST_NAMED
+    different = [row for row in rows if not row.same_runs]
+    same = ", ".join(row.variant for row in rows if row.same_runs)
     found = clauses(
         question.baseline,
-        [(row, row.verdict) for row in rows if row.verdict],
-        lambda those: (
-            _counted([row.difference for row in those], len(rows))
-            if many
-            else ", ".join(map(_named, those))
-        ),
+        [(row, row.verdict) for row in different if row.verdict],
+        lambda those: _listed([(row.variant, row.difference, row.why) for row in those], rows),
         question.metric,
     )
-    if many:
-        of = f" of {_axes(table)}" if question.axes else ""
+    if same:
+        found = "; ".join(filter(None, [found, f"the same runs as {question.baseline}: {same}"]))
+    if len(rows) > MOST_NAMED:
+        in_grid = all(question.is_of_grid(row.variant) for row in rows)
+        of = f" of {_axes(table)}" if in_grid else ""
         return f"Of {len(rows)} variants{of} on the {heading(table, section)}, {found}."
     return f"On the {heading(table, section)}, {found}."
 
@@ -80,42 +80,38 @@ def _numbers(found: IntervalEstimate | None, margin: float | None) -> Mapping[st
     return {"value": value, "low": low, "high": high, "margin": f"{margin}"}
 
 
-def _named(row: TableRow) -> str:
-    """Return a variant with its difference, or why it has none."""
-    if row.same_runs:
-        return f"{row.variant} (the same runs)"
-    if row.why or row.difference is None:
-        return f"{row.variant} ({row.why})"
-    return f"{row.variant} ({signed(row.difference.mean, DIGITS)})"
+def _listed(
+    those: Sequence[tuple[str, IntervalEstimate | None, str]], rows: Sequence[TableRow]
+) -> str:
+    """Return variants with their differences, or why they have none.
+
+    Where a table has many rows, it is how many these are, and their range.
+    """
+    compared = [difference.mean for _, difference, why in those if difference and not why]
+    if len(rows) > MOST_NAMED and len(compared) == len(those):
+        number = "all" if len(those) == len(rows) else len(those)
+        return f"{number} ({_span(compared, _signed)})"
+    return ", ".join(
+        f"{variant} ({why or (_signed(difference.mean) if difference else '')})"
+        for variant, difference, why in those
+    )
 
 
-def _counted(found: Sequence[IntervalEstimate | None], of: int) -> str:
-    """Return how many of the differences these are, and their range."""
-    means = [each.mean for each in found if each]
-    span = f" ({_span(means, lambda mean: signed(mean, DIGITS))})" if means else ""
-    return f"{'all' if len(found) == of else len(found)}{span}"
+def _signed(value: float) -> str:
+    return signed(value, DIGITS)
 
 
 def text_finding(table: AblationTable, section: Section, text: TextBaseline) -> str:
     """Return how the variants compare with the static baseline that needs the fewest bits."""
     rows = section.rows
-    many = len(rows) > MOST_NAMED
-
-    def name(those: list[TableRow]) -> str:
-        if many:
-            return _counted([row.beyond for row in those], len(rows))
-        return ", ".join(
-            f"{row.variant} ({signed(row.beyond.mean, DIGITS)})" for row in those if row.beyond
-        )
-
     found = clauses(
         f"static {text.title} ({fixed(text.bits_per_byte, DIGITS)})",
-        [(row, row.beyond_verdict) for row in rows if row.beyond_verdict],
-        name,
+        [(row, row.to_text_verdict) for row in rows if row.to_text_verdict],
+        lambda those: _listed([(row.variant, row.to_text, row.to_text_why) for row in those], rows),
         table.question.metric,
     )
-    of = f"Of {len(rows)} variants on" if many else "On"
-    return f"{of} the {heading(table, section)}, {found}."
+    of = f"Of {len(rows)} variants on" if len(rows) > MOST_NAMED else "On"
+    return f"{of} the {heading(table, section)}, judged by seeds alone, {found}."
 
 
 def _at_edge(table: AblationTable, choice: TunedChoice) -> str:
@@ -129,7 +125,7 @@ def _at_edge(table: AblationTable, choice: TunedChoice) -> str:
 # What was compared
 
 
-def compared(table: AblationTable) -> list[str]:
+def what_was_compared(table: AblationTable) -> list[str]:
     """Return what was compared: experiment, texts, sizes, lengths, and shares of text."""
     question = table.question
     runs = [row.runs[0] for row in table.sections[0].rows]
@@ -196,7 +192,8 @@ def _of_intervals(table: AblationTable) -> list[str]:
         else ""
     )
     return [
-        "Mean, sample standard deviation and interval over the seeds.",
+        "Mean, sample standard deviation and interval over the seeds; intervals of means hold each "
+        "by itself.",
         LOOKS[question.looks],
         f"Differences are taken seed by seed against `{question.baseline}`.",
         together,
@@ -204,10 +201,22 @@ def _of_intervals(table: AblationTable) -> list[str]:
     ]
 
 
+def _half_tuned(table: AblationTable) -> str:
+    """Return a warning where tuned variants are compared with ones that cannot be tuned."""
+    tuned = {choice.variant for choice in table.choices}
+    if tuned == {*table.question.variants}:
+        return ""
+    others = ", ".join(name for name in table.question.variants if name not in tuned)
+    return (
+        f" {others} cannot be tuned: the choice among {table.question.tuned} favours the others, "
+        "and more often than the intervals say."
+    )
+
+
 def _of_columns(table: AblationTable) -> list[str]:
     tuned = (
-        f"Tuned: each variant has the {table.question.tuned} with the lowest mean loss on val; "
-        "untuned: its own."
+        f"Tuned: each variant has the {table.question.tuned} with the lowest mean loss on val over "
+        f"these seeds; untuned: its own.{_half_tuned(table)}"
         if table.choices
         else ""
     )
@@ -219,8 +228,8 @@ def _of_columns(table: AblationTable) -> list[str]:
     texts = (
         "Baselines have read the training text of the same corpus. Static ones learn nothing from "
         "the test text, as the models here; adaptive ones learn from it while they read on. "
-        "Differences to a baseline have intervals over the seeds, on this one test text, which "
-        "hold together."
+        "Differences to a static one are over the seeds, on this one test text, and without a "
+        "margin; their intervals hold together, as a second family."
         if table.baselines
         else ""
     )

@@ -35,7 +35,7 @@ class TableRow:
 
     difference: None for the baseline itself, and without pairs. verdict: None for the baseline.
     why: the reason, if nothing can be told. same_runs: whether they are the baseline's runs: the
-    two differ in nothing that decides any. beyond: the difference to the static baseline of the
+    two differ in nothing that decides any. to_text: the difference to the static baseline of the
     text that needs the fewest bits; None where there is none, or in untuned rows beside tuned ones.
     """
 
@@ -46,12 +46,17 @@ class TableRow:
     runs: tuple[Run, ...]
     why: str = ""
     same_runs: bool = False
-    beyond: IntervalEstimate | None = None
+    to_text: IntervalEstimate | None = None
 
     @property
-    def beyond_verdict(self) -> Verdict | None:
+    def to_text_verdict(self) -> Verdict | None:
         """Return what the difference to the text's baseline shows."""
-        return None if self.beyond is None else verdict(self.beyond.low, self.beyond.high)
+        return None if self.to_text is None else verdict(self.to_text.low, self.to_text.high)
+
+    @property
+    def to_text_why(self) -> str:
+        """Return why nothing can be told of the difference to the text's baseline."""
+        return _why(self.to_text)
 
     @property
     def parameters(self) -> int:
@@ -240,12 +245,12 @@ class _Summary:
     """Summarize runs of a question.
 
     together: the confidence of each difference between variants, so that all hold together.
-    beyond: the same of each difference to a text's baseline.
+    to_texts: the same of each difference to a text's baseline.
     """
 
     question: Question
     together: float
-    beyond: float
+    to_texts: float
 
     def section(
         self,
@@ -275,7 +280,7 @@ class _Summary:
             difference=None,
             verdict=None,
             runs=tuple(distinct.values()),
-            beyond=estimate([score - text.bits_per_byte for score in scores], self.beyond, looks)
+            to_text=estimate([score - text.bits_per_byte for score in scores], self.to_texts, looks)
             if text
             else None,
         )

@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 from variorum.report.ablation.sentences import heading
 from variorum.report.ablation.table import AblationTable, Section, TunedChoice
 from variorum.report.figures.style import FAINT, PALETTE, WIDTH, style, svg_of
-from variorum.report.statistics import IntervalEstimate, estimate
+from variorum.report.statistics import IntervalEstimate, Looks, estimate
 
 LINES = [(color, dashes) for dashes, color in product(("-", "--", ":"), PALETTE)]
 
@@ -66,18 +66,19 @@ def _draw_interval(axes: Axes, place: float, value: IntervalEstimate, color: str
     axes.plot([value.mean], [place], marker="D", markersize=5, color=color, linestyle="none")
 
 
-def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]]) -> str:
+def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]], looks: Looks = "once") -> str:
     """Draw the validation loss by tokens seen: mean over runs, and its interval.
 
     Args:
         curves: by variant, one table for each run, with the columns `tokens` and `bits_per_byte`.
+        looks: how often the runs may be looked at.
     """
     with style():
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
         lowest, start = np.inf, -np.inf
         for (variant, runs), (color, dashes) in zip(curves.items(), cycle(LINES), strict=False):
-            points = _points(runs)
+            points = _points(runs, looks)
             axes.plot(
                 "tokens", "mean", data=dict(points), color=color, linestyle=dashes, label=variant
             )
@@ -98,11 +99,12 @@ def learning_curves(curves: Mapping[str, Sequence[pd.DataFrame]]) -> str:
         return svg_of(figure)
 
 
-def _points(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _points(runs: Sequence[pd.DataFrame], looks: Looks) -> pd.DataFrame:
     """Return all runs' mean and interval by tokens seen; one run has no interval."""
     by_tokens = pd.concat(runs).groupby("tokens")["bits_per_byte"]
     # Where some runs have ended, the mean would cover only the others.
-    values = {at: estimate(list(each)) for at, each in by_tokens if len(each) == len(runs)}
+    whole = {at: list(each) for at, each in by_tokens if len(each) == len(runs)}
+    values = {at: estimate(each, looks=looks) for at, each in whole.items()}
     return pd.DataFrame(
         [
             {"tokens": at, "mean": value.mean, "low": value.low, "high": value.high}
