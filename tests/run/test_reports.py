@@ -13,10 +13,10 @@ from conftest import ROOT, Record
 from variorum.identity.spec import Spec
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
-from variorum.report.ablation.overview import shared
+from variorum.report.ablation.overview import overview
 from variorum.report.ablation.runs import read_csv
-from variorum.report.ablation.sentences import findings, what_was_compared
 from variorum.report.ablation.text_baselines import read_csv as read_baselines
+from variorum.report.claims import legend
 from variorum.stages.table import CAPTIONS, placed, written_files
 
 REPORTS = ROOT / "reports"
@@ -111,12 +111,17 @@ def is_found(folder: Path) -> bool:
         return True
 
 
-def test_the_findings_and_what_was_compared_stand_in_the_readme() -> None:
+def test_the_readme_of_reports_quotes_what_they_show() -> None:
     text = (REPORTS / "README.md").read_text(encoding="utf-8")
     tables = {name: placed(REPORTS / name) for name in NAMES}
-    for name, table in tables.items():
-        assert f"]({name}/table.md)" in text
-        for sentence in (*findings(table), *what_was_compared(table)):
-            assert sentence in text, name
-    for sentence in shared(tables):
-        assert sentence in text
+    assert quoted(text, "overview") == overview(tables).strip()
+    for name in ("docstrings", "shakespeare"):
+        findings = REPORTS / "experiments" / name / "findings.md"
+        assert quoted(text, name) == findings.read_text(encoding="utf-8").strip()
+    assert {table.question.margin for table in tables.values()} == {0.02}
+    assert legend("0.02 bits per byte") in " ".join(text.split())
+
+
+def quoted(text: str, name: str) -> str:
+    """What stands between two marks of a page."""
+    return text.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0].strip()
