@@ -17,7 +17,9 @@ import pytest
 from conftest import ROOT
 from variorum.identity.spec import Spec
 from variorum.plan.loading import named_experiment
-from variorum.report.numbers import fixed
+from variorum.report.claims import claim, verdict
+from variorum.report.findings import KIND_NAMES as KINDS
+from variorum.report.numbers import fixed, signed
 
 EXPERIMENTS = ROOT / "reports/experiments"
 PAGES = sorted(folder.name for folder in EXPERIMENTS.glob("*"))
@@ -50,6 +52,16 @@ class Page:
         """A number of the file `metrics.json` of one of the page's inputs."""
         ref = Spec.from_data(self.manifest["spec"]).upstream[name]  # type: ignore[arg-type]
         return self.numbers[f"{ref}/metrics.json#{pointer}"]
+
+    def claim(self, corpus: str, kind: str, model: str, other: tuple[str, str]) -> str:
+        """The sentence that a difference of scores allows; `other`: its name there, and here."""
+        ref = Spec.from_data(self.manifest["spec"]).upstream["comparisons"]  # type: ignore[arg-type]
+        at = f"{ref}/comparisons.json#/{corpus}/{kind}/pairs/{model}/{other[0]}"
+        low, high = (self.numbers[f"{at}/{end}"] for end in ("low", "high"))
+        written = {"value": fixed(abs(self.numbers[f"{at}/value"]))}
+        written |= {"low": signed(low), "high": signed(high)}
+        name = {"pretrained": "the model", "finetuned": "the fine-tuned model"}[model]
+        return claim(name, other[1], verdict(low, high), written.__getitem__)
 
     def seconds(self, training: str) -> float:
         """How long a training took."""
@@ -101,6 +113,18 @@ def expected(page: Page) -> list[str]:
     lines.append(
         f"nanoGPT itself needs {', '.join((first, *others))} and {last} with three seeds: a tie."
     )
+    static = nanogpt.claim("base", "static", "pretrained", ("ngram", "n-grams"))
+    adaptive = nanogpt.claim("base", "adaptive", "pretrained", ("ppmd", "PPMd"))
+    lines.append(f"{KINDS['static']}, {static}; {KINDS['adaptive']}, {adaptive}.")
+    lines += [
+        f"on the {corpus} test text, "
+        + "; ".join(
+            f"{KINDS[kind]}, {page.claim(corpus, kind, 'finetuned', ('ppmd', 'PPMd'))}"
+            for kind in KINDS
+        )
+        for page in [Page(EXPERIMENTS / "docstrings")]
+        for corpus in ("base", "domain")
+    ]
     return lines
 
 
