@@ -1,11 +1,9 @@
 """Sum several tables up for `reports/README.md`: their findings, and the runs that they share."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from variorum.report.ablation.sentences import findings, what_was_compared
 from variorum.report.ablation.table import AblationTable
-from variorum.report.numbers import count
 
 
 def overview(tables: Mapping[str, AblationTable]) -> str:
@@ -27,10 +25,11 @@ def shared(tables: Mapping[str, AblationTable]) -> list[str]:
     for name, table in tables.items():
         for run in table.runs:
             where.setdefault(run.key, {})[f"`{name}/{run.variant}`"] = name
-    found = Counter(tuple(of) for of in where.values() if len({*of.values()}) > 1)
+    together = {frozenset(of): list(of) for of in where.values() if len({*of.values()}) > 1}
     return [
-        f"{count(number)} runs stand in {_listed(places)}, so these tables are not independent."
-        for places, number in found.items()
+        f"{sum(each <= of.keys() for of in where.values())} runs stand in {_listed(places)}, so "
+        "these tables are not independent."
+        for each, places in together.items()
     ]
 
 
