@@ -21,8 +21,14 @@ def test_numbers_read_as_people_write_them():
 
 @pytest.mark.parametrize("write", [numbers.fixed, numbers.signed])
 def test_nothing_is_minus_zero(write):
-    assert write(-0.0001) == "0.000"
+    assert write(-1e-9) == "0.000"
     assert write(-0.0) == "0.000"
+
+
+def test_the_sign_of_what_is_nearly_zero_is_seen():
+    assert numbers.fixed(-0.0001) == "0.000"
+    assert numbers.signed(-0.00013) == "−0.0001"
+    assert numbers.signed(0.0000012) == "+0.000001"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from variorum.report import units
 MINUS = "−"
 NO_BREAK = "\u00a0"
 THIN = "\u202f"
+MORE_DIGITS = 3
 
 
 def fixed(value: float, digits: int = 3) -> str:
@@ -18,9 +19,18 @@ def fixed(value: float, digits: int = 3) -> str:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """Do as `fixed`, with a plus sign before a value above zero."""
-    text = fixed(value, digits)
-    return text if text.startswith(MINUS) or not float(text) else "+" + text
+    """Do as `fixed`, with a plus sign before a value above zero.
+
+    An end of an interval decides a verdict by its sign alone, so what rounds to zero gets up to
+    `MORE_DIGITS` more decimals.
+    """
+    for more in range(MORE_DIGITS + 1):
+        text = fixed(value, digits + more)
+        if text.startswith(MINUS):
+            return text
+        if float(text):
+            return "+" + text
+    return fixed(value, digits)
 
 
 def percent(share: float, digits: int = 0) -> str:
