@@ -274,15 +274,16 @@ class _Planning:
             raise ConfigError(
                 f"{self.loaded.layers.origin(('seeds',))}: seeds: {place} shows some of these runs "
                 f"already, with seeds {', '.join(map(str, seen))} and looks: {looked}, and "
-                "intervals for one look are too narrow after another; set looks: any, or take "
-                "other seeds alone"
+                "intervals for one look are too narrow after another; "
+                f"{'keep' if looked == 'any' else 'set'} looks: any, or take other seeds alone"
             )
         if asked.margin not in (None, known.settings.get("margin")):
+            named = known.settings.get("margin")
+            known_as = "without one" if named is None else f"with {named}"
             raise ConfigError(
                 f"{self.loaded.layers.origin(('margin',))}: margin: {place} shows some of these "
-                f"runs already, with margin {known.settings.get('margin', 'null')}, and a margin "
-                "has to be named before runs are looked at; keep that one, or take other seeds "
-                "alone"
+                f"runs already, {known_as}, and a margin has to be named before runs are looked "
+                "at; leave it as it was, or take other seeds alone"
             )
 
     def _baselines(self, baseline: "_Planned") -> dict[str, Node]:
