@@ -10,7 +10,6 @@ adaptive score: compare it with `adaptive` in `results/baselines/<key>/metrics.j
 import argparse
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,13 +31,13 @@ def archived(text: bytes) -> int:
         return (Path(folder) / "archive.zpaq").stat().st_size
 
 
-def joined(folder: Path, parts: Sequence[str]) -> bytes:
-    """All documents of some parts, each with what stands behind it."""
-    read = [document for part in parts for document in documents.read(folder / f"{part}.jsonl")]
-    return b"".join(document.text.encode() + BLANK_LINE for document in read)
+def texts_of(file: Path) -> list[bytes]:
+    """The documents of a part."""
+    return [document.text.encode() for document in documents.read(file)]
 
 
 def main() -> None:
+    """Print a line for each text."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("refs", nargs="+", type=Ref.parse, metavar="normalize/KEY")
     refs = parser.parse_args().refs
@@ -47,9 +46,10 @@ def main() -> None:
     store = Store(find_project())
     for ref in refs:
         folder = store.open(ref).folder
-        train, both = (joined(folder, parts) for parts in (["train"], ["train", "test"]))
-        n_bytes = sum(len(each.text.encode()) for each in documents.read(folder / "test.jsonl"))
-        needed = 8 * (archived(both) - archived(train)) / n_bytes
+        train, test = (texts_of(folder / f"{part}.jsonl") for part in ("train", "test"))
+        known, both = (archived(BLANK_LINE.join(texts)) for texts in (train, [*train, *test]))
+        n_bytes = sum(map(len, test))
+        needed = 8 * (both - known) / n_bytes
         print(f"{ref}: {needed:.4f} bits per byte of {n_bytes} bytes")
 
 
