@@ -55,7 +55,7 @@ def _draw_section(means: Axes, differences: Axes, section: Section) -> None:
 
 
 def _draw_margin(axes: Axes, margin: float | None) -> None:
-    """Draw a band over the differences that count as none."""
+    """Draw a band as far as the margin to each side of 0."""
     if margin is not None:
         axes.axvspan(-margin, margin, color=FAINT, alpha=0.2, linewidth=0)
 
