@@ -3,6 +3,7 @@
 import csv as standard
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from variorum.base.errors import VariorumError
-from variorum.corpus import encodings, table_rows
+from variorum.corpus import decoding, table_rows
 from variorum.corpus.documents import Document
 from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.sources import csv
@@ -137,7 +138,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path, end):
 def test_a_quote_that_is_never_closed_in_a_long_file_ends_at_the_largest_field(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(table_rows, "_LARGEST_FIELD", 1000)
+    monkeypatch.setattr(table_rows, "_LARGE_ROW", 1000)
     write(tmp_path, 'title,body\n8,"never\n' + "a,b\n" * 5000)
     context = context_of(tmp_path)
     assert len(fetched(tmp_path, context)) == 5000
@@ -218,7 +219,7 @@ def table(delimiter: str) -> str:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_delimiter_and_encoding_are_found_out_and_told(tmp_path, delimiter, encoding):
     write(tmp_path, table(delimiter).encode(encoding))
     context = context_of(tmp_path)
@@ -227,7 +228,6 @@ def test_delimiter_and_encoding_are_found_out_and_told(tmp_path, delimiter, enco
     (note,) = context.facts.notes
     assert note.startswith("1 file read as ")
     assert f"{named} between columns" in note
-    assert ("a guess" in note) == (encoding == "cp1252")
 
 
 def test_what_the_settings_say_is_not_guessed(tmp_path):
@@ -252,22 +252,70 @@ PROSE = {
     "euc_kr": "그는 아침에 일찍 일어나 강가를 걸었다 그리고 집으로 돌아왔다",
     "shift_jis": "彼は朝早く起きて川のほとりを歩き、わたしはコンピュータのデータをよむ。",
     "big5": "他早上很早起床，沿著河邊散步，然後回家吃早飯。今天天氣很好。",
+    "gb18030": "他早上很早起床，沿着河边散步，然后回家吃早饭。今天天气很好。",
     "cp1251": "Он рано встал утром, прошёл вдоль реки и вернулся домой.",
+    "koi8_r": "Он рано встал утром, прошёл вдоль реки и вернулся домой.",
+    "cp1250": "Wstał wcześnie, poszedł wzdłuż rzeki i wrócił do domu",
+    "cp1252": "Ma grand-mère disait là où elles avaient mûri",
+    "cp1253": "Το πρωί ξύπνησε νωρίς και περπάτησε",
+    "cp1254": "Sabah erkenden kalktı ve ırmağın kıyısında yürüdü",
+    "cp1255": "הוא קם מוקדם בבוקר והלך",
+    "cp1256": "استيقظ مبكرا في الصباح",
+    "tis_620": "เขาตื่นแต่เช้าและเดินไปตามแม่น้ำ",
+    "mac_roman": "la grand-mère était là où",
+    "cp850": "la grand-mère était là où",
 }
 
 
 @pytest.mark.parametrize("encoding", PROSE)
+@pytest.mark.parametrize("name", ["table.csv", "table.jsonl"])
 @pytest.mark.parametrize("ascii_first", [False, True])
-def test_an_encoding_is_guessed_from_whole_lines_where_ascii_ends(
-    tmp_path, monkeypatch, encoding, ascii_first
+def test_an_encoding_is_asked_for_with_candidates_and_never_guessed(
+    tmp_path, monkeypatch, encoding, name, ascii_first
 ):
-    monkeypatch.setattr(encodings, "_SAMPLE", 1 << 14)
-    monkeypatch.setattr(encodings, "_BLOCK", 1 << 15)
-    before = ["plain letters and nothing else"] * (2000 * ascii_first)
-    for shift in range(4):  # so that a cut at any byte would fall into a character
-        rows = [*before, "x" * shift, *(f"{n} {PROSE[encoding]}" for n in range(500))]
-        write(tmp_path, ("title|body\n" + "".join(f"1|{row}\n" for row in rows)).encode(encoding))
-        assert texts(tmp_path) == rows
+    monkeypatch.setattr(decoding, "_BLOCK", 1 << 15)
+    prose = PROSE[encoding].removesuffix(".")
+    rows = ["plain letters and nothing else"] * (2000 * ascii_first) + [prose] * 30
+    if name == "table.csv":
+        lines = ["title|body", *(f"1|{row}" for row in rows)]
+    else:
+        lines = [json.dumps({"body": row}, ensure_ascii=False) for row in rows]
+    write(tmp_path, ("\n".join(lines) + "\n").encode(encoding), name)
+    number = 1 + next(n for n, line in enumerate(lines) if not line.isascii())
+    with pytest.raises(VariorumError, match="Its encoding is not guessed") as caught:
+        fetched(tmp_path, path=name)
+    said = str(caught.value)
+    assert f"{name} is no UTF-8: byte" in said
+    assert f"(line {number}) is 0x" in said
+    assert "set source.encoding" in said
+    first = next(n for n, character in enumerate(prose) if not character.isascii())
+    assert re.search(f"'[^']*{re.escape(prose[first : first + 18])}[^']*' in {encoding}", said)
+    assert texts(tmp_path, path=name, encoding=encoding) == rows
+
+
+def test_what_candidates_read_is_not_decided_by_how_many_bytes_there_are(tmp_path):
+    write(tmp_path, "title,body\n1,caf\xe9 au lait\n".encode("latin-1"))
+    with pytest.raises(VariorumError, match=r"'1,café au lait' in cp1252"):
+        fetched(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_utf_16_without_a_mark_is_named_and_read_when_the_settings_say_so(tmp_path, encoding):
+    write(tmp_path, "title,body\n1,plain words\n".encode(encoding))
+    with pytest.raises(VariorumError, match=r"control characters; if it is UTF-16 or UTF-32"):
+        fetched(tmp_path)
+    assert texts(tmp_path, encoding=encoding) == ["plain words"]
+
+
+@pytest.mark.parametrize("marks", [1, 2, 3])
+@pytest.mark.parametrize("encoding", [None, "utf-8", "utf-8-sig"])
+def test_byte_order_marks_are_no_part_of_a_name(tmp_path, marks, encoding):
+    write(tmp_path, "\ufeff" * marks + "body\none\n")
+    assert texts(tmp_path, encoding=encoding) == ["one"]
+    write(tmp_path, "\ufeff" * marks + '{"body": "two"}\n', "table.jsonl")
+    context = context_of(tmp_path)
+    assert [d.text for d in fetched(tmp_path, context, path="table.jsonl")] == ["two"]
+    assert steps(context) == {"rows": (1, 0)}
 
 
 @pytest.mark.parametrize("encoding", [None, "utf-8", "UTF8"])
@@ -289,14 +337,6 @@ def test_a_stray_byte_in_json_lines_is_a_bad_row_and_an_escaped_surrogate_is_non
     lines += [b'{"body": "\xff"}', b'{"body": "\\udcff"}']
     write(tmp_path, b"\n".join(lines), "table.jsonl")
     assert texts(tmp_path, path="table.jsonl") == ["中文文字", "\udcff"]
-
-
-def test_a_file_of_one_letter_beyond_ascii_that_is_no_utf_8_is_guessed(tmp_path):
-    write(tmp_path, "title,body\n1,caf\xe9 au lait, s'il vous pla\xeet\n".encode("latin-1"))
-    context = context_of(tmp_path)
-    with pytest.raises(VariorumError, match="3 columns where the header has 2"):
-        fetched(tmp_path, context)
-    assert "a guess" in context.facts.notes[0]
 
 
 # --- JSON lines -----------------------------------------------------------------------------
@@ -323,6 +363,114 @@ def test_json_lines_are_rows(tmp_path):
         "no JSON (Expecting property name enclosed in double quotes)",
         "no body",
     ]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".json"])
+def test_json_lines_are_read_under_any_of_their_names(tmp_path, suffix):
+    write(tmp_path, '{"body": "one"}\r\n{"body": "two"}', f"table{suffix}")
+    assert texts(tmp_path, path=f"table{suffix}") == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('[{"body": "one"}, {"body": "two"}]', r"one JSON array, no JSON lines.*`jq -c \.\[\]`"),
+        ('[\n{"body": "one"}\n]', "one JSON array, no JSON lines"),
+        ('{\n  "body": "one"\n}\n', r"a JSON object over several lines.*`jq -c \.`"),
+    ],
+)
+def test_json_that_is_no_json_lines_is_named(tmp_path, content, message):
+    write(tmp_path, content, "table.json")
+    with pytest.raises(VariorumError, match=message):
+        fetched(tmp_path, path="table.json")
+
+
+def test_json_lines_that_are_called_a_table_are_named(tmp_path):
+    write(tmp_path, '{"body": "one"}\n')
+    with pytest.raises(VariorumError, match=r"no column 'body'.*JSON lines: call it \.jsonl"):
+        fetched(tmp_path)
+
+
+# --- rows ---
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "\ufeff"])
+@pytest.mark.parametrize("name", ["table.csv", "table.tsv"])
+def test_an_empty_file_is_named(tmp_path, content, name):
+    write(tmp_path, content, name)
+    with pytest.raises(VariorumError, match=rf"{name} is empty: it has no header"):
+        fetched(tmp_path, path=name)
+
+
+def test_rows_that_end_early_are_read_if_what_is_asked_for_is_there_and_told(tmp_path):
+    write(tmp_path, "title,body,note\na,one\nb,two,x\nc\nd,three,,\ne,four,,x\nf,five,y,\n")
+    context = context_of(tmp_path)
+    assert [d.text for d in fetched(tmp_path, context)] == ["one", "two", "three", "five"]
+    assert steps(context) == {"rows": (6, 2)}
+    assert [e.reason for e in context.facts.steps[0].examples] == [
+        "1 columns where the header has 3",
+        "4 columns where the header has 3",
+    ]
+    assert any(note.startswith("1 rows end before the header does") for note in context.facts.notes)
+    assert texts(tmp_path, group="note") == ["two", "three", "five"]
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.tsv"])
+@pytest.mark.parametrize("quote", [None, ""])
+def test_a_bare_carriage_return_is_part_of_a_value(tmp_path, name, quote):
+    delimiter = "\t" if name.endswith("tsv") else ","
+    rows = ["n|body", "1|She is desperate.\r (Rose) She lives.", "2|ab\r3|cd", "4|last\r"]
+    write(tmp_path, "\n".join([*rows, ""]).replace("|", delimiter), name)
+    context = context_of(tmp_path)
+    found = [d.text for d in fetched(tmp_path, context, path=name, quote=quote)]
+    assert found == ["She is desperate.\r (Rose) She lives.", "last"]
+    assert steps(context) == {"rows": (3, 1)}
+    (example,) = context.facts.steps[0].examples
+    assert example.reason == "3 columns where the header has 2"
+
+
+def test_a_value_of_any_size_is_read_if_its_quote_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_rows, "_LARGE_ROW", 1000)
+    book = 'It was a "dark" night.\n' * 5000
+    out = io.StringIO()
+    standard.writer(out).writerows([["title", "body"], ["a", book], ["b", "short"], ["c", book]])
+    write(tmp_path, out.getvalue())
+    context = context_of(tmp_path)
+    assert [d.text for d in fetched(tmp_path, context)] == [book, "short", book]
+    assert steps(context) == {"rows": (3, 0)}
+
+
+SPREADSHEET = ['two\nlines, with a "word" in quotes', 'one "line" quoted', "a\ttab", "plain"]
+
+
+@pytest.mark.parametrize("wanted", [SPREADSHEET, *([each] for each in SPREADSHEET)])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_tsv_file_as_spreadsheets_write_it_has_whole_values(tmp_path, wanted, end):
+    out = io.StringIO()
+    rows = [["n", "body"], *([str(n), each] for n, each in enumerate(wanted))]
+    standard.writer(out, dialect="excel-tab", lineterminator=end).writerows(rows)
+    write(tmp_path, out.getvalue(), "table.tsv")
+    assert texts(tmp_path, path="table.tsv") == wanted
+
+
+def test_a_header_between_quotes_says_that_quotes_enclose(tmp_path):
+    write(tmp_path, '"n"\t"body"\n"1"\t"a b"\n', "table.tsv")
+    assert texts(tmp_path, path="table.tsv") == ["a b"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (['1\t"a b"'], "line 2 has a value between quotes"),
+        (['1\t"open', '2\tclose"'], "line 2 has a value between quotes"),
+        (['1\t"one ""word"""', '2\t"Yes" she said'], "line 2 has quotes that enclose.*line 3"),
+    ],
+)
+def test_a_tsv_file_that_does_not_tell_what_quotes_are_is_asked_about(tmp_path, rows, message):
+    write(tmp_path, "\n".join(["n\tbody", *rows, ""]), "table.tsv")
+    with pytest.raises(VariorumError, match=rf"{message}.*set source\.quote"):
+        fetched(tmp_path, path="table.tsv")
+    assert texts(tmp_path, path="table.tsv", quote="") == [row.split("\t")[1] for row in rows]
 
 
 # --- any table ------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ DISTRIBUTIONS = {"ruamel": "ruamel.yaml"}
 LIBRARIES = (
     *("torch", "numpy", "pandas", "matplotlib", "seaborn", "safetensors", "ftfy", "scipy"),
     *("jinja2", "markupsafe", "pydantic", "requests", "urllib3"),
-    *("arxiv", "lyricsgenius", "charset_normalizer", "datasketch", "pyppmd"),
+    *("arxiv", "lyricsgenius", "datasketch", "pyppmd"),
 )
 """Libraries that stages use. Every result records their versions; a test checks this list."""
 

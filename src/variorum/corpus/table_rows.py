@@ -1,39 +1,66 @@
-"""Read rows of tables one at a time, and find a file's delimiter.
+"""Read rows of tables one by one; find out how a table is written.
 
 The delimiter is the one with which the header has the requested columns. (`csv.Sniffer`
-looks for regularity in the rows, which in prose is often a comma or a space.) A quote that is
-never closed costs the line where it opens.
+looks for regularity in the rows, which in prose is often a comma or a space.) Rows end as the
+header does; another line-end character inside a row is part of a value. Whether quotes enclose the
+values of a .tsv file is decided by what only spreadsheets write, and asked for where nothing
+tells. A quote that is never closed costs the line where it opens.
 """
 
 import csv
 import io
 import json
+import re
+import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from variorum.base.errors import VariorumError
-from variorum.corpus.encodings import STRAY
+from variorum.corpus.decoding import STRAY, opened
 
 _HEADER = 1 << 16  # characters that hold a header, quoted line ends and all
 _DELIMITERS = ",;\t|"
-_LARGEST_FIELD = 1 << 24  # characters; a quote that is never closed stops there
+_LARGE_ROW = 1 << 24  # characters; then the file is searched for the quote that closes
+# Lone surrogates, which no file decodes to, stand for line ends inside a row while it is parsed.
+_STAND_INS = {"\r": "\ud800", "\n": "\ud801"}
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """Say how a table is written.
+
+    end: the character that ends rows, alone or behind another.
+    """
+
+    delimiter: str
+    quote: str
+    end: str
+
+    def options(self) -> dict[str, Any]:
+        """Return the parser's options; no quote differs from an empty one there."""
+        quoting = {"quotechar": self.quote} if self.quote else {"quoting": csv.QUOTE_NONE}
+        return {"delimiter": self.delimiter, **quoting}
 
 
 @dataclass(frozen=True)
 class Row:
     """Hold one row: its columns by name, or what is wrong with it.
 
-    `line` is where it begins, `raw` its text in the file.
+    `line` is where it begins, `raw` its text in the file, `lacking` how many columns of the header
+    it ends before; the requested ones are all there.
     """
 
     line: int
     raw: str
     values: dict[str, str]
     fault: str = ""
+    lacking: int = 0
 
     def wrong(self) -> str:
         """Return why the row cannot be read, or ""."""
@@ -42,20 +69,36 @@ class Row:
 
 
 class _Lines:
-    """Yield the lines of a table, and let the current row's lines be read again."""
+    """Yield the lines of a table, and let the current row's lines be read again.
 
-    def __init__(self, stream: TextIO) -> None:
+    reopen: Return the table from its beginning.
+    """
+
+    def __init__(self, stream: TextIO, dialect: Dialect, reopen: Callable[[], TextIO]) -> None:
         self.number = 0  # of the line that was given last
         self.row: list[str] = []
-        self._stream, self._again = stream, deque[str]()
+        self._stream, self._dialect, self._reopen = stream, dialect, reopen
+        self._again = deque[str]()
+        self._other = "\r" if dialect.end == "\n" else "\n"
+        self._size, self._is_closed = 0, False
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        self.row.append(self._again.popleft() if self._again else next(self._stream))
+        if self._size > _LARGE_ROW and not self._is_closed:
+            self._is_closed = self._closes()
+            if not self._is_closed:
+                raise csv.Error("and nowhere behind it")
+        line = self._again.popleft() if self._again else self._parsable(next(self._stream))
+        self.row.append(line)
+        self._size += len(line)
         self.number += 1
-        return self.row[-1]
+        return line
+
+    def begin(self) -> None:
+        """Begin a row."""
+        self.row, self._size, self._is_closed = [], 0, False
 
     def go_back(self) -> None:
         """Return all lines of this row except the first to the stream."""
@@ -64,53 +107,100 @@ class _Lines:
         self._again.extendleft(reversed(others))
         self.number -= len(others)
 
+    def raw(self) -> str:
+        """Return the row's text in the file."""
+        return _restored("".join(self.row))
 
-def table_rows(
-    stream: TextIO, file: Path, delimiter: str, quote: str, columns: list[str]
-) -> Iterator[Row]:
-    """Yield the rows below the header; rows without any value are skipped."""
-    csv.field_size_limit(_LARGEST_FIELD)
-    lines = _Lines(stream)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True, **_quoting(quote))
-    try:
-        header = next(reader, [])
-    except csv.Error as problem:
-        raise VariorumError(f"{file}, line 1: the header cannot be read ({problem}).") from None
-    _check_header(header, file, delimiter, columns)
-    while True:
-        line = lines.number + 1
-        lines.row.clear()
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as problem:
-            fault = str(problem)
-            if lines.number > line:
-                fault = f"a quote opens that is not closed up to line {lines.number} ({problem})"
-                lines.go_back()
-            yield Row(line, "".join(lines.row), {}, fault)
-            continue
-        raw = "".join(lines.row)
-        if len(cells) == len(header):
-            yield Row(line, raw, dict(zip(header, cells, strict=True)))
-        elif cells:
-            fault = f"{len(cells)} columns where the header has {len(header)}"
-            yield Row(line, raw, {}, fault)
+    def _parsable(self, line: str) -> str:
+        """Return a line without line ends inside, by the other character's stand-in."""
+        body = line.rstrip("\r\n")
+        if self._other not in body:
+            return line
+        return body.replace(self._other, _STAND_INS[self._other]) + line[len(body) :]
+
+    def _closes(self) -> bool:
+        """Return whether the row's open quote is closed further down."""
+        with self._reopen() as stream:
+            for line in islice(stream, self.number, None):
+                for quotes in re.finditer(f"{re.escape(self._dialect.quote)}+", line):
+                    if len(quotes[0]) % 2:  # two are one in the value
+                        behind = line[quotes.end() : quotes.end() + 1]
+                        return behind in ("", self._dialect.delimiter, "\r", "\n")
+        return False
 
 
-def _quoting(quote: str) -> dict[str, Any]:
-    """Return the parser's options for the quote; none differs from an empty one there."""
-    return {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
+def _restored(text: str) -> str:
+    """Return a text with line ends in place of their stand-ins."""
+    if text.isascii():
+        return text
+    for character, stand_in in _STAND_INS.items():
+        text = text.replace(stand_in, character)
+    return text
+
+
+def _records(file: Path, encoding: str, dialect: Dialect) -> Iterator[tuple[_Lines, Any, int, str]]:
+    """Yield each row's lines and cells, its first line's number, and what is wrong."""
+
+    def reopen() -> TextIO:
+        return opened(file, encoding, newline=dialect.end)
+
+    csv.field_size_limit(sys.maxsize)
+    with reopen() as stream:
+        lines = _Lines(stream, dialect, reopen)
+        reader = csv.reader(lines, strict=True, **dialect.options())
+        while True:
+            line = lines.number + 1
+            lines.begin()
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as problem:
+                fault = str(problem)
+                if lines.number > line:
+                    fault = (
+                        f"a quote opens that is not closed up to line {lines.number} ({problem})"
+                    )
+                    lines.go_back()
+                yield lines, [], line, fault
+                continue
+            if cells:
+                yield lines, cells, line, ""
+
+
+def table_rows(file: Path, encoding: str, dialect: Dialect, columns: list[str]) -> Iterator[Row]:
+    """Yield the rows below the header; rows without any value are skipped.
+
+    A row may end before the header does, if the requested columns are there, and may have more
+    columns without a value.
+    """
+    records = _records(file, encoding, dialect)
+    _, header, line, fault = next(records, (None, [], 1, ""))
+    if fault:
+        raise VariorumError(f"{file}, line {line}: the header cannot be read ({fault}).")
+    header = [_restored(name) for name in header]
+    _check_header(header, file, dialect.delimiter, columns)
+    places = {name: header.index(name) for name in columns}
+    least, most = max(places.values(), default=0) + 1, len(header)
+    for lines, cells, line, fault in records:
+        raw = lines.raw()
+        if not fault and (len(cells) < least or any(cells[most:])):
+            fault = f"{len(cells)} columns where the header has {most}"
+        values = {} if fault else {name: _restored(cells[n]) for name, n in places.items()}
+        yield Row(line, raw, values, fault, 0 if fault else max(0, most - len(cells)))
 
 
 def _check_header(header: list[str], file: Path, delimiter: str, columns: list[str]) -> None:
     """Raise `VariorumError` unless the header has each of these columns once."""
+    if not header:
+        raise VariorumError(f"{file} is empty: it has no header; fill it, or leave it out.")
     if missing := [name for name in columns if name not in header]:
+        is_json = header[0].lstrip().startswith(("{", "["))
+        advice = "It looks like JSON lines: call it .jsonl" if is_json else "Correct the names"
         raise VariorumError(
             f"{file} has no column {' and no '.join(map(repr, missing))}; with "
-            f"{NAMES.get(delimiter, delimiter)} between them it has {', '.join(header)}. Correct "
-            "the names, or source.delimiter."
+            f"{NAMES.get(delimiter, delimiter)} between them it has {', '.join(header)}. "
+            f"{advice}, or source.delimiter."
         )
     if twice := [name for name in columns if header.count(name) > 1]:
         raise VariorumError(
@@ -119,20 +209,131 @@ def _check_header(header: list[str], file: Path, delimiter: str, columns: list[s
         )
 
 
-def json_rows(stream: TextIO, columns: list[str]) -> Iterator[Row]:
-    """Yield a row per JSON line; numbers stay as spelled, null is empty."""
-    for line, content in enumerate(stream, start=1):
-        if not content.strip():
+# How a table is written
+
+
+def dialect_of(
+    file: Path, encoding: str, columns: list[str], delimiter: str | None, quote: str | None
+) -> Dialect:
+    """Return how a table is written; what is None is found out.
+
+    Among the delimiters with which the header has all `columns`, the most frequent one wins.
+
+    Raises:
+        VariorumError: if it cannot be told whether quotes enclose the values of a .tsv file.
+    """
+    with opened(file, encoding, newline="") as stream:
+        sample = stream.read(_HEADER)
+    if quote is not None or file.suffix.lower() != ".tsv":
+        return _with_quote('"' if quote is None else quote, sample, columns, delimiter)[0]
+    quoted, fits_quoted = _with_quote('"', sample, columns, delimiter)
+    plain, fits_plain = _with_quote("", sample, columns, delimiter)
+    if fits_quoted != fits_plain:  # only one reading of the header has the columns
+        return quoted if fits_quoted else plain
+    return quoted if _encloses(file, encoding, quoted) else plain
+
+
+def _with_quote(
+    quote: str, sample: str, columns: list[str], delimiter: str | None
+) -> tuple[Dialect, bool]:
+    """Return the dialect with a quote, and whether its header has all the columns."""
+    enclosed = f"{re.escape(quote)}[^{re.escape(quote)}]*{re.escape(quote)}"
+    first_end = re.search("\r\n|\r|\n", re.sub(enclosed, "", sample) if quote else sample)
+    end = "\r" if first_end and first_end[0] == "\r" else "\n"
+    best, most = Dialect(delimiter or _DELIMITERS[0], quote, end), (False, 0)
+    for each in delimiter or _DELIMITERS:
+        dialect = Dialect(each, quote, end)
+
+        def reopen(end: str = end) -> TextIO:
+            return io.StringIO(sample, newline=end)
+
+        lines = _Lines(reopen(), dialect, reopen)
+        header = next(filter(None, csv.reader(lines, **dialect.options())), [])
+        fits = (set(columns) <= set(map(_restored, header)), len(header))
+        if fits > most:
+            best, most = dialect, fits
+    return best, most[0]
+
+
+def _encloses(file: Path, encoding: str, dialect: Dialect) -> bool:
+    """Return whether quotes enclose values, as spreadsheets write them, or are part of the text.
+
+    A spreadsheet encloses what holds a tab, a line end or a quote, and doubles the quote. So these
+    say yes: a doubled quote, or an enclosed tab or line end without which a line has another
+    number of columns. A value that begins with a quote and breaks these rules says no.
+
+    Raises:
+        VariorumError: if both occur, or neither where a value begins and ends with a quote.
+    """
+    enclosed = ordinary = doubtful = width = 0
+    for lines, cells, line, fault in _records(file, encoding, dialect):
+        width = width or len(cells)
+        if not any('"' in each for each in lines.row):
             continue
-        try:
-            data = json.loads(content, parse_int=str, parse_float=str, parse_constant=str)
-        except (ValueError, RecursionError) as problem:
-            yield Row(line, content, {}, f"no JSON ({str(problem).split(':')[0]})")
-            continue
-        if fault := _fault_of_object(data, columns):
-            yield Row(line, content, {}, fault)
+        pieces = [each.rstrip("\r\n").split(dialect.delimiter) for each in lines.row]
+        if fault:
+            ordinary = ordinary or line
+        elif not any(cell.startswith('"') for piece in pieces for cell in piece):
+            continue  # a quote inside a value is a quote in both readings
+        elif len(cells) == width and (
+            any(len(piece) != width for piece in pieces)
+            or (len(pieces) == 1 and any('"' in cell for cell in cells))
+        ):
+            enclosed = enclosed or line
         else:
-            yield Row(line, content, {name: _text(data[name]) for name in columns})
+            doubtful = doubtful or line
+    if enclosed and ordinary:
+        what = (
+            f"line {enclosed} has quotes that enclose a value, as spreadsheets write them, and "
+            f"line {ordinary} a quote that is part of the text"
+        )
+    elif doubtful and not (enclosed or ordinary):
+        what = f"line {doubtful} has a value between quotes, which may be part of the text or not"
+    else:
+        return bool(enclosed)
+    raise VariorumError(
+        f"{file}: {what}; set source.quote to '\"' if quotes enclose values, or to '' if they are "
+        "part of the text."
+    )
+
+
+# JSON lines
+
+
+def json_rows(file: Path, encoding: str, columns: list[str]) -> Iterator[Row]:
+    """Yield a row per JSON line; numbers stay as spelled, null is empty.
+
+    Raises:
+        VariorumError: if the file is one array, or one object over several lines.
+    """
+    with opened(file, encoding, newline="") as stream:
+        sample = stream.read(_HEADER)
+    _refuse_one_value(file, sample)
+    end = "\n" if "\n" in sample or "\r" not in sample else "\r"
+    with opened(file, encoding, newline=end) as stream:
+        for line, content in enumerate(stream, start=1):
+            if not content.strip():
+                continue
+            try:
+                data = json.loads(content, parse_int=str, parse_float=str, parse_constant=str)
+            except (ValueError, RecursionError) as problem:
+                yield Row(line, content, {}, f"no JSON ({str(problem).split(':')[0]})")
+                continue
+            if fault := _fault_of_object(data, columns):
+                yield Row(line, content, {}, fault)
+            else:
+                yield Row(line, content, {name: _text(data[name]) for name in columns})
+
+
+def _refuse_one_value(file: Path, sample: str) -> None:
+    start = sample.lstrip()
+    is_spread = re.match(r"\{\s*[\r\n]", start) is not None
+    if start.startswith("[") or is_spread:
+        raise VariorumError(
+            f"{file} is {'a JSON object over several lines' if is_spread else 'one JSON array'}, "
+            "no JSON lines; write one object a line, for example with "
+            f"`jq -c {'.' if is_spread else '.[]'}`."
+        )
 
 
 def _fault_of_object(data: Any, columns: list[str]) -> str:
@@ -150,20 +351,3 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
-
-
-def delimiter_of(stream: TextIO, quote: str, columns: list[str]) -> str:
-    """Find the delimiter by the header; rewind the stream.
-
-    Among the delimiters with which the header has all `columns`, the most frequent one wins.
-    """
-    sample = stream.read(_HEADER)
-    stream.seek(0)
-    best, most = _DELIMITERS[0], (False, 0)
-    for delimiter in _DELIMITERS:
-        lines = io.StringIO(sample, newline="")
-        header = next(csv.reader(lines, delimiter=delimiter, **_quoting(quote)), [])
-        fits = (set(columns) <= set(header), len(header))
-        if fits > most:
-            best, most = delimiter, fits
-    return best

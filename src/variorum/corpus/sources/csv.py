@@ -1,9 +1,9 @@
 """Read tables on this machine: comma- or tab-separated (.csv, .tsv), or JSON lines (.jsonl).
 
 Each row is a document: the text of one column, or a template that is filled from several. Rows are
-read one at a time, so a file may be larger than memory. Encoding and delimiter are detected and
-reported where the settings don't give them. Rows that cannot be read are left out, counted and
-shown.
+read one at a time, so a file may be larger than memory. How a table is written is detected and
+reported where the settings don't say it; an encoding is never guessed. Rows that cannot be read are
+left out, counted and shown.
 """
 
 import re
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from string import Formatter
-from typing import Literal, Self, TextIO
+from typing import Literal, Self
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
@@ -20,15 +20,16 @@ from pydantic_core import PydanticCustomError
 from variorum.base.errors import VariorumError
 from variorum.config.types import Settings, Text, setting
 from variorum.corpus import local_files
+from variorum.corpus.decoding import encoding_of, refuse_other_formats
 from variorum.corpus.documents import Document
-from variorum.corpus.encodings import encoding_of, opened
 from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.funnel import FunnelStep, size
 from variorum.corpus.source import SOURCES, LocalSource
 from variorum.corpus.table_rows import (
+    JSON_SUFFIXES,
     NAMES,
     Row,
-    delimiter_of,
+    dialect_of,
     json_rows,
     table_rows,
 )
@@ -88,11 +89,13 @@ class CsvSource(LocalSource):
     quote: Text | None = setting(
         None,
         "What encloses values that hold a delimiter or a line end; '' for nothing; null: '\"', but "
-        "nothing in .tsv files.",
+        "found out in .tsv files.",
         max_length=1,
         omit_when=None,
     )
-    encoding: Text | None = setting(None, "The files' encoding; null: found out.")
+    encoding: Text | None = setting(
+        None, "The files' encoding; null: UTF-8, or what a byte-order mark says."
+    )
 
     @model_validator(mode="after")
     def _template_and_encoding_exist(self) -> Self:
@@ -139,6 +142,7 @@ class _Tables:
         self.tests = [_test(condition) for condition in settings.where]
         self.formats: Counter[str] = Counter()
         self.ids: set[bytes] = set()
+        self.short = 0  # rows that end before the header does
         self.readable = FunnelStep("rows", "rows that cannot be read dropped")
         self.fitting = FunnelStep("where", "rows that do not meet the conditions dropped")
 
@@ -154,6 +158,11 @@ class _Tables:
             f"{count} {'file' if count == 1 else 'files'} read as {name}."
             for name, count in sorted(self.formats.items())
         ]
+        if self.short:
+            facts.notes.append(
+                f"{self.short:,} rows end before the header does; the columns that are read are "
+                "there. If a text has several lines, enclose it in quotes."
+            )
         for line in [*facts.notes, *self._said()]:
             self.context.report(line)
         last = facts.steps[-1]
@@ -176,34 +185,33 @@ class _Tables:
                 )
 
     def _of_file(self, file: Path, name: str) -> Iterator[Document]:
-        encoding, is_guess = self.settings.encoding, False
+        encoding = self.settings.encoding
         if encoding is None:
-            encoding, is_guess = encoding_of(file)
-        told = f"{encoding} (a guess: if letters are wrong, set source.encoding)"
+            encoding = encoding_of(file)
+        else:
+            with file.open("rb") as stream:
+                refuse_other_formats(stream.read(64), str(file))
         try:
-            # Line ends inside quotes stay as they are: the parsers find the ends of rows.
-            with opened(file, encoding) as stream:
-                rows = self._rows(stream, file, told if is_guess else encoding)
-                for number, row in enumerate(rows, start=1):
-                    document = self._document(row, name, number)
-                    if document is not None:
-                        yield document
+            for number, row in enumerate(self._rows(file, encoding), start=1):
+                document = self._document(row, name, number)
+                if document is not None:
+                    yield document
         except UnicodeError as problem:
             raise VariorumError(
                 f"{file} cannot be read as {encoding} ({problem}); set source.encoding to what it "
                 "is, or convert it to UTF-8."
             ) from None
 
-    def _rows(self, stream: TextIO, file: Path, encoding: str) -> Iterator[Row]:
-        if file.suffix.lower() == ".jsonl":
+    def _rows(self, file: Path, encoding: str) -> Iterator[Row]:
+        if file.suffix.lower() in JSON_SUFFIXES:
             self.formats[f"{encoding}, JSON lines"] += 1
-            return json_rows(stream, self.columns)
-        quote = self.settings.quote
-        if quote is None:
-            quote = "" if file.suffix.lower() == ".tsv" else '"'
-        delimiter = self.settings.delimiter or delimiter_of(stream, quote, self.columns)
-        self.formats[f"{encoding}, {NAMES.get(delimiter, delimiter)} between columns"] += 1
-        return table_rows(stream, file, delimiter, quote, self.columns)
+            return json_rows(file, encoding, self.columns)
+        settings = self.settings
+        dialect = dialect_of(file, encoding, self.columns, settings.delimiter, settings.quote)
+        between = NAMES.get(dialect.delimiter, dialect.delimiter)
+        quotes = ", quotes as text" if not dialect.quote else ""
+        self.formats[f"{encoding}, {between} between columns{quotes}"] += 1
+        return table_rows(file, encoding, dialect, self.columns)
 
     def _document(self, row: Row, name: str, number: int) -> Document | None:
         """Return the document of a row, or None if it is left out."""
@@ -211,6 +219,7 @@ class _Tables:
         if wrong := row.wrong():
             self.readable.drop(place, row.raw, wrong)
             return None
+        self.short += row.lacking > 0
         values = row.values
         named = values[self.settings.id] if self.settings.id else f"{name}#{number}"
         text = _filled(self.template, values)

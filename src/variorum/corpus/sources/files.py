@@ -9,10 +9,10 @@ from typing import Literal
 from variorum.base.errors import VariorumError
 from variorum.config.types import setting
 from variorum.corpus import local_files
+from variorum.corpus.decoding import decode
 from variorum.corpus.documents import Document
 from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.source import SOURCES, LocalSource
-from variorum.corpus.utf8_text import decode
 
 
 class FilesSource(LocalSource):

@@ -14,7 +14,7 @@ from variorum.config.types import Sha256, Text, setting
 from variorum.corpus.documents import Document
 from variorum.corpus.fetch_context import DOWNLOADS, FetchContext, folder_of
 from variorum.corpus.source import SOURCES, ChangingSource
-from variorum.corpus.utf8_text import decode
+from variorum.corpus.decoding import decode
 
 
 class UrlSource(ChangingSource):
