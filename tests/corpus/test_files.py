@@ -1,6 +1,11 @@
+import glob
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from variorum.base.errors import VariorumError
 from variorum.corpus import local_files
@@ -108,3 +113,85 @@ def test_files_without_text_are_refused(root):
     (root / "texts" / "b.txt").write_text(" \n")
     with pytest.raises(VariorumError, match=r"source\.path: .*hold no text"):
         fetched(root, "texts/b.txt")
+
+
+# --- links ---
+
+
+def test_a_link_to_a_folder_that_holds_it_gives_nothing_twice(root):
+    for place, target in (("l1", "."), ("l2", "."), ("a/up", ".."), ("a/root", "../..")):
+        (root / "texts" / place).symlink_to(target)
+    assert names("texts", root) == ["Z.txt", "a-b.txt", "a/b.md", "a/c.TXT", "b.txt"]
+    assert names("texts/**/*.md", root) == ["a/b.md"]
+    (root / "texts/a/up").unlink()
+    assert names("texts/a/**", root) == ["a/b.md", "a/c.TXT", "a/notes.rst"]
+
+
+def test_a_linked_folder_is_read_once_and_called_by_its_real_name(root):
+    (root / "far").mkdir()
+    (root / "far/x.txt").write_text("far away")
+    (root / "far/back").symlink_to(root / "far")
+    for place in ("0", "a/far"):
+        (root / "texts" / place).symlink_to(root / "far")
+    (root / "texts/1").symlink_to(root / "texts/a")
+    assert names("texts", root, (".txt",)) == ["0/x.txt", "Z.txt", "a-b.txt", "a/c.TXT", "b.txt"]
+
+
+def test_a_folder_that_is_a_link_is_read(root):
+    (root / "link").symlink_to("texts")
+    assert len(local_files.find("link", (".txt", ".md"), root)) == 5
+
+
+def test_a_link_to_nothing_is_named(root):
+    (root / "texts/gone.txt").symlink_to("absent.txt")
+    (root / "texts/loop.rst").symlink_to("loop.rst")
+    with pytest.raises(VariorumError, match=r"gone\.txt is a link to nothing; remove it"):
+        local_files.find("texts", (".txt",), root)
+    with pytest.raises(VariorumError, match=r"loop\.rst is a link to nothing"):
+        local_files.find("texts/*.rst", (), root)
+    assert names("texts", root, (".md",)) == ["a/b.md"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(root, monkeypatch):
+    scandir = os.scandir
+
+    def refusing(path):
+        if Path(path).name == "a":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(VariorumError, match=r"texts/a cannot be read \(Permission denied\)"):
+        local_files.find("texts", (".txt",), root)
+
+
+PLACES = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from(["a", "b", ".h", "c.d"]), max_size=2),
+        st.sampled_from(["x.txt", "y.md", ".z.txt", "b.txt"]),
+    ),
+    max_size=15,
+)
+PATTERNS = (
+    *("**", "*", "**/*.txt", "a/**", "*/x.txt", "**/a/**", "**/**/b.txt", "a/*/*.txt", ".h/*"),
+    *("**/.h/*", ".*/**", "a/x.txt", "a/../**/*.md", "[ab]*/**/?.txt", "*.d/*"),
+)
+
+
+@given(PLACES, st.sampled_from(PATTERNS))
+def test_without_links_a_pattern_means_what_it_means_to_glob(places, pattern):
+    with TemporaryDirectory() as folder:
+        for folders, name in places:
+            place = Path(folder, *folders, name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text("text")
+        wanted = {
+            os.path.normpath(name)
+            for name in glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+            if Path(folder, name).is_file()
+        }
+        try:
+            found = local_files.find(f"{folder}/{pattern}", (), Path("/"))
+        except VariorumError:
+            found = []
+        assert {os.path.relpath(file, folder) for file in found} == wanted
