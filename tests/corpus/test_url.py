@@ -1,4 +1,6 @@
+import gzip
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -215,6 +217,73 @@ def test_fetch_refuses_what_is_no_text(address, context, behaviour, data, messag
     behaviour.data = data
     with pytest.raises(VariorumError, match=message):
         list(url.fetch(UrlSource(url=address), context))
+
+
+PAGES = {
+    "a web page (HTML)": [
+        "<!DOCTYPE html><html><head><title>input.txt at master</title></head></html>",
+        "\ufeff\n <html lang='en'>\n<body>Sign in</body></html>",
+        "<!-- cached --><HTML><form action='/login'><input name='password'></form></HTML>",
+        "<script>location = '/login'</script>",
+    ],
+    "an answer in JSON": [
+        '{"message": "API rate limit exceeded", "documentation_url": "https://docs.invalid"}',
+        '\n[{"error": "not found"}]\n',
+    ],
+    "an XML document": ['<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'],
+}
+
+
+@pytest.mark.parametrize(("what", "page"), [(k, page) for k in PAGES for page in PAGES[k]])
+def test_what_servers_send_in_place_of_a_text_is_not_locked(
+    address, context, behaviour, what, page
+):
+    behaviour.data = page.encode()
+    sha256 = hashlib.sha256(behaviour.data).hexdigest()
+    source = UrlSource(url=address)
+    with pytest.raises(VariorumError, match=rf"gives {re.escape(what)}, no text") as caught:
+        source.held(context)
+    assert f"set source.sha256 to {sha256}" in str(caught.value)
+    (document,) = url.fetch(UrlSource(url=address, sha256=sha256), context)
+    assert document.text == page.removeprefix("\ufeff")
+
+
+def test_a_page_that_shows_a_file_names_the_address_of_the_file(context, monkeypatch):
+    shown = "https://host.invalid/owner/name/blob/main/input.txt"
+    here = mirrored(context, {"main/input.txt": b"<!doctype html><p>code</p>"})
+    with pytest.raises(VariorumError, match=r"at https://host\.invalid/owner/name/raw/main/input"):
+        UrlSource(url=shown).held(here)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<STAGE DIRECTION> Enter three witches.",
+        "{ a set } of words",
+        "[Enter HAMLET]\nTo be, or not to be",
+        "A text on <html> and <body>.",
+        "<b-sharp> and <preface>",
+    ],
+)
+def test_a_text_with_brackets_is_a_text(address, context, behaviour, text):
+    behaviour.data = text.encode()
+    assert UrlSource(url=address).held(context)[1] == len(text)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (gzip.compress(b"text"), "is compressed by gzip, no plain text; unpack it"),
+        (b"%PDF-1.7\n%\xe2\xe3", "is a PDF document, no plain text; export its text"),
+        ("text".encode("utf-32"), r"is UTF-32 \(it begins"),
+        (b"caf\xe9", "is no UTF-8: byte 3"),
+        (b" \n", "holds no text"),
+    ],
+)
+def test_what_cannot_be_read_is_not_locked(address, context, behaviour, data, message):
+    behaviour.data = data
+    with pytest.raises(VariorumError, match=message):
+        UrlSource(url=address).held(context)
 
 
 # --- mirrors, without a server --------------------------------------------------------------

@@ -11,10 +11,11 @@ from pydantic_core import PydanticCustomError
 from variorum.base.errors import VariorumError
 from variorum.base.files import sha256_of
 from variorum.config.types import Sha256, Text, setting
+from variorum.corpus.decoding import decode
 from variorum.corpus.documents import Document
 from variorum.corpus.fetch_context import DOWNLOADS, FetchContext, folder_of
+from variorum.corpus.funnel import excerpt
 from variorum.corpus.source import SOURCES, ChangingSource
-from variorum.corpus.decoding import decode
 
 
 class UrlSource(ChangingSource):
@@ -61,11 +62,23 @@ class UrlSource(ChangingSource):
         return sha256_of(cached[0]) if cached else None
 
     def held(self, context: FetchContext) -> tuple[str, int]:
-        """Return SHA-256 and bytes of the file at the address now, whatever is expected."""
+        """Return SHA-256 and bytes of the file at the address now, whatever is expected.
+
+        Raises `VariorumError` as `fetch` does, and for a web page or an answer in JSON or XML:
+        servers give these in place of a file that they do not have, or for which a login is needed.
+        """
         from variorum.corpus.http_download import download
+        from variorum.corpus.web_answers import markup
 
         file = download(self.url, None, context)
-        return sha256_of(file), file.stat().st_size
+        text, sha256 = _text(file, self.url), sha256_of(file)
+        if found := markup(text):
+            raise VariorumError(
+                f"source.url: {self.url} gives {found}, no text: it begins with "
+                f"'{excerpt(text)[:60]}'. {_raw_address(self.url)}; or, if that is what a model "
+                f"shall learn, set source.sha256 to {sha256}."
+            )
+        return sha256, file.stat().st_size
 
 
 def fetch(settings: UrlSource, context: FetchContext) -> Iterator[Document]:
@@ -75,9 +88,20 @@ def fetch(settings: UrlSource, context: FetchContext) -> Iterator[Document]:
     """
     from variorum.corpus.http_download import download, name_of
 
-    data = download(settings.url, settings.sha256, context).read_bytes()
-    text = decode(data, settings.url)
-    if not text.strip():
-        raise VariorumError(f"source.url: {settings.url} holds no text; give another address.")
+    text = _text(download(settings.url, settings.sha256, context), settings.url)
     name = name_of(settings.url)
     yield Document(id=name, group=name, text=text, meta={"url": settings.url})
+
+
+def _text(file: Path, url: str) -> str:
+    text = decode(file.read_bytes(), url)
+    if not text.strip():
+        raise VariorumError(f"source.url: {url} holds no text; give another address.")
+    return text
+
+
+def _raw_address(url: str) -> str:
+    """Return advice; GitHub, GitLab and Hugging Face show a file's page where they say blob."""
+    if "/blob/" in url:
+        return f"The file itself is probably at {url.replace('/blob/', '/raw/', 1)}"
+    return "Give the address of the file itself; a login or a limit may be in between"
