@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -103,6 +104,35 @@ def test_the_order_is_the_apis(context, order, by):
     with served(of_total(1)) as api:
         fetched(asking(api, order=order), context)
         assert (api.asked[0].query["sortBy"], api.asked[0].query["sortOrder"]) == by
+
+
+@pytest.mark.parametrize("date", [b"2022-13-45T00:00:00Z", b"yesterday"])
+def test_a_date_that_cannot_be_read_is_one_clear_error_and_not_kept(context, date):
+    def undated(request: Request) -> Answer:
+        status, content = arxiv_answer(request)
+        if request.query["start"] == "10":
+            content = re.sub(rb"<published>[^<]*", b"<published>" + date, content, count=1)
+        return status, content
+
+    with served(undated) as api:
+        source = asking(api)
+        with pytest.raises(VariorumError, match=r"answer to http.*start=10.*cannot be read"):
+            fetched(source, context)
+        api.answer = arxiv_answer
+        assert len(fetched(source, context)) == 40
+        assert starts(api) == [0, 10, 10, 20, 30]
+
+
+def test_papers_that_cannot_be_read_are_counted(context, lines):
+    def undated(request: Request) -> Answer:
+        status, content = of_total(40)(request)
+        if request.query["start"] == "0":
+            content = re.sub(rb"<published>[^<]*</published>", b"", content, count=2)
+        return status, content
+
+    with served(undated) as api:
+        assert len(fetched(asking(api, max_results=15), context)) == 15
+    assert any("2 papers without an id or a date are left out" in line for line in lines)
 
 
 def test_papers_that_come_twice_in_any_version_are_dropped_and_replaced(context, lines):

@@ -25,6 +25,7 @@ _TIMEOUTS = (10.0, 60.0)  # seconds to connect, and without a byte
 _ERRORS = "/api/errors"  # in the id of an entry that is a complaint
 # In a feed without papers; the package takes an answer that is no feed for one, too.
 _NOTHING_FOUND = re.compile(rb"totalResults[^<>]*>\s*0\s*<")
+_ENTRY = re.compile(rb"<entry[\s>]")
 _ORDERS = {
     "relevance": (arxiv.SortCriterion.Relevance, arxiv.SortOrder.Descending),
     "oldest": (arxiv.SortCriterion.SubmittedDate, arxiv.SortOrder.Ascending),
@@ -132,8 +133,16 @@ class ArxivClient(arxiv.Client):  # type: ignore[misc]  # the package comes with
             if first_page and _NOTHING_FOUND.search(self._session.content):
                 return problem.raw_feed
             raise
+        except ValueError as problem:
+            raise VariorumError(
+                f"arXiv's answer to {url} cannot be read ({problem}); try again later, or change "
+                "source.query so that it leaves that paper out. The pages that came are kept."
+            ) from None
         if any(_is_complaint(paper) for paper in feed.results):
             return feed
+        unread = len(_ENTRY.findall(self._session.content)) - len(feed.results)
+        if unread:
+            self.kept.say(f"arXiv: {unread} papers without an id or a date are left out of {url}")
         self.kept.keep(url, self._session.content)
         header = feed.header
         last = header.start_index + len(feed.results)
