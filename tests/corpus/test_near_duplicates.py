@@ -3,6 +3,8 @@
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from variorum.corpus import near_duplicates
 from variorum.corpus.near_duplicates import NearDuplicates, runs
@@ -66,6 +68,44 @@ def test_short_texts_are_one_run():
     assert runs("a b c") == {"a b c"}
     assert runs("a b c d e f") == {"a b c d e", "b c d e f"}
     assert runs("") == {""}
+
+
+UNSPACED = {
+    "Chinese": "今天天气很好，我们一起去公园散步。路上看到许多人在跑步，也有孩子在放风筝。",
+    "Japanese": "彼は朝早く起きて川のほとりを歩き、それから家に帰って朝ごはんを食べた。",
+    "Thai": "เขาตื่นแต่เช้าและเดินไปตามแม่น้ำ จากนั้นก็กลับบ้านไปกินข้าวเช้ากับครอบครัวของเขา",
+    "Lao": "ລາວຕື່ນແຕ່ເຊົ້າແລະຍ່າງໄປຕາມແມ່ນ້ຳຈາກນັ້ນກໍກັບບ້ານໄປກິນເຂົ້າ",
+    "Khmer": "គាត់ភ្ញាក់ពីព្រលឹមហើយដើរតាមមាត់ទន្លេបន្ទាប់មកគាត់ត្រឡប់ទៅផ្ទះវិញ",
+    "Burmese": "သူမနက်စောစောထပြီးမြစ်ကမ်းတစ်လျှောက်လမ်းလျှောက်ခဲ့သည်ထို့နောက်အိမ်ပြန်ခဲ့သည်",
+}
+
+
+@pytest.mark.parametrize("language", UNSPACED)
+def test_without_spaces_between_words_a_character_is_a_word(language):
+    base = UNSPACED[language]
+    assert len(runs(base)) > 0.7 * len(base) - 5
+    middle = len(base) // 2
+    edited_base = base[:middle] + base[middle + 1 :]
+    other = "".join(Random(1).sample(base, len(base)))
+    assert similarity(base, edited_base) > 0.7
+    seen = NearDuplicates(0.6)
+    assert seen.find("base", base) is None
+    assert seen.find("other", other) is None
+    found = seen.find("edited", edited_base)
+    assert found is not None
+    assert found[0] == "base"
+
+
+@given(st.text(st.characters(codec="utf-8", max_codepoint=0xDFF), max_size=40))
+def test_where_spaces_are_written_they_make_the_words(text):
+    assert runs(text) == {
+        " ".join(text.split()[n : n + 5]) for n in range(max(1, len(text.split()) - 4))
+    }
+
+
+def test_words_and_characters_may_stand_side_by_side():
+    assert runs("用 Python 写代码") == {"用 Python 写 代 码"}
+    assert runs("한국어는 띄어쓰기를 한다") == {"한국어는 띄어쓰기를 한다"}
 
 
 def test_the_same_texts_give_the_same_answers():

@@ -52,7 +52,8 @@ class NormalizeSettings(Settings):
     near_duplicates: Real | None = setting(
         None,
         "Drop documents that share at least this much of their five-word runs with an "
-        "earlier one (Jaccard similarity, estimated by MinHash).",
+        "earlier one (Jaccard similarity, estimated by MinHash); where words have no spaces "
+        "between them, each character is a word.",
         ge=0.2,
         le=1,
         omit_when=None,

@@ -1,10 +1,15 @@
 """Find near-duplicates: documents that share most of their five-word runs.
 
+Chinese, Japanese, Thai and their neighbours write no spaces between words; there each character
+counts as a word.
+
 The similarity of two documents is the Jaccard similarity of their sets of runs, estimated by
 MinHash (Broder 1997); locality-sensitive hashing decides which pairs are compared (Leskovec,
 Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3). Both come from `datasketch`. With
 256 hashes the estimate's standard error is at most 1/32.
 """
+
+import re
 
 from datasketch import MinHash, MinHashLSH
 
@@ -12,6 +17,15 @@ _RUN = 5  # words
 _HASHES = 256
 _SEED = 1
 _BATCH = 4096  # runs that are sketched at once; each takes 256 numbers while it is
+# Scripts without spaces between words, as ranges of Unicode 14.0: Thai, Lao, Tibetan, Myanmar,
+# Khmer, Tai, Balinese, Javanese; Han with its radicals and marks, Japanese, Bopomofo, Yi.
+_UNSPACED = (
+    r"\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f"
+    r"\ua980-\ua9df\uaa60-\uaadf\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u303b"
+    r"\u3041-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\ua4cf\uf900-\ufaff\uff66-\uff9f"
+    r"\U0001aff0-\U0001b16f\U00020000-\U0003134f"
+)
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 _MOST_INDEXED = 0.99  # the index cannot be built for 1, at which no pair may be missed
 
 
@@ -47,5 +61,5 @@ class NearDuplicates:
 
 def runs(text: str) -> set[str]:
     """Return every run of five words in a text, or all of a shorter text."""
-    words = text.split()
+    words = text.split() if text.isascii() else _WORD.findall(text)
     return {" ".join(words[n : n + _RUN]) for n in range(max(1, len(words) - _RUN + 1))}
