@@ -1,5 +1,6 @@
 import random
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,35 @@ def test_no_span_crosses_from_one_part_to_the_next():
 def test_a_copied_sentence_is_found():
     copied = "x" * 100
     assert share_of_spans(["y" * 49 + copied], [copied]) == pytest.approx(51 / 100)
+
+
+@given(st.integers(1, 9), st.integers(0, 40), st.integers(1, 12))
+def test_a_long_part_is_searched_piece_by_piece(batch, length, span):
+    draw = random.Random(f"{batch} {length} {span}")
+    text, train = ("".join(draw.choices("ab", k=length)) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leakage, "_BATCH", batch)
+        pieces = [piece for each in leakage._batches([train], span) for _, piece in each]
+        assert max(map(len, pieces)) < batch + span
+        assert share_of_spans([text], [train], span) == pytest.approx(
+            oracle.share_of_spans([text], [train], span)
+        )
+
+
+def test_memory_does_not_grow_with_train():
+    """The peak beside 20 times as much train, in one part; what the parts take is there before."""
+
+    def peak(factor):
+        train = ["words and more words of train " * (20_000 * factor)]
+        tracemalloc.start()
+        try:
+            share_of_spans(text, train)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    text = ["a text of its own " * 3000]
+    assert peak(20) < 1.3 * peak(4)
 
 
 def test_a_megabyte_against_two_takes_seconds():

@@ -5,13 +5,19 @@ measures it: the share of the spans of validation or test text that occur in any
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-_BATCH = 1 << 20  # characters of train that are searched together
+_BATCH = 1 << 20  # characters that are hashed and searched together
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so it has an inverse modulo 2**64
 _INVERSE = np.uint64(pow(int(_BASE), -1, 1 << 64))
+
+Numbers = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
+Piece = tuple[int, str]
+"""Where a piece begins in all parts joined, and its characters."""
 
 
 def share_of_spans(text_parts: Iterable[str], train_parts: Iterable[str], span: int = 50) -> float:
@@ -19,44 +25,86 @@ def share_of_spans(text_parts: Iterable[str], train_parts: Iterable[str], span: 
 
     A span has `span` characters. Every position of a text counts; no span crosses from one part to
     the next. The answer is exact: hashes find the candidates, and the characters decide. 0 if no
-    part is as long as `span`. Memory grows with `text_parts` only; `train_parts` are streamed.
+    part is as long as `span`. Memory grows with `text_parts` only, by some 40 bytes a character;
+    `train_parts` are streamed, and a long one is searched piece by piece.
     """
     text = list(text_parts)
-    joined = "".join(text)
-    starts = _span_starts([len(part) for part in text], span)
+    hashed = [_hashed(batch, span) for batch in _batches(text, span)]
+    starts = np.concatenate([np.empty(0, dtype=np.int64), *(each.starts for each in hashed)])
+    hashes = np.concatenate([np.empty(0, dtype=np.uint64), *(each.hashes for each in hashed)])
     if not len(starts):
         return 0.0
-    hashes = _hashes(joined, starts, span)
+    joined = "".join(text)
+    del hashed, text
     order = np.argsort(hashes)
-    ranked = hashes[order]
-    first_alike = np.searchsorted(ranked, ranked)  # the first of equal hashes represents all
+    ranked, starts = hashes[order], starts[order]
+    del hashes, order
     found = np.zeros(len(starts), dtype=bool)  # in the order of `ranked`
-    for batch in _batches(train_parts):
-        train = "".join(batch)
-        train_starts = _span_starts([len(part) for part in batch], span)
-        train_hashes = _hashes(train, train_starts, span)
-        places = np.minimum(np.searchsorted(ranked, train_hashes), len(ranked) - 1)
-        hit = ranked[places] == train_hashes
-        spans = {train[start : start + span] for start in train_starts[hit].tolist()}
-        reached = np.zeros(len(starts), dtype=bool)
-        reached[places[hit]] = True
-        maybe = np.flatnonzero(reached[first_alike] & ~found)
-        found[maybe] = [
-            joined[start : start + span] in spans for start in starts[order[maybe]].tolist()
-        ]
+    for batch in _batches(train_parts, span):
+        spans, alike = _occurring(_hashed(batch, span), span, ranked)
+        maybe = alike[~found[alike]]
+        found[maybe] = [joined[start : start + span] in spans for start in starts[maybe].tolist()]
     return float(found.mean())
 
 
-def _span_starts(lengths: list[int], span: int) -> npt.NDArray[np.int64]:
-    """Return where spans begin in joined parts; none crosses a part's end."""
-    ends = np.cumsum(np.array(lengths, dtype=np.int64))
-    rooms = np.maximum(np.array(lengths, dtype=np.int64) - span + 1, 0)  # spans of each part
-    offsets = ends - lengths - (np.cumsum(rooms) - rooms)
-    starts: npt.NDArray[np.int64] = np.arange(rooms.sum()) + np.repeat(offsets, rooms)
-    return starts
+@dataclass(frozen=True)
+class _Hashed:
+    """Hold a batch's spans: where they begin, here and in all parts, and their hashes."""
+
+    text: str
+    local: Numbers
+    starts: Numbers
+    hashes: Hashes
 
 
-def _hashes(text: str, starts: npt.NDArray[np.int64], span: int) -> npt.NDArray[np.uint64]:
+def _hashed(batch: list[Piece], span: int) -> _Hashed:
+    """Return the spans of a batch; none crosses a piece's end."""
+    text = "".join(piece for _, piece in batch)
+    lengths = np.array([len(piece) for _, piece in batch], dtype=np.int64)
+    begins, counts = np.cumsum(lengths) - lengths, np.maximum(lengths - span + 1, 0)
+    local = _ranges(begins, counts)
+    shifts = np.array([place for place, _ in batch], dtype=np.int64) - begins
+    return _Hashed(text, local, local + np.repeat(shifts, counts), _hashes(text, local, span))
+
+
+def _occurring(batch: _Hashed, span: int, ranked: Hashes) -> tuple[set[str], Numbers]:
+    """Return spans whose hash is among the ranked, and the places of these."""
+    # In their order, neighbours look up neighbours, which the processor's caches hold.
+    order = np.argsort(batch.hashes)
+    hashes = batch.hashes[order]
+    first = np.searchsorted(ranked, hashes)
+    hit = ranked[np.minimum(first, len(ranked) - 1)] == hashes
+    spans = {batch.text[n : n + span] for n in batch.local[order[hit]].tolist()}
+    first = np.unique(first[hit])
+    behind = np.searchsorted(ranked, ranked[first], side="right")
+    return spans, _ranges(first, behind - first)
+
+
+def _batches(parts: Iterable[str], span: int) -> Iterator[list[Piece]]:
+    """Yield pieces of about `_BATCH` characters together; each span is in exactly one of them."""
+    batch: list[Piece] = []
+    size = place = 0
+    for part in parts:
+        for start in range(0, max(1, len(part) - span + 1), _BATCH):
+            piece = part[start : start + _BATCH + span - 1]
+            batch.append((place + start, piece))
+            size += len(piece)
+            if size >= _BATCH:
+                yield batch
+                batch, size = [], 0
+        place += len(part)
+    if batch:
+        yield batch
+
+
+def _ranges(begins: Numbers, counts: Numbers) -> Numbers:
+    """Return begin, begin + 1, ..., as many as it counts, for each begin."""
+    shifts = begins - (np.cumsum(counts) - counts)
+    numbers: Numbers = np.arange(counts.sum()) + np.repeat(shifts, counts)
+    return numbers
+
+
+def _hashes(text: str, starts: Numbers, span: int) -> Hashes:
     """Return a polynomial hash, modulo 2**64, of the `span` characters from each start.
 
     With prefix sums P[i] = sum of c[j] * B**j over j < i, the sum of c[i+k] * B**k over a span is
@@ -69,22 +117,8 @@ def _hashes(text: str, starts: npt.NDArray[np.int64], span: int) -> npt.NDArray[
     return sums * _powers(_INVERSE, len(codes))[starts]
 
 
-def _powers(base: np.uint64, count: int) -> npt.NDArray[np.uint64]:
+def _powers(base: np.uint64, count: int) -> Hashes:
     """Return base**0 … base**(count - 1), modulo 2**64."""
     factors = np.full(count, base, dtype=np.uint64)
     factors[:1] = 1
     return np.cumprod(factors, dtype=np.uint64)
-
-
-def _batches(parts: Iterable[str]) -> Iterator[list[str]]:
-    """Yield whole parts, `_BATCH` characters or more together (the last batch may be shorter)."""
-    batch: list[str] = []
-    size = 0
-    for part in parts:
-        batch.append(part)
-        size += len(part)
-        if size >= _BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
