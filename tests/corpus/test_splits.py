@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -12,6 +13,19 @@ from variorum.corpus.splits import assign, by_position, side
 
 MANY = [Document(f"{n}", f"group {n // 3}", f"text {n}") for n in range(3000)]
 BY_POSITION = SplitSettings(by="position")
+
+
+def test_memory_does_not_grow_with_the_number_of_groups():
+    def peak(count):
+        documents = (Document(str(n), f"group {n}", "text") for n in range(count))
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in assign(documents, SplitSettings())) == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(20_000) < peak(1000) + 100_000
 
 
 def test_the_side_of_a_group_never_changes():

@@ -71,6 +71,15 @@ class Funnel:
 
     steps: list[FunnelStep] = field(default_factory=list)
 
+    def losses(self) -> str:
+        """Return how many documents were dropped by which steps, as a sentence."""
+        drops = {step.name: step.dropped for step in self.steps if step.dropped}
+        by = ", ".join(f"{name} {count:,}" for name, count in drops.items())
+        total = self.steps[0].documents_in if self.steps else 0
+        return (
+            f"Of {total:,} documents {sum(drops.values()):,} were dropped{f' ({by})' * bool(by)}."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {"steps": [step.to_dict() for step in self.steps]}

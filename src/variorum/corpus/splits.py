@@ -14,6 +14,11 @@ from variorum.base.errors import VariorumError
 from variorum.config.corpus_settings import SplitSettings
 from variorum.corpus.documents import Document
 
+
+class SplitError(VariorumError):
+    """Report that documents cannot be split; cleaning may have dropped too many."""
+
+
 Side = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = ("train", "val", "test")
 
@@ -34,7 +39,7 @@ def by_position(document: Document, split: SplitSettings) -> dict[Side, Document
 
     With n characters, test begins at int(n * (1 - test_fraction)): for 0.1 exactly where nanoGPT's
     `data/shakespeare_char/prepare.py` cuts train from validation. val is the end of the rest;
-    with `train_includes_val` it is trained on as well. Raises `VariorumError` for an empty part.
+    with `train_includes_val` it is trained on as well. Raises `SplitError` for an empty part.
     """
     text = document.text
     test_start = int(len(text) * (1 - split.test_fraction))
@@ -45,7 +50,7 @@ def by_position(document: Document, split: SplitSettings) -> dict[Side, Document
         "test": (test_start, len(text)),
     }
     if empty := [name for name, (start, end) in spans.items() if start == end]:
-        raise VariorumError(
+        raise SplitError(
             f"split: {document.id} has {len(text)} characters, too few for a part to "
             f"{' and '.join(empty)}; give more text."
         )
@@ -64,7 +69,7 @@ def assign(documents: Iterable[Document], split: SplitSettings) -> Iterator[tupl
     """Yield each document, or part of the single one, with its side, in order.
 
     With `train_includes_val` the documents of val are yielded twice, once for train. Raises
-    `VariorumError` when a side stays empty, and for several documents split by position.
+    `SplitError` when a side stays empty, and for several documents split by position.
     """
     if split.by == "position":
         yield from by_position(_single(documents), split).items()
@@ -93,14 +98,16 @@ def _by_group(
     groups: dict[Side, set[str]] = {name: set() for name in SIDES}
     for document in documents:
         where = side(document.group, split)
-        groups[where].add(document.group)
+        sides: tuple[Side, ...] = (where,)
         if where == "val" and split.train_includes_val:
-            groups["train"].add(document.group)
-            yield "train", document
-        yield where, document
+            sides = ("train", "val")
+        for each in sides:
+            if not all(groups.values()):  # afterwards nobody asks which they are
+                groups[each].add(document.group)
+            yield each, document
     if empty := [name for name in SIDES if not groups[name]]:
         count = len(set().union(*groups.values()))
-        raise VariorumError(
+        raise SplitError(
             f"split: none of the {count} groups fell on {' or '.join(empty)}; give more groups, "
             "larger fractions or another split.salt, or split one single text with "
             "split.by: position."
@@ -111,9 +118,9 @@ def _single(documents: Iterable[Document]) -> Document:
     several = iter(documents)
     first = next(several, None)
     if first is None:
-        raise VariorumError("split: there is no document to split; check the source.")
+        raise SplitError("split: there is no document to split; check the source.")
     if (second := next(several, None)) is not None:
-        raise VariorumError(
+        raise SplitError(
             f"split.by: position needs one single text, found several documents ({first.id}, "
             f"{second.id}); set split.by: group."
         )

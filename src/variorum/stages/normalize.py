@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from variorum.base.errors import VariorumError
 from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
 from variorum.config.types import Settings
 from variorum.corpus import documents, splits
@@ -37,7 +38,10 @@ def run(task: Task) -> None:
     settings = task.settings(NormalizeStage)
     raw = documents.read(task.inputs["documents"].file("documents.jsonl"))
     normalizer = Normalizer(settings.normalize)
-    counts = _write_parts(task.output, splits.assign(normalizer.run(raw), settings.split))
+    try:
+        counts = _write_parts(task.output, splits.assign(normalizer.run(raw), settings.split))
+    except splits.SplitError as error:
+        raise VariorumError(f"{error} {normalizer.funnel.losses()}") from None
     for part, count in counts.items():
         count["overlap"] = _overlap(task.output, part)
         task.progress.say(f"{part}: {count['documents']:,} documents, {count['bytes']:,} bytes")
