@@ -3,6 +3,8 @@
 import re
 import sys
 import time
+from itertools import accumulate
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,8 +13,10 @@ from tokenizers import pre_tokenizers
 
 from oracles import bpe as oracle
 from variorum.corpus.unicode14 import LETTERS, NUMBERS, UNASSIGNED
-from variorum.tokenizer.pretokens import split
+from variorum.tokenizer import pretokens
+from variorum.tokenizer.pretokens import split, split_by_chunks
 
+DOCS = Path(__file__).parents[2] / "docs"
 SECONDS = 20  # generous for a busy machine; quadratic time would take many minutes
 # Planes 4 to 13 have no characters and 15 and 16 only private ones: a sample of them is enough.
 EVERY_CHARACTER = "".join(
@@ -81,6 +85,32 @@ def test_every_assigned_character_is_split_as_the_peer_does() -> None:
 @given(st.text(SIGNS) | st.text())
 def test_any_text_is_split_as_the_slow_twin_does(text: str) -> None:
     assert split(text) == oracle.split(text)
+
+
+@given(st.text(SIGNS) | st.text(" \na'.1"), st.integers(1, 6))
+def test_a_long_text_is_split_by_chunks_as_at_once(text: str, chunk: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretokens, "_CHUNK", chunk)
+        assert [piece for each in split_by_chunks(text) for piece in each] == split(text)
+
+
+def test_a_long_text_comes_in_many_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretokens, "_CHUNK", 100)
+    text = "Some words, and a line.\nThen some more. " * 500
+    sizes = [sum(map(len, each)) for each in split_by_chunks(text)]
+    assert max(sizes) < 120
+    assert sum(sizes) == len(text)
+
+
+def test_the_peer_cuts_only_letters_and_numbers_newer_than_unicode_14_otherwise() -> None:
+    """Its tables are of a later version; the documentation says how many these are."""
+    newer = re.findall(f"[{UNASSIGNED}]", EVERY_CHARACTER)
+    text = "".join(f"a{character}1" for character in newer)
+    ends = ({*accumulate(map(len, pieces))} for pieces in (split(text), peer_split(text)))
+    different = {newer[end // 3] for end in set.symmetric_difference(*ends)}
+    assert "\U00031350" in different
+    for page in ("tokenizers.md", "model.md"):
+        assert f"{len(different):,} letters and numbers" in (DOCS / page).read_text("utf-8")
 
 
 @given(st.text(SIGNS.replace("\ud800", "")))

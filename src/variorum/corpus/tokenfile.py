@@ -14,6 +14,7 @@ Both files of numbers are memory-mapped, so opening costs the same for any size.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -102,9 +103,9 @@ def write(
     ):
         _write_index_header(index, 0)
         for identity, tokens, n_bytes in documents:
-            wide = np.append(np.asarray(tokens, dtype=np.int64), eot)
+            wide = np.fromiter(chain(tokens, [eot]), dtype=np.int64, count=len(tokens) + 1)
             _check_range(wide, dtype, identity)
-            data.write(wide.astype(dtype).tobytes())
+            data.write(wide.astype(dtype).data)
             index.write(np.array([n_tokens, len(wide), n_bytes], dtype="<i8").tobytes())
             ids.write(json.dumps(identity) + "\n")
             n_documents += 1

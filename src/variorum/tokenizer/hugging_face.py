@@ -1,8 +1,9 @@
 """Read a tokenizer of GPT-2's kind from Hugging Face's files, which others wrote.
 
-Takes the folder of a model, returns a `BytePairTokenizer` with the same ids for every text. The
-files are `tokenizer.json`, or `vocab.json` and `merges.txt` where it is absent. Whatever such a
-file may ask for and this tokenizer cannot do is refused by name.
+Takes the folder of a model, returns a `BytePairTokenizer` with the same ids for every text of
+Unicode 14 (docs/tokenizers.md). The files are `tokenizer.json`, or `vocab.json` and `merges.txt`
+where it is absent. Whatever such a file may ask for and this tokenizer cannot do is refused
+by name.
 """
 
 import json

@@ -17,7 +17,7 @@ from variorum.base.errors import VariorumError
 from variorum.config.tokenizer_settings import SPECIAL_TOKENS, TokenizerSettings
 from variorum.tokenizer.base import Tokenizer, hugging_face_document, text_bytes
 from variorum.tokenizer.merges import BYTES, Pair, apply, learn, spellings
-from variorum.tokenizer.pretokens import split
+from variorum.tokenizer.pretokens import split_by_chunks
 
 CACHED_PRETOKENS = 1 << 17
 CACHED_CHARACTERS = 64  # of one pretoken; longer ones hardly come twice
@@ -42,7 +42,8 @@ class BytePairTokenizer(Tokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text`."""
-        return list(chain.from_iterable(map(self._encoded.__getitem__, split(text))))
+        pretokens = chain.from_iterable(split_by_chunks(text))
+        return list(chain.from_iterable(map(self._encoded.__getitem__, pretokens)))
 
     def document(self) -> dict[str, Any]:
         """Return the content of `tokenizer.json`, for a BPE model of bytes."""
@@ -86,7 +87,8 @@ def train(texts: Iterable[str], settings: TokenizerSettings) -> BytePairTokenize
         )
     pretokens = Counter[str]()
     for text in texts:
-        pretokens.update(split(text))
+        for chunk in split_by_chunks(text):
+            pretokens.update(chunk)
     words = {text_bytes(piece).translate(ID_OF_BYTE): n for piece, n in pretokens.items()}
     wanted = settings.vocab_size - BYTES - SPECIAL_TOKENS
     merges = learn(words, wanted)
