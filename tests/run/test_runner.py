@@ -1,10 +1,15 @@
 """Whatever goes wrong while a stage runs: one clear line, nothing lost, no part of a result."""
 
+import errno
+import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 import flow
 from conftest import Project
@@ -72,6 +77,58 @@ def test_a_context_longer_than_the_text_is_refused_before_training(micro: Projec
     line = failure(micro.root, node, "shorter than one window: set model.context_length to at most")
     longest = int(line.split("at most ")[1].split()[0])
     assert f"{longest + 1:,} tokens" in line
+
+
+def test_a_corpus_of_equal_files_is_refused_with_what_was_dropped(micro: Project) -> None:
+    set_text(micro, b"the very same text of a few words\n")
+    node = flow.before(micro.root, flow.current(micro.root), "normalize")
+    dropped = r"Of 24 documents 23 were dropped \(duplicates 23\)"
+    failure(micro.root, node, f"none of the 1 groups fell on .*{dropped}")
+
+
+# Memory that runs out, and faults of the program
+
+
+def numbers() -> None:
+    np.ones(1 << 50)
+
+
+def tensors() -> None:
+    torch.ones(1 << 50)
+
+
+def no_more() -> None:
+    raise MemoryError
+
+
+def no_process() -> None:
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
+@pytest.mark.parametrize("take", [numbers, tensors, no_more, no_process])
+def test_memory_that_runs_out_is_one_line_also_in_the_log(
+    micro: Project, monkeypatch: pytest.MonkeyPatch, take: Callable[[], None]
+) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "tokenizer")
+    monkeypatch.setattr(tokenizer, "run", lambda task: take())
+    log = micro.root / "log.txt"
+    line = failure(micro.root, node, "memory ran out.*fewer jobs at once .--cores 1.", log)
+    assert log.read_text(encoding="utf-8").splitlines()[-1].endswith(f"stopped: {line}")
+
+
+def test_a_fault_of_the_program_is_in_the_log(
+    micro: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = flow.before(micro.root, flow.current(micro.root), "tokenizer")
+
+    def run(task: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(tokenizer, "run", run)
+    log = micro.root / "log.txt"
+    with pytest.raises(RuntimeError, match="a mistake"):
+        flow.make(micro.root, node, log)
+    assert "stopped by a fault of the program: RuntimeError: a mistake" in log.read_text("utf-8")
 
 
 # What was planned, and what is there

@@ -54,6 +54,28 @@ def clear_about_storage() -> Iterator[None]:
         raise VariorumError(f"{os.fspath(where)}: {what}; {CONTINUE.format(remedy)}") from error
 
 
+@contextmanager
+def clear_about_memory() -> Iterator[None]:
+    """Raise `VariorumError` with size and remedy if memory runs out in the block."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not _lacks_memory(error):
+            raise
+        said = str(error).partition("\n")[0]
+        line = f"memory ran out{f' ({said})' if said else ''}"
+        remedy = "give it more memory, run fewer jobs at once (--cores 1), or give it less text"
+        raise VariorumError(f"{line}; {CONTINUE.format(remedy)}") from error
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Return whether an error of Python, NumPy, torch or the system says so."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "allocate memory" in said
+
+
 SHOWN = 5
 """How many names a list shows; the rest is counted."""
 

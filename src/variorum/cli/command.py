@@ -3,7 +3,12 @@
 import sys
 from io import TextIOWrapper
 
-from variorum.base.errors import Stopped, VariorumError, clear_about_storage
+from variorum.base.errors import (
+    Stopped,
+    VariorumError,
+    clear_about_memory,
+    clear_about_storage,
+)
 from variorum.cli import checks, models, planning, results, running
 from variorum.cli.app import app
 from variorum.cli.signals import INTERRUPTED
@@ -15,7 +20,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a stray byte is no reason to stop
     try:
-        with clear_about_storage():
+        with clear_about_memory(), clear_about_storage():
             app()
     except VariorumError as error:
         for line in str(error).splitlines():

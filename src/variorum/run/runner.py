@@ -20,7 +20,12 @@ from typing import Any
 from variorum.base import machine
 from variorum.base.atomic import write_atomically
 from variorum.base.components import PACKAGE
-from variorum.base.errors import Stopped, VariorumError, clear_about_storage
+from variorum.base.errors import (
+    Stopped,
+    VariorumError,
+    clear_about_memory,
+    clear_about_storage,
+)
 from variorum.base.git import running
 from variorum.base.machine import Machine
 from variorum.base.progress import Progress
@@ -122,7 +127,11 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
         progress = Progress(f"{ref.stage} {handed.label}", log)
     waiting = "waits for the process that is making it"
     try:
-        with clear_about_storage(), store.locked(ref, lambda: progress.say(waiting)):
+        with (
+            clear_about_memory(),
+            clear_about_storage(),
+            store.locked(ref, lambda: progress.say(waiting)),
+        ):
             if store.repair(ref):
                 progress.say("was made meanwhile")
                 return store.open(ref)
@@ -132,6 +141,9 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
         raise
     except VariorumError as error:
         progress.say(f"stopped: {error}")
+        raise
+    except Exception as error:
+        progress.say(f"stopped by a fault of the program: {type(error).__name__}: {error}")
         raise
     finally:
         progress.close()
