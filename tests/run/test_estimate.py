@@ -162,6 +162,24 @@ def test_an_evaluation_on_the_same_text_tells_more_than_one_on_another(copy: Pro
     assert found.seconds == 6.0
 
 
+@pytest.mark.parametrize(("times", "is_known"), [(0.3, False), (1.5, True), (10.0, False)])
+def test_a_text_of_another_size_tells_nothing(copy: Project, times: float, is_known: bool) -> None:
+    for file in (copy.root / "texts/base").glob("*.txt"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text((text * 10)[: int(len(text) * times)], encoding="utf-8")
+    for stage in ("download", "normalize", "tokenizer", "encode", "baselines"):
+        node, found = of_stage(copy.root, stage)
+        assert not Store(copy.root).exists(node.ref)
+        assert (found is not None) == is_known, stage
+
+
+def test_a_text_whose_size_nobody_knows_is_unknown(copy: Project) -> None:
+    far = {"kind": "url", "url": "https://books.invalid/text.txt", "sha256": "0" * 64}
+    node, found = of_stage(copy.root, "normalize", corpus={"base": {"source": far}})
+    assert not Store(copy.root).exists(node.ref)
+    assert found is None
+
+
 def test_what_was_said_of_size_is_what_comes(copy: Project) -> None:
     """Another seed of everything, by results that are present, against its run in this process."""
     for ref in Store(copy.root).refs():  # they ran in this process

@@ -2,23 +2,35 @@
 
 Only runs on this very processor and device count. A training is estimated by runs of its stage
 with the same model, vocabulary, batch and number of processes, scaled by steps; another result by
-the runs of its stage that share the most settings and inputs with it.
+the runs of its stage on the same text, or on one of about its size, that share the most settings
+and inputs with it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 from typing import Any
 
+from variorum.base.errors import VariorumError
 from variorum.base.machine import Device, processor
+from variorum.config.canonical import restored
+from variorum.corpus.source import ChangingSource
 from variorum.identity.spec import Ref, Spec, canonical_json
+from variorum.plan import source_lock
 from variorum.plan.experiment import Node
 from variorum.plan.timing import MATTER
+from variorum.stages.download import DownloadStage
 from variorum.stages.registry import TRAININGS
 from variorum.store.result import Result, StoreError, size_of
 from variorum.store.store import Store
+
+ABOUT = 2
+"""How many times the bytes of one text another may have and take about as long."""
+
+Texts = Mapping[Ref, int | None]
+"""The downloads that a result stands on, with the bytes of each, or None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class Estimates:
     def __init__(self, store: Store, processes: int, device: Device = "cpu") -> None:
         self.store, self.processes, self.device = store, processes, device
         self._of_stage: dict[str, list[Past]] = {}
+        self._texts: dict[Ref, Texts] = {}
 
     def of(self, node: Node) -> Estimate | None:
         """Return the estimate of a planned result; None if no past run is like it."""
@@ -69,6 +82,8 @@ class Estimates:
         past = self._of_stage[stage]
         if stage in TRAININGS:
             return self._of_training(node, past)
+        texts = self._texts_planned(node)
+        past = [each for each in past if _are_alike(texts, self._texts_past(each.result.ref))]
         shared = [_in_common(each, node) for each in past]
         like = [each for each, own in zip(past, shared, strict=True) if own == max(shared)]
         return _medians([each.start + each.seconds for each in like], like)
@@ -82,6 +97,39 @@ class Estimates:
                 same = facts.get("processor") == here
                 if same and facts.get("device", self.device) == self.device and "seconds" in facts:
                     yield Past(result, result.spec, facts)
+
+    def _texts_planned(self, node: Node) -> Texts:
+        if "source" in node.spec.settings:
+            return {node.ref: self._n_bytes(node.ref, node.spec)}
+        below = (self._texts_planned(upstream) for upstream in node.upstream.values())
+        return {ref: size for texts in below for ref, size in texts.items()}
+
+    def _texts_past(self, ref: Ref) -> Texts | None:
+        """Return what a past result stands on; None if a result in between is gone."""
+        if ref not in self._texts:
+            with suppress(StoreError):
+                spec = self.store.peek(ref).spec
+                if "source" in spec.settings:
+                    self._texts[ref] = {ref: self._n_bytes(ref, spec)}
+                else:
+                    below = [self._texts_past(upstream) for upstream in spec.upstream.values()]
+                    if None not in below:
+                        self._texts[ref] = {
+                            r: n for texts in below for r, n in (texts or {}).items()
+                        }
+        return self._texts.get(ref)
+
+    def _n_bytes(self, ref: Ref, spec: Spec) -> int | None:
+        """Return the bytes of a text, by its documents, its source or the lock."""
+        with suppress(StoreError):
+            return int(self.store.peek(ref).manifest["files"]["documents.jsonl"]["bytes"])
+        with suppress(VariorumError, ValueError):  # its files are gone, or other code planned it
+            source = restored(DownloadStage, dict(spec.settings)).source
+            if isinstance(source, ChangingSource):
+                entry = source_lock.entries(self.store.root).get(source.lock_name)
+                return entry.n_bytes if entry else None
+            return source.n_bytes_here(self.store.root)
+        return None
 
     def _of_training(self, node: Node, past: list[Past]) -> Estimate | None:
         planned = _likeness(node.spec, lambda name: node.upstream[name].spec, self.processes)
@@ -139,6 +187,17 @@ def _model(spec: Spec, upstream: Callable[[str], Spec]) -> dict[str, Any]:
     begun = spec if "model" in spec.settings else upstream("model")
     settings: dict[str, Any] = begun.settings["model"]
     return settings
+
+
+def _are_alike(planned: Texts, past: Texts | None) -> bool:
+    """Return whether two results stand on the same texts, or on as much text."""
+    if past is None or planned.keys() == past.keys():
+        return past is not None
+    sizes = [[size for size in texts.values() if size is not None] for texts in (planned, past)]
+    if len(sizes[0]) < len(planned) or len(sizes[1]) < len(past):
+        return False
+    less, more = sorted(map(sum, sizes))
+    return more <= ABOUT * less
 
 
 def _in_common(past: Past, node: Node) -> tuple[bool, int, bool]:
