@@ -1,5 +1,6 @@
 """The parts of a test text: everyone who predicts it pays by the same ones."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from variorum.corpus.documents import Document
+from variorum.evaluation.intervals import of_parts
 from variorum.evaluation.parts import BLOCKS, LEAST_GROUPS, parts_of, read, symbols_of, write
 from variorum.tokenizer.kinds.characters import CharacterTokenizer
 
@@ -82,6 +84,26 @@ def test_what_is_written_is_read_to_the_bit(tmp_path: Path) -> None:
         "static": costs.tolist(),
         "other": (3 * costs).tolist(),
     }
+
+
+def test_groups_take_no_more_memory_than_their_names_and_numbers(tmp_path: Path) -> None:
+    """In all that `evaluate` and `comparisons` do with them, one very long name included."""
+    count, longest = 30_000, 200_000
+    test = [Document(str(n), f"author {n}", "word") for n in range(count)]
+    test.append(Document("long", "g" * longest, "word"))
+    tracemalloc.start()
+    try:
+        parts = parts_of(test)
+        bits = parts.sums(np.arange(len(parts.of_symbols)), np.ones(len(parts.of_symbols)))
+        write(tmp_path / "parts.csv", parts, {"static": bits})
+        n_bytes, columns = read(tmp_path / "parts.csv")
+        found = of_parts(columns["static"], n_bytes, parts.drawn)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert (found.count, found.value) == (count + 1, pytest.approx(5 / 4))
+    assert peak < 1000 * count + 20 * longest
 
 
 @pytest.mark.parametrize("count", [1, 9])

@@ -13,6 +13,7 @@ that each who predicts it needs.
 
 import csv
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -108,6 +109,7 @@ def write(path: Path, parts: Parts, columns: Mapping[str, Bits]) -> None:
 
 def read(path: Path) -> tuple[Numbers, dict[str, Bits]]:
     """Return the bytes of each part (G,), and by column what each part costs (G,)."""
+    csv.field_size_limit(sys.maxsize)  # a group's name may be long
     with path.open(encoding="utf-8", newline="") as file:
         header, *lines = csv.reader(file)
     n_bytes: Numbers = np.array([line[1] for line in lines], dtype=np.int64)
