@@ -1,6 +1,7 @@
 """Score one model on one corpus's test part."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -51,14 +52,14 @@ def run(task: Task) -> None:
     model = checkpoint.load(folder).to(task.use_device())
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     test = TokenFile.open(task.inputs["tokens"].folder, "test")
-    documents_of = {part: _documents(task, part) for part in ("train", "test")}
-    train_texts, test_texts = ([d.text for d in found] for found in documents_of.values())
+    test_documents = list(_documents(task, "test"))
+    test_texts = [document.text for document in test_documents]
     context_length = model.settings.context_length
     stride = settings.stride or max(1, context_length // 2)
     scores = score(model, test.tokens, eot=tokenizer.eot, stride=stride)
     blocks = score(model, test.tokens, eot=tokenizer.eot, stride=context_length)
     bins = score_details.reliability(scores)
-    cut = parts.parts_of(documents_of["test"])
+    cut = parts.parts_of(test_documents)
     bits = cut.bits_of(tokenizer, test.tokens, scores.nats)
     result: dict[str, Any] = {
         **summary(
@@ -77,7 +78,7 @@ def run(task: Task) -> None:
                 model,
                 tokenizer,
                 settings.memorization_tokens,
-                train=train_texts,
+                train=(document.text for document in _documents(task, "train")),
                 test=test_texts,
             )
         ),
@@ -90,5 +91,5 @@ def run(task: Task) -> None:
     task.progress.say(f"{result['bits_per_byte']:.4f} bits per byte")
 
 
-def _documents(task: Task, part: str) -> list[Document]:
-    return list(documents.read(task.inputs["text"].file(f"{part}.jsonl")))
+def _documents(task: Task, part: str) -> Iterator[Document]:
+    return documents.read(task.inputs["text"].file(f"{part}.jsonl"))
