@@ -1,6 +1,13 @@
-"""Draw random numbers as a pure function of (seed, number of the draw)."""
+"""Draw random numbers as a pure function of (seed, number of the draw).
+
+What a training draws, it draws from here: batches from `philox`, all else, such as dropout, from
+PyTorch's generator after `seed_torch`.
+"""
+
+import hashlib
 
 import numpy as np
+import torch
 
 
 def philox(seed: int, number: int) -> np.random.Philox:
@@ -10,3 +17,12 @@ def philox(seed: int, number: int) -> np.random.Philox:
     part of NumPy's compatibility promise.
     """
     return np.random.Philox(key=np.array([seed, number], dtype=np.uint64))
+
+
+def seed_torch(seed: int, step: int, shard: int) -> None:
+    """Seed all that PyTorch draws for a shard of a step, whichever rank computes it.
+
+    The seed is 63 bits of a hash of all three.
+    """
+    digest = hashlib.sha256(f"{seed} {step} {shard}".encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:8], "little") >> 1)

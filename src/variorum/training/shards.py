@@ -16,6 +16,7 @@ from variorum.config.training_settings import TrainingSettings
 from variorum.model.gpt import GPT
 from variorum.training import flat, numerics
 from variorum.training.batches import Batches
+from variorum.training.draws import seed_torch
 from variorum.training.team import shared
 
 
@@ -53,8 +54,7 @@ class Shards:
     def compute_gradient(self, step: int, shard: int) -> None:
         """Compute a shard's mean gradient and loss into its part of the memory."""
         settings = self.settings
-        if self.model.settings.dropout:
-            torch.manual_seed(_dropout_seed(self.seed, step, shard))
+        seed_torch(self.seed, step, shard)
         gradient = self.gradients[shard].zero_()
         flat.attach_gradients(self.layout, self.model, gradient)
         self.model.train()
@@ -105,9 +105,3 @@ class Shards:
 def sha256_of(weights: Tensor) -> str:
     """Return the SHA-256 of the flat weights (n,)."""
     return hashlib.sha256(weights.cpu().numpy().tobytes()).hexdigest()
-
-
-def _dropout_seed(seed: int, step: int, shard: int) -> int:
-    """Return a seed that is equal for equal (seed, step, shard), whichever rank computes it."""
-    digest = hashlib.sha256(f"{seed} {step} {shard}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
