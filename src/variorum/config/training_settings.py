@@ -12,7 +12,9 @@ class TrainingSettings(Settings):
     """Describe one training, pretraining or fine-tuning."""
 
     learning_rate: Real = setting(1e-3, "Highest rate of the schedule.", gt=0, le=1)
-    min_learning_rate: Real = setting(1e-4, "Rate at the end of the schedule.", ge=0, le=1)
+    min_learning_rate: Real = setting(
+        1e-4, "Rate that the schedule falls to: the step after the last would have it.", ge=0, le=1
+    )
     warmup_steps: Whole = setting(100, "Steps over which the rate rises.", unit="steps", ge=0)
     max_steps: Whole = setting(2000, "Steps in all.", unit="steps", ge=1)
     schedule: Text = setting("cosine", "How the rate changes.", component="training/schedules")
@@ -120,7 +122,9 @@ class FinetuneSettings(TrainingSettings):
     """Describe fine-tuning: the same training at a reduced rate."""
 
     learning_rate: Real = setting(3e-4, "Highest rate of the schedule.", gt=0, le=1)
-    min_learning_rate: Real = setting(3e-5, "Rate at the end of the schedule.", ge=0, le=1)
+    min_learning_rate: Real = setting(
+        3e-5, "Rate that the schedule falls to: the step after the last would have it.", ge=0, le=1
+    )
     warmup_steps: Whole = setting(20, "Steps over which the rate rises.", unit="steps", ge=0)
     max_steps: Whole = setting(500, "Steps in all.", unit="steps", ge=1)
     replay: Real = setting(

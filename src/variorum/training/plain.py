@@ -17,7 +17,7 @@ from variorum.training import flat
 from variorum.training.batches import Tokens
 
 MAX_STEPS, WARMUP_STEPS = 2000, 100
-LEARNING_RATE, MIN_LEARNING_RATE = 1e-3, 1e-4  # the highest, and the one at the end
+LEARNING_RATE, MIN_LEARNING_RATE = 1e-3, 1e-4  # the highest, and the one that follows the last
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
 WEIGHT_DECAY = 0.1
 GRAD_CLIP = 1.0  # largest norm of the gradient
@@ -28,9 +28,9 @@ def rate(step: int) -> float:
     """Return the learning rate of a step: a linear rise, then half a cosine down."""
     if step <= WARMUP_STEPS:
         return LEARNING_RATE * step / (WARMUP_STEPS + 1)
-    share = (step - WARMUP_STEPS) / (MAX_STEPS - WARMUP_STEPS)
-    cosine = 0.5 * (1 + math.cos(math.pi * share))
-    return MIN_LEARNING_RATE + (LEARNING_RATE - MIN_LEARNING_RATE) * cosine
+    share = (step - 1 - WARMUP_STEPS) / (MAX_STEPS - WARMUP_STEPS)  # of the way, 0 to under 1
+    fallen = 0.5 * (1 - math.cos(math.pi * share))
+    return LEARNING_RATE - fallen * (LEARNING_RATE - MIN_LEARNING_RATE)
 
 
 def batch(tokens: Tokens, context_length: int, seed: int, step: int) -> tuple[Tensor, Tensor]:

@@ -3,13 +3,12 @@
 import math
 
 from variorum.config.training_settings import TrainingSettings
-from variorum.training.warmup import risen
+from variorum.training.warmup import fallen, risen
 
 
 def rate(step: int, settings: TrainingSettings) -> float:
     """Return the learning rate of `step`, counted from 1 to `max_steps`."""
     if step <= settings.warmup_steps:
         return risen(step, settings)
-    high, low = settings.learning_rate, settings.min_learning_rate
-    share = (step - settings.warmup_steps) / (settings.max_steps - settings.warmup_steps)
-    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * share))
+    share = (step - 1 - settings.warmup_steps) / (settings.max_steps - settings.warmup_steps)
+    return fallen(0.5 * (1 - math.cos(math.pi * share)), settings)

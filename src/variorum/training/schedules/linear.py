@@ -8,5 +8,5 @@ def rate(step: int, settings: TrainingSettings) -> float:
     """Return the learning rate of `step`, counted from 1 to `max_steps`."""
     if step <= settings.warmup_steps:
         return risen(step, settings)
-    share = (step - settings.warmup_steps) / (settings.max_steps - settings.warmup_steps)
+    share = (step - 1 - settings.warmup_steps) / (settings.max_steps - settings.warmup_steps)
     return fallen(share, settings)
