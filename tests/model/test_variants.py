@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from pydantic import ValidationError
 from test_gpt import SIZE, VARIANTS, VOCAB, model_with, some_ids
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,7 +16,7 @@ from variorum.generation.cache import Cache
 from variorum.model.attention import causal_mask
 from variorum.model.attentions import fused, written_out
 from variorum.model.gpt import GPT
-from variorum.model.ngram_embedding import SCALE
+from variorum.model.ngram_embedding import SCALE, NgramEmbeddings
 from variorum.model.positions import alibi
 
 CONTEXT = SIZE["context_length"]
@@ -223,6 +224,52 @@ def test_ngrams_are_looked_up_by_what_stands_before() -> None:
     assert not found[0].any()  # nothing stands before
     pairs = SCALE * model.ngrams.tables[0].weight
     assert (pairs == found[1]).all(-1).any()  # a pair, and no triple yet
+
+
+def rows_of(grams: Tensor) -> list[int]:
+    """Rows of n-grams (B, n) among so many that few meet by chance."""
+    rows = NgramEmbeddings((grams.shape[1],), 1 << 20, 0)._rows_of(grams, grams.shape[1])
+    return rows[:, -1].tolist()
+
+
+@pytest.mark.parametrize("length", [2, 5, 6, 11, 64])
+@pytest.mark.parametrize("id_bits", [6, 16])
+def test_every_token_of_an_ngram_of_any_length_counts(length: int, id_bits: int) -> None:
+    """Whatever two of its places hold: other tokens, one other token twice, or each other's."""
+    draw = torch.Generator().manual_seed(length)
+    ids = 1 << id_bits
+    met = 0
+    for one, two in {(0, length - 1), (length // 2, length - 1), *pairs_apart(length)}:
+        grams = torch.randint(ids, (50, length), generator=draw)
+        swapped, same, other, one_changed = (grams.clone() for _ in range(4))
+        swapped[:, [one, two]] = grams[:, [two, one]]
+        same[:, [one, two]] = grams[:, one : one + 1]
+        other[:, [one, two]] = (grams[:, one : one + 1] + 1) % ids
+        one_changed[:, one] = (grams[:, one] + 1) % ids
+        for changed in (swapped, same, other, one_changed):
+            differ = (changed != grams).any(1)
+            for before, after in zip(rows_of(grams[differ]), rows_of(changed[differ]), strict=True):
+                met += before == after
+        equal = [rows_of(each[:, [one] * length]) for each in (grams, other)]
+        met += sum(before == after for before, after in zip(*equal, strict=True))
+    assert met <= 2, "by chance one in a million"
+
+
+def pairs_apart(length: int) -> set[tuple[int, int]]:
+    """Places as far apart as a short list of factors would come again."""
+    return {(0, apart) for apart in range(1, min(length, 12))}
+
+
+def test_ngrams_of_up_to_five_keep_their_rows() -> None:
+    """Models that were trained before longer ones had factors of their own read as before."""
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    found = [NgramEmbeddings((n,), 10_007, 1)._rows_of(ids, n)[0, -1].item() for n in range(2, 6)]
+    assert found == [9136, 9131, 858, 2700]
+
+
+def test_an_ngram_longer_than_the_context_is_refused() -> None:
+    with pytest.raises(ValidationError, match="ngrams: 9 tokens are more than the model ever sees"):
+        ModelSettings(context_length=8, ngrams=(2, 9))
 
 
 def test_new_parts_begin_by_changing_nothing() -> None:

@@ -70,6 +70,13 @@ class ModelSettings(Settings):
                 "ngrams: {found} should name lengths of 2 and more, each once, as [2, 3]",
                 {"found": str(list(orders))},
             )
+        if orders and max(orders) > self.context_length:
+            raise PydanticCustomError(
+                "ngrams",
+                "ngrams: {longest} tokens are more than the model ever sees, context_length = "
+                "{most}; give at most that",
+                {"longest": max(orders), "most": self.context_length},
+            )
         return self
 
     @model_validator(mode="after")

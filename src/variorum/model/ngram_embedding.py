@@ -9,12 +9,20 @@ import torch
 from torch import Tensor, nn
 
 MULTIPLIERS = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1)
-"""Odd numbers that spread ids over the rows (of xxHash); for longer n-grams they come again."""
-
+"""Odd numbers that spread ids over the rows (of xxHash)."""
 
 SCALE = 0.1
 """Of what is added: Adam moves a row that it seldom sees as far as one that it sees always, which
 at full size would drown the tokens' own embeddings."""
+
+
+def factor(back: int) -> int:
+    """Return the odd number of 32 bits that multiplies the token so many places back.
+
+    Each place has its own: equal tokens at two places with one factor would cancel in the XOR.
+    """
+    rounds, place = divmod(back, len(MULTIPLIERS))
+    return MULTIPLIERS[place] * pow(MULTIPLIERS[0], rounds, 1 << 32) % (1 << 32)
 
 
 class NgramEmbeddings(nn.Module):
@@ -46,8 +54,7 @@ class NgramEmbeddings(nn.Module):
         """Return the row of the n-gram that ends at each token (B, S)."""
         mixed = torch.zeros_like(ids)
         for back in range(min(length, ids.shape[1])):
-            factor = MULTIPLIERS[back % len(MULTIPLIERS)]
-            mixed[:, back:] ^= (ids[:, : ids.shape[1] - back] + 1) * factor
+            mixed[:, back:] ^= (ids[:, : ids.shape[1] - back] + 1) * factor(back)
         return (mixed ^ (mixed >> 15)) % self.rows
 
     @staticmethod
