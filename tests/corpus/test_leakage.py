@@ -18,7 +18,7 @@ def test_the_share_is_that_of_plain_counting(text, train, span, batch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(leakage, "_BATCH", batch)
         assert share_of_spans(text, iter(train), span) == pytest.approx(
-            oracle.share_of_spans(text, train, span)
+            oracle.share_of_spans(text, train, span), abs=1e-12
         )
 
 
@@ -28,13 +28,26 @@ def test_colliding_hashes_change_nothing(text, train, span):
         hashes = leakage._hashes
         patch.setattr(leakage, "_hashes", lambda *arguments: hashes(*arguments) % 2)
         assert share_of_spans(text, train, span) == pytest.approx(
-            oracle.share_of_spans(text, train, span)
+            oracle.share_of_spans(text, train, span), abs=1e-12
         )
 
 
 def test_no_span_crosses_from_one_part_to_the_next():
     assert share_of_spans(["ab", "cd"], ["abcd"], span=3) == 0.0
     assert share_of_spans(["abcd"], ["ab", "cd"], span=3) == 0.0
+
+
+def test_texts_shorter_than_a_span_are_whole_documents():
+    names = ["Ada Lovelace", "Alan Turing", "Grace Hopper"]
+    assert share_of_spans(names, names) == 1
+    assert share_of_spans([*names, "Ada"], names) == 3 / 4, "a part of a name is not that name"
+    assert share_of_spans(["x" * 60, *names * 33], names) == pytest.approx(99 / (99 + 11))
+
+
+def test_without_text_there_is_no_share():
+    for text in ([], [""], ["", ""]):
+        assert share_of_spans(text, ["abc" * 60]) is None
+    assert share_of_spans(["abc" * 60], []) == 0
 
 
 def test_a_copied_sentence_is_found():

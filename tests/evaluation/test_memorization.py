@@ -42,3 +42,19 @@ def test_who_knows_nothing_has_nothing_by_heart() -> None:
     assert found.test_share == 1
     again = memorization(fresh, TOKENIZER, 1200, train=LINES, test=[LINES[0][3:]])
     assert again == found
+
+
+def test_short_documents_learned_by_heart_are_found() -> None:
+    names = [f"{word} isle" for word in WORDS]
+    model = GPT(SETTINGS, TOKENIZER.vocab_size, seed=1)
+    ids = torch.tensor([t for name in names for t in (TOKENIZER.eot, *TOKENIZER.encode(name))])
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        model.loss(ids[None, :-1], ids[None, 1:]).backward()
+        optimizer.step()
+    found = memorization(model, TOKENIZER, 400, train=names, test=[*names, "no isle"])
+    assert found.written_share is not None
+    assert found.written_share > 0.5
+    assert found.test_share == 4 / 5
+    assert memorization(model, TOKENIZER, 64, train=names, test=[""]).test_share is None

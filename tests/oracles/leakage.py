@@ -3,8 +3,13 @@
 from collections.abc import Sequence
 
 
-def share_of_spans(text_parts: Sequence[str], train_parts: Sequence[str], span: int) -> float:
-    spans = [part[i : i + span] for part in text_parts for i in range(len(part) - span + 1)]
-    if not spans:
-        return 0.0
-    return sum(any(one in part for part in train_parts) for one in spans) / len(spans)
+def share_of_spans(
+    text_parts: Sequence[str], train_parts: Sequence[str], span: int
+) -> float | None:
+    found = []
+    for part in text_parts:
+        if 0 < len(part) < span:
+            found.append(part in list(train_parts))
+        for i in range(len(part) - span + 1):
+            found.append(any(part[i : i + span] in one for one in train_parts))
+    return sum(found) / len(found) if found else None

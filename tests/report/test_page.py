@@ -1,6 +1,7 @@
 """The report page: whole, escaped, honest, and without a network."""
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -333,6 +334,19 @@ def test_a_case_without_a_measurement_is_shown_as_failed(report):
     cases = standing([case], "stress/ab/cases.json")
     page = render(replace(report, stress=(replace(report.stress[0], cases=cases),)))
     assert '<span class="measure">none' in page
+
+
+def test_a_share_of_no_text_is_a_dash_and_not_none(report):
+    report = deepcopy(report)
+    whole = render(report)
+    for score in report.scores:
+        score.metrics.value["memorization"] |= {"written_share": None}
+    for corpus in report.corpora:
+        corpus.splits.value["test"]["overlap"] = None
+    page = render(report)
+    missing = len(report.scores) + len(report.corpora)
+    dash = '<td class="number">–</td>'
+    assert page.count(dash) == whole.count(dash) + missing
 
 
 def test_published_comparison_stands_by_its_corpus(report):

@@ -1,9 +1,12 @@
 """Measure leakage: how much of one text occurs, letter for letter, in another.
 
 A split by group keeps related texts together, but a sentence may still occur in two groups. This
-measures it: the share of the spans of validation or test text that occur in any train part.
+measures it: the share of the spans of validation or test text that occur in any train part. A text
+shorter than a span, such as a name or a title, is a span by itself, and occurs where a whole train
+part equals it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -20,20 +23,38 @@ Piece = tuple[int, str]
 """Where a piece begins in all parts joined, and its characters."""
 
 
-def share_of_spans(text_parts: Iterable[str], train_parts: Iterable[str], span: int = 50) -> float:
+def share_of_spans(
+    text_parts: Iterable[str], train_parts: Iterable[str], span: int = 50
+) -> float | None:
     """Return the share of spans of `text_parts` that occur in any of `train_parts`.
 
     A span has `span` characters. Every position of a text counts; no span crosses from one part to
-    the next. The answer is exact: hashes find the candidates, and the characters decide. 0 if no
-    part is as long as `span`. Memory grows with `text_parts` only, by some 40 bytes a character;
-    `train_parts` are streamed, and a long one is searched piece by piece.
+    the next; a shorter part counts once. The answer is exact: hashes find the candidates, and the
+    characters decide. None if there is no text. Memory grows with `text_parts` only, by some 40
+    bytes a character; `train_parts` are streamed, and a long one is searched piece by piece.
     """
     text = list(text_parts)
+    short = Counter(part for part in text if 0 < len(part) < span)
+    copied: set[str] = set()
+
+    def without_short() -> Iterator[str]:
+        for part in train_parts:
+            if len(part) >= span:
+                yield part
+            elif part in short:
+                copied.add(part)
+
+    found = _found([part for part in text if len(part) >= span], without_short(), span)
+    count = len(found) + short.total()
+    hits = int(found.sum()) + sum(short[part] for part in copied)
+    return hits / count if count else None
+
+
+def _found(text: list[str], train_parts: Iterable[str], span: int) -> npt.NDArray[np.bool_]:
+    """Return whether each span of the text occurs in train (S,), in any order."""
     hashed = [_hashed(batch, span) for batch in _batches(text, span)]
     starts = np.concatenate([np.empty(0, dtype=np.int64), *(each.starts for each in hashed)])
     hashes = np.concatenate([np.empty(0, dtype=np.uint64), *(each.hashes for each in hashed)])
-    if not len(starts):
-        return 0.0
     joined = "".join(text)
     del hashed, text
     order = np.argsort(hashes)
@@ -41,10 +62,12 @@ def share_of_spans(text_parts: Iterable[str], train_parts: Iterable[str], span: 
     del hashes, order
     found = np.zeros(len(starts), dtype=bool)  # in the order of `ranked`
     for batch in _batches(train_parts, span):
+        if not len(starts):
+            continue  # the short parts of train were noted on the way
         spans, alike = _occurring(_hashed(batch, span), span, ranked)
         maybe = alike[~found[alike]]
         found[maybe] = [joined[start : start + span] in spans for start in starts[maybe].tolist()]
-    return float(found.mean())
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 The measure is the share of 50-character spans (Carlini et al. 2023 use 50 tokens). Beside it is the
 same share for the test text, which people wrote: a model that does not copy reaches about as much.
+A text of fewer characters is a span by itself, and occurs where it is a whole train document.
 """
 
 from collections.abc import Iterable
@@ -23,10 +24,13 @@ SAMPLING = SamplingSettings(
 
 @dataclass(frozen=True)
 class Memorization:
-    """Hold the shares of 50-character spans that occur in train, and their sizes."""
+    """Hold the shares of 50-character spans that occur in train, and their sizes.
 
-    written_share: float
-    test_share: float
+    A share is None where there is no text.
+    """
+
+    written_share: float | None
+    test_share: float | None
     written_characters: int
     tokens: int
 
