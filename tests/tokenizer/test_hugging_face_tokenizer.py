@@ -1,6 +1,7 @@
 """A tokenizer that others made gives the ids that their libraries give, or is refused by name."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,61 @@ def test_a_space_before_each_text_is_refused_wherever_it_is_said(folder: Path) -
             load(folder)
     finally:
         path.unlink() if before is None else path.write_bytes(before)
+
+
+USES: dict[str, tuple[object, ...]] = {
+    "add_prefix_space": (False, True),
+    "add_bos_token": (False, True),
+    "add_eos_token": (False, True),
+    "bos_token": (END_OF_TEXT, "<s>", {"content": "the", "lstrip": True}),
+    "pad_token": (None, END_OF_TEXT, "<pad>", "mat"),
+    "unk_token": (END_OF_TEXT, "cat"),
+    "additional_special_tokens": ([], ["<x>"], ["sat"]),
+    "tokenizer_class": ("GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast"),
+    "errors": ("replace", "strict"),
+    "model_max_length": (3, 1024),
+}
+"""What the file beside a tokenizer may ask for, with values of which some change ids."""
+
+
+@pytest.mark.parametrize("form", [save_in_parts, save_whole], ids=lambda form: form.__name__)
+@pytest.mark.parametrize("seed", range(len(USES) + 12))
+def test_any_use_gives_their_ids_or_is_refused_by_name(
+    tmp_path: Path, form: Callable[[Path], None], seed: int
+) -> None:
+    transformers.GPT2Config().save_pretrained(tmp_path)
+    form(tmp_path)
+    draw = random.Random(seed)
+    names = list(USES)[seed : seed + 1] or [name for name in USES if draw.random() < 0.3]
+    for use in [{name: draw.choice(USES[name]) for name in names} for _ in range(3)]:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(use))
+        if form is save_in_parts and use.get("tokenizer_class") == "PreTrainedTokenizerFast":
+            continue  # their loader would want a tokenizer.json
+        found, refusal = None, ""
+        try:
+            found = load(tmp_path)
+        except VariorumError as error:
+            refusal = str(error)
+        if found is None:
+            assert any(name in refusal for name in use), refusal
+            continue
+        there = transformers.AutoTokenizer.from_pretrained(tmp_path)
+        for text in (*TEXTS, "the cat <x> sat<pad> on<s> the mat"):
+            assert found.encode(text) == there.encode(text), use
+
+
+@pytest.mark.parametrize("name", ["add_bos_token", "add_eos_token"])
+def test_a_token_added_to_each_text_is_refused(tmp_path: Path, name: str) -> None:
+    save_in_parts(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({name: True}))
+    with pytest.raises(VariorumError, match=f"tokenizer_config.json: {name} is true: a token"):
+        load(tmp_path)
+
+
+def test_tokens_added_in_a_file_of_their_own_are_refused(tmp_path: Path) -> None:
+    save_in_parts(tmp_path)
+    (tmp_path / "added_tokens.json").write_text(json.dumps({END_OF_TEXT: 289}))
+    load(tmp_path)
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<x>": 290}))
+    with pytest.raises(VariorumError, match=r"added_tokens.json: it names the token '<x>'"):
+        load(tmp_path)

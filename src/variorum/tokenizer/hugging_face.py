@@ -19,6 +19,22 @@ WHOLE = "tokenizer.json"
 PARTS = ("vocab.json", "merges.txt")
 USE = "tokenizer_config.json"  # describes the use of the others; may be absent
 PREFIX_SPACE = "add_prefix_space"
+ADDED_FILE = "added_tokens.json"
+
+ADDING = {
+    PREFIX_SPACE: "a space before a text",
+    "add_bos_token": "a token before each text",
+    "add_eos_token": "a token behind each text",
+}
+"""What adds to each text, in the file that describes the use; GPT-2 adds nothing."""
+SPECIAL = ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
+CLASSES = (
+    None,
+    "GPT2Tokenizer",
+    "GPT2TokenizerFast",
+    "PreTrainedTokenizerFast",
+    "TokenizersBackend",
+)
 
 MODEL = {
     "type": "BPE",
@@ -43,9 +59,9 @@ def load(folder: Path) -> bpe.BytePairTokenizer:
     Raises:
         VariorumError: if a file is missing or damaged, or its ids could differ here.
     """
-    use = _json(folder / USE) if (folder / USE).is_file() else {}
-    if isinstance(use, dict) and use.get(PREFIX_SPACE):
-        raise _refused(folder / USE, f"{PREFIX_SPACE} is true; GPT-2 adds none before a text")
+    for name, refuse in ((USE, _refuse_other_use), (ADDED_FILE, _refuse_other_tokens)):
+        if (folder / name).is_file():
+            refuse(folder / name, _json(folder / name))
     if (folder / WHOLE).is_file():
         path = folder / WHOLE
         vocabulary, merges = _of_whole(path, _json(path))
@@ -53,6 +69,36 @@ def load(folder: Path) -> bpe.BytePairTokenizer:
         path = folder / PARTS[0]
         vocabulary, merges = _json(path), _merges(folder / PARTS[1])
     return _tokenizer(path, vocabulary, merges)
+
+
+def _refuse_other_use(path: Path, use: Any) -> None:
+    """Raise `VariorumError` for any use that would give other ids than GPT-2's."""
+    if not isinstance(use, dict):
+        raise _refused(path, "it holds no fields")
+    for name, what in ADDING.items():
+        if use.get(name):
+            raise _refused(path, f"{name} is true: {what}; GPT-2 adds nothing")
+    if use.get("tokenizer_class") not in CLASSES:
+        raise _refused(path, f"tokenizer_class is {use['tokenizer_class']!r}, not GPT-2's")
+    for name in SPECIAL:
+        _refuse_other_tokens(path, [use.get(f"{name}_token")], f"{name}_token")
+    for name in ("additional_special_tokens", "extra_special_tokens", "added_tokens_decoder"):
+        _refuse_other_tokens(path, use.get(name), name)
+
+
+def _refuse_other_tokens(path: Path, tokens: Any, name: str = "it") -> None:
+    """Raise `VariorumError` if one of these tokens is not GPT-2's only special one.
+
+    Tokens are texts, or objects with the text as `content`, in a list or by any name.
+    """
+    if isinstance(tokens, dict):
+        tokens = list(tokens if path.name == ADDED_FILE else tokens.values())
+    if not isinstance(tokens, (list, type(None))):
+        raise _refused(path, f"{name} is {tokens!r}, no list of tokens")
+    for token in tokens or ():
+        text = token.get("content") if isinstance(token, dict) else token
+        if text not in (None, END_OF_TEXT):
+            raise _refused(path, f"{name} names the token {text!r}; GPT-2 has {END_OF_TEXT} alone")
 
 
 def _of_whole(path: Path, document: Any) -> tuple[Any, list[str]]:
