@@ -155,14 +155,25 @@ def test_a_setting_that_is_unknown_is_named(saved: Path) -> None:
 def test_weights_of_another_model_are_refused(
     saved: Path, settings: dict[str, object], message: str
 ) -> None:
-    edit_config(saved, variorum=settings)
+    edit_config(saved, **checkpoint._config(ModelSettings(**settings), 11))
     with pytest.raises(VariorumError, match=message):
         checkpoint.load(saved)
+
+
+@pytest.mark.parametrize("name", ["n_layer", "n_head", "n_embd", "n_positions"])
+@pytest.mark.parametrize("changes", [{}, {"positions": "rotary"}], ids=str)
+def test_a_field_that_contradicts_our_entry_is_refused(
+    tmp_path: Path, name: str, changes: dict[str, object]
+) -> None:
+    checkpoint.save(model_with(**changes), tmp_path)
+    edit_config(tmp_path, **{name: 64})
+    with pytest.raises(VariorumError, match=f'{name} is 64, and the entry "variorum" asks for'):
+        checkpoint.load(tmp_path)
 
 
 def test_weights_of_another_type_are_refused(saved: Path) -> None:
     path = saved / "model.safetensors"
     tensors = safetensors.torch.load(path.read_bytes())
-    path.write_bytes(safetensors.torch.save({name: w.half() for name, w in tensors.items()}))
-    with pytest.raises(VariorumError, match="float16"):
+    path.write_bytes(safetensors.torch.save({name: w.double() for name, w in tensors.items()}))
+    with pytest.raises(VariorumError, match="float64"):
         checkpoint.load(saved)

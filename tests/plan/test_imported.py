@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 import transformers
 
@@ -180,8 +181,40 @@ def test_a_given_checksum_is_compared_with_the_files(fresh: Path) -> None:
 def test_model_and_tokenizer_must_be_of_one_model(fresh: Path) -> None:
     peers.byte_level_tokenizer(["a b c"], 270).save(str(fresh / "models/gpt2/tokenizer.json"))
     node = flow.current(fresh).of_stage("imported")[0]
-    with pytest.raises(VariorumError, match="the model knows 300 tokens, and its tokenizer 2"):
+    with pytest.raises(VariorumError, match=r"model has 300 rows .* tokenizer 2.*resize_token_emb"):
         flow.make(fresh, node)
+
+
+def weights(root: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(root / "models/gpt2/model.safetensors")
+
+
+def test_weights_that_are_no_numbers_are_refused(fresh: Path) -> None:
+    changed = weights(fresh)
+    changed["transformer.h.0.mlp.c_fc.weight"][0, 0] = float("nan")
+    safetensors.torch.save_file(changed, fresh / "models/gpt2/model.safetensors")
+    node = flow.current(fresh).of_stage("imported")[0]
+    with pytest.raises(
+        VariorumError, match=r"h\.0\.mlp\.c_fc\.weight holds numbers that are not f"
+    ):
+        flow.make(fresh, node)
+
+
+def test_weights_in_several_files_are_part_of_the_key_and_imported(fresh: Path) -> None:
+    folder, before = fresh / "models/gpt2", weights(fresh)
+    transformers.AutoModelForCausalLM.from_pretrained(folder).save_pretrained(
+        fresh / "parts", max_shard_size="10KB"
+    )
+    (folder / "model.safetensors").unlink()
+    for path in (fresh / "parts").glob("model*"):
+        shutil.copy(path, folder)
+    (node,) = flow.current(fresh).of_stage("imported")
+    flow.make(fresh, node)
+    made = safetensors.torch.load_file(Store(fresh).open(node.ref).file("model.safetensors"))
+    assert all(torch.equal(made[name], before[name]) for name in made)
+    last = max(folder.glob("model-*"))
+    last.write_bytes(last.read_bytes()[:-1] + b"\1")
+    assert _ref(fresh) != node.ref
 
 
 # What comes of it

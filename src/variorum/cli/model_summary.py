@@ -15,8 +15,8 @@ from variorum.base.text_tables import table_lines
 from variorum.config.canonical import restored
 from variorum.config.training_settings import TrainingSettings
 from variorum.model import config_file
-from variorum.model.checkpoint import CONFIG
 from variorum.model.description import Description, LayerRow, describe_settings
+from variorum.model.imported_files import CONFIG
 from variorum.plan import declared
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import LoadedExperiment, load_experiment

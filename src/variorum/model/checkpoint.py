@@ -2,8 +2,9 @@
 
 The files are `model.safetensors` and `config.json`. A model with GPT-2's parts is a GPT-2, and its
 files have GPT-2's names, shapes and settings. Other models are written alike, under the model type
-"variorum". The settings themselves are in `config.json` under "variorum"; this entry decides. A
-GPT-2 of another origin has no such entry, and is read by the fields of Hugging Face's `GPT2Config`.
+"variorum". The settings themselves are in `config.json` under "variorum"; a field of GPT-2 that
+says something else is refused. A GPT-2 of another origin has no such entry, and is read by the
+fields of Hugging Face's `GPT2Config`.
 """
 
 import json
@@ -20,11 +21,9 @@ from variorum.config.canonical import canonical
 from variorum.config.model_settings import ModelSettings
 from variorum.model.config_file import beyond_gpt2
 from variorum.model.config_file import read as read_config
+from variorum.model.given_weights import HEAD, LINEAR, PREFIX, in_one_form, refuse_turned
 from variorum.model.gpt import GPT, INIT_STD
-
-PREFIX = "transformer."
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
+from variorum.model.imported_files import CONFIG, INDEX, WEIGHTS, weight_files
 
 
 def save(model: GPT, folder: Path) -> None:
@@ -49,24 +48,22 @@ def load(folder: Path) -> GPT:
     """
     settings, vocab_size = read_config(folder / CONFIG)
     model = GPT(settings, vocab_size)
-    tensors = _read_tensors(folder / WEIGHTS)
-    if not any(name.startswith(PREFIX) for name in tensors):  # as in GPT-2's first files
-        tensors = {PREFIX + name: tensor for name, tensor in tensors.items()}
-    tensors = {name: tensor for name, tensor in tensors.items() if not _is_redundant(name)}
+    files = weight_files(folder)
+    path = folder / files[0]
+    tensors: dict[str, Tensor] = {}
+    for name in files:
+        if name != INDEX:
+            tensors |= _read_tensors(folder / name)
+    tensors = in_one_form(tensors, path, tied_head=settings.tied_head)
     parameters = model.state_dict()
-    _check_fit(folder / WEIGHTS, parameters, tensors)
+    _check_fit(path, parameters, tensors)
     for name, parameter in parameters.items():
         parameter.copy_(_as_in_file(name, tensors[_file_name(name)]))
     return model.eval()
 
 
 def _file_name(name: str) -> str:
-    return name if name.startswith("lm_head.") else PREFIX + name.removeprefix("positions.")
-
-
-def _is_redundant(name: str) -> bool:
-    """Return whether a tensor is a mask, which some GPT-2 files hold, and no weight."""
-    return name.endswith((".attn.bias", ".attn.masked_bias"))
+    return name if name == HEAD else PREFIX + name.removeprefix("positions.")
 
 
 def _as_in_file(name: str, tensor: Tensor) -> Tensor:
@@ -74,8 +71,7 @@ def _as_in_file(name: str, tensor: Tensor) -> Tensor:
 
     It is its own inverse. Other tensors are returned unchanged.
     """
-    linear = name.endswith(("c_attn.weight", "c_fc.weight", "c_proj.weight"))
-    return tensor.T if linear else tensor
+    return tensor.T if name.endswith(LINEAR) else tensor
 
 
 def _config(settings: ModelSettings, vocab_size: int) -> dict[str, Any]:
@@ -120,12 +116,18 @@ def _check_fit(path: Path, parameters: dict[str, Tensor], tensors: dict[str, Ten
         _file_name(name): (_as_in_file(name, tensor).shape, tensor.dtype)
         for name, tensor in parameters.items()
     }
+    refuse_turned({name: shape for name, (shape, _) in expected.items()}, tensors, path)
     found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
+            one, other = (_described(each.get(name)) for each in (found, expected))
+            remedy = (
+                "save it in float32, as by `.float()`"
+                if name in expected and name in found and found[name][0] == expected[name][0]
+                else "the two files are not of one model"
+            )
             raise VariorumError(
-                f"{path}: {name} is {_described(found.get(name))}, and {CONFIG} beside it asks for "
-                f"{_described(expected.get(name))}; the two files are not of one model"
+                f"{path}: {name} is {one}, and {CONFIG} beside it asks for {other}; {remedy}"
             )
 
 

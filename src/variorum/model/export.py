@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from variorum.base.errors import VariorumError
-from variorum.model import checkpoint
 from variorum.model.config_file import GPT2_PARTS, beyond_gpt2
 from variorum.model.config_file import read as read_config
+from variorum.model.imported_files import CONFIG, WEIGHTS
 from variorum.tokenizer.base import END_OF_TEXT
 
 TOKENIZER = "tokenizer.json"
-COPIED = (checkpoint.WEIGHTS, checkpoint.CONFIG, TOKENIZER)
+COPIED = (WEIGHTS, CONFIG, TOKENIZER)
 
 
 def export(model: Path, target: Path) -> list[Path]:
@@ -26,7 +26,7 @@ def export(model: Path, target: Path) -> list[Path]:
     Raises:
         VariorumError: if `target` holds anything, or the model is no GPT-2.
     """
-    settings, vocab_size = read_config(model / checkpoint.CONFIG)
+    settings, vocab_size = read_config(model / CONFIG)
     if beyond := beyond_gpt2(settings):
         named = ", ".join(
             f"model.{name}: {value} (a GPT-2 has {GPT2_PARTS[name]})"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ImportedSettings, ModelSettings
@@ -11,6 +12,10 @@ from variorum.model.imported_files import files_of
 from variorum.stages.stage import Rerun, Resources, Role, Stage
 from variorum.stages.task import Task
 from variorum.tokenizer import hugging_face
+from variorum.tokenizer.base import Tokenizer
+
+if TYPE_CHECKING:
+    from variorum.model.gpt import GPT
 
 
 class ImportedStage(Settings):
@@ -45,13 +50,32 @@ def run(task: Task) -> None:
             f"{chosen.sha256}; put the expected files back, or set sha256 to the one found"
         )
     model, tokenizer = checkpoint.load(folder), hugging_face.load(folder)
-    if model.vocab_size != tokenizer.vocab_size:
-        raise VariorumError(
-            f"{chosen.path}: the model knows {model.vocab_size} tokens, and its tokenizer "
-            f"{tokenizer.vocab_size}; the two are not of one model"
-        )
+    _refuse_unusable(chosen.path, model, tokenizer)
     checkpoint.save(model, task.output)
     tokenizer.save(task.output / "tokenizer.json")
     text = json.dumps({"parameters": model.n_parameters}, indent=2)
     (task.output / "metrics.json").write_text(text + "\n", encoding="utf-8")
     task.progress.say(f"{model.n_parameters:,} parameters, {tokenizer.vocab_size:,} tokens")
+
+
+def _refuse_unusable(path: str, model: "GPT", tokenizer: Tokenizer) -> None:
+    """Raise `VariorumError` if model and tokenizer do not fit, or a weight is no number."""
+    known, listed = model.vocab_size, tokenizer.vocab_size
+    if known > listed:
+        raise VariorumError(
+            f"{path}: the model has {known} rows of tokens, and its tokenizer {listed} tokens; if "
+            f"the rows beyond are padding, cut them by transformers: "
+            f"model.resize_token_embeddings({listed}), then save_pretrained; else the two are not "
+            "of one model"
+        )
+    if known < listed:
+        raise VariorumError(
+            f"{path}: the model knows {known} tokens, and its tokenizer {listed}; the two are not "
+            "of one model"
+        )
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise VariorumError(
+                f"{path}: {name} holds numbers that are not finite, as after a training that "
+                "diverged; take a checkpoint from before"
+            )
