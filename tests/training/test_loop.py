@@ -449,6 +449,19 @@ def test_compiled_bits_do_not_depend_on_processes_or_stops(tmp_path: Path) -> No
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
 
+def test_one_process_takes_no_shared_memory(
+    tmp_path: Path, whole: tuple[GPT, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: torch.Tensor) -> None:
+        raise RuntimeError("No space left on device")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    model, _ = train(tmp_path)
+    assert weights(model) == weights(whole[0])
+    with pytest.raises(VariorumError, match="no shared memory is left for"):
+        train(tmp_path / "two", processes=2)
+
+
 SAVED = """
 import resource, sys
 from pathlib import Path

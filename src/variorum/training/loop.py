@@ -35,7 +35,7 @@ from variorum.training import batches, diagnostics, flat, state
 from variorum.training.batches import Batches, Tokens
 from variorum.training.numerics import one_thread
 from variorum.training.shards import Shards, sha256_of
-from variorum.training.team import Team, assembled, shared
+from variorum.training.team import Team, assembled, place_of
 from variorum.training.validation import Validation
 
 # every field, so that a changed default elsewhere changes nothing here
@@ -119,10 +119,12 @@ class Training:
             replay=data.replay,
         )
         self._schedule = components.load("training/schedules", settings.schedule)
-        self._shards = Shards(model, settings, own_batches, seed)
-        self._validation = Validation(model, data.val, settings.val_tokens, host.device)
-        self._stop = shared(torch.zeros(1, dtype=torch.int64))
-        self._over = shared(torch.zeros(1, dtype=torch.int64))
+        self._size = min(host.processes, settings.shards) if host.device == "cpu" else 1
+        place = place_of(self._size)
+        self._shards = Shards(model, settings, own_batches, seed, place)
+        self._validation = Validation(model, data.val, settings.val_tokens, host.device, place)
+        self._stop = place(torch.zeros(1, dtype=torch.int64))
+        self._over = place(torch.zeros(1, dtype=torch.int64))
         self._position = state.Position()
         self._best = self._shards.weights.clone()
         self._last_interval: state.State | None = None
@@ -139,10 +141,9 @@ class Training:
         self._resume()
         settings, done = self.settings, self._position.step
         self._first_step, self._begun = done, time.monotonic()
-        size = min(self.host.processes, settings.shards) if self.host.device == "cpu" else 1
         with (
             one_thread(),
-            assembled(size, self._steps) as team,
+            assembled(self._size, self._steps) as team,
             self._stopping_on_signals(),
             self.host.progress.counting(settings.max_steps, "steps", done),
         ):

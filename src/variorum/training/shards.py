@@ -17,13 +17,15 @@ from variorum.model.gpt import GPT
 from variorum.training import flat, numerics
 from variorum.training.batches import Batches
 from variorum.training.draws import seed_torch
-from variorum.training.team import shared
+from variorum.training.team import Place
 
 
 class Shards:
     """Hold a training's weights, gradients and optimizer's states: flat float32 vectors (n,)."""
 
-    def __init__(self, model: GPT, settings: TrainingSettings, batches: Batches, seed: int) -> None:
+    def __init__(
+        self, model: GPT, settings: TrainingSettings, batches: Batches, seed: int, place: Place
+    ) -> None:
         self.model, self.settings, self.batches, self.seed = model, settings, batches, seed
         self._loss = numerics.compiled(model.loss) if settings.compile else model.loss
         self._optimizer = components.load("training/optimizers", settings.optimizer)
@@ -33,13 +35,13 @@ class Shards:
             settings.shards, matrices_whole=hasattr(self._optimizer, "update_matrix")
         )
         size, shards = self.layout.size, settings.shards
-        self.weights = shared(flat.gather(self.layout, model))
+        self.weights = place(flat.gather(self.layout, model))
         device = self.weights.device
-        self.gradients = shared(torch.zeros(shards, size, device=device))
-        self.states = shared(torch.zeros(len(self._optimizer.STATES), size, device=device))
+        self.gradients = place(torch.zeros(shards, size, device=device))
+        self.states = place(torch.zeros(len(self._optimizer.STATES), size, device=device))
         self.decayed = flat.decayed(self.layout, model)
-        self._losses = shared(torch.zeros(shards, dtype=torch.float64))
-        self._squares = shared(torch.zeros(shards, dtype=torch.float64))
+        self._losses = place(torch.zeros(shards, dtype=torch.float64))
+        self._squares = place(torch.zeros(shards, dtype=torch.float64))
 
     @property
     def loss(self) -> float:

@@ -49,6 +49,15 @@ class Team:
         return self.rank == 0
 
 
+Place = Callable[[Tensor], Tensor]
+"""Moves a tensor to where the ranks of a team see it."""
+
+
+def place_of(size: int) -> Place:
+    """Return where a team of this size keeps its tensors: one process shares nothing."""
+    return shared if size > 1 else lambda tensor: tensor
+
+
 def shared(tensor: Tensor) -> Tensor:
     """Move a tensor to memory that forked processes see as well.
 

@@ -10,7 +10,7 @@ from variorum.model.gpt import GPT
 from variorum.model.logit_memory import windows_at_once
 from variorum.training import batches
 from variorum.training.batches import Tokens
-from variorum.training.team import Team, shared
+from variorum.training.team import Place, Team
 
 MOST_ROWS = 16  # windows in one forward pass
 
@@ -18,14 +18,16 @@ MOST_ROWS = 16  # windows in one forward pass
 class Validation:
     """Hold the validation windows of each reading: at most `most_tokens` in all."""
 
-    def __init__(self, model: GPT, val: Tokens, most_tokens: int, device: str) -> None:
+    def __init__(
+        self, model: GPT, val: Tokens, most_tokens: int, device: str, place: Place
+    ) -> None:
         self._model, self._val, self._device = model, val, device
         self._length = model.settings.context_length
         end = min(len(val) - 1, max(most_tokens, self._length))
         self._starts = np.arange(0, end - self._length + 1, self._length)
         self._rows = windows_at_once(model, MOST_ROWS)
         n_passes = -(-len(self._starts) // self._rows)
-        self._sums = shared(torch.zeros(n_passes, dtype=torch.float64))
+        self._sums = place(torch.zeros(n_passes, dtype=torch.float64))
 
     def run(self, team: Team) -> None:
         """Compute this rank's share of the forward passes; all ranks are done at the end."""
