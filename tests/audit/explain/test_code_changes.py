@@ -171,15 +171,15 @@ def test_statements_in_another_order_are_told_where_nothing_else_differs() -> No
 def test_constants_in_another_order_are_the_same_code(
     here: Path, package_copy: Path, edit: Edit
 ) -> None:
-    first, second = 'WEIGHTS = "model.safetensors"\n', 'CONFIG = "config.json"\n'
+    first, second = 'CONFIG = "config.json"\n', 'WEIGHTS = "model.safetensors"\n'
     before = flow.current(here).of_stage("pretrain")[0]
-    edit("model/checkpoint.py", first + second, second + first)
+    edit("model/imported_files.py", first + second, second + first)
     same = plan_experiment(load_experiment(here), here, package=package_copy)
     assert same.of_stage("pretrain")[0].ref == before.ref
-    edit("model/checkpoint.py", second, 'CONFIG = "settings.json"\n')
+    edit("model/imported_files.py", first, 'CONFIG = "settings.json"\n')
     text = told(here, "pretrain", package=package_copy)
     assert [cause.split(",")[0] for cause in causes_of(text)] == [
-        "edited: variorum.model.checkpoint:CONFIG"
+        "edited: variorum.model.imported_files:CONFIG"
     ]
 
 
