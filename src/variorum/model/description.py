@@ -82,8 +82,13 @@ def describe(model: GPT) -> Description:
 
 def describe_settings(settings: ModelSettings, vocab_size: int) -> Description:
     """Describe a model of these settings, without taking memory for its weights."""
+    return describe(outline(settings, vocab_size))
+
+
+def outline(settings: ModelSettings, vocab_size: int) -> GPT:
+    """Return a model of these settings whose parameters have names and shapes, and no values."""
     with torch.device("meta"), _Unfilled():
-        return describe(GPT(settings, vocab_size))
+        return GPT(settings, vocab_size)
 
 
 class _Unfilled(TorchFunctionMode):

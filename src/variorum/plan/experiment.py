@@ -19,6 +19,7 @@ from variorum.config.canonical import canonical, chosen_components
 from variorum.config.model_settings import ImportedSettings
 from variorum.config.setting_errors import ConfigError
 from variorum.config.setting_layers import NOWHERE, Layered, Place
+from variorum.config.training_settings import FinetuneSettings
 from variorum.config.types import Settings
 from variorum.config.yaml_text import in_yaml
 from variorum.corpus.source import SourceSettings
@@ -28,6 +29,7 @@ from variorum.identity.package_code import Code
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import declared, source_lock
 from variorum.plan.code_versions import CodeVersion
+from variorum.plan.freezing import check_frozen
 from variorum.plan.last_test import opened
 from variorum.plan.loading import LoadedExperiment
 from variorum.stages.registry import MODELS, STAGES, function_of
@@ -237,6 +239,8 @@ class ExperimentPlan:
             chosen, places = declared.settings_of(
                 declaration, role, self.experiment, self._facts, self._pinned
             )
+            if "model" in upstream:
+                self._refuse_unknown_parts(chosen, upstream["model"], places)
             label = declared.label_of(declaration, role, self._words, chosen)
             self._made[stage, role] = self.keyed(stage, label, chosen, places, upstream)
         return self._made[stage, role]
@@ -260,6 +264,21 @@ class ExperimentPlan:
             where = self.loaded.layers.origin(place)
             raise ConfigError(f"{where}: {'.'.join(place)}: {error}") from None
         return value
+
+    def _refuse_unknown_parts(
+        self, chosen: Settings, model: Node, places: Mapping[str, Place]
+    ) -> None:
+        """Raise `ConfigError` if a fine-tuning freezes what its model lacks."""
+        training = getattr(chosen, "training", None)
+        parts = model.spec.settings.get("model")
+        if not isinstance(training, FinetuneSettings) or parts is None or model.version is not None:
+            return  # parts of a model that other code makes are unknown here
+        try:
+            check_frozen(parts, training.freeze)
+        except VariorumError as error:
+            place = (*places["training"], "freeze")
+            where = self.loaded.layers.origin(place)
+            raise ConfigError(f"{where}: {'.'.join(place[:-1])}.{error}") from None
 
     def keyed(
         self,
