@@ -34,7 +34,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Return the names of the files that hold weights: one, or an index and its parts.
+    """Return the names of the files with weights: one, or an index and parts.
 
     Raises:
         VariorumError: if the index is damaged, or the weights are pickled.

@@ -70,7 +70,10 @@ def _write_parts(
 
 
 def _overlap(folder: Path, part: str) -> float | None:
-    """Return the share of a part's 50-character spans in train; None for train or no text."""
+    """Return the share of a part's spans that occur in train.
+
+    None for train itself, and where there is no text.
+    """
     from variorum.corpus.leakage import share_of_spans
 
     if part == "train":
