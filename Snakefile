@@ -12,11 +12,18 @@ import os
 import sys
 from pathlib import Path
 
+# The project's own code comes first. Snakemake puts the folder of each of its files before Python's
+# own modules, where a file `random.py` would take the place of one.
+others = [folder for folder in sys.path if folder != str(workflow.basedir)]
+sys.path[:] = [str(Path(workflow.basedir, "src")), *others]
+os.environ["PYTHONSAFEPATH"] = "1"  # the same in processes that jobs start
+
 from variorum.report.figures.captions import FIGURES
 from variorum.snakemake import REPORT, STAGES, TABLE_FILES, flow_of
 
 # Jobs run in the project's folder, with the commands of this very environment.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+commands = os.environ.get("PATH", os.defpath)
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{commands}"
 
 
 workdir: workflow.basedir
@@ -27,7 +34,8 @@ config["figures"] = FIGURES  # which their caption in `--report` reads
 
 
 envvars:
-    "VARIORUM_PLAN",  # the file of the plan, which executors hand on to their jobs
+    "PYTHONSAFEPATH",  # executors hand these on to their jobs
+    "VARIORUM_PLAN",  # the file of the plan
 
 
 report: "workflow/report/workflow.rst"
@@ -49,6 +57,9 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/ablation.smk"
+
+
+sys.path.remove(str(Path(workflow.basedir, "workflow/rules")))
 
 
 onsuccess:

@@ -1,5 +1,6 @@
 """Fixtures that all tests share: where the project is, and copies of it to play with."""
 
+import compileall
 import gc
 import os
 import re
@@ -17,8 +18,8 @@ from hypothesis import HealthCheck, settings
 
 import cached
 import passed
-from variorum import cli
 from variorum.base.components import PACKAGE
+from variorum.cli import command
 from variorum.corpus.fetch_context import FetchContext
 from variorum.identity.fingerprint import Fingerprint, fingerprint
 from variorum.identity.package_code import Code
@@ -94,7 +95,7 @@ stress:
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the project in a folder of its own; the package that runs is the installed one."""
+    """A copy of the project in a folder of its own, whose package runs there."""
 
     root: Path
 
@@ -168,10 +169,11 @@ def template() -> Path:
     for name in PARTS:
         source = ROOT / name
         if source.is_dir():
-            leftovers = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            leftovers = shutil.ignore_patterns("*.egg-info")
             shutil.copytree(source, target / name, ignore=leftovers)
         else:
             shutil.copy(source, target / name)
+    compileall.compile_dir(target / "src", quiet=2)  # once for all copies, which run their own code
     for ablation in (target / "config/ablations").iterdir():  # they would be planned every time
         if ablation.name != "positions.yaml":
             ablation.unlink()
@@ -283,7 +285,7 @@ def variorum(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         monkeypatch.setattr(sys, "argv", ["variorum", *arguments])
         code = 0
         try:
-            cli.main()
+            command.main()
         except SystemExit as end:
             code = int(end.code or 0)
         printed = capsys.readouterr()

@@ -13,7 +13,7 @@ from typing import Any
 
 import cached
 from conftest import Project, add_micro_experiment, copy_project, template
-from variorum.base.files import sha256_of
+from variorum.base.files import COMPILED, sha256_of
 from variorum.base.machine import Machine
 from variorum.identity.spec import Ref
 from variorum.plan.ablation import plan_ablation
@@ -142,7 +142,8 @@ def made_by_commands(
     calls anew.
     """
     project = template()
-    digest = cached.digest_of_files(sorted(project.rglob("*")), project)
+    files_of_it = sorted(path for path in project.rglob("*") if COMPILED not in path.parts)
+    digest = cached.digest_of_files(files_of_it, project)
     return made_by_function(folder, make, *files, case=f"{digest} {case}")
 
 

@@ -18,6 +18,7 @@ from variorum.audit.explain.why import reason
 from variorum.base.errors import VariorumError, clear_about_storage
 from variorum.base.locks import Presence
 from variorum.base.machine import TRAINING_PROCESSES
+from variorum.base.project import refuse_other_code
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import ablation_names, load_ablation
@@ -376,11 +377,23 @@ class JobFlow(Flow):
         return lambda wildcards: "as planned"
 
 
+def _plan_of_job() -> str:
+    """Return where the plan of this job's process lies; raises `VariorumError` if unknown."""
+    plan = os.environ.get(VARIABLE)
+    if not plan:
+        raise VariorumError(
+            f"{VARIABLE} is not set in the process of this job, so its plan is unknown; have the "
+            "executor hand on variables of the environment (Slurm: --export=ALL)"
+        )
+    return plan
+
+
 def flow_of(workflow: Any, overrides: Mapping[str, Any]) -> Flow:
     """Return this process's flow: one that plans, or, of a single job, one that reads."""
     root = Path(workflow.basedir)
+    in_one_line(refuse_other_code)(root)
     if not workflow.is_main_process:
-        return JobFlow(root, root / os.environ[VARIABLE])
+        return JobFlow(root, root / in_one_line(_plan_of_job)())
 
     def first(flow: Flow) -> None:
         flow.prepare(workflow.dag_settings.targets)

@@ -9,7 +9,7 @@ import pytest
 import flow
 from conftest import Command, Project
 from edited_code import VARIANTS, commit, of, planned, ready_for_other_code
-from variorum.plan import code_versions
+from variorum.base.project import CODE_VERSIONS
 from variorum.plan.ablation import DIFFS
 from variorum.plan.ablation_loading import load_ablation
 from variorum.store.store import Store
@@ -112,13 +112,13 @@ def test_what_is_planned_with_other_code_is_adopted_from_that_code_alone(
 
 def test_gc_keeps_what_a_code_variant_needs_and_the_code_that_it_runs(made: Project) -> None:
     commit(made)
-    stale = made.root / code_versions.FOLDER / "0123"
+    stale = made.root / CODE_VERSIONS / "0123"
     stale.mkdir()
     done = made.run("variorum", "gc", "--force")
     assert "0 results and" in done.stdout
-    removed = [line for line in done.stdout.splitlines() if code_versions.FOLDER in line]
+    removed = [line for line in done.stdout.splitlines() if CODE_VERSIONS in line]
     assert len(removed) == 1, removed
-    assert f"{code_versions.FOLDER}/0123 " in removed[0]
+    assert f"{CODE_VERSIONS}/0123 " in removed[0]
 
 
 def test_compare_writes_an_ablation_runs_it_and_tells_what_it_shows(

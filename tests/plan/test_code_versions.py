@@ -22,6 +22,7 @@ from edited_code import (
     refused,
 )
 from variorum.base.files import FolderFiles
+from variorum.base.project import CODE_VERSIONS
 from variorum.plan import code_versions
 from variorum.plan.ablation import CODES, DIFFS
 from variorum.plan.experiment import Plan
@@ -151,7 +152,7 @@ def test_code_that_was_cleaned_away_is_restored(edited: Project) -> None:
     ask_for(edited, "edited")
     package = put_in_place(planned(edited))
     before = flow.files_of(package)
-    shutil.rmtree(edited.root / code_versions.FOLDER)
+    shutil.rmtree(edited.root / CODE_VERSIONS)
     put_in_place(planned(edited))
     assert flow.files_of(package) == before
 
@@ -168,7 +169,7 @@ def test_code_that_was_edited_there_is_restored(edited: Project) -> None:
     assert again.last.ref == plan.last.ref
     put_in_place(again)
     assert flow.files_of(package) == before
-    assert len(list((edited.root / code_versions.FOLDER).iterdir())) == 1
+    assert len(list((edited.root / CODE_VERSIONS).iterdir())) == 1
 
 
 def test_what_is_there_whole_is_left_alone(edited: Project) -> None:
@@ -193,4 +194,4 @@ def test_several_that_put_the_same_in_place_at_once_do_not_disturb_one_another(
     with multiprocessing.get_context("fork").Pool(2) as pool:
         found = pool.map(put, [edited.root] * 4)
     assert found == [found[0]] * 4
-    assert len(list((edited.root / code_versions.FOLDER).iterdir())) == 1
+    assert len(list((edited.root / CODE_VERSIONS).iterdir())) == 1

@@ -12,6 +12,7 @@ import pytest
 import flow
 from conftest import Project
 from edited_code import FUSED, of, planned, ready_for_other_code
+from variorum.base.project import CODE_VERSIONS
 from variorum.identity.spec import Ref
 from variorum.plan import code_versions
 from variorum.run import runner
@@ -84,9 +85,7 @@ def test_one_process_runs_the_other_code_so_that_signals_and_kills_reach_it(
 ) -> None:
     process = training.start()
     environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
-    assert any(
-        code_versions.FOLDER.encode() in each for each in environment if b"PYTHONPATH=" in each
-    )
+    assert any(CODE_VERSIONS.encode() in each for each in environment if b"PYTHONPATH=" in each)
     assert training.is_locked()
     process.kill()
     process.communicate()
@@ -102,7 +101,7 @@ def test_one_process_runs_the_other_code_so_that_signals_and_kills_reach_it(
 
 
 def test_a_code_version_that_is_gone_is_named(training: Training) -> None:
-    shutil.rmtree(training.project.root / code_versions.FOLDER)
+    shutil.rmtree(training.project.root / CODE_VERSIONS)
     done = training.project.run("variorum", "run", str(training.ref), check=False)
     assert done.returncode == 1
     assert "which is gone; run the same `snakemake` command again" in done.stderr
@@ -110,7 +109,7 @@ def test_a_code_version_that_is_gone_is_named(training: Training) -> None:
 
 
 def test_the_other_code_refuses_a_key_that_is_not_its_own(training: Training) -> None:
-    folder = next((training.project.root / code_versions.FOLDER).iterdir())
+    folder = next((training.project.root / CODE_VERSIONS).iterdir())
     package = folder / code_versions.INSIDE
     (package / FUSED).write_text((package / FUSED).read_text().replace("0.5", "0.6"))
     done = training.project.run("variorum", "run", str(training.ref), check=False)

@@ -2,7 +2,10 @@
 
 
 def main() -> None:
-    """Run the command that the arguments name."""
+    """Run the command that the arguments name, by the code of the project that it is called in."""
+    from variorum.base.project import run_own_code
+
+    run_own_code()
     from variorum.cli import command
 
     command.main()

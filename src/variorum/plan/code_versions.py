@@ -22,11 +22,9 @@ from tempfile import TemporaryDirectory
 from variorum.base.errors import VariorumError, clear_about_storage
 from variorum.base.files import FolderFiles, write_files
 from variorum.base.git import GitError, files_of, git, running
+from variorum.base.project import CODE_VERSIONS
 from variorum.config.setting_errors import did_you_mean
 from variorum.identity.spec import Spec
-
-FOLDER = "scratch/code"
-"""Folder of the code versions that were put in place; each can be read from git again."""
 
 INSIDE = "src/variorum"
 """The package, in the folder of a code version and in git."""
@@ -105,7 +103,7 @@ def code_version(
         )
     is_patch = text.endswith(PATCHES)
     state = _patched(root, text, package) if is_patch else _committed(root, text)
-    return CodeVersion(root / FOLDER / state.digest / INSIDE, state.name, state.files, where)
+    return CodeVersion(root / CODE_VERSIONS / state.digest / INSIDE, state.name, state.files, where)
 
 
 def commit(root: Path, text: str) -> str:

@@ -9,8 +9,8 @@ from variorum.audit.available import KEY
 from variorum.audit.gc.needs import Needs
 from variorum.audit.scratch import ADOPTIONS, RERUNS
 from variorum.base.locks import is_held
+from variorum.base.project import CODE_VERSIONS
 from variorum.identity.spec import Ref
-from variorum.plan.code_versions import FOLDER as CODE_FOLDER
 from variorum.plan.plan_file import in_use, plan_files
 from variorum.run.runner import SPEC
 from variorum.store.result import size_of
@@ -86,7 +86,7 @@ def leftovers(
         if (root / place.folder).is_dir() and place.lock not in busy:
             yield leftover(root / place.folder, f"left by `variorum {place.command}`", place.lock)
     if not busy:  # else a process may run from there
-        for path in sorted((root / CODE_FOLDER).glob("*")):
+        for path in sorted((root / CODE_VERSIONS).glob("*")):
             if not any(path in package.parents for package in known.codes):
                 yield leftover(path, "code that no ablation runs")
 

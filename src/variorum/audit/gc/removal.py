@@ -19,9 +19,8 @@ from variorum.audit.gc.inventory import InventoryRow, row
 from variorum.audit.gc.leftovers import TRASH, Leftover, at_work, leftovers, unfinished
 from variorum.audit.gc.needs import REFERENCE, Needs, needs
 from variorum.audit.gc.upstream import upstream_of
-from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError, several
-from variorum.base.files import FolderFiles
+from variorum.base.project import refuse_other_code
 from variorum.base.text_tables import table_lines
 from variorum.identity.spec import Ref
 from variorum.report.units import size
@@ -105,25 +104,13 @@ def plan(root: Path, *, force: bool = False) -> Removal:
 
     Raises `VariorumError` if needs are not known.
     """
-    _refuse_other_code(root)
+    refuse_other_code(root)
     vault = Vault(root, TRACKED)
     upstream = upstream_of(root, vault)
     known = needs(root, upstream)
     for fault in known.faults:
         raise VariorumError(f"{fault.rstrip('.')}. Until then, needs are unknown")
     return decide(Store(root), None if force else vault, upstream, known)
-
-
-def _refuse_other_code(root: Path) -> None:
-    """Raise `VariorumError` if the running package is not the project's own."""
-    own = root / "src/variorum"
-    differing = FolderFiles(own).items() ^ FolderFiles(PACKAGE).items() if own.is_dir() else set()
-    if differing:
-        name, _ = min(differing)
-        raise VariorumError(
-            f"src/variorum/{name} differs from the running {PACKAGE / name}, so keys may differ; "
-            "use the environment of this project (`make setup` makes one)"
-        )
 
 
 def decide(store: Store, vault: Vault | None, upstream: Upstream, known: Needs) -> Removal:
