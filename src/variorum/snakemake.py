@@ -16,7 +16,6 @@ from typing import Any, ParamSpec, TypeVar
 from variorum.audit.explain.operands import ResultIndex
 from variorum.audit.explain.why import reason
 from variorum.base.errors import VariorumError, clear_about_storage
-from variorum.base.locks import Presence
 from variorum.base.machine import TRAINING_PROCESSES
 from variorum.base.project import refuse_other_code
 from variorum.identity.spec import Ref, Spec
@@ -27,13 +26,11 @@ from variorum.plan.experiment import REPORT, Node, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.plan_file import VARIABLE, PlanFile, hold, write_plan
 from variorum.run.publish import REPORT_FILES, TABLE_FILES, Page
-from variorum.run.snakemake_marks import marked, not_after_now
+from variorum.run.snakemake_marks import MARKS, begin, marked, not_after_now
 from variorum.stages.registry import STAGES, TRACKED
-from variorum.store.records import restore_run_info
 from variorum.store.restoring import Copy, restorable, restore_results
 from variorum.store.result import MANIFEST
 from variorum.store.store import Store
-from variorum.store.tracking import track_leftovers
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,9 +38,6 @@ T = TypeVar("T")
 WHOLE_GRAPH = "graph"
 """`--config graph=whole` shows finished results with what they needed, for `--rulegraph` and
 `--report`."""
-
-MARKS = ".snakemake"
-"""Snakemake's own folder."""
 
 PAGE_RULES = ("report", "publish_report")
 """Rules whose target is the current experiment's page."""
@@ -330,25 +324,9 @@ class Flow:
                 not_after_now(self.root / file)
 
     @in_one_line
-    def start(self, marks: Path) -> None:
-        """Remove what a killed Snakemake left in `marks`, if no other one is running.
-
-        Snakemake would refuse its dead predecessor's locks, and would run a result again that was
-        published just before it could note so.
-        """
-        marks.mkdir(exist_ok=True)
-        self._alive = Presence(marks / "variorum.lock")  # held until this process ends
-        if not self._alive.is_alone():
-            return
-        for lock in (marks / "locks").glob("*.lock"):
-            lock.unlink(missing_ok=True)
-        found = marked(self.store, marks)
-        for mark in (mark for mark, ref in found.items() if ref is not None):
-            mark.unlink(missing_ok=True)
-        restore_run_info(self.store)
-        if None not in found.values():  # else the end of this run will do it
-            track_leftovers(self.store, TRACKED)
-        self._alive.share()
+    def start(self) -> None:
+        """Put right what a killed Snakemake left; others know of this one until it ends."""
+        self._alive = begin(self.store, TRACKED)
 
 
 class JobFlow(Flow):
@@ -408,5 +386,5 @@ def flow_of(workflow: Any, overrides: Mapping[str, Any]) -> Flow:
     if dry_run:
         gc.disable()  # it ends soon; to look for garbage took a tenth of its time
     else:
-        flow.start(root / MARKS)
+        flow.start()
     return flow

@@ -292,9 +292,24 @@ def test_locks_that_the_dead_left_are_no_locks(root: Path) -> None:
     for lock in left:
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.write_text("left by a process that is no more\n")
-    Flow(root, {}, dry_run=False).start(root / ".snakemake")
+    Flow(root, {}, dry_run=False).start()
     assert [lock.exists() for lock in left] == [True, False, False]
     assert flow.make(root, node).ref == node.ref
+
+
+@pytest.mark.parametrize("name", ["results", "results/tokenizer"])
+def test_results_behind_a_link_are_refused_before_anything_runs(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (root / name).rename(tmp_path / "large")
+    (root / name).symlink_to(tmp_path / "large")
+    with pytest.raises(SystemExit):
+        Flow(root, {}, dry_run=False).start()
+    said = capsys.readouterr().err
+    assert said.startswith(f"variorum: {name} is a link to {tmp_path / 'large'}, and neither git")
+    assert len(said.splitlines()) == 1
+    shutil.rmtree(root / ".dvc")
+    Flow(root, {}, dry_run=False).start()
 
 
 def test_one_that_only_asks_whether_a_snakemake_runs_keeps_none_from_clearing(root: Path) -> None:
@@ -302,7 +317,7 @@ def test_one_that_only_asks_whether_a_snakemake_runs_keeps_none_from_clearing(ro
     left.parent.mkdir(parents=True, exist_ok=True)
     left.touch()
     start = Flow(root, {}, dry_run=False).start
-    begun = threading.Thread(target=start, args=[root / ".snakemake"])
+    begun = threading.Thread(target=start)
     with (root / ".snakemake/variorum.lock").open("a") as asking:
         fcntl.flock(asking, fcntl.LOCK_EX)
         begun.start()

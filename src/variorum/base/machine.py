@@ -119,10 +119,23 @@ def use_one_thread() -> None:
         os.environ[name] = "1"
 
 
+def host() -> str:
+    """Return this machine's name."""
+    return platform.node()
+
+
+def boot() -> str:
+    """Return what the kernel is called until it restarts, in containers too; without Linux, ""."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def description() -> dict[str, Any]:
     """Return host, processor and versions, for `run.json`."""
     return {
-        "host": platform.node(),
+        "host": host(),
         "system": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count(),

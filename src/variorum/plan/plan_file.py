@@ -15,7 +15,7 @@ from typing import Any
 
 from variorum.base.atomic import write_atomically
 from variorum.base.errors import VariorumError
-from variorum.base.locks import Presence, is_held
+from variorum.base.locks import Presence
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import Node
 
@@ -123,8 +123,3 @@ class PlanFile:
 def plan_files(root: Path) -> list[Path]:
     """Return the plan files of a project, sorted."""
     return sorted((root / FOLDER).glob("*.json"))
-
-
-def in_use(root: Path) -> list[PlanFile]:
-    """Return the plans that a running Snakemake uses."""
-    return [PlanFile(root, path) for path in plan_files(root) if is_held(path)]

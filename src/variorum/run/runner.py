@@ -233,7 +233,7 @@ def _refuse_two_disks(store: Store, output: Path) -> None:
     if results.stat().st_dev != output.stat().st_dev:
         raise VariorumError(
             f"{results} and {store.root / 'scratch'} lie on different disks, so a finished result "
-            "could not be moved into place; put both on one (a link for both, or for neither)"
+            "could not be moved into place; put both on one, with the whole project"
         )
 
 

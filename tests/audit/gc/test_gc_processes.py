@@ -14,10 +14,13 @@ import flow
 import made_up
 from variorum.audit.gc import removal
 from variorum.audit.gc.needs import Needs
+from variorum.base.machine import boot, host
 from variorum.identity.spec import Ref
 from variorum.plan import plan_file
 from variorum.plan.experiment import Plan
 from variorum.run import runner
+from variorum.run.snakemake_marks import MACHINE, MARKS
+from variorum.snakemake import Flow
 from variorum.store.store import Store
 
 pytest_plugins = ("gc_fixtures",)
@@ -182,3 +185,57 @@ def check_world(random: Random, *, force: bool) -> None:
         stays |= left_alone
     assert going(plan) == set(below) - stays
     assert plan.n_needed == len(above_or_at("needed"))
+
+
+# Another machine, whose locks the kernel of this one does not know
+
+
+@pytest.fixture
+def elsewhere(root: Path) -> Path:
+    """The lock that Snakemake made on another machine, which shares this folder."""
+    lock = root / MARKS / "locks/0.input.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("results/finetune/report.html\n")
+    (root / MARKS / MACHINE).write_text("node7\n01234567-89ab\n")
+    return lock
+
+
+def test_the_locks_of_another_machine_stay_and_it_is_named(
+    root: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (root / MARKS / MACHINE).read_bytes()
+    for _ in range(2):
+        Flow(root, {}, dry_run=False).start()
+        assert elsewhere.is_file()
+        said = capsys.readouterr().err
+        assert "a Snakemake on node7 left its locks" in said
+        assert "snakemake --unlock" in said
+    assert (root / MARKS / MACHINE).read_bytes() == before
+    elsewhere.unlink()  # as `--unlock` does, and every end but a kill
+    Flow(root, {}, dry_run=False).start()
+    assert (root / MARKS / MACHINE).read_text().splitlines() == [host(), boot()]
+
+
+@pytest.mark.parametrize("noted", [f"{host()}\nanother boot\n", f"another name\n{boot()}\n"])
+def test_the_locks_of_this_machine_go_after_a_restart_or_in_another_container(
+    root: Path, elsewhere: Path, noted: str
+) -> None:
+    (root / MARKS / MACHINE).write_text(noted)
+    Flow(root, {}, dry_run=False).start()
+    assert not elsewhere.exists()
+
+
+def test_what_a_snakemake_on_another_machine_planned_stays(
+    root: Path, elsewhere: Path, needed: Plan, wide: Plan
+) -> None:
+    made_up.change(root, model="{n_embd: 32}", seed=2)
+    asked = flow.current(root)
+    made_up.change(root)
+    path = plan_file.write_plan(root, asked)
+    made_up.make(root, asked.of_stage("pretrain"))
+    plan = removal.plan(root, force=True)
+    assert left(plan).keys() == {node.ref for node in asked.of_stage("pretrain")}
+    assert not plan.leftovers
+    elsewhere.unlink()
+    plan = removal.plan(root, force=True)
+    assert [part.path for part in plan.leftovers] == [path.relative_to(root)]

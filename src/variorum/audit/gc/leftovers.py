@@ -11,8 +11,9 @@ from variorum.audit.scratch import ADOPTIONS, RERUNS
 from variorum.base.locks import is_held
 from variorum.base.project import CODE_VERSIONS
 from variorum.identity.spec import Ref
-from variorum.plan.plan_file import in_use, plan_files
+from variorum.plan.plan_file import PlanFile, plan_files
 from variorum.run.runner import SPEC
+from variorum.run.snakemake_marks import plans_in_use, snakemake_runs
 from variorum.store.result import size_of
 from variorum.store.store import Store
 
@@ -29,7 +30,8 @@ STATES = "state.safetensors*"
 def unfinished(store: Store) -> set[Ref]:
     """Return the planned results that are not made yet."""
     specs = store.root.glob(f"scratch/*/*/{SPEC}")
-    planned = {ref for plan in in_use(store.root) for ref in plan.refs()}
+    plans = (PlanFile(store.root, path) for path in plans_in_use(store.root))
+    planned = {ref for plan in plans for ref in plan.refs()}
     return {Ref(*path.parts[-3:-1]) for path in specs} | planned - set(store.refs())
 
 
@@ -37,8 +39,7 @@ def at_work(store: Store) -> set[Ref]:
     """Return the results that processes lock; with a running Snakemake, all unfinished ones."""
     locks = (path for path in store.root.glob("scratch/locks/*") if is_held(path))
     locked = {Ref(*path.name.rpartition("-")[::2]) for path in locks}
-    snakemake_runs = is_held(store.root / ".snakemake/variorum.lock")
-    return locked | (unfinished(store) if snakemake_runs else set())
+    return locked | (unfinished(store) if snakemake_runs(store.root) else set())
 
 
 # Leftovers
@@ -79,8 +80,9 @@ def leftovers(
         yield leftover(path, "moved aside for a result")
     for path in sorted((root / TRASH).glob("*")):
         yield leftover(path, "was being removed")
+    used = plans_in_use(root)
     for path in plan_files(root):
-        if not is_held(path):
+        if path not in used:
             yield leftover(path, "a plan that no Snakemake uses")
     for place in (ADOPTIONS, RERUNS):
         if (root / place.folder).is_dir() and place.lock not in busy:
