@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from variorum.base.atomic import write_atomically
 from variorum.base.errors import VariorumError
@@ -58,7 +59,7 @@ def publish(store: Store, ref: Ref, folder: Path) -> None:
     """Copy a table, or a page's numbers, into a folder; files of another table go."""
     result = store.open(ref)
     names = [n for n in (NUMBERS, FINDINGS) if n in result.manifest["files"]] or pages_of(result)
-    contents = {name: result.file(name).read_bytes() for name in names} | _notes_of(result)
+    contents = {name: result.file(name).read_bytes() for name in names} | notes_of(result.run)
     for name in _listed(folder) - contents.keys():
         (folder / name).unlink(missing_ok=True)
     for name, content in contents.items():
@@ -73,7 +74,7 @@ def is_published(result: Result, folder: Path) -> bool:
     """
     originals = [*map(result.file, pages_of(result)), result.folder / MANIFEST]
     return all(same(folder / original.name, original) for original in originals) and all(
-        (folder / name).is_file() for name in _notes_of(result)
+        (folder / name).is_file() for name in notes_of(result.run)
     )
 
 
@@ -114,9 +115,8 @@ def same(page: Path, original: Path) -> bool:
     return page.is_file() and page.read_bytes() == original.read_bytes()
 
 
-def _notes_of(result: Result) -> dict[str, bytes]:
-    """Return what no manifest can hold, by the name of its file."""
-    run = result.run
+def notes_of(run: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return what no manifest can hold, by the name of its file, from `run.json`."""
     texts = {COSTS: costs.csv_text(run.get("costs", ()))}
     texts |= {f"{name}.diff": text for name, text in run.get(DIFFS, {}).items()}
     if CODES in run:

@@ -61,6 +61,19 @@ def _records(root: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
             say(f"{file} is cut off; restore it with `dvc checkout --force {file}.dvc`")
 
 
+def recorded_runs(store: Store, ref: Ref) -> Iterator[dict[str, Any]]:
+    """Yield `run.json` of every run of a result that a record holds."""
+    for _, results in _records(store.root):
+        if str(ref) in results:
+            yield dict(results[str(ref)]["run"])
+
+
+def has_records_elsewhere(root: Path) -> bool:
+    """Check whether git names records that DVC has not brought here."""
+    named = (root / RECORDS).glob("*.json.dvc")
+    return any(not path.with_suffix("").is_file() for path in named)
+
+
 def has_record(store: Store, ref: Ref) -> bool:
     """Check whether a record has `run.json` and `code.json` of a result."""
     return any(str(ref) in results for _, results in _records(store.root))

@@ -1,7 +1,10 @@
 """Pages and adopted results are checked, and the command ends with a status."""
 
+import json
+import random
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,14 @@ import flow
 import made_up
 from conftest import Project
 from variorum import cli
+from variorum.audit.verify.integrity import _Audit
+from variorum.audit.verify.selection import select, with_upstream
 from variorum.base.files import sha256_of
+from variorum.base.progress import Progress
 from variorum.identity.spec import Ref, Spec
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import load_ablation
+from variorum.run.publish import notes_of, publish
 from variorum.store.result import CODE, MANIFEST, RUN
 from variorum.store.store import Store
 
@@ -58,12 +67,103 @@ def test_pages_that_are_missing_or_of_other_settings_are_said(root: Path) -> Non
     )
 
 
-def test_pages_of_results_that_are_not_here_are_left_alone(root: Path) -> None:
+def test_without_its_result_a_page_is_left_alone_and_a_table_compared_with_its_manifest(
+    root: Path,
+) -> None:
     for stage in ("report", "table"):
         shutil.rmtree(root / "results" / stage)
     flip(root / "results/finetune/report.html", 9)
-    flip(root / "reports/positions/table.md", 9)
     assert check(root).damage == ()
+    flip(root / "reports/positions/table.md", 9)
+    assert set(named(check(root))) == {"reports/positions/table.md"}
+
+
+READ_BY_PEOPLE = ("results/finetune", "reports/positions", "reports/experiments/micro")
+"""Folders of the files that people read."""
+
+
+@pytest.fixture(scope="module")
+def published(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished project, with the numbers of its page in `reports/`, too."""
+    root = flow.copied(finished, tmp_path_factory.mktemp("published") / "project")
+    publish(Store(root), ref_of(root, "report"), root / "reports/experiments/micro")
+    return root
+
+
+def read_by_people(root: Path) -> list[str]:
+    return [
+        f"{folder}/{path.name}"
+        for folder in READ_BY_PEOPLE
+        for path in sorted((root / folder).iterdir())
+        if path.is_file() and path.suffix != ".dvc"
+    ]
+
+
+def forged(text: bytes, n: int) -> Iterator[bytes]:
+    """The text with another digit, for up to `n` of its digits, with one more, and cut off."""
+    places = [place for place, byte in enumerate(text) if chr(byte).isdigit()]
+    for place in random.Random(1).sample(places, min(n, len(places))):
+        digit = b"%d" % ((int(chr(text[place])) + 1) % 10)
+        yield text[:place] + digit + text[place + 1 :]
+    yield text + b"1"
+    yield text[:-1]
+    yield b""
+
+
+@pytest.mark.parametrize("left_out", [(), ("report", "table")], ids=["all here", "cloned"])
+@pytest.mark.parametrize("asked", [(), ("micro",), ("positions",)], ids=str)
+def test_no_digit_that_people_read_can_be_forged(
+    published: Path, tmp_path: Path, asked: tuple[str, ...], left_out: tuple[str, ...]
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(published, root)
+    for stage in left_out:
+        shutil.rmtree(root / "results" / stage)
+    selection = select(root, asked)
+    own = {"micro": ("results/finetune", "experiments"), "positions": ("reports/positions",)}
+    parts = [part for name in asked for part in own[name]] or [""]
+    files = [file for file in read_by_people(root) if any(part in file for part in parts)]
+    assert len(files) > 4
+    audit = _Audit(selection.store, with_upstream(selection.store, selection.refs), Progress("v"))
+    audit.check()
+    for file in files:
+        kept = ("costs.csv", MANIFEST)
+        if left_out and (file.startswith("results/") or file.endswith(kept)):
+            continue  # nothing here says what they should be
+        right = (root / file).read_bytes()
+        for wrong in forged(right, 5 if file.endswith(MANIFEST) else 20):
+            (root / file).write_bytes(wrong)
+            audit.damage.clear()
+            again = select(root, asked) if file.endswith(MANIFEST) else selection
+            audit.check_pages(again.pages, again.current)
+            assert file in audit.damage, (file, len(wrong))
+        (root / file).write_bytes(right)
+        audit.damage.clear()
+        audit.check_pages(selection.pages, selection.current)
+        assert not audit.damage
+
+
+def test_how_long_another_clone_took_is_right_if_a_record_says_so(published: Path) -> None:
+    costs = published / "reports/positions/costs.csv"
+    before = costs.read_bytes()
+    ref = plan_ablation(load_ablation(published, "positions"), published).last.ref
+    run = dict(Store(published).open(ref).run)
+    run["costs"] = [{**each, "seconds": 1234.0} for each in run["costs"]]
+    costs.write_bytes(notes_of(run)["costs.csv"])
+    assert costs.read_bytes() != before
+    assert set(named(check(published))) == {"reports/positions/costs.csv"}
+    record = published / "results/records/0123456789ab.json"
+    record.parent.mkdir(exist_ok=True)
+    told = {"results": {str(ref): {"run": run, "code": {}}}, "sources": {}}
+    record.write_text(json.dumps(told), encoding="utf-8")
+    assert check(published).damage == ()
+    record.rename(published / "elsewhere.json")
+    record.with_name(f"{record.name}.dvc").touch()
+    findings = check(published)
+    assert findings.damage == ()
+    assert any("costs.csv is of no run" in note for note in findings.notes)
+    record.with_name(f"{record.name}.dvc").unlink()
+    costs.write_bytes(before)
 
 
 # Adopted results

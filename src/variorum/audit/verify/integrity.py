@@ -10,11 +10,11 @@ A missing upstream, a changed source or another platform is noted, and is no dam
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from variorum.audit.available import has_content
+from variorum.audit.verify.published import PublishedFiles
 from variorum.audit.verify.selection import Selection, none_of, with_upstream
 from variorum.base import machine
 from variorum.base.errors import VariorumError, several
@@ -29,7 +29,7 @@ from variorum.report.units import size
 from variorum.run.publish import Page
 from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
 from variorum.store.records import has_record
-from variorum.store.result import CODE, COPY, MANIFEST, RUN, StoreError
+from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.run_info import run_info
 from variorum.store.store import Store
 
@@ -84,7 +84,7 @@ def verify(selection: Selection, progress: Progress) -> Findings:
     if not audit.own:
         raise VariorumError(f"nothing to verify: {none_of(selection.refs)}")
     audit.check()
-    audit.check_pages(selection.pages)
+    audit.check_pages(selection.pages, selection.current)
     audit.trace_pages()
     files = [file for copy in audit.own.values() for file in copy.files.values()]
     return Findings(
@@ -214,38 +214,15 @@ class _Audit:
 
     # Pages
 
-    def check_pages(self, pages: Iterable[Page]) -> None:
-        """Compare published pages with the result's files."""
+    def check_pages(self, pages: Iterable[Page], current: frozenset[Ref]) -> None:
+        """Compare published files with the results', and collect what was found."""
+        published = PublishedFiles(self.store, self.trusted, current)
         for page in pages:
-            for name in page.names:
-                self._check_page(page, name)
-
-    def _check_page(self, page: Page, name: str) -> None:
-        path = self.store.root / page.folder / name
-        shown, again = page.folder / name, f"`snakemake --cores 4 {page.target}` publishes it"
-        expected = self._expected(page.ref, name)
-        if expected is None:
-            return
-        if not path.is_file():
-            self.unpublished[page.target] = None
-        elif (found := sha256_of(path)) != expected:
-            if other := self._page_of(found, page.ref, name):
-                self.changed.append(f"{shown} is from {other}, not from {page.ref}; {again}")
-            else:
-                self._found(Damage(str(shown), f"is not {name} of {page.ref}", again))
-
-    def _expected(self, ref: Ref, name: str) -> str | None:
-        """Return a file's hash from its manifest; None if that is missing."""
-        with suppress(StoreError, KeyError):
-            if ref in self.trusted:
-                return self.trusted[ref].files[name].sha256
-            return str(self.store.peek(ref).manifest["files"][name]["sha256"])
-        return None
-
-    def _page_of(self, found: str, ref: Ref, name: str) -> Ref | None:
-        """Return another result that a page comes from."""
-        others = (other for other in self.store.refs(ref.stage) if other != ref)
-        return next((other for other in others if self._expected(other, name) == found), None)
+            published.check(page)
+        for place, fault, remedy in published.damage:
+            self._found(Damage(place, fault, remedy))
+        self.changed += published.changed
+        self.unpublished |= published.unpublished
 
     def trace_pages(self) -> None:
         """Trace what reports' pages say to their files, if all files are sound.

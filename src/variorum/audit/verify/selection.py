@@ -1,11 +1,12 @@
 """Select the results to check: named ones, the current experiment's, or all."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from variorum.audit.available import available, closure, has_content, order
+from variorum.audit.verify.published import publication, publications
 from variorum.base.errors import VariorumError, several
 from variorum.identity.spec import Ref
 from variorum.plan.ablation import ablation_plans
@@ -23,13 +24,14 @@ class Selection:
     """Hold results of one project, upstream first; some may be missing.
 
     pages: must equal the result's files of the same names. named: whether each result was requested
-    by name.
+    by name. current: results of the current plans, whose pages a run would publish.
     """
 
     store: Store
     refs: tuple[Ref, ...]
     pages: tuple[Page, ...] = ()
     named: bool = False
+    current: frozenset[Ref] = frozenset()
 
 
 def select(root: Path, references: Sequence[str], *, everything: bool = False) -> Selection:
@@ -46,26 +48,53 @@ def select(root: Path, references: Sequence[str], *, everything: bool = False) -
         stores = {each.store for each in named}
         if len(stores) > 1:
             raise VariorumError("these results lie in several projects; give one project's")
-        refs = dict.fromkeys(ref for each in named for ref in each.all)
-        return Selection(stores.pop(), tuple(refs), named=not any(each.whole for each in named))
+        store = stores.pop()
+        refs = tuple(dict.fromkeys(ref for each in named for ref in each.all))
+        pages = tuple(_pages_of(store, refs))
+        return Selection(store, refs, pages, named=not any(each.whole for each in named))
     store, plan = Store(root), None
     with suppress(VariorumError) if everything else nullcontext():
         plan = plan_experiment(load_experiment(root), root, offline=True)
     found = sorted(available(store), key=order) if plan is None or everything else plan.nodes
-    return Selection(store, tuple(found), tuple(_pages(store, plan)))
+    pages = tuple(_pages(store, plan))
+    return Selection(store, tuple(found), pages, current=frozenset(page.ref for page in pages))
 
 
 def _pages(store: Store, plan: Plan | None) -> Iterator[Page]:
-    """Yield the published pages of the current experiment and of ablations."""
+    """Yield the page of the current experiment, and all that lies below `reports/`."""
     if plan is not None:
         yield Page(plan.last.ref, Path(REPORT).parent, REPORT_FILES)
-    for name, table in ablation_plans(store.root):
-        folder, ref = Path(REPORTS, name), table.last.ref
+    tables = _tables(store)
+    yield from tables.values()
+    yield from (each.page for each in publications(store.root) if each.folder not in tables)
+
+
+def _pages_of(store: Store, refs: Collection[Ref]) -> Iterator[Page]:
+    """Yield where these results are published or should be, and what is of unknown results.
+
+    The one page of all experiments must be of one of these results, or of another one here.
+    """
+    for ref in refs:
+        if ref.stage == "report" and (store.root / REPORT).exists():
+            yield Page(ref, Path(REPORT).parent, REPORT_FILES)
+    tables = {folder: page for folder, page in _tables(store).items() if page.ref in refs}
+    yield from tables.values()
+    for each in publications(store.root):
+        if each.folder not in tables and (not each.refs or each.refs & set(refs)):
+            yield each.page
+
+
+def _tables(store: Store) -> dict[Path, Page]:
+    """Return the files of each ablation's table that is published, by their folder."""
+    found = {}
+    for name, plan in ablation_plans(store.root):
+        folder, ref = Path(REPORTS, name), plan.last.ref
         if (store.root / folder).is_dir():
-            names = dict.fromkeys(TABLE_FILES)
+            names = dict.fromkeys((*TABLE_FILES, *publication(store.root, folder).page.names))
             with suppress(VariorumError):  # the table may be unavailable
                 names |= dict.fromkeys(pages_of(store.peek(ref)))
-            yield Page(ref, folder, tuple(names))
+            found[folder] = Page(ref, folder, tuple(names))
+    return found
 
 
 def with_upstream(store: Store, refs: Iterable[Ref]) -> list[Ref]:

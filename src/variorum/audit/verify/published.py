@@ -1,0 +1,173 @@
+"""Check the files that people read: pages and tables where they were published.
+
+Each must equal the file of its result. Where that is not here, the manifest beside it says what it
+should be. What no manifest can hold, such as how long runs took, must be what `run.json` or a
+record of the same result says.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from variorum.base.files import sha256_of
+from variorum.identity.spec import Ref
+from variorum.run.publish import FINDINGS, NUMBERS, REPORTS, Page, notes_of, page_names
+from variorum.store.manifests import Manifest, read
+from variorum.store.records import has_records_elsewhere, recorded_runs
+from variorum.store.result import MANIFEST, StoreError
+from variorum.store.store import Store
+
+UNKNOWN = Ref("report", "unknown")
+"""In place of the result of a manifest that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Hold a folder below `reports/`: its manifest, and the results that it may be of.
+
+    A manifest that was changed may say one result by its key and another by its spec.
+    """
+
+    folder: Path
+    manifest: Manifest | None
+    refs: frozenset[Ref] = frozenset()
+
+    @property
+    def page(self) -> Page:
+        """Return the files that were published here."""
+        if self.manifest is None:
+            return Page(UNKNOWN, self.folder, (MANIFEST,))
+        files = self.manifest.files
+        names = [name for name in (NUMBERS, FINDINGS) if name in files] or page_names(files)
+        return Page(self.manifest.spec.ref, self.folder, tuple(names))
+
+
+def publications(root: Path) -> Iterator[Publication]:
+    """Yield what lies below `reports/`."""
+    for path in sorted((root / REPORTS).glob(f"**/{MANIFEST}")):
+        yield publication(root, path.parent.relative_to(root))
+
+
+def publication(root: Path, folder: Path) -> Publication:
+    """Return what a folder holds by its manifest."""
+    try:
+        content = (root / folder / MANIFEST).read_bytes()
+        data = json.loads(content)
+        said = Ref(str(data["spec"]["stage"]), str(data["key"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Publication(folder, None)
+    manifest = read(said, MANIFEST, content)
+    if not isinstance(manifest, Manifest):
+        return Publication(folder, None, frozenset({said}))
+    return Publication(folder, manifest, frozenset({said, manifest.spec.ref}))
+
+
+@dataclass
+class PublishedFiles:
+    """Compare published files with their results, and collect what was found.
+
+    damage: place, fault and remedy of each. changed: files from other results. unpublished:
+    missing ones, by their target.
+    """
+
+    store: Store
+    trusted: dict[Ref, Manifest]
+    current: frozenset[Ref]
+    damage: list[tuple[str, str, str]] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unpublished: dict[str, None] = field(default_factory=dict)
+
+    def check(self, page: Page) -> None:
+        """Check the files of one page or table, and what stands beside them."""
+        manifest = publication(self.store.root, page.folder).manifest
+        for name in page.names:
+            if name != MANIFEST:
+                self._check_file(page, name, manifest)
+        if (self.store.root / page.folder / MANIFEST).is_file():
+            self._check_manifest(page, manifest)
+        if page.folder.parts[0] == REPORTS:
+            self._check_notes(page)
+
+    def _check_file(self, page: Page, name: str, manifest: Manifest | None) -> None:
+        path = self.store.root / page.folder / name
+        expected = self._expected(page.ref, name)
+        noted = manifest.files.get(name) if manifest else None
+        if expected is None and noted is None:
+            return
+        if not path.is_file():
+            self.unpublished[page.target] = None
+            return
+        found = sha256_of(path)
+        if found == (expected or (noted and noted.sha256)):
+            return
+        other = self._page_of(found, page.ref, name)
+        if other is None and manifest and noted and noted.sha256 == found:
+            other = manifest.spec.ref
+        if other is not None and other != page.ref:
+            self._from_other(page, name, other)
+        else:
+            self._damaged(page, name, f"is not {name} of {page.ref}")
+
+    def _from_other(self, page: Page, name: str, other: Ref) -> None:
+        again = f"; {_again(page)}" if page.ref in self.current else ""
+        self.changed.append(f"{page.folder / name} is from {other}, not from {page.ref}{again}")
+
+    def _check_manifest(self, page: Page, manifest: Manifest | None) -> None:
+        """Check the manifest beside published files."""
+        fault = manifest.fault if manifest else "is cut off or not a manifest"
+        own = self._manifest_of(manifest.spec.ref) if manifest else None
+        if manifest and not fault and own and own.sha256 != manifest.sha256:
+            if own.noted_as & manifest.noted_as:
+                fault = "is of the same result, adopted in another way"
+            else:
+                fault = f"is not {MANIFEST} of {manifest.spec.ref}"
+        if fault:
+            self._damaged(page, MANIFEST, fault)
+
+    def _manifest_of(self, ref: Ref) -> Manifest | None:
+        """Return the manifest of a result; None if that is not here or cannot be read."""
+        if ref in self.trusted:
+            return self.trusted[ref]
+        with suppress(OSError):
+            found = read(ref, MANIFEST, (self.store.folder(ref) / MANIFEST).read_bytes())
+            return found if isinstance(found, Manifest) else None
+        return None
+
+    def _check_notes(self, page: Page) -> None:
+        """Check what no manifest can hold, with every run of this result that is known."""
+        known = list(recorded_runs(self.store, page.ref))
+        with suppress(StoreError):  # a damaged result is named for itself
+            known.append(self.store.peek(page.ref).run)
+        allowed = [notes_of(run) for run in known if run]
+        names = dict.fromkeys(name for notes in allowed for name in notes)
+        for name in names:
+            path = self.store.root / page.folder / name
+            if not path.is_file() or path.read_bytes() in [notes.get(name) for notes in allowed]:
+                continue
+            if has_records_elsewhere(self.store.root):
+                self.changed.append(
+                    f"{page.folder / name} is of no run of {page.ref} that is known here; "
+                    "`dvc pull -R results/records` brings the others"
+                )
+            else:
+                self._damaged(page, name, f"is of no run of {page.ref}")
+
+    def _damaged(self, page: Page, name: str, fault: str) -> None:
+        self.damage.append((str(page.folder / name), fault, _again(page)))
+
+    def _expected(self, ref: Ref, name: str) -> str | None:
+        """Return a file's hash from its manifest; None if that is missing."""
+        manifest = self._manifest_of(ref)
+        found = manifest.files.get(name) if manifest else None
+        return found.sha256 if found else None
+
+    def _page_of(self, found: str, ref: Ref, name: str) -> Ref | None:
+        """Return another result that a page comes from."""
+        others = (other for other in self.store.refs(ref.stage) if other != ref)
+        return next((other for other in others if self._expected(other, name) == found), None)
+
+
+def _again(page: Page) -> str:
+    return f"`snakemake --cores 4 {page.target}` publishes it"
