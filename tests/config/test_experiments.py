@@ -371,3 +371,26 @@ def test_a_preset_is_no_part_of_a_key_but_what_it_sets_is(micro: Project) -> Non
 def test_a_preset_that_is_none_is_refused_with_what_is_known(micro: Project) -> None:
     with pytest.raises(ConfigError, match=r"config/presets/moder\.yaml: .* did you mean `modern`"):
         load_experiment(micro.root, {"preset": "moder"})
+
+
+SPELLINGS = ("./texts/base", "texts/base/", "texts//base", "texts/./base", "./texts//base/")
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_path_has_one_key_however_it_is_spelled(micro: Project, spelling: str) -> None:
+    def keys(path: str) -> list[str]:
+        source = {"kind": "files", "path": path}
+        loaded = load_experiment(micro.root, {"corpus": {"base": {"source": source}}})
+        return [str(node.ref) for node in plan_experiment(loaded, micro.root)]
+
+    assert keys(spelling) == keys("texts/base")
+
+
+@pytest.mark.parametrize("path", ["", " "])
+def test_an_empty_path_is_refused(micro: Project, path: str) -> None:
+    for settings in (
+        {"corpus": {"base": {"source": {"kind": "files", "path": path}}}},
+        {"corpus": {"base": {"source": {"kind": "csv", "path": path, "text": "t"}}}},
+    ):
+        with pytest.raises(ConfigError, match=r"path: '.?' should name a file or a folder"):
+            load_experiment(micro.root, settings)

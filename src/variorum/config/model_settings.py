@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from variorum.config.types import Real, Settings, Sha256, Text, Truth, Whole, setting
+from variorum.config.types import Location, Real, Settings, Sha256, Text, Truth, Whole, setting
 
 
 class ModelSettings(Settings):
@@ -104,7 +104,7 @@ class ModelSettings(Settings):
 class ImportedSettings(Settings):
     """Describe an imported GPT-2 with its tokenizer, in Hugging Face's layout."""
 
-    path: Text = setting(..., "Folder of the model, relative to the project.", min_length=1)
+    path: Location = setting(..., "Folder of the model, relative to the project.")
     sha256: Sha256 | None = setting(
         None, "SHA-256 over its files. Left out, it is computed before anything runs."
     )

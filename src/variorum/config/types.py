@@ -11,9 +11,10 @@ Two kinds of metadata travel with a setting, both given to `setting()`:
   form omits a setting at this value, so adding an option changes no key.
 """
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.base import components
@@ -70,10 +71,18 @@ def _text(value: Any) -> Any:
     return value
 
 
+def _spelled(path: str) -> str:
+    """Return a path in one spelling: `./texts/` is `texts`, so that both have one key."""
+    if not path.strip():
+        raise PydanticCustomError("path", "should name a file or a folder")
+    return PurePosixPath(path).as_posix()
+
+
 Real = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[int | float, BeforeValidator(_number)]  # 8 stays 8
 Text = Annotated[str, BeforeValidator(_text)]
+Location = Annotated[Text, AfterValidator(_spelled)]
 Truth = Annotated[bool, Field(strict=True)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Seed = Annotated[Whole, Field(ge=0, le=MOST_SEED)]

@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 from urllib.parse import urlencode
 
 from variorum.config.canonical import canonical
-from variorum.config.types import Settings, Sha256, Text, setting
+from variorum.config.types import Location, Settings, Sha256, setting
 from variorum.corpus import local_files
 from variorum.corpus.fetch_context import FetchContext
 
@@ -46,7 +46,7 @@ class SourceSettings(Settings):
 class LocalSource(SourceSettings):
     """Describe files on this machine."""
 
-    path: Text = setting(..., "A file, a folder or a glob pattern, relative to the project.")
+    path: Location = setting(..., "A file, a folder or a glob pattern, relative to the project.")
     suffixes: tuple[str, ...]
     sha256: Sha256 | None = setting(
         None, "SHA-256 over the files. Left out, it is computed before anything runs."
