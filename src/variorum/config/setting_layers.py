@@ -36,17 +36,27 @@ class Layered:
 NOWHERE = Layered({}, {})
 
 
+def names_in(root: Path, folder: str) -> list[str]:
+    """Return the names of all files of settings below a folder of `config/`, sorted.
+
+    In a folder of its own a file is called `group/name`. Hidden files and folders are left out.
+    """
+    base = root / "config" / folder
+    names = (path.relative_to(base).with_suffix("").as_posix() for path in base.rglob("*.yaml"))
+    return sorted(name for name in names if not f"/{name}".count("/."))
+
+
 def file_of(root: Path, folder: str, name: str) -> str:
     """Return the file of that name in a folder of `config/`.
 
-    Raises `ConfigError` if there is none.
+    Raises `ConfigError` if there is none, or if `names_in` gives it another name: what one command
+    runs, all others must find.
     """
-    file = f"config/{folder}/{name}.yaml"
-    if not (root / file).is_file():
-        known = sorted(path.stem for path in (root / "config" / folder).glob("*.yaml"))
+    file, known = f"config/{folder}/{name}.yaml", names_in(root, folder)
+    if name not in known:
+        found = "that is no name of it" if (root / file).is_file() else "there is no such file"
         raise ConfigError(
-            f"{file}: there is no such file;{did_you_mean(name, known)} "
-            f"known are {', '.join(known) or 'none'}"
+            f"{file}: {found};{did_you_mean(name, known)} known are {', '.join(known) or 'none'}"
         )
     return file
 

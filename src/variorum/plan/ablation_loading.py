@@ -106,6 +106,8 @@ def refuse_name(root: Path, name: str) -> None:
     for kind, taken in (("a stage", list(STAGES)), ("an experiment", experiment_names(root))):
         if name in taken:
             raise ConfigError(f"{file}: {name} is the name of {kind}; rename the file")
+    if any(experiment.startswith(f"{name}/") for experiment in experiment_names(root)):
+        raise ConfigError(f"{file}: {name} is the name of a folder of experiments; rename the file")
     if name == PAGES:
         raise ConfigError(f"{file}: reports/{PAGES}/ holds numbers of pages; rename the file")
 

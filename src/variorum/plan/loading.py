@@ -20,6 +20,7 @@ from variorum.config.setting_layers import (
     Place,
     file_of,
     merged,
+    names_in,
     read_layers,
     without,
     written_at,
@@ -136,7 +137,7 @@ def _refuse_what_is_imported(settings: Experiment, imported: Layered, given: Lay
 
 def experiment_names(root: Path) -> list[str]:
     """Return the names of all experiments of the project, sorted."""
-    return sorted(file.stem for file in (root / "config/experiments").glob("*.yaml"))
+    return names_in(root, "experiments")
 
 
 def provenance(experiment: LoadedExperiment) -> Iterator[tuple[str, Any, str]]:

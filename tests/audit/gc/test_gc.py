@@ -13,15 +13,20 @@ from gc_shelf import going, left, note, only, there
 import flow
 import made_up
 from conftest import Project
-from variorum.audit.gc import inventory, removal
+from variorum.audit.gc import inventory, needs, removal
+from variorum.audit.gc.upstream import upstream_of
 from variorum.base.errors import VariorumError
+from variorum.config.setting_errors import ConfigError
 from variorum.identity.spec import Ref
-from variorum.plan.experiment import Plan
+from variorum.plan.experiment import Plan, plan_experiment
+from variorum.plan.loading import load_experiment
+from variorum.plan.references import References
 from variorum.stages.registry import TRACKED
 from variorum.store import pins, restoring, tracking
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.store import Store
+from variorum.store.vault import Vault
 
 pytest_plugins = ("gc_fixtures",)
 
@@ -159,6 +164,40 @@ def test_what_is_kept_stays_with_all_that_it_stands_on(
         shutil.rmtree(root / file, ignore_errors=True)
     with pytest.raises(VariorumError, match=rf"{finetune.ref} is pinned as before/1.*dvc pull"):
         removal.plan(root)
+
+
+def test_what_an_experiment_in_a_folder_of_its_own_needs_stays(root: Path, wide: Plan) -> None:
+    settings = (root / "config/experiments/micro.yaml").read_text()
+    (root / "config/experiments/sub/deep").mkdir(parents=True)
+    file = root / "config/experiments/sub/deep/wide.yaml"
+    file.write_text(settings.replace("n_embd: 16", "n_embd: 32"))
+    named = plan_experiment(load_experiment(root, {"experiment": "sub/deep/wide"}), root)
+    assert named.of_stage("pretrain")[0].ref in wide.nodes, "it is what `gc` would remove"
+    assert not going(removal.plan(root)) & set(named.nodes)
+    assert References(root).named("sub/deep/wide").plan is not None
+
+
+OTHER_NAMES = (
+    *("./micro", "sub/../micro", "../experiments/micro", "sub//wide", "Micro", "micro ", ""),
+    *(".hidden/wide", "sub/.hidden", "{root}/config/experiments/micro"),
+)
+
+
+def test_what_can_be_run_by_a_name_is_needed_under_it_and_nothing_runs_by_another(
+    root: Path,
+) -> None:
+    folder = root / "config/experiments"
+    settings = (folder / "micro.yaml").read_text()
+    for file in ("sub/wide", ".hidden/wide", "sub/.hidden"):
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / f"{file}.yaml").write_text(settings)
+    serves = needs.needs(root, upstream_of(root, Vault(root, TRACKED))).serves
+    for name in ("micro", "sub/wide"):
+        plan = flow.current(root, experiment=name)
+        assert all(name in serves[ref] for ref in plan.nodes)
+    for name in OTHER_NAMES:
+        with pytest.raises(ConfigError, match=r"^.*known are micro, sub/wide$"):
+            load_experiment(root, {"experiment": name.format(root=root)})
 
 
 def test_nothing_goes_while_needs_are_not_known(root: Path) -> None:
