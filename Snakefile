@@ -29,7 +29,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{commands}"
 workdir: workflow.basedir
 
 
-flow = flow_of(workflow, config)  # everything is planned here, once; jobs read the plan
+flow = flow_of(workflow)  # everything is planned here, once; jobs read the plan
 config["figures"] = FIGURES  # which their caption in `--report` reads
 
 

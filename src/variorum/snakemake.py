@@ -18,13 +18,21 @@ from variorum.audit.explain.why import reason
 from variorum.base.errors import VariorumError, clear_about_storage
 from variorum.base.machine import TRAINING_PROCESSES
 from variorum.base.project import refuse_other_code
+from variorum.config.setting_layers import Layered
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import ablation_names, load_ablation
 from variorum.plan.code_versions import CodeVersion, refuse_unfit
 from variorum.plan.experiment import REPORT, Node, Plan, plan_experiment
-from variorum.plan.loading import load_experiment
+from variorum.plan.loading import Overrides, load_experiment, on_command_line
 from variorum.plan.plan_file import VARIABLE, PlanFile, hold, write_plan
+from variorum.run.given_settings import (
+    ALONE,
+    given_settings,
+    is_command,
+    refuse_to_pack,
+    refuse_unshared,
+)
 from variorum.run.publish import REPORT_FILES, TABLE_FILES, Page
 from variorum.run.snakemake_marks import MARKS, begin, marked, not_after_now
 from variorum.stages.registry import STAGES, TRACKED
@@ -34,10 +42,6 @@ from variorum.store.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-WHOLE_GRAPH = "graph"
-"""`--config graph=whole` shows finished results with what they needed, for `--rulegraph` and
-`--report`."""
 
 PAGE_RULES = ("report", "publish_report")
 """Rules whose target is the current experiment's page."""
@@ -63,16 +67,6 @@ def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
     return clear
 
 
-def meant(value: Any) -> Any:
-    """Return a value of `--config` as YAML reads it: Snakemake leaves nested words as text."""
-    if isinstance(value, Mapping):
-        return {name: meant(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [meant(inner) for inner in value]
-    words = {"true": True, "false": False, "null": None}
-    return words.get(value, value) if isinstance(value, str) else value
-
-
 class Flow:
     """Hold the plan that Snakemake uses, as its rules see it.
 
@@ -83,20 +77,22 @@ class Flow:
     def __init__(
         self,
         root: Path,
-        overrides: Mapping[str, Any],
+        overrides: Overrides,
         *,
         dry_run: bool,
+        whole: bool = False,
         first: Callable[["Flow"], None] | None = None,
     ) -> None:
-        """Take the settings of `--config`; a dry run downloads and changes nothing.
+        """Take the settings that were given; a dry run downloads and changes nothing.
 
-        `first` is called when the first rule asks.
+        With `whole`, finished results are shown with what they needed. `first` is called when the
+        first rule asks.
         """
         self.root = root
         self.store = Store(root)
         self.stale: list[str] = []
-        self._overrides = {k: meant(v) for k, v in overrides.items() if k != WHOLE_GRAPH}
-        self._whole = overrides.get(WHOLE_GRAPH) == "whole"
+        self._given = overrides if isinstance(overrides, Layered) else on_command_line(overrides)
+        self._whole = whole
         self._dry_run = dry_run
         self._first = first
         self._ablations: dict[str, Plan] = {}
@@ -106,11 +102,13 @@ class Flow:
     @cached_property
     def current(self) -> Plan:
         """Return the plan of the current experiment."""
-        loaded = load_experiment(self.root, self._overrides)
+        loaded = load_experiment(self.root, self._given)
         return plan_experiment(loaded, self.root, offline=self._dry_run)
 
     def ablation(self, name: str) -> Plan:
-        """Return the plan of one ablation."""
+        """Return the plan of one ablation; raises `VariorumError` beside given settings."""
+        if self._given.values:
+            raise VariorumError(f"ablation {name}: {ALONE.format(', '.join(self._given.values))}")
         if name not in self._ablations:
             loaded = load_ablation(self.root, name)
             plan = plan_ablation(loaded, self.root, offline=self._dry_run)
@@ -300,7 +298,7 @@ class Flow:
     def _found(self, ref: Ref) -> Node:
         """Return the node of a result from any plan; other plans may be broken."""
         faults = []
-        for name in (None, *ablation_names(self.root)):
+        for name in (None, *([] if self._given.values else ablation_names(self.root))):
             try:
                 plan = self.current if name is None else self.ablation(name)
                 if ref in plan.nodes:
@@ -366,7 +364,7 @@ def _plan_of_job() -> str:
     return plan
 
 
-def flow_of(workflow: Any, overrides: Mapping[str, Any]) -> Flow:
+def flow_of(workflow: Any) -> Flow:
     """Return this process's flow: one that plans, or, of a single job, one that reads."""
     root = Path(workflow.basedir)
     in_one_line(refuse_other_code)(root)
@@ -374,7 +372,9 @@ def flow_of(workflow: Any, overrides: Mapping[str, Any]) -> Flow:
         return JobFlow(root, root / in_one_line(_plan_of_job)())
 
     def first(flow: Flow) -> None:
+        refuse_unshared(workflow.storage_settings.shared_fs_usage)
         flow.prepare(workflow.dag_settings.targets)
+        refuse_to_pack(flow.stale)
         os.environ[VARIABLE] = flow.plan.relative_to(root).as_posix()
         workflow.dag.forcefiles.update(flow.stale)
         if dry_run:  # Snakemake would write a list of all files, for `--trust-io-cache`
@@ -382,7 +382,9 @@ def flow_of(workflow: Any, overrides: Mapping[str, Any]) -> Flow:
 
     os.environ[VARIABLE] = ""  # none as yet
     dry_run = workflow.output_settings.dryrun
-    flow = Flow(root, overrides, dry_run=dry_run, first=first)
+    read = in_one_line(given_settings)
+    given, whole = read(root, workflow.config_settings, is_command())
+    flow = Flow(root, given, dry_run=dry_run, whole=whole, first=first)
     if dry_run:
         gc.disable()  # it ends soon; to look for garbage took a tenth of its time
     else:

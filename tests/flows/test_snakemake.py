@@ -235,6 +235,28 @@ def test_the_whole_graph_can_be_shown_of_a_finished_report(again: Project) -> No
     assert "make_report" in done.stdout
 
 
+def test_snakemakes_own_report_of_another_experiment_is_refused(again: Project) -> None:
+    asked = ("--config", "graph=whole", "title=Another", "--", REPORT)
+    done = again.snakemake("--report", "other.zip", *asked, check=False)
+    assert done.returncode
+    assert f"variorum: {REPORT} is not of the current settings and code" in done.stderr
+    assert "Traceback" not in said(done)
+    assert not (again.root / "other.zip").exists()
+
+
+def test_words_mean_the_same_by_config_and_configfile(again: Project) -> None:
+    def keys(*asked: str) -> set[str]:
+        done = again.snakemake("-n", *asked, "--", "pretrain", check=False)
+        return set(re.findall("pretrain/([0-9a-f]{12})", said(done)))
+
+    (again.root / "other.yaml").write_text("pretrain: {max_steps: 0200}\n")
+    (of_file,) = keys("--configfile", "other.yaml")
+    assert keys("--config", "pretrain={max_steps: 0200}") == {of_file}
+    assert keys("--config", "pretrain={max_steps: 200}") == {of_file}
+    (again.root / "other.yaml").write_text("seed: 2\nseed: 3\n")
+    assert keys("--configfile", "other.yaml") == set()
+
+
 @pytest.mark.parametrize("name", ["report.zip", "report.html"])
 def test_snakemakes_own_report_holds_the_page_and_its_figures(again: Project, name: str) -> None:
     done = again.snakemake("--report", name, "--config", "graph=whole", "--", REPORT)
@@ -288,16 +310,11 @@ def test_the_default_target_is_the_report(again: Project) -> None:
     assert jobs(done)[0] == "publish_report"
 
 
-def test_an_edited_stage_makes_new_results_beside_the_old(again: Project, tmp_path: Path) -> None:
-    package = tmp_path / "src"
-    source = Path(__file__).parents[2] / "src"
-    shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    attention = package / "variorum/model/attention.py"
+def test_an_edited_stage_makes_new_results_beside_the_old(again: Project) -> None:
+    attention = again.root / "src/variorum/model/attention.py"
     attention.write_text(attention.read_text() + "\nprint('', end='')\n")
     before = every_file(again)
-    done = again.snakemake(
-        "pretrain", environment={"PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
-    )
+    done = again.snakemake("pretrain")
     assert stages(done) == ["make_pretrain"]
     assert before.items() <= every_file(again).items()
     assert len(list(again.root.glob("results/pretrain/*/manifest.json"))) == 2

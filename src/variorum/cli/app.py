@@ -1,12 +1,11 @@
 """Define the application that all commands register with, and shared options."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from variorum.base import machine
-from variorum.base.errors import VariorumError
 
 app = typer.Typer(
     help="Train a small GPT from raw text and report on it; every result is keyed by what made it.",
@@ -47,21 +46,3 @@ def print_lines(lines: Iterable[str]) -> None:
 
     for line in lines:
         tqdm.write(line)
-
-
-def read_overrides(changes: list[str]) -> dict[str, Any]:
-    """Return `name=value` pairs, values in YAML, as snakemake's --config takes them."""
-    from variorum.config.yaml_text import read_value
-
-    overrides: dict[str, Any] = {}
-    for change in changes:
-        name, sign, value = change.partition("=")
-        if not sign:
-            raise VariorumError(f"{change}: write NAME=VALUE, such as experiment=tiny")
-        if "." in name:
-            section, _, inner = name.partition(".")
-            raise VariorumError(
-                f"{change}: write nested settings in braces, as '{section}={{{inner}: {value}}}'"
-            )
-        overrides[name] = read_value(value, change)
-    return overrides

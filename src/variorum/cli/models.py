@@ -9,7 +9,7 @@ import typer
 from variorum.base import machine
 from variorum.base.errors import VariorumError
 from variorum.base.project import find_project
-from variorum.cli.app import REFERENCE, Changes, Device, app, models, read_overrides
+from variorum.cli.app import REFERENCE, Changes, Device, app, models
 
 if TYPE_CHECKING:
     from variorum.api import Opened
@@ -104,6 +104,7 @@ def describe(
     """Show a model's layers, parameters, operations and memory, before or after training."""
     machine.use_one_thread()
     from variorum.cli import model_summary
+    from variorum.config.yaml_text import read_typed
     from variorum.plan.references import refuse_setting
 
     if result is not None:
@@ -111,7 +112,7 @@ def describe(
     if result is not None and config:
         raise VariorumError(f"{result} is finished, but --config changes a plan; give only one")
     root = find_project()
-    of_plan = model_summary.of_plan(read_overrides(config or []), root)
+    of_plan = model_summary.of_plan(read_typed(config or []), root)
     for line in of_plan if result is None else model_summary.of_result(result, root):
         print(line)
 

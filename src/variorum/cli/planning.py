@@ -8,7 +8,7 @@ import typer
 from variorum.base import machine
 from variorum.base.errors import VariorumError
 from variorum.base.project import find_project
-from variorum.cli.app import REFERENCE, Changes, Device, app, read_overrides
+from variorum.cli.app import REFERENCE, Changes, Device, app
 
 
 @app.command()
@@ -19,13 +19,13 @@ def config(
     ] = None,
 ) -> None:
     """Print the effective settings, where each was written, and the resulting keys."""
-    from variorum.config.yaml_text import in_yaml
+    from variorum.config.yaml_text import in_yaml, read_typed
     from variorum.plan.experiment import plan_experiment
     from variorum.plan.loading import load_experiment, provenance
     from variorum.store.store import Store
 
     root = find_project()
-    loaded = load_experiment(root, read_overrides(changes or []))
+    loaded = load_experiment(root, read_typed(changes or []))
     width = max(len(name) for name, _, _ in provenance(loaded))
     print(f"experiment {loaded.name}")
     for name, value, origin in provenance(loaded):
@@ -54,9 +54,10 @@ def plan(
 ) -> None:
     """Estimate what a run would make, its time here, and its disk space."""
     machine.use_one_thread()
+    from variorum.config.yaml_text import read_typed
     from variorum.run.workload import lines, workload
 
-    changes = read_overrides(config or [])
+    changes = read_typed(config or [])
     found = workload(find_project(), target, changes, cores=cores, device=device)
     for line in lines(found, listed=everything):
         print(line)

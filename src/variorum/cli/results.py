@@ -11,7 +11,7 @@ import typer
 
 from variorum.base.errors import VariorumError
 from variorum.base.project import find_project
-from variorum.cli.app import REFERENCE, Changes, app, read_overrides
+from variorum.cli.app import REFERENCE, Changes, app
 
 
 @app.command()
@@ -76,10 +76,10 @@ def why(
 ) -> None:
     """Explain why a result must be made, or how two results differ."""
     from variorum.audit.explain import why as explanation
+    from variorum.config.yaml_text import read_typed
 
-    for line in explanation.why(
-        find_project(), result, other, read_overrides(config or [])
-    ).lines():
+    overrides = read_typed(config or [])
+    for line in explanation.why(find_project(), result, other, overrides).lines():
         print(line)
 
 

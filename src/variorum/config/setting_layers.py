@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from variorum.config.setting_errors import ConfigError, did_you_mean
-from variorum.config.yaml_text import NO_VALUES
+from variorum.config.yaml_text import NO_VALUES, parsed, plain
 
 Place = tuple[str, ...]
 
@@ -64,7 +62,7 @@ def file_of(root: Path, folder: str, name: str) -> str:
 def read_layers(root: Path, file: str) -> Layered:
     """Read a file of settings, with the line of each; raises `ConfigError`."""
     try:
-        values = _parsed((root / file).read_text(encoding="utf-8"))
+        values = parsed((root / file).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
             f"{file}: there is no such file; run this inside a clone of the project"
@@ -86,13 +84,10 @@ def read_layers(root: Path, file: str) -> Layered:
         raise ConfigError(f"{file}: holds {values!r}; write `setting: value` lines")
     origins: dict[Place, str] = {}
     _note_lines(values, (), file, origins)
-    return Layered(_plain(values), origins)
-
-
-@lru_cache(maxsize=64)
-def _parsed(text: str) -> Any:
-    """Return what a YAML text holds; variants of an ablation read the same files again."""
-    return YAML(typ="rt").load(text)
+    try:
+        return Layered(plain(values), origins)
+    except ValueError as error:
+        raise ConfigError(f"{file}: {error}; put text in quotes") from None
 
 
 def _note_lines(node: CommentedMap, place: Place, file: str, origins: dict[Place, str]) -> None:
@@ -102,20 +97,6 @@ def _note_lines(node: CommentedMap, place: Place, file: str, origins: dict[Place
         origins[here] = f"{file}:{line}"
         if isinstance(value, CommentedMap):
             _note_lines(value, here, file, origins)
-
-
-def _plain(value: Any) -> Any:
-    """Convert round-trip nodes to plain Python data."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for kind in (int, float, str):
-        if isinstance(value, kind):
-            return kind(value)
-    return value
 
 
 def written_at(values: dict[str, Any], origin: Callable[[Place], str]) -> Layered:
@@ -129,7 +110,7 @@ def written_at(values: dict[str, Any], origin: Callable[[Place], str]) -> Layere
                 note(value, (*place, str(name)))
 
     note(values, ())
-    return Layered(_plain(values), origins)
+    return Layered(plain(values), origins)
 
 
 def without(layer: Layered, name: str) -> Layered:

@@ -45,13 +45,13 @@ def setting(
 def _number(value: Any) -> Any:
     """Return a number that was spelled in YAML 1.1.
 
-    `1e-5` and `1e-05` arrive as text from some tools.
+    `1e-5` and `1e-05` arrive as text from some tools. Whole ones stay exact beyond 2**53.
     """
     if isinstance(value, bool):
         raise PydanticCustomError("number", "should be a number")
     if isinstance(value, str):
         try:
-            return float(value)
+            return int(value) if value.strip().lstrip("+-").isdecimal() else float(value)
         except ValueError:
             raise PydanticCustomError("number", "should be a number") from None
     return value

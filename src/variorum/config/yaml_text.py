@@ -1,12 +1,21 @@
-"""Read values that people typed in YAML, and write values in YAML."""
+"""Read settings in YAML 1.2, in files as on command lines, and write values in YAML.
+
+There is one reader, so that a word means the same wherever it is written: `0200` is 200, `yes` is
+text, and no name is given twice. A name is text whatever it looks like: `2024_05_01:` is no number.
+"""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import TaggedScalar
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.tag import Tag
 
 from variorum.config.setting_errors import ConfigError
 
@@ -17,15 +26,81 @@ NO_VALUES = (ValueError, LookupError, RecursionError)
 """Errors of ruamel.yaml for the 45th of a month, for `!!int a`, for endless brackets."""
 
 
+_TEXT = "tag:yaml.org,2002:str"
+_MERGED = "tag:yaml.org,2002:merge"
+
+
+class _Constructor(RoundTripConstructor):
+    """Read names as the text that was typed."""
+
+    def construct_mapping(  # type: ignore[override] # as the class above has it
+        self, node: Any, maptyp: Any, deep: bool = False
+    ) -> Any:
+        for name, _ in node.value:
+            if isinstance(name, ScalarNode) and name.tag != _MERGED:
+                name.ctag = Tag(suffix=_TEXT)
+        return super().construct_mapping(node, maptyp, deep)
+
+
+@lru_cache(maxsize=64)
+def parsed(text: str) -> Any:
+    """Return what a YAML text holds, with the lines of names.
+
+    Variants of an ablation read the same files again.
+    """
+    yaml = YAML(typ="rt")
+    yaml.Constructor = _Constructor
+    return yaml.load(text)
+
+
+def plain(value: Any) -> Any:
+    """Return parsed YAML as plain data; raises `ValueError` for a tag that is no text's."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, TaggedScalar):
+        if str(value.tag.value) != _TEXT:
+            raise ValueError(f"the tag of {value.value} is unknown")
+        return str(value.value)
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
 def read_value(value: str, said: str) -> Any:
     """Read a value that somebody typed in YAML; `said` is shown in the message.
 
     Raises `ConfigError`.
     """
     try:
-        return YAML(typ="safe").load(value)
+        return plain(parsed(value))
     except (YAMLError, *NO_VALUES):
         raise ConfigError(f"{said}: the value is not valid YAML; put text in quotes") from None
+
+
+def read_typed(words: Iterable[str]) -> dict[str, Any]:
+    """Return settings typed as NAME=VALUE, values in YAML, as after Snakemake's `--config`.
+
+    Raises `ConfigError` for a word that is none, and for a name that is given twice.
+    """
+    settings: dict[str, Any] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign:
+            raise ConfigError(f"{word}: write NAME=VALUE, such as experiment=tiny")
+        if "." in name:
+            section, _, inner = name.partition(".")
+            raise ConfigError(
+                f"{word}: write nested settings in braces, as '{section}={{{inner}: {value}}}'"
+            )
+        if name in settings:
+            raise ConfigError(f"{word}: {name} is given twice; write all of it once, in braces")
+        settings[name] = read_value(value, word)
+    return settings
 
 
 def in_yaml(value: Any) -> str:

@@ -47,17 +47,35 @@ class LoadedExperiment:
     layers: Layered = NOWHERE
 
 
-def load_experiment(root: Path, overrides: Mapping[str, Any] | None = None) -> LoadedExperiment:
+Overrides = Mapping[str, Any] | Layered
+"""Nested settings from a command line, or those of files that it names too."""
+
+
+def load_experiment(root: Path, overrides: Overrides | None = None) -> LoadedExperiment:
     """Read the current experiment of the project at `root`.
 
-    `overrides` are nested settings from a command line; `experiment` among them chooses another
-    file. Raises `ConfigError`.
+    `experiment` among the overrides chooses another file. Raises `ConfigError`.
     """
     current = read_layers(root, CURRENT)
-    command = written_at(dict(overrides or {}), lambda place: COMMAND_LINE)
-    name = str(command.values.get("experiment", current.values.get("experiment", "default")))
+    command = overrides if isinstance(overrides, Layered) else on_command_line(overrides or {})
+    name = _name(merged(current, command), "experiment") or "default"
     changes = merged(without(current, "experiment"), without(command, "experiment"))
     return named_experiment(root, name, changes)
+
+
+def on_command_line(settings: Mapping[str, Any]) -> Layered:
+    """Return settings as a layer that was written on the command line."""
+    return written_at(dict(settings), lambda place: COMMAND_LINE)
+
+
+def _name(layers: Layered, setting: str) -> str | None:
+    """Return what a setting names; raises `ConfigError` if that was read as a number, say."""
+    name = layers.values.get(setting)
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(
+            f"{layers.origin((setting,))}: {setting}: {name!r} should be text: put it in quotes"
+        )
+    return name
 
 
 def named_experiment(root: Path, name: str, changes: Layered | None = None) -> LoadedExperiment:
@@ -88,10 +106,10 @@ def _as_taken(values: Mapping[str, Any], taken: Mapping[str, Any]) -> dict[str, 
 
 def _with_preset(root: Path, layers: Layered) -> Layered:
     """Return settings merged over the preset that they name, if they name one."""
-    preset = layers.values.get("preset")
+    preset = _name(layers, "preset")
     if preset is None:
         return layers
-    return merged(read_layers(root, file_of(root, "presets", str(preset))), layers)
+    return merged(read_layers(root, file_of(root, "presets", preset)), layers)
 
 
 def _imported_model(root: Path, given: Layered) -> Layered:

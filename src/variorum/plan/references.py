@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError
@@ -21,7 +20,7 @@ from variorum.identity.spec import Ref
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import ablation_names, load_ablation, refuse_name
 from variorum.plan.experiment import Node, Plan, plan_experiment
-from variorum.plan.loading import experiment_names, load_experiment, named_experiment
+from variorum.plan.loading import Overrides, experiment_names, load_experiment, named_experiment
 from variorum.stages.registry import MODELS, STAGES
 from variorum.store import pins
 from variorum.store.result import MANIFEST, Result, StoreError
@@ -93,7 +92,7 @@ class References:
     """
 
     def __init__(
-        self, root: Path, overrides: Mapping[str, Any] | None = None, package: Path = PACKAGE
+        self, root: Path, overrides: Overrides | None = None, package: Path = PACKAGE
     ) -> None:
         self.root, self.overrides = root, overrides
         self.code = Code(package)  # read once for all plans
@@ -106,7 +105,12 @@ class References:
         return plan_experiment(loaded, self.root, offline=True, package=self.code)
 
     def named(self, reference: str | Path | None) -> Named:
-        """Return what a reference names; raises `VariorumError` if that is nothing."""
+        """Return what a reference names; raises `VariorumError` if that is nothing.
+
+        Overrides are checked, whatever is named.
+        """
+        if self.overrides:
+            _ = self.current
         if reference is None:
             return self._of_experiment("the current experiment", self.current)
         text = str(reference)

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from variorum.base.errors import VariorumError
 from variorum.base.machine import TRAINING_PROCESSES, Device, training_slots
 from variorum.base.text_tables import table_lines
 from variorum.identity.spec import Ref
@@ -21,6 +22,7 @@ from variorum.plan.experiment import REPORT, Node
 from variorum.plan.references import Named, References
 from variorum.report.units import duration, size
 from variorum.run.estimate import Estimate, Estimates
+from variorum.run.given_settings import ALONE
 from variorum.stages.registry import STAGES, place_of
 from variorum.store.restoring import holds
 from variorum.store.result import MANIFEST
@@ -85,6 +87,8 @@ def workload(
     load = os.getloadavg()[0]
     references = References(root, overrides)
     named = references.named(reference_of(target))
+    if overrides and named.plan is not references.current:
+        raise VariorumError(f"{target}: {ALONE.format(', '.join(overrides))}")
     granted = cores or len(os.sched_getaffinity(0))
     wanted = _wanted(named)
     needed = everything(wanted)
