@@ -8,22 +8,12 @@ The rules say what runs where; which results exist, what they need and how they 
 decided by `variorum.snakemake`, from the configuration and the code.
 """
 
-import os
-import sys
-from pathlib import Path
 
-# The project's own code comes first. Snakemake puts the folder of each of its files before Python's
-# own modules, where a file `random.py` would take the place of one.
-others = [folder for folder in sys.path if folder != str(workflow.basedir)]
-sys.path[:] = [str(Path(workflow.basedir, "src")), *others]
-os.environ["PYTHONSAFEPATH"] = "1"  # the same in processes that jobs start
+include: "workflow/own_code.smk"
+
 
 from variorum.report.figures.captions import FIGURES
 from variorum.snakemake import REPORT, STAGES, TABLE_FILES, flow_of
-
-# Jobs run in the project's folder, with the commands of this very environment.
-commands = os.environ.get("PATH", os.defpath)
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{commands}"
 
 
 workdir: workflow.basedir
@@ -57,9 +47,6 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/ablation.smk"
-
-
-sys.path.remove(str(Path(workflow.basedir, "workflow/rules")))
 
 
 onsuccess:

@@ -1,8 +1,9 @@
-"""Find the project, the nearest folder above the working directory that is one, and run its code.
+"""Find the project, and run its own code.
 
+The project is the nearest folder above the working directory that has experiments and a Snakefile.
 Another environment may be active: of the clone that a worktree or a copy was made from, or one with
 the package installed for good. Then another package would run than the one that people edit, and
-every command would call its results those of the project. So a command runs itself again by the
+every command would say that the results are the project's. So a command runs itself again by the
 project's own package, and what cannot do so is refused.
 """
 
@@ -55,9 +56,10 @@ def refuse_other_code(root: Path) -> None:
 
 
 def _differing_file(root: Path) -> str | None:
-    """Return a file in which the running package differs from the project's; None if none does.
+    """Return a file in which the running package differs from the project's.
 
-    A code version of the project may run, and a project may have no package of its own.
+    None if none does. A code version of the project may run, and a project may have no package of
+    its own.
     """
     own, running = (root / SOURCE / PACKAGE.name).resolve(), PACKAGE.resolve()
     versions = own.parents[1] / CODE_VERSIONS

@@ -2,7 +2,7 @@
 
 
 def main() -> None:
-    """Run the command that the arguments name, by the code of the project that it is called in."""
+    """Run the command that the arguments name, by the project's code."""
     from variorum.base.project import run_own_code
 
     run_own_code()

@@ -1,7 +1,8 @@
-"""Read settings in YAML 1.2, in files as on command lines, and write values in YAML.
+"""Read settings in YAML 1.2, and write values.
 
-There is one reader, so that a word means the same wherever it is written: `0200` is 200, `yes` is
-text, and no name is given twice. A name is text whatever it looks like: `2024_05_01:` is no number.
+There is one reader for files and command lines, so that a word means the same wherever it is
+written: `0200` is 200, `yes` is text, and no name is given twice. A name is text whatever it looks
+like: `2024_05_01:` is no number.
 """
 
 import json

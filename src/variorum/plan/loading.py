@@ -48,7 +48,7 @@ class LoadedExperiment:
 
 
 Overrides = Mapping[str, Any] | Layered
-"""Nested settings from a command line, or those of files that it names too."""
+"""Nested settings from a command line, or a layer with files that it names."""
 
 
 def load_experiment(root: Path, overrides: Overrides | None = None) -> LoadedExperiment:

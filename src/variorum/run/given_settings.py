@@ -55,7 +55,7 @@ def _shown(root: Path, file: Path) -> str:
 
 
 def is_command() -> bool:
-    """Check whether Snakemake's command runs, whose words are those of this process."""
+    """Check whether Snakemake's command runs, so that `sys.argv` has its words."""
     program = Path(sys.argv[0])
     return program.stem == "snakemake" or program.parent.name == "snakemake"
 

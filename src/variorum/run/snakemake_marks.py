@@ -35,11 +35,11 @@ MACHINE = "variorum.machine"
 
 
 def begin(store: Store, tracked: Collection[str]) -> Presence:
-    """Remove what a killed Snakemake left, if no other one runs; returns what this one holds.
+    """Remove what a killed Snakemake left, if no other one runs.
 
-    Snakemake would refuse its dead predecessor's locks, and would run a result again that was
-    published just before it could note so. Locks of another machine stay. `tracked` are the stages
-    whose results DVC tracks. Raises `VariorumError` if DVC could not.
+    Returns what this one holds. Snakemake would refuse its dead predecessor's locks, and would run
+    a result again that was published just before it could note so. Locks of another machine stay.
+    `tracked` are the stages whose results DVC tracks. Raises `VariorumError` if DVC could not.
     """
     _refuse_links(store.root)
     marks = store.root / MARKS
@@ -109,7 +109,7 @@ def snakemake_runs(root: Path) -> bool:
 
 
 def plans_in_use(root: Path) -> list[Path]:
-    """Return the plan files that a Snakemake uses: all, if one may run on another machine."""
+    """Return the plan files in use: all, if a Snakemake runs elsewhere."""
     elsewhere = locked_elsewhere(root / MARKS) is not None
     return [path for path in plan_files(root) if elsewhere or is_held(path)]
 

@@ -127,7 +127,7 @@ class PublishedFiles:
             self._damaged(page, MANIFEST, fault)
 
     def _manifest_of(self, ref: Ref) -> Manifest | None:
-        """Return the manifest of a result; None if that is not here or cannot be read."""
+        """Return the manifest of a result; None if it is unreadable."""
         if ref in self.trusted:
             return self.trusted[ref]
         with suppress(OSError):
