@@ -39,8 +39,9 @@ LONGEST = (
 MEMORY, ROOM = Path("/dev/shm"), 4e9
 """A folder in memory, where tests write if it has so many bytes: they sync many small files."""
 
+IGNORES = (".dvcignore", ".gitignore", ".gitattributes")
 FOLDERS = ("workflow", "profiles", "config", "src")
-PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", ".dvcignore", ".gitignore")
+PARTS = (*FOLDERS, "Snakefile", "dvc.yaml", "requirements.lock", *IGNORES)
 
 
 def has_room(folder: Path, n_bytes: float) -> bool:
@@ -125,6 +126,16 @@ class Project:
     def snakemake(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         """Run Snakemake inside it."""
         return self.run("snakemake", "--cores", "2", *arguments, **options)  # type: ignore[arg-type]
+
+    def share(self, *references: str) -> None:
+        """Put the pins of results where git sees them: of all, unless some are named."""
+        self.run("variorum", "share", *(references or ("--all",)))
+
+    def forget(self, *stages: str) -> None:
+        """Delete the results of stages, and the pins by which they would come back."""
+        for stage in stages:
+            for folder in ("results", "scratch/pins"):
+                shutil.rmtree(self.root / folder / stage, ignore_errors=True)
 
     @staticmethod
     def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 The project that holds them has one experiment, `micro`, and no ablation.
 """
 
+import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 import flow
 from conftest import Project, add_micro_experiment, copy_project
+from variorum.audit.verify.selection import with_upstream
 from variorum.base.components import PACKAGE
 from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.experiment import Node, Plan, plan_experiment
 from variorum.plan.loading import load_experiment
-from variorum.stages.registry import BUNDLED, BUNDLING
-from variorum.store import restoring
+from variorum.stages.registry import BUNDLED, BUNDLING, STAGES, TRACKED
+from variorum.stages.stage import Rerun
+from variorum.store import restoring, sharing
 from variorum.store.result import CODE, MANIFEST, RUN
 from variorum.store.store import Store
 
@@ -78,8 +81,11 @@ def planned_by(root: Path, package: Path = PACKAGE) -> Plan:
     return plan_experiment(load_experiment(root), root, package=package)
 
 
-def make(root: Path, nodes: Iterable[Node], *, begun: str = BEGUN) -> None:
-    """Publish a result for each node, its upstreams being there."""
+def make(root: Path, nodes: Iterable[Node], *, begun: str = BEGUN, kernels: str = "") -> None:
+    """Publish a result for each node, its upstreams being there.
+
+    Other `kernels` make other bytes, except where every platform makes the same.
+    """
     store = Store(root)
     for node in nodes:
         if store.exists(node.ref):
@@ -87,12 +93,23 @@ def make(root: Path, nodes: Iterable[Node], *, begun: str = BEGUN) -> None:
         output = store.scratch(node.ref) / "output"
         output.mkdir(parents=True)
         (output / "content.txt").write_text(f"{node.label} {node.ref}\n" * 50, encoding="utf-8")
+        if kernels and STAGES[node.ref.stage].rerun is not Rerun.NOTHING:
+            loss = 2.0 + len(kernels) / 10_000
+            (output / "metrics.json").write_text(json.dumps({"chosen_val_loss": loss}))
+            (output / "metrics.csv").write_text(f"step,val_loss\n1,{loss}\n")
         inputs = {name: store.open(ref) for name, ref in node.spec.upstream.items()}
         if node.ref.stage in BUNDLING:
             small = [r.ref for r in inputs.values() if r.ref.stage in BUNDLED]
             restoring.bundle(store, small, output)
         run = {"label": node.label, "begun": begun, "seconds": 12.34}
+        run |= {"cpu_capability": kernels} if kernels else {}
         store.publish(node.spec, output, inputs, {RUN: run, CODE: {}})
+
+
+def share(root: Path) -> None:
+    """Put the pins of all results where git sees them."""
+    store = Store(root)
+    sharing.share(store, with_upstream(store, store.refs()), TRACKED)
 
 
 def adopted(root: Path, old: Ref, **note: str) -> Ref:

@@ -19,6 +19,7 @@ NOTHING = "Nothing to be done"
 
 
 def commit(project: Project) -> None:
+    project.share()
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "State")
 
@@ -194,6 +195,7 @@ def test_metrics_and_plots_are_dvcs(again: Project) -> None:
 def test_what_was_pulled_can_be_written_beside(again: Project) -> None:
     (again.root / "config/config.yaml").write_text("experiment: micro\nseed: 2\n")
     again.snakemake("pretrain")
+    again.share()
     assert len(list(again.root.glob("results/pretrain/*.dvc"))) == 2
     again.run("dvc", "checkout")
     assert len(list(again.root.glob(f"results/pretrain/*/{MANIFEST}"))) == 2
@@ -236,3 +238,64 @@ def test_nobody_is_told_that_dvc_ran() -> None:
     text = (Path(__file__).parents[2] / ".dvc/config").read_text()
     assert "analytics = false" in text
     assert "check_update = false" in text
+
+
+def run_experiment(project: Project, *options: str) -> None:
+    """Make another title's report as an experiment of DVC named `one`."""
+    setting = "config/config.yaml:+seed=2"
+    project.run("dvc", "exp", "run", "--name", "one", "--set-param", setting, *options)
+
+
+def pins_of_the_experiment(project: Project) -> set[str]:
+    """The stages of which an experiment's commit holds results."""
+    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
+    (one,) = (ref for ref in refs if ref.endswith("/one"))
+    names = project.run("git", "ls-tree", "-r", "--name-only", one, "results").stdout.split()
+    return {Path(name).parent.name for name in names if name.endswith(".dvc")}
+
+
+def test_an_experiment_carries_its_models_to_another_clone(again: Project, tmp_path: Path) -> None:
+    again.run("git", "init", "--quiet", "--bare", str(tmp_path / "hub"))
+    again.run("git", "push", "--quiet", str(tmp_path / "hub"), "main")
+    run_experiment(again)
+    assert pins_of_the_experiment(again) >= {"pretrain", "report", "records"}
+    made = {path.parent.name for path in again.root.glob("results/pretrain/*/model.safetensors")}
+    again.run("git", "remote", "add", "origin", str(tmp_path / "hub"))
+    again.run("dvc", "exp", "push", "origin", "one")
+    there = Project(tmp_path / "there")
+    again.run("git", "clone", "--quiet", "-b", "main", str(tmp_path / "hub"), str(there.root))
+    for name, value in (("user.name", "Another"), ("user.email", "another@example.org")):
+        there.run("git", "config", name, value)
+    remote = str(again.root / "dvc-remote")
+    there.run("dvc", "remote", "modify", "--local", "local", "url", remote)
+    there.run("dvc", "exp", "pull", "origin", "one")
+    there.run("dvc", "exp", "apply", "one")
+    assert "seed: 2" in (there.root / "config/config.yaml").read_text()
+    assert planned(there) <= {"publish_report"}
+    there.run("dvc", "pull", "--recursive", "results")
+    found = {path.parent.name for path in there.root.glob("results/pretrain/*/model.safetensors")}
+    assert found == made
+    assert "all as published" in there.run("variorum", "verify").stdout
+
+
+@pytest.mark.parametrize("way", ["--temp", pytest.param("--queue", marks=pytest.mark.long)])
+def test_an_experiment_in_a_folder_of_its_own_gives_back_its_models(
+    again: Project, way: str
+) -> None:
+    run_experiment(again, way)
+    if way == "--queue":
+        again.run("dvc", "exp", "run", "--run-all")
+    assert pins_of_the_experiment(again) >= {"pretrain", "report", "records"}
+    again.run("dvc", "exp", "apply", "one")
+    assert planned(again) <= {"publish_report"}
+    again.snakemake(REPORT)
+    assert len(list(again.root.glob("results/pretrain/*/model.safetensors"))) == 2
+    assert "all as published" in again.run("variorum", "verify").stdout
+
+
+def test_pins_that_an_experiment_left_block_no_branch(again: Project) -> None:
+    run_experiment(again)
+    again.snakemake(REPORT)
+    again.run("variorum", "track")
+    status = again.run("git", "status", "--porcelain", "--", "results").stdout
+    assert "?? results" not in status

@@ -38,6 +38,7 @@ def test_snakemake_makes_the_report_and_dvc_tracks_the_model(finished: Project) 
     made = {path.parents[1].name for path in root.glob("results/*/*/manifest.json")}
     assert "imported" in made
     assert not made & {"tokenizer", "pretrain"}
+    finished.share("imported")
     (imported,) = root.glob("results/imported/*.dvc")
     done = finished.snakemake("--dry-run", REPORT)
     assert "Nothing to be done" in done.stdout + done.stderr

@@ -515,7 +515,7 @@ def test_what_a_kill_kept_from_dvc_is_tracked_by_the_next_run(micro: Project) ->
         wait_for(lambda: "(100%) done" in command.output.read_text())
         command.send(signal.SIGKILL)
     assert len(assert_whole(micro.root)) == 2
-    assert not list(micro.root.glob("results/*/*.dvc"))
+    assert not list(micro.root.glob("scratch/pins/*/*.dvc"))
     done = micro.snakemake("download")
     assert NOTHING in said(done)
-    assert len(list(micro.root.glob("results/download/*.dvc"))) == 2
+    assert len(list(micro.root.glob("scratch/pins/download/*.dvc"))) == 2

@@ -247,7 +247,7 @@ def test_equal_plans_are_one_file(again: Project) -> None:
 def test_a_job_of_an_executor_reads_its_plan_whatever_was_edited_meanwhile(again: Project) -> None:
     (tokenizer,) = (again.root / "results/tokenizer").glob("*/")
     shutil.rmtree(tokenizer)
-    tokenizer.with_name(f"{tokenizer.name}.dvc").unlink()
+    (again.root / f"scratch/pins/tokenizer/{tokenizer.name}.dvc").unlink()
     shutil.rmtree(again.root / FOLDER, ignore_errors=True)
     again.snakemake("-n", "tokenizer")
     (plan,) = (again.root / FOLDER).iterdir()

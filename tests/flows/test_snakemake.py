@@ -17,7 +17,9 @@ import pytest
 import flow
 from conftest import Project, add_micro_experiment, copy_project
 from variorum.base.files import sha256_of
+from variorum.identity.spec import Ref
 from variorum.report.figures.captions import FIGURES
+from variorum.store.store import Store
 
 REPORT = "results/finetune/report.html"
 NOTHING = "Nothing to be done"
@@ -120,9 +122,8 @@ def test_nested_settings_of_every_kind_are_understood(again: Project) -> None:
 def test_a_deleted_result_that_is_needed_again_is_all_that_runs(again: Project) -> None:
     encoded = next((again.root / "results/encode").glob("*/train.bin")).parent
     shutil.rmtree(encoded)
-    encoded.with_name(f"{encoded.name}.dvc").unlink()
-    shutil.rmtree(again.root / "results/pretrain")
-    shutil.rmtree(again.root / "results/finetune")
+    Store(again.root).own_pin(Ref("encode", encoded.name)).unlink()
+    again.forget("pretrain", "finetune")
     done = again.snakemake("finetune")
     assert stages(done) == ["make_encode", "make_finetune", "make_pretrain"]
 
@@ -130,7 +131,7 @@ def test_a_deleted_result_that_is_needed_again_is_all_that_runs(again: Project) 
 def test_a_deleted_result_that_dvc_still_holds_is_taken_from_there(again: Project) -> None:
     before = every_file(again)
     for folder in (again.root / "results").glob("*/*/"):
-        shutil.rmtree(folder)  # their .dvc files stay
+        shutil.rmtree(folder)  # their .dvc files stay in scratch/pins
     done = again.snakemake("finetune")
     assert stages(done) == []
     assert "results restored from DVC's cache: 1" in said(done)
@@ -162,7 +163,7 @@ seeds: [1, 2]
     table = (again.root / "reports/rates/table.md").read_text()
     assert "high" in table
     before = weights(again)
-    shutil.rmtree(again.root / "results/tokenizer")
+    again.forget("tokenizer")
     added = "variants: {higher: {pretrain: {learning_rate: 3.0e-3}}, "
     ablation.write_text(text.replace("variants: {", added).replace("[1, 2]", "[1, 2]"))
     done = again.snakemake("reports/rates/table.md")
@@ -219,6 +220,7 @@ def test_a_setting_means_the_same_in_the_file_and_on_the_command_line(again: Pro
 
 
 def test_a_damaged_result_stops_with_its_name_and_a_remedy(again: Project) -> None:
+    again.share()
     model = next(again.root.glob("results/pretrain/*/model.safetensors"))
     model.write_bytes(model.read_bytes()[:-1])
     (again.root / "config/config.yaml").write_text("experiment: micro\nfinetune: {max_steps: 12}\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import flow
+import made_up
 from conftest import Project
 from variorum import api, cli
 from variorum.base.errors import Stopped
@@ -205,7 +206,7 @@ def kept(stored: Project, tmp_path: Path) -> Path:
 
 def objects(root: Path, node: Node) -> dict[str, Path]:
     """Where DVC's cache keeps a result's files, by name, and their listing under `listing`."""
-    pin = (root / f"results/{node.ref}.dvc").read_text()
+    pin = Store(root).own_pin(node.ref).read_text()
     cache = root / ".dvc/cache/files/md5"
     digest = pin.split("md5: ")[1].split()[0]
     listing = cache / digest[:2] / digest[2:]
@@ -218,18 +219,20 @@ def objects(root: Path, node: Node) -> dict[str, Path]:
 
 @some_damages
 def test_a_damaged_dvc_file_is_written_anew(kept: Path, damage: Callable[[Path], None]) -> None:
-    node = flow.current(kept).of_stage("tokenizer")[0]
+    store, node = Store(kept), flow.current(kept).of_stage("tokenizer")[0]
+    made_up.share(kept)
     (record,) = kept.glob(f"{records.RECORDS}/*.dvc")
-    pins = {path: path.read_bytes() for path in (kept / f"results/{node.ref}.dvc", record)}
+    pins = {path: path.read_bytes() for path in (store.pin(node.ref), record)}
+    pins[store.own_pin(node.ref)] = pins[store.pin(node.ref)]
     for path in pins:
         damage(path)
-    tracking.track(kept, TRACKED)
+    made_up.share(kept)
     assert {path: path.read_bytes() for path in pins} == pins
 
 
 def test_what_a_kill_left_beside_a_file_of_a_result_is_not_handed_to_dvc(kept: Path) -> None:
     node = flow.current(kept).of_stage("tokenizer")[0]
-    pin = kept / f"results/{node.ref}.dvc"
+    pin = Store(kept).own_pin(node.ref)
     pinned = pin.read_bytes()
     pin.unlink()
     (Store(kept).folder(node.ref) / f"{MANIFEST}.4711.new").write_text("{")
@@ -277,8 +280,8 @@ def test_a_damaged_result_is_not_handed_to_dvc_and_keeps_no_other_from_it(
     halve(Store(root).open(damaged.ref).file("tokenizer.json"))
     tracking.track(root, TRACKED)
     assert "until then it is not handed to DVC" in capsys.readouterr().err
-    assert not (root / f"results/{damaged.ref}.dvc").exists()
-    assert (root / f"results/{other.ref}.dvc").is_file()
+    assert not Store(root).own_pin(damaged.ref).exists()
+    assert Store(root).own_pin(other.ref).is_file()
 
 
 # Locks of the dead, and clocks

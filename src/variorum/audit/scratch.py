@@ -41,6 +41,9 @@ ADOPTIONS = Workplace("scratch/adopt", Ref("adopt", "all"), "adopt")
 RERUNS = Workplace("scratch/rerun", Ref("rerun", "all"), "verify --rerun")
 """Where results are made again."""
 
+COMPARISONS = Workplace("scratch/compare", Ref("compare", "all"), "share")
+"""Where the bytes that git holds lie while they are compared."""
+
 
 def project_beside(root: Path, folder: Path) -> Store:
     """Make a project in `folder` that links to all at `root` except results."""

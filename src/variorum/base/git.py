@@ -19,8 +19,14 @@ class GitError(VariorumError):
         self.said = said
 
 
-def git(root: Path, *arguments: str, given: str = "", alone: bool = False) -> str:
-    """Return what a git command prints; raises `GitError` if it fails.
+def git(
+    root: Path,
+    *arguments: str,
+    given: str = "",
+    alone: bool = False,
+    so: str = "other branches cannot be seen",
+) -> str:
+    """Return what a git command prints; raises `GitError` if it fails, and `so` says what follows.
 
     With `alone` git does not see a repository around `root`.
     """
@@ -38,14 +44,11 @@ def git(root: Path, *arguments: str, given: str = "", alone: bool = False) -> st
         )
     except FileNotFoundError:
         missing = "git is not installed"
-        raise GitError(
-            f"{missing}, so other branches cannot be seen; install it", missing
-        ) from None
+        raise GitError(f"{missing}, so {so}; install it", missing) from None
     if done.returncode:
         said = " ".join(done.stderr.split())
         raise GitError(
-            f"`git {arguments[0]}` failed, so other branches cannot be seen; fix what it says: "
-            + said,
+            f"`git {arguments[0]}` failed, so {so}; fix what it says: " + said,
             said,
         )
     return done.stdout

@@ -1,6 +1,9 @@
-"""Define the commands that Snakemake calls: make, publish and track results."""
+"""Define the commands that Snakemake calls: make, publish and track results; and share them."""
 
+import os
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +12,11 @@ import typer
 from variorum.base import machine
 from variorum.base.errors import VariorumError
 from variorum.base.project import find_project
-from variorum.cli.app import Device, app
+from variorum.cli.app import REFERENCE, Device, app, print_lines
 from variorum.cli.signals import leave_at_once_on_signals
+
+EXPERIMENT = "DVC_EXP_BASELINE_REV"
+"""The environment variable that DVC sets where it runs an experiment, which is a commit."""
 
 
 @app.command()
@@ -55,6 +61,9 @@ def run(
 def publish(
     result: Annotated[str, typer.Argument(help="A table or a report, such as `table/key`.")],
     folder: Annotated[Path, typer.Argument(help="Target: a folder below reports/.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also replace what git holds of the same key.")
+    ] = False,
 ) -> None:
     """Copy a report's or table's files, with manifest, to where they are committed."""
     from variorum.plan.references import References
@@ -66,13 +75,56 @@ def publish(
     ref = References(root).named(result).one()
     if ref.stage not in BUNDLING:
         raise VariorumError(f"{ref}: only {' and '.join(BUNDLING)} can be published")
-    publish.publish(Store(root), ref, publish.publication_folder(root, folder))
+    target = publish.publication_folder(root, folder)
+    if not publish.publish(Store(root), ref, target, replace=replace):
+        print(
+            f"{folder}: git holds {ref} with other bytes, as another platform made it; they stay "
+            f"(`variorum publish {ref} {folder} --replace` replaces them)"
+        )
 
 
 @app.command()
 def track() -> None:
-    """Add finished results to DVC, all at once. Snakemake calls this after each run."""
+    """Store finished results in DVC's cache. Snakemake calls this after each run."""
     from variorum.stages.registry import TRACKED
     from variorum.store import tracking
 
-    tracking.track(find_project(), TRACKED)
+    root = find_project()
+    tracking.track(root, TRACKED)
+    if EXPERIMENT in os.environ and tracking.is_repository(root):
+        try:  # the pins belong to the experiment's commit, or its models stay behind
+            print(*share_lines(root, [], everything=False, replace=False), sep="\n")
+        except VariorumError as error:
+            print(f"variorum: the experiment holds no results: {error}", file=sys.stderr)
+
+
+@app.command()
+def share(
+    results: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Results, shared with all inputs: {REFERENCE}"),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Share all results here.")] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Also replace what git holds of them with the bytes here."),
+    ] = False,
+) -> None:
+    """Pin results for git: write and stage their .dvc files, to be committed and pushed."""
+    root = find_project()
+    print_lines(share_lines(root, results or [], everything=everything, replace=replace))
+
+
+def share_lines(
+    root: Path, references: list[str], *, everything: bool, replace: bool
+) -> Iterator[str]:
+    """Share results; yield what was shared, and what was not and why."""
+    from variorum.audit.verify import selection, shared_bytes
+    from variorum.base.progress import Progress
+    from variorum.stages.registry import TRACKED
+    from variorum.store.sharing import share
+
+    chosen = selection.select(root, references, everything=everything)
+    refs = selection.with_upstream(chosen.store, chosen.refs)
+    found = share(chosen.store, refs, TRACKED, replace=replace)
+    yield from shared_bytes.lines(chosen.store, found, Progress("share"))

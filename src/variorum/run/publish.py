@@ -5,6 +5,8 @@ Beside the files of the result stand its manifest, which lists their hashes and 
 made from, and what no manifest can hold: `costs.csv`, how long the runs took, and where;
 `codes.csv`, the commits that the codes of variants were; and `<variant>.diff`, what the code of a
 variant changes, comments in the same lines included.
+
+A key may have other bytes on another platform. What git holds of the same key is left as it is.
 """
 
 import csv
@@ -18,9 +20,13 @@ from typing import Any
 
 from variorum.base.atomic import write_atomically
 from variorum.base.errors import VariorumError
-from variorum.identity.spec import Ref
+from variorum.base.files import sha256_of
+from variorum.base.git import files_of
+from variorum.identity.spec import Ref, Spec
 from variorum.plan.ablation import CODES, DIFFS
 from variorum.report import costs
+from variorum.store.committed import has_git
+from variorum.store.manifests import Manifest, read
 from variorum.store.restoring import BUNDLE
 from variorum.store.result import COPY, MANIFEST, VARYING, Result
 from variorum.store.store import Store
@@ -55,25 +61,66 @@ def page_names(names: Iterable[str]) -> list[str]:
     return [n for n in names if not n.startswith(f"{BUNDLE}/") and n not in (*VARYING, COPY)]
 
 
-def publish(store: Store, ref: Ref, folder: Path) -> None:
-    """Copy a table, or a page's numbers, into a folder; files of another table go."""
+def publish(store: Store, ref: Ref, folder: Path, *, replace: bool = False) -> bool:
+    """Copy a table, or a page's numbers, into a folder; files of another table go.
+
+    Return whether it did. If git's last commit holds the same key there with other bytes, these
+    are written instead, except with `replace`.
+    """
     result = store.open(ref)
     names = [n for n in (NUMBERS, FINDINGS) if n in result.manifest["files"]] or pages_of(result)
     contents = {name: result.file(name).read_bytes() for name in names} | notes_of(result.run)
+    contents[MANIFEST] = (result.folder / MANIFEST).read_bytes()
+    committed = {} if replace else _committed(store.root, folder)
+    is_other = committed.get(MANIFEST, contents[MANIFEST]) != contents[MANIFEST]
+    if is_other := is_other and _ref_of(committed[MANIFEST]) == ref:
+        contents = committed
     for name in _listed(folder) - contents.keys():
         (folder / name).unlink(missing_ok=True)
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    write_atomically(folder / MANIFEST, (result.folder / MANIFEST).read_bytes())
+    for name in sorted(contents, key=lambda name: name == MANIFEST):
+        write_atomically(folder / name, contents[name])
+    return not is_other
+
+
+def _committed(root: Path, folder: Path) -> dict[str, bytes]:
+    """Return the files that git's last commit holds in a folder; none without such a commit."""
+    if not has_git(root):
+        return {}
+    with suppress(VariorumError, ValueError):  # no commit, no such folder in it, or outside
+        place = folder.resolve().relative_to(root.resolve())
+        return files_of(root, f"HEAD:{place.as_posix()}")
+    return {}
+
+
+def published_manifest(folder: Path, ref: Ref) -> Manifest | None:
+    """Return the manifest in a folder if it is of the key `ref` and its pages are there.
+
+    None if a page is missing or differs from it.
+    """
+    with suppress(OSError):
+        manifest = read(ref, MANIFEST, (folder / MANIFEST).read_bytes())
+        if isinstance(manifest, Manifest) and not manifest.fault:
+            pages = page_names(manifest.files)
+            if all(sha256_of(folder / name) == manifest.files[name].sha256 for name in pages):
+                return manifest
+    return None
+
+
+def _ref_of(manifest: bytes) -> Ref | None:
+    """Return the result that a manifest belongs to; None if it is damaged."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        return Spec.from_data(json.loads(manifest)["spec"]).ref
+    return None
 
 
 def is_published(result: Result, folder: Path) -> bool:
     """Check whether a table lies in a folder with all that stands beside it.
 
-    What no manifest can hold may be that of the same table made elsewhere.
+    It may be the same table made elsewhere, with other bytes.
     """
     originals = [*map(result.file, pages_of(result)), result.folder / MANIFEST]
-    return all(same(folder / original.name, original) for original in originals) and all(
+    is_here = all(same(folder / original.name, original) for original in originals)
+    return (is_here or published_manifest(folder, result.ref) is not None) and all(
         (folder / name).is_file() for name in notes_of(result.run)
     )
 
@@ -101,6 +148,8 @@ class Page:
         place, is_table = store.root / self.folder, self.ref.stage == "table"
         if copy is not None:
             names = page_names(copy) if is_table else self.names
+            if is_table and published_manifest(place, self.ref) is not None:
+                return True
             return all(same(place / name, copy[name]) for name in names)
         if not store.exists(self.ref):
             return False

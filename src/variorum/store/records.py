@@ -2,11 +2,12 @@
 
 `run.json` and `code.json` may differ between two runs that make one result, so its `.dvc` file
 excludes them. They travel in records: one file for all results of a run, named by its content.
+Results of one key may have other bytes on another platform, so an entry names the manifest.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from typing import Any
 from variorum.base.atomic import write_atomically
 from variorum.base.progress import say
 from variorum.identity.spec import KEY_LENGTH, Ref
-from variorum.store.dvc_cache import pinned_by
-from variorum.store.result import CODE, RUN, StoreError, readable_json
+from variorum.store.dvc_cache import DvcCache, pinned_by
+from variorum.store.result import CODE, RUN, StoreError, manifest_digest, readable_json
 from variorum.store.store import Store
 
 RECORDS = "results/records"
@@ -23,17 +24,21 @@ RECORDS = "results/records"
 
 def record(store: Store) -> None:
     """Write a record of every result that has none yet."""
-    recorded = {name for _, results in _records(store.root) for name in results}
+    recorded = {(name, digest): entry[RUN] for name, digest, entry in _entries(store.root)}
     facts: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for ref in store.refs():
-        if str(ref) in recorded or not (store.folder(ref) / RUN).is_file():
+        if (str(ref), None) in recorded or not (store.folder(ref) / RUN).is_file():
             continue
         with suppress(StoreError):  # a damaged result is named where it is needed
             result = store.open(ref)
+            digest = manifest_digest(result.manifest)
+            others = [run for (name, _), run in recorded.items() if name == str(ref)]
+            if (str(ref), digest) in recorded or result.run in others:
+                continue  # `dvc pull` replaces a result, and leaves the old `run.json` there
             code = {symbol: _digest(text) for symbol, text in result.code.items()}
             sources |= {code[symbol]: text for symbol, text in result.code.items()}
-            facts[str(ref)] = {"run": result.run, "code": code}
+            facts[str(ref)] = {"manifest": digest, "run": result.run, "code": code}
     if facts:
         text = readable_json({"results": facts, "sources": sources})
         name = f"{_digest(text)[:KEY_LENGTH]}.json"
@@ -59,13 +64,38 @@ def _records(root: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
         except (ValueError, KeyError, TypeError):
             file = path.relative_to(root)
             say(f"{file} is cut off; restore it with `dvc checkout --force {file}.dvc`")
+    yield from _fetched(root)
 
 
-def recorded_runs(store: Store, ref: Ref) -> Iterator[dict[str, Any]]:
+def _fetched(root: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Yield the records that only DVC's cache has, as after `dvc fetch`."""
+    cache = DvcCache(root)
+    for pin in sorted((root / RECORDS).glob("*.json.dvc")):
+        md5 = None if pin.with_suffix("").exists() else pinned_by(pin)
+        content = cache.json(md5) if md5 else None
+        if isinstance(content, dict) and {"sources", "results"} <= content.keys():
+            yield content["sources"], content["results"]
+
+
+def _entries(root: Path) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    """Yield each entry with its result and that one's manifest digest; old entries have none."""
+    for sources, results in _records(root):
+        for name, entry in results.items():
+            code = {symbol: sources[digest] for symbol, digest in entry["code"].items()}
+            yield name, entry.get("manifest"), {CODE: code, RUN: entry["run"]}
+
+
+def recorded_runs(root: Path) -> dict[tuple[Ref, str], Mapping[str, Any]]:
+    """Return the `run.json` of each result and manifest digest in the records."""
+    found = ((name, digest, facts) for name, digest, facts in _entries(root) if digest)
+    return {(Ref.parse(name), digest): facts[RUN] for name, digest, facts in found}
+
+
+def runs_of(store: Store, ref: Ref) -> Iterator[Mapping[str, Any]]:
     """Yield `run.json` of every run of a result that a record holds."""
-    for _, results in _records(store.root):
-        if str(ref) in results:
-            yield dict(results[str(ref)]["run"])
+    for name, _, facts in _entries(store.root):
+        if name == str(ref):
+            yield facts[RUN]
 
 
 def has_records_elsewhere(root: Path) -> bool:
@@ -75,22 +105,43 @@ def has_records_elsewhere(root: Path) -> bool:
 
 
 def has_record(store: Store, ref: Ref) -> bool:
-    """Check whether a record has `run.json` and `code.json` of a result."""
-    return any(str(ref) in results for _, results in _records(store.root))
+    """Check whether a record has `run.json` and `code.json` of a result as it is here."""
+    digests = (_manifest_here(store, str(ref)), None)
+    return any(str(ref) == name and of in digests for name, of, _ in _entries(store.root))
 
 
 def missing_run_info(store: Store) -> Iterator[tuple[Ref, dict[str, Any]]]:
     """Yield `run.json` and `code.json` from the records, for results that lack them."""
-    without = {str(ref) for ref in store.refs() if not (store.folder(ref) / RUN).is_file()}
-    for sources, results in _records(store.root) if without else ():
-        for name in without & results.keys():
-            code = {symbol: sources[digest] for symbol, digest in results[name]["code"].items()}
-            yield Ref.parse(name), {CODE: code, RUN: results[name]["run"]}
-            without.discard(name)
+    lacking = [str(ref) for ref in store.refs() if _lacks_run_info(store, ref)]
+    without = {name: _manifest_here(store, name) for name in lacking}
+    for name, digest, facts in _entries(store.root) if without else ():
+        if name in without and digest in (without[name], None):
+            yield Ref.parse(name), facts
+            del without[name]
+
+
+def _lacks_run_info(store: Store, ref: Ref) -> bool:
+    """Check whether `run.json` is missing, or may be that of other bytes.
+
+    `dvc pull` replaces a result by the shared one and leaves files that are not pinned.
+    """
+    pins = [pinned_by(pin) for pin in (store.pin(ref), store.own_pin(ref))]
+    return not (store.folder(ref) / RUN).is_file() or (all(pins) and pins[0] != pins[1])
+
+
+def _manifest_here(store: Store, name: str) -> str | None:
+    with suppress(StoreError):
+        return manifest_digest(store.peek(Ref.parse(name)).manifest)
+    return None
 
 
 def restore_run_info(store: Store) -> None:
-    """Write `run.json` and `code.json` from the records into results that lack them."""
+    """Write `run.json` and `code.json` from the records into results that lack them.
+
+    What is there already is not written again.
+    """
     for ref, facts in missing_run_info(store):
+        if store.peek(ref).run == facts[RUN]:
+            continue
         for file, content in facts.items():  # run.json last: it says that both are there
             write_atomically(store.folder(ref) / file, readable_json(content).encode())

@@ -164,8 +164,17 @@ def _unbundle(store: Store, ref: Ref) -> None:
 
 
 def cached_files(store: Store, ref: Ref, cache: DvcCache) -> dict[str, Path] | None:
-    """Return DVC's copies of a result's files, by name; None unless all are cached."""
-    md5 = pinned_by(store.pin(ref))
+    """Return DVC's copies of a result's files, by name; None unless all are cached.
+
+    The shared pin counts first, then this clone's own.
+    """
+    found = (pinned_files(pin, cache) for pin in (store.pin(ref), store.own_pin(ref)))
+    return next((files for files in found if files is not None), None)
+
+
+def pinned_files(pin: Path, cache: DvcCache) -> dict[str, Path] | None:
+    """Return DVC's copies of the files that a `.dvc` file pins; None unless all are cached."""
+    md5 = pinned_by(pin)
     listing = None if md5 is None else cache.listing(md5)
     if listing is None:
         return None

@@ -33,6 +33,9 @@ from variorum.store.result import (
     sealed,
 )
 
+OWN_PINS = "scratch/pins"
+"""Folder of the `.dvc` files of results that this clone made."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -45,8 +48,12 @@ class Store:
         return self.root / "results" / ref.stage / ref.key
 
     def pin(self, ref: Ref) -> Path:
-        """Return the path of a result's `.dvc` file, whether it exists or not."""
+        """Return the path of a result's shared `.dvc` file, whether it exists or not."""
         return self.folder(ref).with_name(f"{ref.key}.dvc")
+
+    def own_pin(self, ref: Ref) -> Path:
+        """Return the path of its `.dvc` file for this clone alone, which git ignores."""
+        return self.root / OWN_PINS / ref.stage / f"{ref.key}.dvc"
 
     def scratch(self, ref: Ref) -> Path:
         """Return the folder where its stage works; it survives a kill."""

@@ -1,59 +1,78 @@
-"""Add results to DVC, which stores, moves and pins their bytes.
+"""Store results in DVC's cache, without a change that git sees.
 
-Each result of corpus and training gets a `.dvc` file of its own, so that files of different
-branches merge without conflicts. Evaluations, stress tests and figures are small and many; they
-travel inside the report or table that uses them (`restoring`). One call adds all new results,
-because each call of DVC costs seconds.
+Each result of corpus and training gets a `.dvc` file of its own, below `scratch/pins/`; `sharing`
+puts it where git and DVC look. Evaluations, stress tests and figures are small and many; they
+travel inside the report or table that uses them (`restoring`). One call stores all new results,
+because DVC takes a second to start.
 """
 
-import subprocess
-import sys
 from collections.abc import Collection
 from pathlib import Path
 
+from variorum.base.atomic import write_atomically
+from variorum.base.git import git
 from variorum.base.progress import say
 from variorum.identity.spec import Ref
-from variorum.store.dvc_cache import DvcCache, pinned_by
-from variorum.store.records import new_records, record
-from variorum.store.restoring import cached_files
-from variorum.store.result import StoreError
+from variorum.store.dvc_cache import DvcCache, md5_of, pinned_by
+from variorum.store.dvc_files import store_bytes
+from variorum.store.records import RECORDS, record
+from variorum.store.restoring import pinned_files
+from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
+
+UNKNOWN = "nobody can say which .dvc files it holds"
 
 
 def track(root: Path, stages: Collection[str]) -> None:
-    """Add new results of these stages, and new records, to DVC."""
+    """Store new results of these stages in DVC's cache, and note where all were made."""
     store = Store(root)
-    if not (root / ".dvc").is_dir() or not (root / ".git").exists():
+    if not is_repository(root):
         if any(True for _ in store.refs()):
             say("no git and DVC repository here: results stay untracked")
         return
     cache = DvcCache(root)
+    _withdraw(store, cache)
     new = [ref for ref in store.refs() if ref.stage in stages and _is_new(store, ref, cache)]
     record(store)
-    paths = [*(store.folder(ref) for ref in new), *new_records(root)]
-    if not paths:
+    if not new:
         return
-    names = [path.relative_to(root).as_posix() for path in paths]
-    _delete_truncated([store.pin(ref) for ref in new], paths, cache)
-    # Results made here stay ordinary files, even if the cache is set to links.
-    done = _dvc(root, "add", "--no-relink", *names)
-    if done.returncode:
+    from dvc.exceptions import DvcException  # slow to import
+
+    pins = {store.folder(ref): store.own_pin(ref) for ref in new}
+    try:
+        for folder, text in store_bytes(root, pins):
+            write_atomically(pins[folder], text.encode())
+    except (DvcException, OSError) as error:
         say(
-            f"DVC could not add {len(new)} results; they are complete all the same. "
-            f"Run `variorum track` again. DVC said:\n{done.stderr.strip()}"
+            f"DVC could not store {len(new)} results; they are complete all the same. "
+            f"Run `variorum track` again. DVC said:\n{error}"
         )
-    elif new:
-        say(f"DVC tracks {len(new)} new results")
+    else:
+        say(f"DVC stores {len(new)} new results; `variorum share` shares them")
 
 
-def _delete_truncated(pins: list[Path], paths: list[Path], cache: DvcCache) -> None:
-    """Delete DVC's files that were cut off: DVC would fail on them."""
-    for md5 in filter(None, map(pinned_by, pins)):
-        if cache.listing(md5) is None:
-            cache.path(md5).unlink(missing_ok=True)
-    for file in (path.with_name(f"{path.name}.dvc") for path in paths):
-        if pinned_by(file) is None:
-            file.unlink(missing_ok=True)
+def _withdraw(store: Store, cache: DvcCache) -> None:
+    """Move `.dvc` files that git does not know to this clone's own.
+
+    An experiment of DVC leaves them behind. Git would refuse a merge or a branch that brings them.
+    """
+    root = store.root
+    known = set(git(root, "ls-files", "-z", "--", "results", so=UNKNOWN).split("\0"))
+    for pin in root.glob("results/*/*.dvc"):
+        if pin.relative_to(root).as_posix() in known:
+            continue
+        if pin.parent == root / RECORDS:
+            if pin.with_suffix("").is_file():
+                pin.unlink()
+        elif pinned_files(pin, cache) is not None:
+            own = store.own_pin(Ref(pin.parent.name, pin.stem))
+            own.parent.mkdir(parents=True, exist_ok=True)
+            pin.unlink() if own.is_file() else pin.rename(own)
+
+
+def is_repository(root: Path) -> bool:
+    """Check whether the project is a git and DVC repository of its own."""
+    return (root / ".dvc").is_dir() and (root / ".git").exists()
 
 
 def track_leftovers(store: Store, stages: Collection[str]) -> None:
@@ -62,18 +81,39 @@ def track_leftovers(store: Store, stages: Collection[str]) -> None:
     Snakemake calls nothing at the end of a run that has nothing to do.
     """
     refs = (ref for stage in stages for ref in store.refs(stage))
-    here = (store.root / ".dvc").is_dir() and (store.root / ".git").exists()
-    if here and any(not store.pin(ref).is_file() for ref in refs):
+    pins = ((store.pin(ref), store.own_pin(ref)) for ref in refs)
+    if is_repository(store.root) and any(not a.is_file() and not b.is_file() for a, b in pins):
         track(store.root, stages)
 
 
-def _is_new(store: Store, ref: Ref, cache: DvcCache) -> bool:
-    """Check whether DVC's cache lacks a result.
+def pin_of(store: Store, ref: Ref, cache: DvcCache) -> Path | None:
+    """Return the `.dvc` file that pins a result as it is here; None unless DVC has all of it.
 
-    A `.dvc` file that came with git may pin a result that was also made here. Its hash is the same;
-    the bytes still have to be stored.
+    Bytes that another platform made under the same key have another manifest.
     """
-    if cached_files(store, ref, cache) is not None:
+    here = md5_of(store.folder(ref) / MANIFEST)
+    for pin in (store.pin(ref), store.own_pin(ref)):
+        files = pinned_files(pin, cache)
+        if files and MANIFEST in files and _md5(files[MANIFEST]) == here:
+            return pin
+    return None
+
+
+def holds_other_bytes(store: Store, ref: Ref, cache: DvcCache) -> bool:
+    """Check whether the shared pin of a result names other bytes than are here."""
+    shared = pinned_by(store.pin(ref))
+    own = pin_of(store, ref, cache) if shared else None
+    return own is not None and pinned_by(own) != shared
+
+
+def _md5(file: Path) -> str:
+    """Return the MD5 that a file of DVC's cache is named by."""
+    return file.parent.name + file.name
+
+
+def _is_new(store: Store, ref: Ref, cache: DvcCache) -> bool:
+    """Check whether DVC's cache lacks a result as it is here."""
+    if pin_of(store, ref, cache) is not None:
         return False
     try:
         store.open(ref)
@@ -81,8 +121,3 @@ def _is_new(store: Store, ref: Ref, cache: DvcCache) -> bool:
         say(f"{error}; until then it is not handed to DVC")
         return False
     return True
-
-
-def _dvc(root: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "dvc", *words]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

@@ -9,8 +9,6 @@ import flow
 import made_up
 from conftest import Project
 from variorum.plan.experiment import Plan
-from variorum.stages.registry import TRACKED
-from variorum.store import tracking
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +21,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made_up.make(made.root, flow.current(made.root))
     made_up.change(made.root, model="{n_embd: 32}")
     made_up.make(made.root, flow.current(made.root))
-    tracking.track(made.root, TRACKED)
+    made_up.share(made.root)
     made_up.change(made.root)
     made_up.commit(made)
     return made

@@ -22,7 +22,7 @@ from variorum.plan.experiment import Plan, plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.references import References
 from variorum.stages.registry import TRACKED
-from variorum.store import pins, restoring, tracking
+from variorum.store import pins, restoring
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.store import Store
@@ -247,7 +247,7 @@ def test_added_to_dvc_is_not_enough_before_it_is_committed(shelf: Project) -> No
     made_up.change(root, seed=2)
     other = flow.current(root)
     made_up.make(root, other)
-    tracking.track(root, TRACKED)
+    made_up.share(root)
     made_up.change(root)
     assert left(removal.plan(root))[other.last.ref] == "no commit holds its .dvc file (--force)"
     made_up.commit(shelf)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from variorum.audit.available import KEY
 from variorum.audit.gc.needs import Needs
-from variorum.audit.scratch import ADOPTIONS, RERUNS
+from variorum.audit.scratch import ADOPTIONS, COMPARISONS, RERUNS
 from variorum.base.locks import is_held
 from variorum.base.project import CODE_VERSIONS
 from variorum.identity.spec import Ref
@@ -84,7 +84,7 @@ def leftovers(
     for path in plan_files(root):
         if path not in used:
             yield leftover(path, "a plan that no Snakemake uses")
-    for place in (ADOPTIONS, RERUNS):
+    for place in (ADOPTIONS, COMPARISONS, RERUNS):
         if (root / place.folder).is_dir() and place.lock not in busy:
             yield leftover(root / place.folder, f"left by `variorum {place.command}`", place.lock)
     if not busy:  # else a process may run from there

@@ -62,8 +62,7 @@ class Removal:
             yield from table_lines(left, HEADER, RIGHT)
             if any(FORCE in reason for _, reason in self.left):
                 yield (
-                    "(`variorum track` and a commit of results/*/*.dvc store results; "
-                    f"{FORCE} removes them for good)"
+                    f"(`variorum share` and a commit store results; {FORCE} removes them for good)"
                 )
         if not self:
             yield (
@@ -173,7 +172,7 @@ def remove(root: Path, chosen: Removal) -> Removal:
         upstream = upstream_of(root, Vault(root, TRACKED))
         results, stays = [], closure(at_work(store), upstream)
         for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):
-            paths = (store.folder(row.ref), store.pin(row.ref))
+            paths = (store.folder(row.ref), store.pin(row.ref), store.own_pin(row.ref))
             if row.ref not in stays and _delete(store, row.ref, paths, trash):
                 results.append(row)
             else:

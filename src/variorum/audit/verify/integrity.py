@@ -27,11 +27,13 @@ from variorum.plan.source_changes import source_change
 from variorum.report import page_trace
 from variorum.report.units import size
 from variorum.run.publish import Page
+from variorum.store.dvc_cache import DvcCache
 from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
-from variorum.store.records import has_record
+from variorum.store.records import has_record, recorded_runs
 from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.run_info import run_info
 from variorum.store.store import Store
+from variorum.store.tracking import holds_other_bytes
 
 
 @dataclass(frozen=True, order=True)
@@ -122,6 +124,11 @@ class _Audit:
         self.trusted: dict[Ref, Manifest] = {}
         self.adopted: dict[Ref, Mapping[str, Any]] = {}
         self.changed: list[str] = []
+        self.mixed: dict[str, None] = {}
+        self.differing: list[Ref] = []
+        self.used: dict[str, frozenset[str]] = {}
+        self.cache = DvcCache(store.root)
+        self.recorded = recorded_runs(store.root)
         self.unpublished: dict[str, None] = {}
         self.unsealed = self.traced = 0
         self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
@@ -141,6 +148,8 @@ class _Audit:
                     self.adopted[copy.ref] = manifest.adopted
                 if change := source_change(self.store.root, manifest.spec):
                     self.changed.append(change)
+                if holds_other_bytes(self.store, copy.ref, self.cache):
+                    self.differing.append(copy.ref)
 
     def _found(self, damage: Damage) -> None:
         self.damage.setdefault(damage.place, damage)
@@ -186,6 +195,11 @@ class _Audit:
             if upstream is None:
                 self.absent[entry.ref] = None
             elif (noted := upstream.noted(entry.manifest_sha256)) is None:
+                if where := self._elsewhere(copy, manifest, upstream, entry.manifest_sha256):
+                    self.mixed[f"{copy.ref} was made from other bytes of {entry.ref}: {where}"] = (
+                        None
+                    )
+                    continue
                 digest = entry.manifest_sha256[:DIGITS]
                 fault = f"is not the input of {copy.ref} (SHA-256 {digest}…)"
                 yield self._damage(upstream, MANIFEST, fault)
@@ -199,6 +213,25 @@ class _Audit:
             if noted is None or noted.files != manifest.files:
                 fault = f"is of other files than {origin.ref}, which it was adopted from"
                 yield self._damage(copy, manifest.name, fault)
+
+    def _elsewhere(
+        self, copy: ResultCopy, manifest: Manifest, upstream: ResultCopy, digest: str
+    ) -> str:
+        """Return on which other platform a noted input was made than the one here; "" if on none.
+
+        A record names the bytes that were noted; without one they were made where `copy` was.
+        """
+        here = next((each for each in upstream.readable if not each.fault), None)
+        if here is None or list(upstream.faults(here)):
+            return ""
+        known = (self.recorded.get((upstream.ref, digest)) for digest in here.noted_as)
+        ours = next(filter(None, known), None) or run_info(upstream, here.spec.code).run
+        theirs = self.recorded.get((upstream.ref, digest))
+        theirs = theirs or run_info(copy, manifest.spec.code).run
+        if ours is None or theirs is None:
+            return ""
+        found = platform_differences(theirs, ours, self._libraries(here.spec))
+        return "; ".join(f"{name} {old}, here {new}" for name, (old, new) in found.items())
 
     def _check_run_info(self, copy: ResultCopy, spec: Spec) -> None:
         is_own = copy is self.own.get(copy.ref)
@@ -216,13 +249,19 @@ class _Audit:
 
     def check_pages(self, pages: Iterable[Page], current: frozenset[Ref]) -> None:
         """Compare published files with the results', and collect what was found."""
-        published = PublishedFiles(self.store, self.trusted, current)
+        published = PublishedFiles(self.store, self.trusted, current, self._made_elsewhere)
         for page in pages:
             published.check(page)
         for place, fault, remedy in published.damage:
             self._found(Damage(place, fault, remedy))
         self.changed += published.changed
         self.unpublished |= published.unpublished
+        self.mixed |= published.elsewhere
+
+    def _made_elsewhere(self, ref: Ref, manifest: Manifest) -> bool:
+        """Check whether git or a record knows other bytes of a result by this manifest."""
+        known = any((ref, digest) in self.recorded for digest in manifest.noted_as)
+        return known or holds_other_bytes(self.store, ref, self.cache)
 
     def trace_pages(self) -> None:
         """Trace what reports' pages say to their files, if all files are sound.
@@ -252,6 +291,12 @@ class _Audit:
             word = f", on a person's word: {adopted['because']}" if "because" in adopted else ""
             yield f"{ref} was adopted from {adopted.get('from')}, not made{word}"
         yield from self.changed
+        yield from self.mixed
+        if self.differing:
+            yield (
+                f"{several(self.differing)}: git holds other bytes of the same key; "
+                "`variorum share` compares them"
+            )
         if self.unpublished:
             pages = " ".join(self.unpublished)
             yield f"pages are not published; `snakemake --cores 4 {pages}` publishes them"
@@ -261,20 +306,23 @@ class _Audit:
     def warnings(self) -> Iterator[str]:
         """Yield how the results' platforms differ from this one, one line a fact."""
         here = machine.description()
-        specs = {spec.code: spec for spec, _ in self.runs}
-        codes = {digest: current_code.current_code(spec) for digest, spec in specs.items()}
-        every = frozenset(machine.LIBRARIES)  # where the stage is gone
-        used = {digest: code.libraries if code else every for digest, code in codes.items()}
         found = Counter(
             (name, *values)
             for spec, run in self.runs
-            for name, values in platform_differences(run, here, used[spec.code]).items()
+            for name, values in platform_differences(run, here, self._libraries(spec)).items()
         )
         for (name, old, new), count in sorted(found.items()):
             yield (
                 f"{name}: {new} here, {old} where {count} of {len(self.runs)} results were made; "
                 "made again here, their bits may differ"
             )
+
+    def _libraries(self, spec: Spec) -> frozenset[str]:
+        """Return the libraries that a stage's code uses; all if the stage is gone."""
+        if spec.code not in self.used:
+            code = current_code.current_code(spec)
+            self.used[spec.code] = code.libraries if code else frozenset(machine.LIBRARIES)
+        return self.used[spec.code]
 
 
 def _hashed(store: Store, refs: Sequence[Ref], progress: Progress) -> dict[Ref, ResultCopy]:

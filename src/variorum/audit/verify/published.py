@@ -6,16 +6,24 @@ record of the same result says.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref
-from variorum.run.publish import FINDINGS, NUMBERS, REPORTS, Page, notes_of, page_names
+from variorum.run.publish import (
+    FINDINGS,
+    NUMBERS,
+    REPORTS,
+    Page,
+    notes_of,
+    page_names,
+    published_manifest,
+)
 from variorum.store.manifests import Manifest, read
-from variorum.store.records import has_records_elsewhere, recorded_runs
+from variorum.store.records import has_records_elsewhere, runs_of
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
 
@@ -68,27 +76,41 @@ def publication(root: Path, folder: Path) -> Publication:
 class PublishedFiles:
     """Compare published files with their results, and collect what was found.
 
-    damage: place, fault and remedy of each. changed: files from other results. unpublished:
-    missing ones, by their target.
+    is_elsewhere: whether other bytes of a result, with this manifest, were made on another
+    platform. damage: place, fault and remedy of each. changed: files from other results.
+    unpublished: missing ones, by their target. elsewhere: a line on each folder of such bytes.
     """
 
     store: Store
     trusted: dict[Ref, Manifest]
     current: frozenset[Ref]
+    is_elsewhere: Callable[[Ref, Manifest], bool]
     damage: list[tuple[str, str, str]] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     unpublished: dict[str, None] = field(default_factory=dict)
+    elsewhere: dict[str, None] = field(default_factory=dict)
 
     def check(self, page: Page) -> None:
         """Check the files of one page or table, and what stands beside them."""
         manifest = publication(self.store.root, page.folder).manifest
-        for name in page.names:
-            if name != MANIFEST:
-                self._check_file(page, name, manifest)
-        if (self.store.root / page.folder / MANIFEST).is_file():
-            self._check_manifest(page, manifest)
+        if self._is_other_platforms(page):
+            line = f"{page.folder} holds {page.ref} as another platform made it"
+            self.elsewhere[line] = None
+        else:
+            for name in page.names:
+                if name != MANIFEST:
+                    self._check_file(page, name, manifest)
+            if (self.store.root / page.folder / MANIFEST).is_file():
+                self._check_manifest(page, manifest)
         if page.folder.parts[0] == REPORTS:
             self._check_notes(page)
+
+    def _is_other_platforms(self, page: Page) -> bool:
+        """Check whether sound files of the same result, from another platform, lie here."""
+        noted = published_manifest(self.store.root / page.folder, page.ref)
+        own = self._manifest_of(page.ref)
+        differs = bool(noted and own and own.sha256 != noted.sha256)
+        return differs and noted is not None and self.is_elsewhere(page.ref, noted)
 
     def _check_file(self, page: Page, name: str, manifest: Manifest | None) -> None:
         path = self.store.root / page.folder / name
@@ -137,7 +159,7 @@ class PublishedFiles:
 
     def _check_notes(self, page: Page) -> None:
         """Check what no manifest can hold, with every run of this result that is known."""
-        known = list(recorded_runs(self.store, page.ref))
+        known = list(runs_of(self.store, page.ref))
         with suppress(StoreError):  # a damaged result is named for itself
             known.append(self.store.peek(page.ref).run)
         allowed = [notes_of(run) for run in known if run]

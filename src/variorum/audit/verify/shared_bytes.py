@@ -1,0 +1,68 @@
+"""Compare results with those of the same key that git holds, made on another platform."""
+
+from collections.abc import Iterator
+
+from variorum.audit.scratch import COMPARISONS
+from variorum.audit.verify.file_diff import compare
+from variorum.audit.verify.tolerances import judged
+from variorum.base import machine
+from variorum.base.errors import several
+from variorum.base.platforms import platform_differences
+from variorum.base.progress import Progress
+from variorum.identity.spec import Ref
+from variorum.plan.current_code import current_code
+from variorum.store.dvc_cache import DvcCache
+from variorum.store.records import recorded_runs
+from variorum.store.restoring import pinned_files
+from variorum.store.result import RUN, Result, StoreError, manifest_digest, readable_json
+from variorum.store.sharing import Shared
+from variorum.store.store import Store
+
+
+def lines(store: Store, shared: Shared, progress: Progress) -> Iterator[str]:
+    """Yield what was shared and what was not, for people."""
+    if shared.new:
+        said = f"staged the .dvc files of {len(shared.new)} results; `git commit` and `dvc push`"
+        yield f"{said} share them"
+    elif shared.present:
+        yield f"nothing new: git holds these {len(shared.present)} results"
+    elif not (shared.differing or shared.unstored):
+        yield "nothing to share: none of these results is here; `snakemake --cores 4` makes them"
+    for ref in shared.differing:
+        yield f"{ref} stays here: git holds other bytes, {comparison(store, ref, progress)}"
+    for origin in dict.fromkeys(shared.above.values()):
+        made = [ref for ref, other in shared.above.items() if other == origin]
+        yield f"{several(made)}: made from other bytes of {origin} than git holds; not shared"
+    if shared.differing:
+        yield (
+            "`dvc pull --force results/STAGE/KEY.dvc` takes what git holds in place of a result "
+            "here; `variorum share --replace` gives everybody the result here"
+        )
+    if shared.unstored:
+        yield f"not shared, as DVC could not store them: {several(shared.unstored)}"
+
+
+def comparison(store: Store, ref: Ref, progress: Progress) -> str:
+    """Return how a result compares with the bytes that git holds of it, with the rule."""
+    if not store.pin(ref).is_file():
+        return "on another branch or in an older commit"
+    files = pinned_files(store.pin(ref), DvcCache(store.root))
+    if files is None:
+        return f"which are not here (`dvc fetch results/{ref}.dvc` fetches them to compare)"
+    here = store.peek(ref)
+    with COMPARISONS.held(store, progress) as folder:
+        try:
+            theirs = Store(folder).restore(ref, files)
+        except StoreError:
+            return "which are damaged in DVC's cache"
+        run = recorded_runs(store.root).get((ref, manifest_digest(theirs.manifest)), {})
+        _note(theirs, run)
+        code = current_code(here.spec)
+        libraries = code.libraries if code else frozenset(machine.LIBRARIES)
+        elsewhere = platform_differences(run, here.run, libraries)
+        rule, passed = judged(theirs, here.folder, compare(theirs.folder, here.folder), elsewhere)
+    return f"{rule}: {'within tolerance' if passed else 'NOT within tolerance'}"
+
+
+def _note(result: Result, run: object) -> None:
+    (result.folder / RUN).write_text(readable_json(run), encoding="utf-8")
