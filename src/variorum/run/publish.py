@@ -61,6 +61,12 @@ def page_names(names: Iterable[str]) -> list[str]:
     return [n for n in names if not n.startswith(f"{BUNDLE}/") and n not in (*VARYING, COPY)]
 
 
+def published_names(files: Iterable[str]) -> list[str]:
+    """Return which files of a result are published: a page's numbers and findings, or a table."""
+    names = list(files)
+    return [name for name in (NUMBERS, FINDINGS) if name in names] or page_names(names)
+
+
 def publish(store: Store, ref: Ref, folder: Path, *, replace: bool = False) -> bool:
     """Copy a table, or a page's numbers, into a folder; files of another table go.
 
@@ -68,7 +74,7 @@ def publish(store: Store, ref: Ref, folder: Path, *, replace: bool = False) -> b
     are written instead, except with `replace`.
     """
     result = store.open(ref)
-    names = [n for n in (NUMBERS, FINDINGS) if n in result.manifest["files"]] or pages_of(result)
+    names = published_names(result.manifest["files"])
     contents = {name: result.file(name).read_bytes() for name in names} | notes_of(result.run)
     contents[MANIFEST] = (result.folder / MANIFEST).read_bytes()
     committed = {} if replace else _committed(store.root, folder)
@@ -100,7 +106,7 @@ def published_manifest(folder: Path, ref: Ref) -> Manifest | None:
     with suppress(OSError):
         manifest = read(ref, MANIFEST, (folder / MANIFEST).read_bytes())
         if isinstance(manifest, Manifest) and not manifest.fault:
-            pages = page_names(manifest.files)
+            pages = published_names(manifest.files)
             if all(sha256_of(folder / name) == manifest.files[name].sha256 for name in pages):
                 return manifest
     return None

@@ -14,13 +14,11 @@ from pathlib import Path
 from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref
 from variorum.run.publish import (
-    FINDINGS,
-    NUMBERS,
     REPORTS,
     Page,
     notes_of,
-    page_names,
     published_manifest,
+    published_names,
 )
 from variorum.store.manifests import Manifest, read
 from variorum.store.records import has_records_elsewhere, runs_of
@@ -47,8 +45,7 @@ class Publication:
         """Return the files that were published here."""
         if self.manifest is None:
             return Page(UNKNOWN, self.folder, (MANIFEST,))
-        files = self.manifest.files
-        names = [name for name in (NUMBERS, FINDINGS) if name in files] or page_names(files)
+        names = published_names(self.manifest.files)
         return Page(self.manifest.spec.ref, self.folder, tuple(names))
 
 
