@@ -68,7 +68,7 @@ IN_ORDER = """
     Hold Import Join Judge Lay Learn Let Limit List Load Locate Log Lower Make Map Mark Measure
     Merge Mix Model Move Name Normalize Note Offer Open Pack Pin Plan Prepare Print Prove
     Publish Put Raise Read Receive Record Refuse Remember Remove Render Repeat Replace Report
-    Restore Return Rotate Round Run Save Say Scatter Score Select Send Set Shorten Show Skip
+    Restore Return Rotate Round Run Save Say Scatter Score Select Send Set Share Shorten Show Skip
     Solve Sort Split State Step Store Stress Subtract Sum Summarize Take Talk Trace Train
     Transform Transpose Turn Undo Update Use Verify Wait Warm Wrap Write Yield
 """

@@ -1,4 +1,4 @@
-"""Call git, read the files of other commits, and run the package in them."""
+"""Call git, and read or run the files of other commits."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def git(
     alone: bool = False,
     so: str = "other branches cannot be seen",
 ) -> str:
-    """Return what a git command prints; raises `GitError` if it fails, and `so` says what follows.
+    """Return what a git command prints; raises `GitError`, where `so` says what follows.
 
     With `alone` git does not see a repository around `root`.
     """

@@ -1,4 +1,4 @@
-"""Define the commands that Snakemake calls: make, publish and track results; and share them."""
+"""Define the commands that make, publish, track and share results."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Copy tables and numbers into `reports/<ablation>/`, which is committed.
+"""Copy tables and numbers into `reports/`, which is committed.
 
 Of an experiment's page, which is large and made by one command, only the numbers are put there.
 Beside the files of the result stand its manifest, which lists their hashes and all that they were
@@ -62,7 +62,7 @@ def page_names(names: Iterable[str]) -> list[str]:
 
 
 def published_names(files: Iterable[str]) -> list[str]:
-    """Return which files of a result are published: a page's numbers and findings, or a table."""
+    """Return which files of a result are published: a page's, or a table's."""
     names = list(files)
     return [name for name in (NUMBERS, FINDINGS) if name in names] or page_names(names)
 
@@ -89,7 +89,7 @@ def publish(store: Store, ref: Ref, folder: Path, *, replace: bool = False) -> b
 
 
 def _committed(root: Path, folder: Path) -> dict[str, bytes]:
-    """Return the files that git's last commit holds in a folder; none without such a commit."""
+    """Return the files that git's last commit holds in a folder."""
     if not has_git(root):
         return {}
     with suppress(VariorumError, ValueError):  # no commit, no such folder in it, or outside
@@ -99,7 +99,7 @@ def _committed(root: Path, folder: Path) -> dict[str, bytes]:
 
 
 def published_manifest(folder: Path, ref: Ref) -> Manifest | None:
-    """Return the manifest in a folder if it is of the key `ref` and its pages are there.
+    """Return a folder's manifest if it is of `ref` and its pages exist.
 
     None if a page is missing or differs from it.
     """

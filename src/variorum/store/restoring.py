@@ -173,7 +173,7 @@ def cached_files(store: Store, ref: Ref, cache: DvcCache) -> dict[str, Path] | N
 
 
 def pinned_files(pin: Path, cache: DvcCache) -> dict[str, Path] | None:
-    """Return DVC's copies of the files that a `.dvc` file pins; None unless all are cached."""
+    """Return DVC's copies of the files that are pinned; None unless all are cached."""
     md5 = pinned_by(pin)
     listing = None if md5 is None else cache.listing(md5)
     if listing is None:

@@ -93,7 +93,7 @@ def _refuse_unmerged(root: Path) -> None:
 
 
 def _texts(store: Store, refs: Iterable[Ref]) -> Iterator[tuple[Ref, str]]:
-    """Yield the text of the `.dvc` file of each result as it is here, if DVC has stored it."""
+    """Yield the text of the `.dvc` file of each result that DVC has stored."""
     cache = DvcCache(store.root)
     for ref in refs:
         pin = pin_of(store, ref, cache)
@@ -102,7 +102,7 @@ def _texts(store: Store, refs: Iterable[Ref]) -> Iterator[tuple[Ref, str]]:
 
 
 def _held(store: Store, refs: Iterable[Ref]) -> Mapping[Ref, Collection[str]]:
-    """Return the MD5 that git holds of each result: of the `.dvc` file here, else of commits."""
+    """Return the MD5 of each result in the `.dvc` file here, else in commits."""
     here = {ref: pinned_by(store.pin(ref)) for ref in refs}
     commits = committed_pins(store.root)
     lacking = {ref: commits.get(ref, set()) for ref, md5 in here.items() if md5 is None}
@@ -120,7 +120,7 @@ def _is_held(texts: Mapping[Ref, str], held: Mapping[Ref, Collection[str]], ref:
 
 
 def _other_inputs(store: Store, ref: Ref, kept: Collection[Ref]) -> Iterator[Ref]:
-    """Yield the inputs of a result that are `kept` back or that it notes with other bytes."""
+    """Yield the inputs of a result that are `kept` back or have other bytes."""
     with suppress(StoreError):
         for entry in store.peek(ref).manifest["inputs"].values():
             needed = Ref.parse(entry["result"])
@@ -130,7 +130,7 @@ def _other_inputs(store: Store, ref: Ref, kept: Collection[Ref]) -> Iterator[Ref
 
 
 def _digests(store: Store, ref: Ref) -> Collection[str]:
-    """Return the hashes by which others may note a result as it is here; none if it is missing."""
+    """Return the hashes by which others may note a result; none if it is missing."""
     file = store.folder(ref) / MANIFEST
     if not file.is_file():
         return ()

@@ -87,7 +87,7 @@ def track_leftovers(store: Store, stages: Collection[str]) -> None:
 
 
 def pin_of(store: Store, ref: Ref, cache: DvcCache) -> Path | None:
-    """Return the `.dvc` file that pins a result as it is here; None unless DVC has all of it.
+    """Return the `.dvc` file that pins a result; None unless DVC has all of it.
 
     Bytes that another platform made under the same key have another manifest.
     """

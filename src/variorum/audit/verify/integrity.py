@@ -1,4 +1,4 @@
-"""Verify that results and their inputs are what their manifests say.
+"""Verify that results and inputs are what their manifests say.
 
 Every file is hashed and compared with its manifest; the manifest with its key, its copy, and the
 inputs that it notes, up to the sources. Files outside manifests are checked by their seal
@@ -217,7 +217,7 @@ class _Audit:
     def _elsewhere(
         self, copy: ResultCopy, manifest: Manifest, upstream: ResultCopy, digest: str
     ) -> str:
-        """Return on which other platform a noted input was made than the one here; "" if on none.
+        """Return on which platform a noted input was made; "" if on this one.
 
         A record names the bytes that were noted; without one they were made where `copy` was.
         """

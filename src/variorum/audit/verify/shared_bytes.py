@@ -1,4 +1,4 @@
-"""Compare results with those of the same key that git holds, made on another platform."""
+"""Compare results with others of the same key that git holds."""
 
 from collections.abc import Iterator
 
@@ -43,7 +43,7 @@ def lines(store: Store, shared: Shared, progress: Progress) -> Iterator[str]:
 
 
 def comparison(store: Store, ref: Ref, progress: Progress) -> str:
-    """Return how a result compares with the bytes that git holds of it, with the rule."""
+    """Return how a result compares with the bytes in git, with the rule."""
     if not store.pin(ref).is_file():
         return "on another branch or in an older commit"
     files = pinned_files(store.pin(ref), DvcCache(store.root))
