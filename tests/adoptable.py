@@ -1,9 +1,12 @@
 """What the tests of `adopt` share: a finished project, edits of its code, and plans of both."""
 
+import sys
 from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import flow
@@ -101,6 +104,14 @@ def run_by_the_edited_code(root: Path, node: Node) -> Result:
     runner.submit(Store(root), node.spec, node.label)
     command(root, "run", str(node.ref))
     return Store(root).open(node.ref)
+
+
+def runs_by_the_edited_code(root: Path) -> pd.DataFrame:
+    """`variorum.runs` as the project's own copy of the package gives it, by key."""
+    script = "import sys, variorum; variorum.runs().to_csv(sys.stdout, index=False)"
+    environment = {"PYTHONPATH": str(root / "src"), "PYTHONSAFEPATH": "1"}
+    told = Project(root).run(sys.executable, "-c", script, environment=environment).stdout
+    return pd.read_csv(StringIO(told)).set_index("key")
 
 
 def command(root: Path, *arguments: str) -> str:

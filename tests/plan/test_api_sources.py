@@ -13,9 +13,9 @@ import flow
 from apis import ARTISTS, TOKEN, arxiv_answer, arxiv_page, genius_answer
 from conftest import ROOT, Project
 from loopback import Request, Server, served
-from variorum import cli
 from variorum.base.errors import VariorumError
 from variorum.base.files import sha256_of
+from variorum.cli.command import main
 from variorum.config.canonical import canonical, restored
 from variorum.corpus import arxiv_client, genius_client
 from variorum.corpus.source_kinds import KINDS, Source
@@ -163,7 +163,7 @@ def test_another_answer_is_an_error_with_two_remedies_of_which_each_works(
     monkeypatch.chdir(of_papers)
     monkeypatch.setattr(sys, "argv", ["variorum", "lock", "--accept", name])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     assert not end.value.code
     assert f"was {old}" in capsys.readouterr().out
     after = flow.current(of_papers)

@@ -67,7 +67,9 @@ def test_a_patch_that_does_not_apply_is_told_with_gits_reason(edited: Project) -
 
 
 def test_a_patch_of_other_files_is_refused_with_their_names(edited: Project) -> None:
-    code = as_patch(edited, "../../Snakefile", "import sys\n", "import sys  # here\n")
+    code = as_patch(
+        edited, "../../Snakefile", "workdir: workflow.basedir\n", "workdir: workflow.basedir  # x\n"
+    )
     ask_for(edited, code)
     assert "edit.patch changes Snakefile, and a variant takes code" in refused(edited)
     edit(edited, "../../config/experiments/micro.yaml", "max_steps: 30", "max_steps: 40")

@@ -15,9 +15,10 @@ import pytest
 import flow
 import made_up
 from conftest import Project
-from variorum import api, cli
+from variorum import api
 from variorum.base.errors import Stopped
 from variorum.base.machine import Machine
+from variorum.cli.command import main
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Node
 from variorum.run import runner
@@ -126,7 +127,7 @@ def test_damaged_facts_about_a_run_take_nothing_with_them(
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "argv", ["variorum", "ls"])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     assert not end.value.code
     assert str(node.ref) in capsys.readouterr().out
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import flow
 from conftest import Edit, Project
-from variorum import cli
 from variorum.base.errors import VariorumError
 from variorum.base.locks import LockFile
+from variorum.cli.command import main
 from variorum.config.setting_errors import ConfigError
 from variorum.identity.spec import Ref
 from variorum.plan.ablation import plan_ablation
@@ -218,7 +218,7 @@ def test_the_command_pins_lists_and_drops(
     def said(*arguments: str) -> list[str]:
         monkeypatch.setattr("sys.argv", ["variorum", "pin", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         printed = capsys.readouterr()
         return [str(end.value.code), *printed.out.splitlines(), *printed.err.splitlines()]
 

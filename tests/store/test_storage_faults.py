@@ -20,9 +20,9 @@ from torch import Tensor
 import flow
 from conftest import Project
 from failing import failure, results_are_whole
-from variorum import cli
 from variorum.base.errors import VariorumError
 from variorum.base.machine import Machine
+from variorum.cli.command import main
 from variorum.plan.experiment import Node
 from variorum.run import runner
 from variorum.snakemake import Flow
@@ -246,7 +246,7 @@ def test_a_full_disk_where_results_are_handed_to_dvc_is_one_line(
     monkeypatch.setattr("os.fsync", no_space)
     monkeypatch.setattr(sys, "argv", ["variorum", "track"])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     assert end.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "no space is left" in line

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import flow
-import variorum
 from adoptable import (
     ABLATION,
     NORMALIZE,
@@ -23,6 +22,7 @@ from adoptable import (
     pairs,
     planned,
     run_by_the_edited_code,
+    runs_by_the_edited_code,
     told,
     widths,
 )
@@ -69,7 +69,7 @@ def test_what_is_adopted_on_a_word_says_so_wherever_it_is_shown(here: Path) -> N
                 "evidence": [] if new.spec.code != old.spec.code else [SAME],
             }
     word = "on someone's word: only <names> changed"
-    table = variorum.runs(root=here).set_index("key")["adopted"]
+    table = runs_by_the_edited_code(here)["adopted"]
     key = planned(here).of_stage("pretrain")[0].ref.key
     assert table[key].endswith(word)
     assert table.isna().sum() == len(table) - 2, "two models were adopted, the old ones are there"

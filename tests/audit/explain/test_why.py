@@ -11,11 +11,11 @@ from explaining import ABLATION, causes_of, reasons, ref_of, told, write
 
 import flow
 from conftest import ROOT, Project
-from variorum import cli
 from variorum.audit.explain.differences import _spelled
 from variorum.audit.explain.operands import ResultIndex
 from variorum.audit.explain.why import reason
 from variorum.base import machine
+from variorum.cli.command import main
 from variorum.stages.registry import STAGES
 from variorum.store.store import Store
 
@@ -255,12 +255,12 @@ def test_the_command_takes_settings_and_refuses_in_one_line(
     command = ["variorum", "why", "pretrain", "--config", "model={n_head: 1}"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     assert not end.value.code
     assert causes_of(capsys.readouterr().out) == ["model.n_head 2 -> 1 (command line)"]
     monkeypatch.setattr(sys, "argv", ["variorum", "why", "nothing"])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     said = capsys.readouterr()
     assert (end.value.code, said.out) == (1, "")
     assert re.fullmatch(r"variorum: nothing: no result, .*\n", said.err)

@@ -23,11 +23,11 @@ from rerunning import (
 import flow
 import made_up
 from conftest import Edit, Project
-from variorum import cli
 from variorum.audit.verify.rerun import Refused, RerunOutcome, rerun_all, summary
 from variorum.audit.verify.selection import select
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine
+from variorum.cli.command import main
 from variorum.identity.spec import Spec
 from variorum.stages import evaluate, stress, table
 from variorum.stages.task import Task
@@ -156,12 +156,12 @@ def test_a_stored_file_that_is_damaged_is_told_from_one_that_comes_out_otherwise
 
 
 def test_an_edit_that_changes_nothing_is_found_to_change_nothing(
-    finished: Project, package_copy: Path, edit: Edit
+    root: Path, package_copy: Path, edit: Edit
 ) -> None:
     edit("evaluation/bits.py", "total = math.fsum(nats)", "in_all = math.fsum(nats)")
     edit("evaluation/bits.py", "total / ", "in_all / ")
-    ref = ref_of(finished.root, "evaluate")
-    done = by_the_copy(finished, package_copy, str(ref), str(ref_of(finished.root, "tokenizer")))
+    ref = ref_of(root, "evaluate")
+    done = by_the_copy(Project(root), package_copy, str(ref), str(ref_of(root, "tokenizer")))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith(f"{ref}  pretrained on base  identical (2 files)")
     assert "the code has changed since the result was made" in done.stdout.splitlines()[1]
@@ -170,10 +170,10 @@ def test_an_edit_that_changes_nothing_is_found_to_change_nothing(
 
 
 def test_an_edited_constant_is_found_in_the_numbers(
-    finished: Project, package_copy: Path, edit: Edit
+    root: Path, package_copy: Path, edit: Edit
 ) -> None:
     edit("model/gelu.py", "0.044715", "0.044716")
-    done = by_the_copy(finished, package_copy, str(ref_of(finished.root, "pretrain")))
+    done = by_the_copy(Project(root), package_copy, str(ref_of(root, "pretrain")))
     assert done.returncode == 1, done.stderr
     text = "  the code has changed since the result was made: this tests the present code"
     assert text in done.stdout
@@ -266,7 +266,7 @@ def test_the_command_ends_with_status_1_if_anything_differs(
             path = folder_of(root, "tokenizer") / "tokenizer.json"
             path.write_bytes(path.read_bytes().replace(b"\n", b" ", 1))
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main()
         assert end.value.code == int(damaged)
         out = capsys.readouterr().out
         assert ("different" if damaged else "identical") in out.splitlines()[0]

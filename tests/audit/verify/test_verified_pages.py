@@ -13,11 +13,11 @@ from verifying import check, flip, folder_of, named, ref_of, rewrite_both
 import flow
 import made_up
 from conftest import Project
-from variorum import cli
 from variorum.audit.verify.integrity import _Audit
 from variorum.audit.verify.selection import select, with_upstream
 from variorum.base.files import sha256_of
 from variorum.base.progress import Progress
+from variorum.cli.command import main
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
@@ -244,7 +244,7 @@ def command(
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "argv", ["variorum", "verify", *words])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main()
     printed = capsys.readouterr()
     assert "Traceback" not in printed.out + printed.err
     return int(end.value.code or 0), printed.out
