@@ -1,6 +1,8 @@
 """The n-gram baseline: its slow twin, and what probabilities have to be."""
 
 import math
+import random
+import tracemalloc
 from itertools import islice
 
 import numpy as np
@@ -8,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oracles import wide_ngrams
 from oracles.kneser_ney import END, SlowNgramModel
 from variorum.base.errors import VariorumError
+from variorum.evaluation import ngrams
 from variorum.evaluation.ngrams import best_order, nats, nats_by_order
 
 texts = st.lists(
@@ -23,6 +27,45 @@ def test_nats_of_every_order_equal_the_slow_twins(train: list[bytes], test: list
     for order, found in enumerate(islice(nats_by_order(train, test), 6), start=1):
         assert found == pytest.approx(SlowNgramModel(train, order).score(test), rel=1e-9)
         assert (found == nats(train, test, order)).all()
+
+
+@settings(deadline=None)
+@given(texts, texts)
+def test_numbers_of_32_and_64_bits_give_the_same_nats(
+    train: list[bytes], test: list[bytes]
+) -> None:
+    pairs = zip(nats_by_order(train, test), wide_ngrams.nats_by_order(train, test), strict=False)
+    assert all(found.tobytes() == wide.tobytes() for found, wide in islice(pairs, 6))
+
+
+def test_blocks_of_a_long_text_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ngrams, "BLOCK", 1000)
+    draw = random.Random(1)
+    train, test = ([bytes(draw.choices(b"abcd \xff", k=9000)) for _ in range(3)] for _ in range(2))
+    pairs = zip(nats_by_order(train, test), wide_ngrams.nats_by_order(train, test), strict=False)
+    assert all(found.tobytes() == wide.tobytes() for found, wide in islice(pairs, 16))
+
+
+def test_a_symbol_of_train_takes_sixty_bytes_and_a_predicted_one_forty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ngrams, "BLOCK", 10_000)
+    draw = random.Random(1)
+    large, small = (bytes(draw.choices(b"abcdefgh ", k=n)) for n in (500_000, 1000))
+    for train, test, most in ((large, small, 60), (small, large, 40)):
+        tracemalloc.start()
+        nats([train], [test], 12)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < most * len(large) + 3_000_000  # and a block
+
+
+def test_more_text_than_numbers_can_tell_apart_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (ngrams.MOST_SYMBOLS + 1) * ngrams.SYMBOLS << 27 < 2**63
+    monkeypatch.setattr(ngrams, "MOST_SYMBOLS", 5)
+    assert len(nats([b"abcd"], [b"a"], 2)) == 2
+    with pytest.raises(VariorumError, match="training text of 6 symbols; give at most 5"):
+        nats([b"abcde"], [b"a"], 2)
 
 
 @settings(deadline=None, max_examples=30)

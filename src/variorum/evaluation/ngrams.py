@@ -11,12 +11,12 @@ Documents end with a symbol of their own, which is paid for, as by the model, an
 
 N-grams of any length have numbers: one of length n + 1 is known by the number of its last n symbols
 and its first symbol. So each length is a sorted array of integers, made from the one before, and
-the costs of all orders come out of one pass.
+the costs of all orders come out of one pass. Memory: some 60 bytes for each symbol of the training
+text, and 40 for each that is predicted.
 """
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from variorum.base.errors import VariorumError
 
-Numbers = NDArray[np.int64]
+Symbols = NDArray[np.uint16]
+Numbers = NDArray[np.int32]
+Keys = NDArray[np.int64]
 Nats = NDArray[np.float64]
 
 END = 256
@@ -34,38 +36,47 @@ SYMBOLS = 257
 UNKNOWN = -1
 """In place of the number of an n-gram that the training text lacks."""
 
+MOST_SYMBOLS = 2**27 - 1
+"""Of training text: key and place of an n-gram fit into 63 bits together."""
 
-@dataclass(frozen=True)
-class _Grams:
-    """Hold the n-grams of one length in a text of N symbols.
-
-    keys: the different n-grams, sorted, as `shorter · SYMBOLS + first symbol`. numbers (N + 1,):
-    which of them ends at each place; place 0 is the end of a document before the text. shorter
-    (N + 1,): the same for n-grams that are one symbol shorter.
-    """
-
-    keys: Numbers
-    numbers: Numbers
-    shorter: Numbers
+BLOCK = 1 << 20  # symbols that are predicted at once
 
 
 def nats_by_order(train: Iterable[bytes], documents: Iterable[bytes]) -> Iterator[Nats]:
-    """Yield the nats of every symbol (N,), by n-grams of 1, 2, 3, ... symbols."""
+    """Yield the nats of every symbol (N,), by n-grams of 1, 2, 3, ... symbols.
+
+    Raises:
+        VariorumError: if the training text has more than `MOST_SYMBOLS`.
+    """
     known, new = _stream(train), _stream(documents)
+    if len(known) > MOST_SYMBOLS:
+        raise VariorumError(
+            f"n-grams of a training text of {len(known):,} symbols; give at most {MOST_SYMBOLS:,}"
+        )
     likely = np.full(len(new), 1 / SYMBOLS)
-    grams = _longer(known, np.zeros(len(known) + 1, dtype=np.int64), 1)
-    found = np.zeros(len(new) + 1, dtype=np.int64)
-    length = 1
+    shorter, contexts = (np.zeros(len(each) + 1, dtype=np.int32) for each in (known, new))
+    numbers, keys = _longer(known, shorter, 1)
+    found = _found(keys, new, contexts, 1)
+    different, length = len(keys), 1
+    del keys
     while True:
-        contexts, found = found, _found(grams.keys, _keys(new, found, length))
-        counts = np.bincount(grams.numbers[1:], minlength=len(grams.keys))
-        yield -np.log(_interpolated(grams, counts, found[1:], contexts[:-1], likely))
-        longer = _longer(known, grams.numbers, length + 1)
+        behind = np.zeros(different, dtype=np.int32)  # the context of each n-gram
+        behind[numbers[1:]] = shorter[:-1]
+        del shorter
+        counts = np.bincount(numbers[1:], minlength=len(behind))
+        yield -np.log(_interpolated(behind, counts, found[1:], contexts[:-1], likely))
+        del counts
+        longer, keys = _longer(known, numbers, length + 1)
+        found_longer = _found(keys, new, found, length + 1)
         # Each different longer n-gram counts once: for the symbol before.
-        there = np.unique(longer.numbers[1:])
-        before = np.bincount(longer.keys[there] // SYMBOLS, minlength=len(grams.keys))
-        likely = _interpolated(grams, before, found[1:], contexts[:-1], likely)
-        grams, length = longer, length + 1
+        before = np.bincount(keys // SYMBOLS, minlength=len(behind))
+        if not (longer[1:] == longer[0]).any():  # it stands before the text only
+            before[numbers[0]] -= 1
+        different = len(keys)
+        del keys
+        likely = _interpolated(behind, before, found[1:], contexts[:-1], likely)
+        shorter, numbers, contexts, found = numbers, longer, found, found_longer
+        length += 1
 
 
 def nats(train: Iterable[bytes], documents: Iterable[bytes], order: int) -> Nats:
@@ -85,62 +96,95 @@ def best_order(train: Iterable[bytes], val: Iterable[bytes], most: int) -> int:
     return 1 + costs.index(min(costs))
 
 
-def _stream(documents: Iterable[bytes]) -> Numbers:
+def _stream(documents: Iterable[bytes]) -> Symbols:
     """Return all symbols, with an end after each document."""
-    end = np.array([END], dtype=np.int64)
+    end = np.array([END], dtype=np.uint16)
     parts = [
-        part
-        for document in documents
-        for part in (np.frombuffer(document, dtype=np.uint8).astype(np.int64), end)
+        part for document in documents for part in (np.frombuffer(document, dtype=np.uint8), end)
     ]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+    return np.concatenate(parts, dtype=np.uint16) if parts else np.empty(0, dtype=np.uint16)
 
 
-def _keys(stream: Numbers, shorter: Numbers, length: int) -> Numbers:
-    """Return the key of the n-gram at each place (N + 1,); negative if unknown."""
-    first = np.concatenate([np.full(length, END), stream])[: len(shorter)]
-    keys: Numbers = shorter * SYMBOLS + first
+def _first(stream: Symbols, length: int) -> Symbols:
+    """Return the first symbol of the n-gram at each place (N + 1,)."""
+    return np.concatenate([np.full(length, END, dtype=np.uint16), stream])[: len(stream) + 1]
+
+
+def _keys(shorter: Numbers, first: Symbols) -> Keys:
+    """Return the keys of n-grams; negative where the shorter one is unknown."""
+    keys: Keys = shorter.astype(np.int64)
+    keys *= SYMBOLS
+    keys += first
     return keys
 
 
-def _longer(stream: Numbers, shorter: Numbers, length: int) -> _Grams:
-    """Return the n-grams of `length` symbols, given the numbers of those one symbol shorter."""
-    keys, numbers = np.unique(_keys(stream, shorter, length), return_inverse=True)
-    return _Grams(keys, numbers, shorter)
+def _longer(stream: Symbols, shorter: Numbers, length: int) -> tuple[Numbers, Keys]:
+    """Return the n-grams of `length` symbols, given the numbers of those one symbol shorter.
+
+    First which of them ends at each place (N + 1,); place 0 is the end of a document before the
+    text. Then the keys of the different ones, sorted.
+    """
+    bits = len(stream).bit_length()
+    ranked = _keys(shorter, _first(stream, length))
+    ranked <<= bits  # each key with its place behind it, so that both are sorted in place
+    ranked |= np.arange(len(ranked))
+    ranked.sort()
+    places = (ranked & ((1 << bits) - 1)).astype(np.int32)
+    ranked >>= bits
+    differs = np.ones(len(ranked), dtype=bool)
+    np.not_equal(ranked[1:], ranked[:-1], out=differs[1:])
+    keys = ranked[differs]
+    del ranked
+    numbers = np.empty(len(places), dtype=np.int32)
+    numbers[places] = np.cumsum(differs, dtype=np.int32) - 1
+    return numbers, keys
 
 
-def _found(keys: Numbers, wanted: Numbers) -> Numbers:
-    """Return the place of each wanted key among the sorted, or `UNKNOWN`."""
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    found: Numbers = np.where(keys[places] == wanted, places, UNKNOWN)
+def _found(keys: Keys, stream: Symbols, shorter: Numbers, length: int) -> Numbers:
+    """Return the number of the n-gram at each place (N + 1,), or `UNKNOWN`."""
+    found, first = np.empty(len(shorter), dtype=np.int32), _first(stream, length)
+    for block in _blocks(len(shorter)):
+        wanted = _keys(shorter[block], first[block])
+        places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        found[block] = np.where(keys[places] == wanted, places, UNKNOWN)
     return found
 
 
 def _interpolated(
-    grams: _Grams, counts: Numbers, found: Numbers, contexts: Numbers, shorter: Nats
+    behind: Numbers, counts: NDArray[np.int64], found: Numbers, contexts: Numbers, shorter: Nats
 ) -> Nats:
     """Return how likely symbols are, by n-grams of one length and what shorter ones say.
 
     Args:
-        grams: the n-grams of the training text.
+        behind: the context of each n-gram of the training text, one symbol shorter.
         counts: how often each of them counts.
         found: the number of each symbol's n-gram, or `UNKNOWN` (M,).
         contexts: the number of the n-gram before it, one symbol shorter, or `UNKNOWN` (M,).
         shorter: how likely each symbol is by shorter n-grams (M,).
     """
-    behind = np.zeros(len(counts), dtype=np.int64)  # the context of each n-gram
-    behind[grams.numbers[1:]] = grams.shorter[:-1]
-    taken = _discounts(counts)[np.minimum(counts, 3)]
     totals = np.bincount(behind, counts)
-    shares = (counts - taken) / np.maximum(1, totals[behind])
-    left = np.ones(len(totals))
-    np.divide(np.bincount(behind, taken), totals, out=left, where=totals > 0)
-    own = np.where(found == UNKNOWN, 0.0, shares[found])
-    known = (contexts != UNKNOWN) & (contexts < len(left))
-    return own + np.where(known, left[np.where(known, contexts, 0)], 1.0) * shorter
+    taken = _discounts(counts)[np.minimum(counts, 3)]
+    left = np.bincount(behind, taken)
+    np.divide(left, totals, out=left, where=totals > 0)
+    left[totals == 0] = 1
+    shares = np.subtract(counts, taken, out=taken)
+    shares /= np.maximum(1, totals, out=totals)[behind]
+    likely = np.empty(len(found))
+    for block in _blocks(len(found)):
+        gram, context = found[block], contexts[block]
+        own = np.where(gram == UNKNOWN, 0.0, shares[gram])
+        known = (context != UNKNOWN) & (context < len(left))
+        rest = np.where(known, left[np.where(known, context, 0)], 1.0)
+        likely[block] = own + rest * shorter[block]
+    return likely
 
 
-def _discounts(counts: Numbers) -> Nats:
+def _blocks(count: int) -> Iterator[slice]:
+    for start in range(0, count, BLOCK):
+        yield slice(start, start + BLOCK)
+
+
+def _discounts(counts: NDArray[np.int64]) -> Nats:
     """Return the discounts of n-grams that occurred never, once, twice, and more often.
 
     They follow from how many occurred how often (Chen and Goodman 1999, equation 17). A text too
