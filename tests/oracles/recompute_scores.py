@@ -17,7 +17,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,7 @@ class Text:
     val: Documents
     test: Documents
     train_includes_val: bool = False
+    most: int = 32_000_000
 
     @classmethod
     def read(cls, folder: Path) -> "Text":
@@ -135,10 +136,15 @@ class Text:
         return cls(split("train"), split("val"), split("test"), includes)
 
     @cached_property
+    def read_train(self) -> Documents:
+        """The end of train that baselines read."""
+        return _end(self.train, self.most)
+
+    @cached_property
     def train_without_val(self) -> Documents:
         """What is known while val chooses: no document of val, and no end that val holds."""
         if not self.train_includes_val:
-            return self.train
+            return self.read_train
         val = {document.id: document.text for document in self.val}
         known = []
         for document in self.train:
@@ -146,12 +152,23 @@ class Text:
             text = document.text.removesuffix(end)
             if text and document.id not in val:
                 known.append(Document(document.id, document.group, text))
-        return tuple(known)
+        return _end(tuple(known), self.most)
 
     @cached_property
     def parts(self) -> Parts:
         """The parts of the test text."""
         return Parts.cut(self.test)
+
+
+def _end(documents: Documents, most: int) -> Documents:
+    """The last symbols of documents, whose ends count as one each."""
+    kept, left = [], most
+    for document in reversed(documents):
+        if left > 0:
+            text = document.text[max(0, len(document.text) + 1 - left) :]
+            kept.append(Document(document.id, document.group, text))
+            left -= len(text) + 1
+    return tuple(reversed(kept))
 
 
 # N-grams.
@@ -227,9 +244,9 @@ def by_ngrams(text: Text, most: int) -> tuple[int, Costs]:
     """The length that val chooses, and the bits of each part of the test text."""
     if text.train_includes_val:
         [val] = ngram_bits(text.train_without_val, [text.val], most)
-        [test] = ngram_bits(text.train, [text.test], most)
+        [test] = ngram_bits(text.read_train, [text.test], most)
     else:
-        val, test = ngram_bits(text.train, [text.val, text.test], most)
+        val, test = ngram_bits(text.read_train, [text.val, text.test], most)
     totals = [math.fsum(bits) for bits in val]
     place = totals.index(min(totals))
     of_parts: list[list[float]] = [[] for _ in text.parts.names]
@@ -268,11 +285,11 @@ def _by_part(count: int, pieces: list[Piece], n_bytes: list[int]) -> Costs:
 
 def by_xz(text: Text) -> Costs:
     """LZMA2 with a dictionary that reaches back to the first byte."""
-    reach = sum(len(document.text) + 2 for document in [*text.train, *text.test])
+    reach = sum(len(document.text) + 2 for document in [*text.read_train, *text.test])
     reach = min(max(reach, 1 << 12), 1 << 28)
     preset = 9 | lzma.PRESET_EXTREME
     filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": reach}]
-    known, pieces = _joined(text.train), list(text.parts.pieces())
+    known, pieces = _joined(text.read_train), list(text.parts.pieces())
     new, ends = _growth(known, text.test, pieces)
     sizes = [len(lzma.compress(known + new[:end], filters=filters)) for end in [0, *ends]]
     return _by_part(len(text.parts.names), pieces, np.diff(sizes).tolist())
@@ -280,7 +297,7 @@ def by_xz(text: Text) -> Costs:
 
 def by_bz2(text: Text) -> Costs:
     """Each half block of new text in one block with as much as fits of what stands before it."""
-    known, pieces = _joined(text.train), list(text.parts.pieces())
+    known, pieces = _joined(text.read_train), list(text.parts.pieces())
     new, ends = _growth(known, text.test, pieces)
     half = BZ2_BLOCK // 2
     grown = [0] * len(pieces)
@@ -403,7 +420,7 @@ def by_ppmd(text: Text, orders: tuple[int, ...], *, alone: bool) -> tuple[int, C
     }
     order = min(orders, key=lambda order: totals[order])
     pieces = list(text.parts.pieces())
-    grown = _ppmd_growth(order, text.train, text.test, pieces, alone)
+    grown = _ppmd_growth(order, text.read_train, text.test, pieces, alone)
     return order, _by_part(len(text.parts.names), pieces, grown)
 
 
@@ -465,6 +482,9 @@ def baselines(
         found["ppmd", "static"] = by_ppmd(text, orders, alone=True)
     parts = text.parts
     metrics: dict[str, Any] = {"bytes": sum(parts.n_bytes), "drawn": parts.drawn}
+    sizes = [sum(len(d.text) for d in documents) for documents in (text.train, text.read_train)]
+    if sizes[1] < sizes[0]:
+        metrics["train"] = {"bytes": sizes[0], "read": sizes[1]}
     for (name, kind), (order, costs) in found.items():
         metrics.setdefault(kind, {})[name] = {
             "bits_per_byte": math.fsum(costs) / sum(parts.n_bytes),
@@ -557,8 +577,9 @@ class Checked:
     def check_baselines(self, result: str) -> None:
         """Compute all baselines from the texts."""
         spec = self._spec(result)
-        text = self.text(spec["upstream"]["text"])
         settings = spec["settings"]["baselines"]
+        most = settings.get("most_train_bytes", Text.most)
+        text = replace(self.text(spec["upstream"]["text"]), most=most)
         orders = tuple(settings["ppmd_orders"])
         metrics, costs = baselines(text, settings["most_ngram_order"], orders)
         stored = _json(self.results / result / "metrics.json")
@@ -573,7 +594,7 @@ class Checked:
                 for what in {**old, **new}:
                     label = f"{kind} {name}: {what}"
                     self._compare(result, label, old.get(what, ""), new.get(what, ""))
-        rest = {name: metrics[name] for name in ("bytes", "drawn")}
+        rest = {name: metrics[name] for name in ("bytes", "drawn", "train") if name in metrics}
         self._compare(result, "bytes, drawn", stored, rest)
 
     def check_model(self, result: str, parts: Parts, kind: str) -> Costs:

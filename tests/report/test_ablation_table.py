@@ -492,6 +492,18 @@ def test_baselines_are_read_as_they_were_written():
     assert text_baselines.read_csv(text_baselines.csv_text(written)) == written
 
 
+def test_a_training_text_that_was_not_read_to_its_begin_is_named():
+    kinds = {"static": {"ngram": {"bits_per_byte": 1.5, "order": 3}}, "adaptive": {}}
+    train = {"train": {"bytes": 400_000_000, "read": 32_000_000}}
+    whole, cut = (tuple(measured("base", kinds | each, "b/1")) for each in ({}, train))
+    assert text_baselines.read_csv(text_baselines.csv_text(cut)) == cut
+    assert "train_read" not in text_baselines.csv_text(whole)
+    values = [2.0, 2.01, 2.02], [9.0, 9.1, 9.2]
+    said = [how_to_read(ablation_table(runs(*values), QUESTION, each)) for each in (whole, cut)]
+    assert "of the same corpus. Static" in said[0]
+    assert "of the same corpus (the last 32\u00a0MB of base). Static" in said[1]
+
+
 def test_without_baselines_nothing_is_said_of_any():
     table = ablation_table(runs([1.0, 1.1], [1.0, 1.1]), QUESTION)
     assert table.sections[0].text is None

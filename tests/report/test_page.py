@@ -350,6 +350,11 @@ def test_a_share_of_no_text_is_a_dash_and_not_none(report):
 
 
 def test_published_comparison_stands_by_its_corpus(report):
+    assert "Baselines read the last" not in render(report)
+    read = {"read": 32_000_000, "bytes": 400_000_000}
+    train = standing(read, "baselines/b0a1b0a1b0a1/metrics.json")
+    cut = Outline(render(replace(report, base=replace(report.base, train_read=train))))
+    assert "Baselines read the last 32\u00a0MB of 400\u00a0MB of train." in "".join(cut.words)
     note = texts("nanoGPT’s CPU recipe: 2.74 bits per byte.")
     assert note.value in render(replace(report, base=replace(report.base, note=note)))
 

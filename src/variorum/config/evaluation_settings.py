@@ -34,6 +34,14 @@ class BaselineSettings(Settings):
     most_ngram_order: Whole = setting(
         16, "Symbols of the longest n-grams that val may choose.", ge=1, le=64
     )
+    most_train_bytes: Whole = setting(
+        32_000_000,
+        "Baselines read at most so much of train, its end; n-grams need 60 times the memory.",
+        unit="bytes",
+        ge=1,
+        le=128_000_000,
+        omit_when=32_000_000,
+    )
     ppmd_orders: tuple[Annotated[Whole, Field(ge=2, le=64)], ...] = setting(
         (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64),
         "Orders of PPMd, bytes of its longest context, that val chooses from.",

@@ -69,6 +69,7 @@ class Corpus:
     note: Traced | None = None
     facts: tuple[Traced, ...] = ()
     floor: Traced | None = None
+    train_read: Traced | None = None
 
     def of_kind(self, kind: Kind) -> tuple[Standing, ...]:
         """Return who has a score of one kind."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from variorum.config.evaluation_settings import BaselineSettings
 from variorum.config.types import Settings
-from variorum.corpus import documents, splits
+from variorum.corpus import documents
 from variorum.stages.stage import Input, Rerun, Resources, Stage, Storage
 from variorum.stages.task import Task
 
@@ -34,16 +34,23 @@ def run(task: Task) -> None:
     """Write `metrics.json`, and `parts.csv`, the bits that each part of the text costs.
 
     By kind, static or adaptive: what each baseline needs in bits per byte, with its interval and
-    the order that val chose.
+    the order that val chose. `train`: its bytes and how many of them were read, if not all.
     """
     from variorum.evaluation import intervals, parts
     from variorum.evaluation.baselines import all_costs
     from variorum.evaluation.metrics import KINDS
 
-    texts = _texts(task)
-    found = list(all_costs(texts, task.settings(BaselinesStage).baselines))
+    settings = task.settings(BaselinesStage).baselines
+    texts = _texts(task, settings.most_train_bytes)
+    found = list(all_costs(texts, settings))
     cut = texts.parts
     result: dict[str, Any] = {"bytes": int(cut.n_bytes.sum()), "drawn": cut.drawn}
+    if texts.unread:
+        result["train"] = texts.of_train
+        task.progress.say(
+            "of {bytes:,} bytes of train the last {read:,} are read "
+            "(baselines.most_train_bytes)".format(**result["train"])
+        )
     result |= {kind: {} for kind in KINDS}
     for each in found:
         needed = float(each.bits.sum()) / result["bytes"]
@@ -59,11 +66,10 @@ def run(task: Task) -> None:
     parts.write(task.output / "parts.csv", cut, columns)
 
 
-def _texts(task: Task) -> "Texts":
+def _texts(task: Task, most: int) -> "Texts":
     from variorum.evaluation.baselines import Texts
 
-    read = {
-        part: list(documents.read(task.inputs["text"].file(f"{part}.jsonl")))
-        for part in ("train", "val", "test")
-    }
-    return Texts(known=list(splits.without_val(read["train"], read["val"])), **read)
+    train, val, test = (
+        task.inputs["text"].file(f"{part}.jsonl") for part in ("train", "val", "test")
+    )
+    return Texts.read([(train, val)], list(documents.read(test)), most)

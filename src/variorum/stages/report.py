@@ -189,6 +189,7 @@ def _corpus(task: Task, side: Role, settings: Traced) -> Corpus:
     text, download = task.inputs[f"text_{side}"], task.inputs[f"source_{side}"]
     facts = of_file(download, "facts.json")
     notes = settings["notes"]
+    baselines = of_file(task.inputs[f"baselines_{side}"], "metrics.json")
     return Corpus(
         role=side,
         title=derived("title", _spec(download)["source"]),
@@ -198,6 +199,7 @@ def _corpus(task: Task, side: Role, settings: Traced) -> Corpus:
         note=notes[side] if side in notes.value else None,
         facts=tuple(facts["notes"]),
         floor=facts["entropy"] if facts["entropy"].value is not None else None,
+        train_read=baselines["train"] if "train" in baselines.value else None,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from variorum.base import components
 from variorum.config.corpus_settings import NormalizeSettings
-from variorum.corpus import documents, splits
+from variorum.corpus import documents
 from variorum.corpus.documents import Document
 from variorum.corpus.fetch_context import context_of
 from variorum.corpus.source import SOURCES
@@ -78,14 +78,19 @@ def scored(
 
     test = [document for each in texts.values() for document in each]
     parts = parts_of(test)
-    known = _texts(reader, test)
+    known = _texts(reader, test, experiment.baselines.most_train_bytes)
     say(f"{reader.name}: baselines read {' and '.join(reader.corpora)}")
     costs = list(all_costs(known, experiment.baselines))
     say(f"{reader.name}: the model reads the texts")
     of_model, chosen = _model_bits(reader, test, parts, experiment)
-    train = (document.text for document in known.train)
+    train = (
+        document.text
+        for corpus in reader.corpora.values()
+        for document in documents.read(corpus.file("train.jsonl"))
+    )
     return {
         "read": list(reader.corpora),
+        "train": known.of_train,
         "orders": {f"{each.name}_{each.kind}": each.order for each in costs if each.order},
         "dynamic": chosen,
         "in_train": share_of_spans((document.text for document in test), train),
@@ -93,19 +98,13 @@ def scored(
     }
 
 
-def _texts(reader: Reader, test: list[Document]) -> "Texts":
+def _texts(reader: Reader, test: list[Document], most: int) -> "Texts":
     from variorum.evaluation.baselines import Texts
 
-    known: list[Document] = []
-    train: list[Document] = []
-    val: list[Document] = []
-    for corpus in reader.corpora.values():
-        read, val = (
-            list(documents.read(corpus.file(f"{part}.jsonl"))) for part in ("train", "val")
-        )
-        known += splits.without_val(read, val)
-        train += read
-    return Texts(known=known, val=val, train=train, test=test)
+    corpora = [
+        (corpus.file("train.jsonl"), corpus.file("val.jsonl")) for corpus in reader.corpora.values()
+    ]
+    return Texts.read(corpora, test, most)
 
 
 def _model_bits(

@@ -7,7 +7,7 @@ from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import AblationTable, Section, TableRow, TunedChoice
 from variorum.report.ablation.text_baselines import TextBaseline
 from variorum.report.claims import Verdict, claim, clauses, legend
-from variorum.report.numbers import count, fixed, scientific, signed, significant
+from variorum.report.numbers import count, fixed, scientific, signed, significant, size
 from variorum.report.statistics import CONFIDENCE, IntervalEstimate
 
 Value = TypeVar("Value", int, float)
@@ -226,8 +226,9 @@ def _of_columns(table: AblationTable) -> list[str]:
         else ""
     )
     texts = (
-        "Baselines have read the training text of the same corpus. Static ones learn nothing from "
-        "the test text, as the models here; adaptive ones learn from it while they read on. "
+        f"Baselines have read the training text of the same corpus{_unread(table)}. Static ones "
+        "learn nothing from the test text, as the models here; adaptive ones learn from it while "
+        "they read on. "
         "Differences to a static one are over the seeds, on this one test text, and without a "
         "margin; their intervals hold together, as a second family."
         if table.baselines
@@ -240,3 +241,10 @@ def _of_columns(table: AblationTable) -> list[str]:
         texts,
         "Equal keys in two tables are the same runs, so such tables are not independent.",
     ]
+
+
+def _unread(table: AblationTable) -> str:
+    """Name the training texts that baselines did not read whole."""
+    read = {each.corpus: each.train_read for each in table.baselines if each.train_read}
+    ends = ", ".join(f"the last {size(n_bytes)} of {corpus}" for corpus, n_bytes in read.items())
+    return f" ({ends})" if ends else ""

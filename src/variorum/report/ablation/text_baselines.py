@@ -1,7 +1,8 @@
 """Hold what compressors and n-grams need for the texts of an ablation, also as CSV.
 
 `baselines.csv` holds one line for each, with numbers in full, so that a table can be computed again
-from it without the results.
+from it without the results. Its column `train_read` is there if a baseline did not read all of
+train.
 """
 
 import csv
@@ -20,7 +21,8 @@ class TextBaseline:
 
     kind: static, which learned from the training text alone, or adaptive, which learns from the
     test text too while it reads on. order: its longest context, chosen on val; None without one.
-    result: the result that it is from.
+    result: the result that it is from. train_read: the bytes of train that it read, from the end;
+    None: all.
     """
 
     corpus: str
@@ -29,6 +31,7 @@ class TextBaseline:
     order: int | None
     bits_per_byte: float
     result: str
+    train_read: int | None = None
 
     @property
     def title(self) -> str:
@@ -46,10 +49,11 @@ COLUMNS = tuple(field.name for field in fields(TextBaseline))
 
 def measured(corpus: str, content: Mapping[str, Any], result: str) -> Iterator[TextBaseline]:
     """Yield the baselines in the content of a `metrics.json`, of a corpus and a result."""
+    read = content["train"]["read"] if "train" in content else None
     for kind in KINDS:
         for name, each in content[kind].items():
             needed = each["bits_per_byte"]
-            yield TextBaseline(corpus, kind, name, each.get("order"), needed, result)
+            yield TextBaseline(corpus, kind, name, each.get("order"), needed, result, read)
 
 
 def lowest_static(baselines: Iterable[TextBaseline], corpus: str) -> TextBaseline | None:
@@ -60,14 +64,11 @@ def lowest_static(baselines: Iterable[TextBaseline], corpus: str) -> TextBaselin
 
 def csv_text(baselines: Iterable[TextBaseline]) -> str:
     """Return baselines as CSV, with numbers in full precision."""
-    text = io.StringIO()
+    text, baselines = io.StringIO(), list(baselines)
+    columns = COLUMNS if any(each.train_read for each in baselines) else COLUMNS[:-1]
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for each in baselines:
-        order = "" if each.order is None else each.order
-        writer.writerow(
-            [each.corpus, each.kind, each.name, order, repr(each.bits_per_byte), each.result]
-        )
+    writer.writerow(columns)
+    writer.writerows([getattr(each, name) for name in columns] for each in baselines)
     return text.getvalue()
 
 
@@ -81,6 +82,7 @@ def read_csv(text: str) -> tuple[TextBaseline, ...]:
             int(line["order"]) if line["order"] else None,
             float(line["bits_per_byte"]),
             line["result"],
+            int(line["train_read"]) if line.get("train_read") else None,
         )
         for line in csv.DictReader(io.StringIO(text))
     )
