@@ -1,5 +1,8 @@
 """A model that learned its text by heart is found out, and one that knows nothing is not."""
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 from variorum.config.model_settings import ModelSettings
@@ -40,8 +43,21 @@ def test_who_knows_nothing_has_nothing_by_heart() -> None:
     found = memorization(fresh, TOKENIZER, 1200, train=LINES, test=[LINES[0][3:]])
     assert found.written_share == 0
     assert found.test_share == 1
-    again = memorization(fresh, TOKENIZER, 1200, train=LINES, test=[LINES[0][3:]])
+    again = memorization(fresh, TOKENIZER, 1200, train=Anew(), test=iter([LINES[0][3:]]))
     assert again == found
+
+
+class Anew:
+    """Lines that are read each time, as from a file."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(LINES)
+
+
+def test_train_that_can_be_read_once_only_is_refused() -> None:
+    fresh = GPT(SETTINGS, TOKENIZER.vocab_size, seed=1)
+    with pytest.raises(ValueError, match="train is an iterator, and is read twice"):
+        memorization(fresh, TOKENIZER, 64, train=iter(LINES), test=LINES)
 
 
 def test_short_documents_learned_by_heart_are_found() -> None:

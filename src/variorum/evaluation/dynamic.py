@@ -48,11 +48,11 @@ def dynamic_nats(
     end-of-document token, which the first token is predicted from.
     """
     found = np.empty(len(tokens))
-    inputs = torch.from_numpy(np.concatenate([[eot], tokens[:-1]]).astype(np.int64))
-    targets = torch.from_numpy(tokens.astype(np.int64))
+    # The input at each place has the next token as its target.
+    stream = np.concatenate([np.array([eot], dtype=tokens.dtype), tokens])
     with _learning(model) as trained:
         for window in windows(len(tokens), model.settings.context_length, adaptation.segment):
-            nats = _backward(model, inputs, targets, window)
+            nats = _backward(model, stream, window)
             found[window.first : window.end] = nats.detach().cpu().double().numpy()
             _learn(list(model.parameters()), trained, adaptation)
     return found
@@ -84,17 +84,21 @@ def best_adaptation(
     return min(costs, key=costs.__getitem__)
 
 
-def _backward(model: GPT, inputs: Tensor, targets: Tensor, window: Window) -> Tensor:
+def _backward(model: GPT, stream: NDArray[np.integer], window: Window) -> Tensor:
     """Return the nats of a window's scored tokens (S,); leave their mean's gradients."""
     device = next(model.parameters()).device
     model.zero_grad()
-    logits = model(inputs[window.start : window.end].to(device)[None])[0]
+    logits = model(_ids(stream, window.start, window.end).to(device)[None])[0]
     scored = logits[window.first - window.start :].double()
-    nats = functional.cross_entropy(
-        scored, targets[window.first : window.end].to(device), reduction="none"
-    )
+    targets = _ids(stream, window.first + 1, window.end + 1).to(device)
+    nats = functional.cross_entropy(scored, targets, reduction="none")
     nats.mean().backward()  # type: ignore[no-untyped-call]
     return nats
+
+
+def _ids(stream: NDArray[np.integer], start: int, end: int) -> Tensor:
+    """Return tokens of a stream as a model takes them, in int64 (end - start,)."""
+    return torch.from_numpy(stream[start:end].astype(np.int64))
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ same share for the test text, which people wrote: a model that does not copy rea
 A text of fewer characters is a span by itself, and occurs where it is a whole train document.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from variorum.config.evaluation_settings import SamplingSettings
@@ -38,8 +38,15 @@ class Memorization:
 def memorization(
     model: GPT, tokenizer: Tokenizer, tokens: int, *, train: Iterable[str], test: Iterable[str]
 ) -> Memorization:
-    """Have the model write at least so many tokens, and find them in train documents."""
-    train = list(train)
+    """Have the model write at least so many tokens, and find them in train documents.
+
+    Train is read twice, and not held.
+
+    Raises:
+        ValueError: if train is an iterator, which would be empty the second time.
+    """
+    if isinstance(train, Iterator):
+        raise ValueError("train is an iterator, and is read twice; give a list, or what iterates")
     written = _written(model, tokenizer, tokens)
     texts = [each.text for each in written]
     return Memorization(

@@ -14,7 +14,7 @@ that each who predicts it needs.
 import csv
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -69,12 +69,15 @@ class Parts:
             start += len(document) + 1
 
 
-def parts_of(documents: Sequence[Document]) -> Parts:
+def parts_of(documents: Iterable[Document]) -> Parts:
     """Return the groups of documents in order, or blocks if they are few."""
-    lengths = np.array([len(document.text.encode()) for document in documents], dtype=np.int64)
     places: dict[str, int] = {}
-    groups = [places.setdefault(document.group, len(places)) for document in documents]
-    of_symbols: Numbers = np.repeat(np.array(groups, dtype=np.int64), lengths + 1)
+    sizes = [
+        (len(document.text.encode()), places.setdefault(document.group, len(places)))
+        for document in documents
+    ]
+    lengths, groups = np.array(sizes, dtype=np.int64).reshape(-1, 2).T
+    of_symbols: Numbers = np.repeat(groups, lengths + 1)
     if len(places) >= LEAST_GROUPS:
         return _parts("groups", tuple(places), of_symbols, lengths)
     count = min(BLOCKS, len(of_symbols))

@@ -51,7 +51,7 @@ def run(task: Task) -> None:
     task.progress.say(f"learns at rate {adaptation.rate:g}, drawn back by {adaptation.pull:g}")
     test = TokenFile.open(tokens, "test").tokens
     nats = dynamic_nats(model, test, eot=tokenizer.eot, adaptation=adaptation)
-    cut = parts.parts_of(list(documents.read(task.inputs["text"].file("test.jsonl"))))
+    cut = parts.parts_of(documents.read(task.inputs["text"].file("test.jsonl")))
     bits = cut.bits_of(tokenizer, test, nats)
     result = {
         "bits_per_byte": float(bits.sum()) / int(cut.n_bytes.sum()),

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from variorum.config.evaluation_settings import EvaluateSettings
 from variorum.config.types import Settings
 from variorum.corpus import documents
-from variorum.corpus.documents import Document
 from variorum.stages.stage import Input, Rerun, Resources, Stage, Storage
 from variorum.stages.task import Task
 from variorum.tokenizer.serialization import load as load_tokenizer
@@ -52,14 +52,14 @@ def run(task: Task) -> None:
     model = checkpoint.load(folder).to(task.use_device())
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     test = TokenFile.open(task.inputs["tokens"].folder, "test")
-    test_documents = list(_documents(task, "test"))
-    test_texts = [document.text for document in test_documents]
+    test_file, train_file = (task.inputs["text"].file(f"{n}.jsonl") for n in ("test", "train"))
+    test_texts = _Texts(test_file)
     context_length = model.settings.context_length
     stride = settings.stride or max(1, context_length // 2)
     scores = score(model, test.tokens, eot=tokenizer.eot, stride=stride)
-    blocks = score(model, test.tokens, eot=tokenizer.eot, stride=context_length)
+    block_nats = score(model, test.tokens, eot=tokenizer.eot, stride=context_length).nats
     bins = score_details.reliability(scores)
-    cut = parts.parts_of(test_documents)
+    cut = parts.parts_of(documents.read(test_file))
     bits = cut.bits_of(tokenizer, test.tokens, scores.nats)
     result: dict[str, Any] = {
         **summary(
@@ -72,13 +72,13 @@ def run(task: Task) -> None:
         },
         "calibration_error": score_details.calibration_error(bins),
         "reliability": [asdict(each) for each in bins],
-        "by_position": score_details.by_position(blocks.nats, context_length),
+        "by_position": score_details.by_position(block_nats, context_length),
         "memorization": asdict(
             memorization(
                 model,
                 tokenizer,
                 settings.memorization_tokens,
-                train=(document.text for document in _documents(task, "train")),
+                train=_Texts(train_file),
                 test=test_texts,
             )
         ),
@@ -91,5 +91,11 @@ def run(task: Task) -> None:
     task.progress.say(f"{result['bits_per_byte']:.4f} bits per byte")
 
 
-def _documents(task: Task, part: str) -> Iterator[Document]:
-    return documents.read(task.inputs["text"].file(f"{part}.jsonl"))
+@dataclass(frozen=True)
+class _Texts:
+    """Read the texts of a file anew for each loop, so that none are held."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[str]:
+        return (document.text for document in documents.read(self.path))
