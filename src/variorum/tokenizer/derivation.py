@@ -14,7 +14,7 @@ from variorum.corpus.unicode14 import LETTERS
 from variorum.tokenizer.base import text_bytes
 from variorum.tokenizer.kinds.bpe import BYTE_OF_ID, ID_OF_BYTE
 from variorum.tokenizer.merges import BYTES, Pair, spellings
-from variorum.tokenizer.pretokens import split
+from variorum.tokenizer.pretokens import split_by_chunks
 
 LEAST_MERGES = 6
 """Of the word whose derivation is shown: fewer show little."""
@@ -36,7 +36,8 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
     """Count each word in some texts."""
     pretokens = Counter[str]()
     for text in texts:
-        pretokens.update(split(text))
+        for pieces in split_by_chunks(text):
+            pretokens.update(pieces)
     word = re.compile(f" ?[{LETTERS}]+")
     return Counter({piece: n for piece, n in pretokens.items() if word.fullmatch(piece)})
 

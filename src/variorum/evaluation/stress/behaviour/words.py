@@ -24,7 +24,7 @@ from variorum.evaluation.stress.behaviour.outcome import (
 from variorum.evaluation.stress.behaviour.panel import Panel, beyond, means
 from variorum.evaluation.stress.subject import StressedModel
 from variorum.evaluation.stress.writing import excerpt, written_text
-from variorum.tokenizer.pretokens import split
+from variorum.tokenizer.pretokens import split, split_by_chunks
 
 BEGINS_WORD = re.compile(f" ?[{LETTERS}]")
 OWN = 1.0  # the temperature of the model's own probabilities
@@ -32,12 +32,20 @@ OWN = 1.0  # the temperature of the model's own probabilities
 
 def words_of(text: str) -> list[str]:
     """Return the words of a text in order: runs of letters, in lower case."""
-    return [piece.lstrip(" ").lower() for piece in split(text) if BEGINS_WORD.match(piece)]
+    return _words(split(text))
 
 
 def all_words(texts: Iterable[str]) -> frozenset[str]:
-    """Return the different words of texts, one text in memory at a time."""
-    return frozenset().union(*(set(words_of(text)) for text in texts))
+    """Return the different words of texts, which are read piece by piece."""
+    known: set[str] = set()
+    for text in texts:
+        for pieces in split_by_chunks(text):
+            known.update(_words(pieces))
+    return frozenset(known)
+
+
+def _words(pieces: list[str]) -> list[str]:
+    return [piece.lstrip(" ").lower() for piece in pieces if BEGINS_WORD.match(piece)]
 
 
 def known_share(subject: StressedModel, tokens: list[int]) -> float:
@@ -47,7 +55,7 @@ def known_share(subject: StressedModel, tokens: list[int]) -> float:
     """
     pieces = split(written_text(subject.tokenizer, tokens))
     first = 0 if pieces and pieces[0].startswith(" ") else 1
-    words = {piece.lstrip(" ").lower() for piece in pieces[first:-1] if BEGINS_WORD.match(piece)}
+    words = set(_words(pieces[first:-1]))
     return len(words & subject.texts.train_words) / len(words) if words else 0.0
 
 
