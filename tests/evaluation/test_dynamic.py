@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles.adapting import dynamic_one_by_one
+from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import DynamicSettings
 from variorum.config.model_settings import ModelSettings
 from variorum.evaluation.bits import score
@@ -88,8 +89,6 @@ def test_what_repeats_costs_less_by_and_by_and_val_chooses_to_learn_from_it() ->
     best = best_adaptation(model, val, chosen, eot=EOT)
     assert best.rate in (1e-2, 0.3)
     assert best.pull < 1
-    too_fast = dynamic_nats(model, val, eot=EOT, adaptation=Adaptation(1e200, 0.0, 4))
-    assert not np.isfinite(too_fast.sum())
     nats = dynamic_nats(model, val, eot=EOT, adaptation=Adaptation(0.3, 0.0, 4))
     assert nats[-40:].mean() < nats[:40].mean() / 2
 
@@ -103,6 +102,18 @@ def test_where_nothing_repeats_val_chooses_not_to_learn() -> None:
     chosen = DynamicSettings(segment=4, rates=(0.0, 1.0), pulls=(0.0,))
     best = best_adaptation(flat, noise, chosen, eot=EOT)
     assert best.rate == 0.0
+
+
+def test_a_model_that_diverges_while_it_learns_has_no_score() -> None:
+    """Of rates that all cost infinitely much, none is the best."""
+    model, val = sharp_model(1), np.array([1, 5, 2, 8] * 30)
+    wild = DynamicSettings(segment=4, rates=(1e200, 1e250), pulls=(0.0,))
+    with pytest.raises(VariorumError, match=r"on val at every rate, 1e\+200, 1e\+250; give"):
+        best_adaptation(model, val, wild, eot=EOT)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    with pytest.raises(VariorumError, match=r"diverges .* at rate 1e\+200; give dynamic.rates"):
+        dynamic_nats(model, val, eot=EOT, adaptation=Adaptation(1e200, 0.0, 4))
+    assert all(map(torch.equal, model.parameters(), before))
 
 
 def test_a_full_pull_undoes_each_step() -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import DynamicSettings
 from variorum.evaluation.bits import Window, windows
 from variorum.model.gpt import GPT
@@ -46,6 +47,9 @@ def dynamic_nats(
 
     A rate of 0 gives the scores of `bits.score` with the segment as stride. eot: the
     end-of-document token, which the first token is predicted from.
+
+    Raises:
+        VariorumError: if a token's cost is not finite, because the model diverged.
     """
     found = np.empty(len(tokens))
     # The input at each place has the next token as its target.
@@ -55,6 +59,11 @@ def dynamic_nats(
             nats = _backward(model, stream, window)
             found[window.first : window.end] = nats.detach().cpu().double().numpy()
             _learn(list(model.parameters()), trained, adaptation)
+    if not math.isfinite(found.sum()):
+        raise VariorumError(
+            f"dynamic: the model diverges while it learns from the text at rate "
+            f"{adaptation.rate:g}; give dynamic.rates smaller ones, or 0 among them"
+        )
     return found
 
 
@@ -65,19 +74,29 @@ def best_adaptation(
 
     The rate is chosen first, with the middle pull, and then the pull; of equal ones the first.
     Where the model diverges it costs most.
+
+    Raises:
+        VariorumError: if it diverges at every rate.
     """
     read, pulls = val[: settings.val_tokens], settings.pulls
     segment = min(settings.segment, model.settings.context_length)
 
     def cost(adaptation: Adaptation) -> float:
-        total = float(dynamic_nats(model, read, eot=eot, adaptation=adaptation).sum())
-        return total if math.isfinite(total) else math.inf
+        try:
+            return float(dynamic_nats(model, read, eot=eot, adaptation=adaptation).sum())
+        except VariorumError:
+            return math.inf
 
     middle = pulls[len(pulls) // 2]
     costs = {
         adaptation: cost(adaptation)
         for adaptation in (Adaptation(rate, middle, segment) for rate in settings.rates)
     }
+    if min(costs.values()) == math.inf:
+        raise VariorumError(
+            f"dynamic: the model diverges on val at every rate, "
+            f"{', '.join(f'{rate:g}' for rate in settings.rates)}; give dynamic.rates smaller ones"
+        )
     rate = min(costs, key=costs.__getitem__).rate
     others = [Adaptation(rate, pull, segment) for pull in pulls if pull != middle]
     costs |= {adaptation: cost(adaptation) for adaptation in others}
