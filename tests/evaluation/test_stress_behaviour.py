@@ -283,6 +283,21 @@ def test_known_share_is_of_different_words_that_are_whole(trained):
     assert known_share(subject, []) == 0.0
 
 
+def test_known_words_of_text_without_words_are_not_judged(trained):
+    """Nobody's share is less than human text's there: 0 % of nothing must not be a ceiling."""
+    subject = subject_of(trained)
+    numbers = np.resize(subject.tokenizer.encode("12 345. "), len(subject.texts.held_out))
+    panel = Panel(replace(subject, texts=replace(subject.texts, held_out=numbers)))
+    for case in (known_words(panel), repetition(panel)):
+        [human] = [each for each in case.claims if "no less than in human text" in each.name]
+        assert not any(human.holds.values()), "it would hold of a model that writes no words"
+        assert not case.passed
+        assert "The held-out text has no words" in case.explanation
+        [row] = [row for row in case.rows if row.name in ("temperature 1", "known words")]
+        assert row.found[HUMAN] is None
+        json.dumps(asdict(case), allow_nan=False)
+
+
 def test_lengths_of_context_double_up_to_the_whole():
     assert lengths_of(1) == [1]
     assert lengths_of(8) == [1, 2, 4, 8]

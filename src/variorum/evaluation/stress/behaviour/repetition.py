@@ -23,7 +23,7 @@ from variorum.evaluation.stress.behaviour.outcome import (
     outcome,
 )
 from variorum.evaluation.stress.behaviour.panel import Panel, beyond, means
-from variorum.evaluation.stress.behaviour.words import known_share
+from variorum.evaluation.stress.behaviour.words import known_shares, no_words
 from variorum.evaluation.stress.writing import excerpt
 
 LENGTHS = {1: "tokens", 2: "pairs of tokens", 4: "runs of four tokens"}
@@ -43,7 +43,7 @@ def repetition(panel: Panel) -> Behaviour:
     margin = subject.settings.human_margin
     measured = {n: panel.of_texts(texts, partial(repeated_share, n=n)) for n in LENGTHS}
     rows = {n: Measurement(f"repeated {LENGTHS[n]}", means(own)) for n, own in measured.items()}
-    words = panel.of_texts(texts, partial(known_share, subject))
+    words = known_shares(panel, texts)
     claims = [
         claim(
             f"repeated {LENGTHS[n]}: like human text",
@@ -71,7 +71,7 @@ def repetition(panel: Panel) -> Behaviour:
             f"of the samples, beside {len(panel.human[0])} held-out texts of the same length. Like "
             f"human text: the interval of the difference lies within ±{margin:g}. Other ways to "
             f"choose the next token are shown and not judged. The text below repeats most."
-            f"{texts.problem}"
+            f"{no_words(words)}{texts.problem}"
         ),
         excerpt=excerpt(subject.tokenizer, worst.tokens) if worst else "",
         drawn=texts.drawn,

@@ -3,7 +3,8 @@
 A word is a run of letters in lower case. Of each text its different words count, each once, so that
 a loop of one word is one word; words cut off at either end are left out. Human text has words
 that train never showed, too: its share is the ceiling. A model of random weights hits words by
-accident, above all where a token is a word: its share is the floor.
+accident, above all where a token is a word: its share is the floor. Where human text has no words
+at all, as in a table of numbers, there is no ceiling and nothing to judge.
 """
 
 import re
@@ -21,7 +22,14 @@ from variorum.evaluation.stress.behaviour.outcome import (
     claim,
     outcome,
 )
-from variorum.evaluation.stress.behaviour.panel import Panel, beyond, means
+from variorum.evaluation.stress.behaviour.panel import (
+    HALVES,
+    Measured,
+    Panel,
+    WrittenTexts,
+    beyond,
+    means,
+)
 from variorum.evaluation.stress.subject import StressedModel
 from variorum.evaluation.stress.writing import excerpt, written_text
 from variorum.tokenizer.pretokens import split, split_by_chunks
@@ -53,10 +61,28 @@ def known_share(subject: StressedModel, tokens: list[int]) -> float:
 
     A text without words has a share of 0. A word at either end may be cut off, and is left out.
     """
+    words = whole_words(subject, tokens)
+    return len(words & subject.texts.train_words) / len(words) if words else 0.0
+
+
+def whole_words(subject: StressedModel, tokens: list[int]) -> set[str]:
+    """Return the different words of a text that neither end cuts off."""
     pieces = split(written_text(subject.tokenizer, tokens))
     first = 0 if pieces and pieces[0].startswith(" ") else 1
-    words = set(_words(pieces[first:-1]))
-    return len(words & subject.texts.train_words) / len(words) if words else 0.0
+    return set(_words(pieces[first:-1]))
+
+
+def known_shares(panel: Panel, texts: WrittenTexts) -> Measured:
+    """Measure each text; human text is not measured if none of it has a word."""
+    found = panel.of_texts(texts, partial(known_share, panel.subject))
+    if any(whole_words(panel.subject, tokens) for tokens in panel.human[0]):
+        return found
+    return {**found, HUMAN: None, HALVES: None}
+
+
+def no_words(measured: Measured) -> str:
+    """Return a sentence where human text was not measured, or ""."""
+    return "" if measured[HUMAN] is not None else " The held-out text has no words to compare with."
 
 
 def known_words(panel: Panel) -> Behaviour:
@@ -72,7 +98,7 @@ def known_words(panel: Panel) -> Behaviour:
         how = subject.plain(settings.text_tokens, changes)
         writers = WRITERS if temperature == OWN else (MODEL,)
         texts = panel.texts(how, writers)
-        found[temperature] = panel.of_texts(texts, partial(known_share, subject))
+        found[temperature] = known_shares(panel, texts)
         drawn, problem = drawn + texts.drawn, problem or texts.problem
         if temperature == OWN:
             shown_text = "".join(excerpt(subject.tokenizer, e.tokens) for e in texts.of_model[:1])
@@ -98,7 +124,7 @@ def known_words(panel: Panel) -> Behaviour:
             f"{settings.texts} texts of {settings.text_tokens} tokens at each temperature, drawn "
             f"from all tokens. Temperature {OWN:g} is judged, at which a perfect model writes as "
             f"people do. No less: the interval of the difference lies above "
-            f"-{settings.human_margin:g}.{problem}"
+            f"-{settings.human_margin:g}.{no_words(own)}{problem}"
         ),
         excerpt=shown_text,
         drawn=drawn,
