@@ -311,6 +311,14 @@ def test_runs_of_one_model_are_one_run_however_many_seeds_ask_for_it():
     assert (row.verdict, row.why, row.value.n) == (Verdict.UNTOLD, "one run", 1)
 
 
+def test_what_a_training_elsewhere_took_is_not_told_as_nothing():
+    trained = dict(steps=10, batch_size=4, tokens=640, passes=0.5, flops=10**9)
+    elsewhere = [run("small", 1, 1.0), *(run("a|b", seed, 0.9, **trained) for seed in (1, 2))]
+    imported, own = variants(ablation_table(elsewhere, QUESTION)).rows
+    assert imported[3:] == ("",) * 6
+    assert own[3:] == ("10", "4", "16", "640", "0.5", "1.00e9")
+
+
 def test_every_seed_is_compared_with_a_single_model():
     single = [replace(run("small", seed, 1.0), key="imported/1") for seed in (1, 2, 3)]
     several = [run("a|b", seed, value) for seed, value in enumerate((0.91, 0.9, 0.89), 1)]

@@ -206,18 +206,17 @@ def variants(table: AblationTable) -> Sheet:
 
 
 def _variant(question: Question, row: TableRow) -> tuple[str, ...]:
+    """Return a variant's cells; what a training elsewhere took is unknown, and empty."""
     run = row.runs[0]
     changes = question.changes.get(row.variant, {})
+    taken = (run.steps, run.batch_size, run.context_length, row.tokens)
     return (
         row.variant,
         ", ".join(f"{setting}: {value}" for setting, value in changes.items()) or NOTHING,
         count(row.parameters),
-        count(run.steps),
-        count(run.batch_size),
-        count(run.context_length),
-        count(row.tokens),
+        *(count(each) if each else "" for each in taken),
         "" if run.passes is None else significant(run.passes),
-        "" if row.flops is None else scientific(row.flops),
+        scientific(row.flops) if row.flops else "",
     )
 
 
