@@ -312,7 +312,7 @@ def test_runs_of_one_model_are_one_run_however_many_seeds_ask_for_it():
 
 
 def test_what_a_training_elsewhere_took_is_not_told_as_nothing():
-    trained = dict(steps=10, batch_size=4, tokens=640, passes=0.5, flops=10**9)
+    trained = {"steps": 10, "batch_size": 4, "tokens": 640, "passes": 0.5, "flops": 10**9}
     elsewhere = [run("small", 1, 1.0), *(run("a|b", seed, 0.9, **trained) for seed in (1, 2))]
     imported, own = variants(ablation_table(elsewhere, QUESTION)).rows
     assert imported[3:] == ("",) * 6
