@@ -26,6 +26,7 @@ from variorum.plan.code_versions import CodeVersion, refuse_unfit
 from variorum.plan.experiment import REPORT, Node, Plan, plan_experiment
 from variorum.plan.loading import Overrides, load_experiment, on_command_line
 from variorum.plan.plan_file import VARIABLE, PlanFile, hold, write_plan
+from variorum.plan.references import experiment_plans
 from variorum.run.given_settings import (
     ALONE,
     given_settings,
@@ -85,8 +86,7 @@ class Flow:
     ) -> None:
         """Take the settings that were given; a dry run downloads and changes nothing.
 
-        With `whole`, finished results are shown with what they needed. `first` is called when the
-        first rule asks.
+        `whole` shows finished results with what they needed. The first rule calls `first`.
         """
         self.root = root
         self.store = Store(root)
@@ -96,6 +96,7 @@ class Flow:
         self._dry_run = dry_run
         self._first = first
         self._ablations: dict[str, Plan] = {}
+        self._others: list[Plan] = []  # of experiments that are not the current one
         self._elsewhere: Mapping[Ref, Copy] = {}
         self._marked: set[Ref] = set()
 
@@ -128,7 +129,11 @@ class Flow:
     @property
     def _planned(self) -> dict[Ref, Node]:
         """Return every result of the plans that were made so far."""
-        plans = [*self._ablations.values(), *([self.current] if "current" in vars(self) else [])]
+        plans = [
+            *self._others,
+            *self._ablations.values(),
+            *([self.current] if "current" in vars(self) else []),
+        ]
         return {ref: node for plan in reversed(plans) for ref, node in plan.nodes.items()}
 
     @cached_property
@@ -141,8 +146,8 @@ class Flow:
         if ref in self.nodes:
             return self.nodes[ref]
         raise VariorumError(
-            f"{ref} is not part of the current experiment or of an ablation; it belongs to other "
-            "settings or other code. `variorum config` shows the current keys"
+            f"{ref} is not made by these settings and this code; it belongs to other settings or "
+            f"other code: give these by --config, or check it out (`variorum why {ref}` compares)"
         )
 
     # What rules ask
@@ -305,6 +310,10 @@ class Flow:
                     return plan.nodes[ref]
             except VariorumError as fault:
                 faults.append(fault)
+        for other in () if self._given.values else experiment_plans(self.root):
+            if ref in other.nodes:
+                self._others.append(other)
+                return other.nodes[ref]
         if faults:
             raise faults[0]
         return self.node(ref)
@@ -312,8 +321,7 @@ class Flow:
     def _date_from_the_present(self, pages: Iterable[Page]) -> None:
         """Set times of manifests and pages from the future to the present.
 
-        Snakemake refuses an output that is older than an input: where a clock was ahead when the
-        input was made, say.
+        Snakemake refuses an output that is older than an input, as after a clock that was ahead.
         """
         for ref in self.nodes:
             not_after_now(self.store.folder(ref) / MANIFEST)

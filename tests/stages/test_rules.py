@@ -1,11 +1,21 @@
-"""Each stage has one rule, which reserves what the stage declares."""
+"""Each stage has one rule, which reserves what the stage declares and makes what remedies name."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, Project
+from variorum.audit.verify.selection import none_of
+from variorum.base.errors import VariorumError
+from variorum.identity.spec import Ref
+from variorum.plan.ablation import plan_ablation
+from variorum.plan.ablation_loading import load_ablation
+from variorum.plan.experiment import Plan, plan_experiment
+from variorum.plan.loading import named_experiment
+from variorum.snakemake import Flow
 from variorum.stages.registry import STAGES
+from variorum.store.store import Store
 
 RULE = re.compile(r"(?m)^(?:use rule (?P<base>\w+) as )?(?:rule )?make_(?P<stage>\w+)(?: with)?:$")
 
@@ -45,3 +55,60 @@ def test_the_rules_of_parallel_stages_alone_take_several_cores(stage: str) -> No
     while base and "threads:" not in text:
         base, text = RULES[base]
     assert ("training_slots" in text) == STAGES[stage].resources.is_parallel
+
+
+# Remedies
+
+
+OUTPUT = re.compile(r'(?m)^    output:\n        "(results/[^"]+)",$')
+COMMAND = re.compile(r"`snakemake --cores 4 ([^`]+)`")
+
+
+def remedies(store: Store, ref: Ref) -> Iterator[str]:
+    """Every sentence of the store that says how a result is made."""
+    yield store.remedy(ref)
+    yield none_of([ref])
+    with pytest.raises(VariorumError) as fault:
+        store.open(ref)
+    yield str(fault.value)
+
+
+def other_plans(project: Project) -> Iterator[Plan]:
+    """Plans of what is not the current experiment."""
+    yield plan_experiment(named_experiment(project.root, "micro"), project.root)
+    yield plan_ablation(load_ablation(project.root, "positions"), project.root, offline=True)
+
+
+def test_every_remedy_names_a_file_that_snakemake_makes(micro: Project) -> None:
+    """Also of a result that the current settings do not make, as of another experiment."""
+    (micro.root / "config/config.yaml").write_text("experiment: default\n")
+    store = Store(micro.root)
+    outputs = [re.escape(OUTPUT.search(text)[1]) for _, text in RULES.values()]  # type: ignore[index]
+    rule = re.compile("|".join(outputs).replace(re.escape("{key}"), "[0-9a-f]{12}"))
+    seen = set()
+    for plan in other_plans(micro):
+        for stage in STAGES:
+            for ref in [node.ref for node in plan.of_stage(stage)][:1]:
+                targets = [COMMAND.findall(each) for each in remedies(store, ref)]
+                assert targets == [[f"results/{ref}/manifest.json"]] * 3
+                assert rule.fullmatch(targets[0][0])
+                flow = Flow(micro.root, {}, dry_run=True)
+                flow.prepare(targets[0])
+                assert flow.node(ref).ref == ref
+                seen.add(stage)
+    assert seen == set(STAGES) - {"imported"}
+
+
+def test_a_result_of_other_settings_is_refused_with_words_that_work(micro: Project) -> None:
+    changes = {"seed": 77}
+    ref = plan_experiment(named_experiment(micro.root, "micro"), micro.root).of_stage("pretrain")[0]
+    flow = Flow(micro.root, changes, dry_run=True)
+    flow.prepare(["pretrain"])
+    [other] = flow.current.of_stage("pretrain")
+    assert other.ref != ref.ref
+    target = [f"results/{other.ref}/manifest.json"]
+    with pytest.raises(
+        VariorumError, match=r"other settings or other code: give these by --config"
+    ):
+        Flow(micro.root, {}, dry_run=True).prepare(target)
+    Flow(micro.root, changes, dry_run=True).prepare(target)

@@ -7,6 +7,7 @@ result.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -182,7 +183,8 @@ class References:
     def _of_key(self, text: str) -> Named:
         """Find a result, finished or planned, by the beginning of its key.
 
-        Plans of ablations are made only if it is neither here nor in the current one.
+        Plans of ablations and other experiments are made only if it is neither here nor in the
+        current one.
         """
         within = text.removeprefix("./").removeprefix("results/").rstrip("/")
         stage, _, start = within.rpartition("/")
@@ -201,7 +203,7 @@ class References:
         )
 
     def _known(self, faults: list[str]) -> Iterator[tuple[Iterable[Ref], Plan | None]]:
-        """Yield what is here or planned, then each ablation's plan; `faults` collect what fails."""
+        """Yield what is here or planned, then the other plans; `faults` collect what fails."""
         here = list(self.store.refs())
         try:
             current = self.current
@@ -215,6 +217,16 @@ class References:
                 yield plan.nodes, plan
             except VariorumError as fault:
                 faults.append(str(fault))
+        for plan in experiment_plans(self.root, self.code):
+            yield plan.nodes, plan
+
+
+def experiment_plans(root: Path, package: Code | Path = PACKAGE) -> Iterator[Plan]:
+    """Yield the plan of each experiment that can be planned; nothing is downloaded."""
+    for name in experiment_names(root):
+        with suppress(VariorumError):  # who looks for a result does not ask for this experiment
+            loaded = named_experiment(root, name)
+            yield plan_experiment(loaded, root, offline=True, package=package)
 
 
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:
