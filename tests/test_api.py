@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -237,6 +238,35 @@ def test_texts_written_together_are_those_written_alone(here: Path) -> None:
     assert (longest.window_cuts > 0, longest.window_mode) == (True, "half-window")
     with pytest.raises(VariorumError, match="seeds: 1 for 2 prompts"):
         opened.samples(["a", "b"], seeds=[1])
+
+
+def test_text_is_computed_with_one_thread_and_the_callers_number_stays(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, seen = variorum.open(), []
+    features = opened.model.features
+
+    def noting(*args: Any) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return features(*args)
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(opened.model, "features", noting)
+    torch.set_num_threads(3)
+    try:
+        pieces = opened.stream("the ")
+        assert next(pieces)
+        assert torch.get_num_threads() == 3
+        assert "".join(pieces)
+        assert opened.sample("the ", max_tokens=5)
+        assert opened.samples(["the ", "a"], max_tokens=5)
+        with pytest.raises(VariorumError, match="token id 1000000 is not in"):
+            opened.samples([[10**6]], max_tokens=5)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert len(seen) > 10
+    assert set(seen) == {1}
 
 
 def test_a_stream_tells_how_it_was_written(here: Path) -> None:

@@ -2,11 +2,15 @@
 
 A reference names a model as everywhere (`references`); without one, the current fine-tuned model
 or, without a domain, the pretrained or imported one.
+
+Text is computed with one thread, as by the commands: a small model gains nothing from more, and on
+a busy machine they wait for each other, which takes about ten times as long. Between pieces PyTorch
+has the caller's number of threads, and `opened.model` always has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from variorum.base.errors import VariorumError
-from variorum.base.machine import Device, computing_on
+from variorum.base.machine import Device, computing_on, computing_with_one_thread
 from variorum.base.project import find_project
 from variorum.config.canonical import with_omitted
 from variorum.config.evaluation_settings import SamplingSettings
@@ -38,7 +42,7 @@ from variorum.store.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from variorum.generation.text import Prompt, Streamed, Written
+    from variorum.generation.text import Account, Prompt, Streamed, Written
     from variorum.model.gpt import GPT
     from variorum.tokenizer.base import Tokenizer
 
@@ -78,7 +82,7 @@ class Opened:
         settings: SamplingSettings | None = None,
         *,
         use_cache: bool = True,
-    ) -> Streamed:
+    ) -> Pieces:
         """Return the continuation of `prompt` piece by piece, and its `account`.
 
         `prompt` is text or token ids.
@@ -86,7 +90,8 @@ class Opened:
         from variorum.generation.text import stream_text
 
         chosen = settings or SamplingSettings()
-        return stream_text(self.model, self.tokenizer, prompt, chosen, use_cache=use_cache)
+        written = stream_text(self.model, self.tokenizer, prompt, chosen, use_cache=use_cache)
+        return Pieces(written)
 
     def sample(self, prompt: Prompt = "", **settings: Any) -> str:
         """Return the continuation of `prompt`; keywords are fields of `SamplingSettings`."""
@@ -110,7 +115,25 @@ class Opened:
                 f"seeds: {len(seeds)} for {len(prompts)} prompts; give one for each"
             )
         chosen = [check(SamplingSettings, {**settings, "seed": seed}, SAMPLING) for seed in seeds]
-        return continue_texts(self.model, self.tokenizer, prompts, chosen)
+        with computing_with_one_thread():
+            return continue_texts(self.model, self.tokenizer, prompts, chosen)
+
+
+class Pieces(Iterator[str]):
+    """Yield the pieces of a text, each computed with one thread; `account` reports so far."""
+
+    def __init__(self, written: Streamed) -> None:
+        self._written = written
+
+    def __next__(self) -> str:
+        """Return the next piece, which is not empty."""
+        with computing_with_one_thread():
+            return next(self._written)
+
+    @property
+    def account(self) -> Account:
+        """Return how the text was written so far."""
+        return self._written.account
 
 
 def open(

@@ -19,6 +19,7 @@ from conftest import Project
 from variorum.api import Opened
 from variorum.cli import conversation
 from variorum.config.evaluation_settings import SamplingSettings
+from variorum.generation.text import Account
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 
@@ -43,6 +44,14 @@ def test_interactive_sample_begins_with_its_prompt() -> None:
     first, second, _ = out.decode().split("prompt> ")
     assert first.startswith("/the sun ")
     assert second.startswith("the")
+
+
+def test_of_no_token_no_probability_was_taken_away() -> None:
+    settings = SamplingSettings()
+    begun = conversation.closing_line(Account(0, None, 0.0, 0.0, 0), settings)
+    assert "valid_utf8" not in begun
+    written = conversation.closing_line(Account(3, "length", 0.25, 0.5, 0), settings)
+    assert "valid_utf8 removed 25.00 % of the probability, 50.00 % at most" in written
 
 
 @pytest.mark.parametrize(

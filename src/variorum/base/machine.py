@@ -7,7 +7,8 @@ a process (`use_one_thread`), and what may vary is how many processes share the 
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -117,6 +118,19 @@ def use_one_thread() -> None:
     """Set the thread variables, before any numerical library is imported."""
     for name in THREAD_VARIABLES:
         os.environ[name] = "1"
+
+
+@contextmanager
+def computing_with_one_thread() -> Iterator[None]:
+    """Let PyTorch compute with one thread while the block runs, then with as many as before."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def host() -> str:

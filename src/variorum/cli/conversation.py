@@ -64,7 +64,7 @@ def write(
 def closing_line(account: Account, settings: SamplingSettings) -> str:
     """Return how a text was written, in one line."""
     parts = [f"{account.tokens} tokens: {ENDINGS[account.ending]}"]
-    if settings.valid_utf8:
+    if settings.valid_utf8 and account.tokens:  # of no token there is no mean
         parts.append(
             f"valid_utf8 removed {100 * account.removed_mean:.2f} % of the probability, "
             f"{100 * account.removed_largest:.2f} % at most"

@@ -107,7 +107,7 @@ class Removed:
 
     @property
     def mean(self) -> float:
-        """Return the mean per token; 0 if none was drawn."""
+        """Return the mean per token; 0 if none was drawn, which says nothing."""
         return self.total / max(1, self.draws)
 
 

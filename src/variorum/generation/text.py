@@ -20,7 +20,8 @@ class Account:
 
     tokens: how many were drawn, an end of the document included.
     ending: what ended it: the document, the length, or a stop string; None if it was left early.
-    removed_mean, removed_largest: probability that `valid_utf8` took away, of one token.
+    removed_mean, removed_largest: probability that `valid_utf8` took away, of one token; they say
+        nothing where `tokens` is 0.
     window_cuts: how often the window was full and was cut, by `window_mode`.
     """
 
