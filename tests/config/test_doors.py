@@ -4,6 +4,7 @@ The doors are config/config.yaml, words as after `variorum config`, Snakemake's 
 `--configfile`, a variant of an ablation, and DVC's `-S`, which writes config/config.yaml itself.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -179,22 +180,45 @@ def test_every_word_is_read_the_same_by_every_door(project: Project, name: str, 
     }
 
 
-@pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("name", ["pretrain.max_steps", "model.dropout", "strict_libraries"])
-def test_what_dvc_writes_for_a_number_or_a_truth_is_the_same_or_refused(
-    project: Project, name: str, word: str
-) -> None:
-    file = project.root / "config/config.yaml"
+def by_dvc(root: Path, typed: Typed) -> Any:
+    file = root / "config/config.yaml"
     before = file.read_text()
     try:
-        apply_overrides(file, [f"++{name}={word}"])
-        found = outcome(lambda: load_experiment(project.root))
+        apply_overrides(file, [f"++{name}={word}" for name, word in typed])
+        return outcome(lambda: load_experiment(root))
     except Exception as error:  # DVC's own, of several kinds
         assert "dvc" in type(error).__module__  # noqa: PT017 # it refuses the word
-        found = None
+        return None
     finally:
         file.write_text(before)
-    assert found is None or found == by_file(project.root, [(name, word)])
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("name", ["pretrain.max_steps", "title", "strict_libraries", "imported"])
+def test_what_dvc_writes_is_the_same_or_refused_or_text_as_it_was_typed(
+    project: Project, name: str, word: str
+) -> None:
+    """DVC reads words by Hydra's grammar and puts texts in quotes when it writes them."""
+    found = by_dvc(project.root, [(name, word)])
+    as_typed = (word, json.dumps(word), json.dumps(word.strip("'\"")))
+    read = (by_file(project.root, [(name, each)]) for each in as_typed)
+    assert found is None or found in read
+
+
+def test_words_that_dvc_reads_otherwise_are_refused_with_words_that_work(project: Project) -> None:
+    file = project.root / "config/config.yaml"
+    before = file.read_text()
+    for name, word in (("experiment", "2024_05_01"), ("title", "2024_05_01"), ("title", "true")):
+        try:
+            apply_overrides(file, [f"++{name}={word}"])
+            with pytest.raises(ConfigError, match="should be text: put it in quotes"):
+                load_experiment(project.root)
+        finally:
+            file.write_text(before)
+        if name == "title":
+            assert by_dvc(project.root, [(name, f"'{word}'")])["title"] == word
+    for word in ("null", "Null"):
+        assert by_dvc(project.root, [("corpus.domain", word)])["corpus"]["domain"] is None
 
 
 # Names, and words that are given twice or change nothing
