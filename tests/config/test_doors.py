@@ -6,6 +6,7 @@ The doors are config/config.yaml, words as after `variorum config`, Snakemake's 
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,14 @@ def test_large_seeds_are_exact_through_every_door(project: Project) -> None:
     for word in ("9007199254740993", "'9007199254740993'"):
         for read in (by_words, by_file, by_config, by_configfile):
             assert read(project.root, [("seed", word)])["seed"] == 9007199254740993
+
+
+@pytest.mark.parametrize("n_layer", [1, 10**6, 2**53 + 1, 10**30])
+def test_an_absurd_number_of_layers_is_read_at_once(project: Project, n_layer: int) -> None:
+    words = [f"model={{n_layer: {n_layer}}}", "finetune={freeze: [wte, h.0, h.0.mlp]}"]
+    begun = time.process_time()
+    assert load_experiment(project.root, read_typed(words)).settings.model.n_layer == n_layer
+    assert time.process_time() - begun < 2
 
 
 def test_a_setting_that_is_given_twice_is_refused() -> None:

@@ -54,6 +54,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pretrain": {"min_learning_rate": 0.5}}, "min_learning_rate: 0.5 is above learning_rate"),
     ({"evaluate": {"stride": 1000}}, "1000 is more than model.context_length = 128"),
     ({"finetune": {"freeze": ["h.0", "h.4"]}}, "no part of a model is called h.4; there are wte, "),
+    ({"finetune": {"freeze": ["h.01"]}}, "no part of a model is called h.01; there are wte, "),
+    ({"finetune": {"freeze": ["h.x.mlp"]}}, "no part of a model is called h.x.mlp"),
     ({"finetune": {"freeze": ["wtee"]}}, "finetune.freeze: no part of a model is called wtee"),
     ({"pretrain": {"stride": 129}}, "pretrain.stride: 129 is more than model.context_length = 128"),
     (

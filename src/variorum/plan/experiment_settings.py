@@ -1,5 +1,6 @@
 """Define the settings of an experiment: all sections, and what must fit between them."""
 
+import re
 from typing import Self
 
 from pydantic import model_validator
@@ -102,11 +103,14 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _frozen_parts_exist(self) -> Self:
         """Refuse unknown parts before the pretraining; deeper names are checked with the model."""
-        layers = [f"h.{number}" for number in range(self.model.n_layer)]
-        known = ["wte", "positions", "shift", "ngrams", "h", *layers, "ln_f", "lm_head"]
+        last = self.model.n_layer - 1
+        layers = ["h.0", f"h.0 to h.{last}"][last > 0]
+        known = ["wte", "positions", "shift", "ngrams", "h", layers, "ln_f", "lm_head"]
         for name in self.finetune.freeze:
-            part = ".".join(name.split(".")[: 1 + name.startswith("h.")])
-            if part not in known:
+            part, _, inner = name.partition(".")
+            number = inner.partition(".")[0]
+            is_layer = re.fullmatch("0|[1-9][0-9]{0,17}", number) and int(number) <= last
+            if part not in known or (part == "h" and inner and not is_layer):
                 raise PydanticCustomError(
                     "freeze",
                     "finetune.freeze: no part of a model is called {found}; there are {known}",
