@@ -143,6 +143,39 @@ def test_no_digit_that_people_read_can_be_forged(
         assert not audit.damage
 
 
+def test_what_a_clone_cannot_tell_of_a_forged_table_is_said(
+    published: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(published, root)
+    table, report = (root / "reports/positions", root / "reports/experiments/micro")
+    assert not any("should be" in note for note in check(root).notes)
+    for stage in ("report", "table"):
+        shutil.rmtree(root / "results" / stage)
+
+    def said(folder: Path) -> list[str]:
+        start = f"{folder.relative_to(root)}: without "
+        return [note for note in check(root).notes if note.startswith(start)]
+
+    [note] = said(table)
+    assert "manifest.json beside them alone says what " in note
+    assert "runs.csv" in note
+    assert "nothing says what costs.csv should be" in note
+    [note] = said(report)
+    assert "findings.md, numbers.csv should be" in note
+    assert "nothing says what costs.csv should be" in note
+    [note] = said(root / "results/finetune")
+    assert "nothing says what curves.csv" in note
+    assert "beside" not in note
+
+    upstream = next(iter(json.loads((table / MANIFEST).read_text())["inputs"].values()))
+    forged_digest = "f" * 64
+    content = (table / MANIFEST).read_text()
+    (table / MANIFEST).write_text(content.replace(upstream["manifest_sha256"], forged_digest))
+    findings = check(root)
+    assert any("notes other bytes of " in note for note in findings.notes)
+
+
 def test_how_long_another_clone_took_is_right_if_a_record_says_so(published: Path) -> None:
     costs = published / "reports/positions/costs.csv"
     before = costs.read_bytes()

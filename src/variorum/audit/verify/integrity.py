@@ -130,6 +130,7 @@ class _Audit:
         self.cache = DvcCache(store.root)
         self.recorded = recorded_runs(store.root)
         self.unpublished: dict[str, None] = {}
+        self.unproven: dict[str, None] = {}
         self.unsealed = self.traced = 0
         self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
 
@@ -257,6 +258,7 @@ class _Audit:
         self.changed += published.changed
         self.unpublished |= published.unpublished
         self.mixed |= published.elsewhere
+        self.unproven = published.unproven
 
     def _made_elsewhere(self, ref: Ref, manifest: Manifest) -> bool:
         """Check whether git or a record knows other bytes of a result by this manifest."""
@@ -292,6 +294,7 @@ class _Audit:
             yield f"{ref} was adopted from {adopted.get('from')}, not made{word}"
         yield from self.changed
         yield from self.mixed
+        yield from self.unproven
         if self.differing:
             yield (
                 f"{several(self.differing)}: git holds other bytes of the same key; "

@@ -1,8 +1,8 @@
 """Check the files that people read: pages and tables where they were published.
 
 Each must equal the file of its result. Where that is not here, the manifest beside it says what it
-should be. What no manifest can hold, such as how long runs took, must be what `run.json` or a
-record of the same result says.
+should be; that both were changed alike would not show, and is said. What no manifest can hold, such
+as how long runs took, must be what `run.json` or a record of the same result says.
 """
 
 import json
@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from variorum.base.errors import several
 from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref
 from variorum.run.publish import (
@@ -76,6 +77,7 @@ class PublishedFiles:
     is_elsewhere: whether other bytes of a result, with this manifest, were made on another
     platform. damage: place, fault and remedy of each. changed: files from other results.
     unpublished: missing ones, by their target. elsewhere: a line on each folder of such bytes.
+    unproven: a line on each folder whose result is not here.
     """
 
     store: Store
@@ -86,6 +88,7 @@ class PublishedFiles:
     changed: list[str] = field(default_factory=list)
     unpublished: dict[str, None] = field(default_factory=dict)
     elsewhere: dict[str, None] = field(default_factory=dict)
+    unproven: dict[str, None] = field(default_factory=dict)
 
     def check(self, page: Page) -> None:
         """Check the files of one page or table, and what stands beside them."""
@@ -101,6 +104,7 @@ class PublishedFiles:
                 self._check_manifest(page, manifest)
         if page.folder.parts[0] == REPORTS:
             self._check_notes(page)
+        self._tell_unproven(page, manifest)
 
     def _is_other_platforms(self, page: Page) -> bool:
         """Check whether sound files of the same result, from another platform, lie here."""
@@ -172,6 +176,33 @@ class PublishedFiles:
                 )
             else:
                 self._damaged(page, name, f"is of no run of {page.ref}")
+
+    def _tell_unproven(self, page: Page, manifest: Manifest | None) -> None:
+        """Say which changes of these files nothing would show, if their result is not here."""
+        if self._manifest_of(page.ref) is not None or page.ref == UNKNOWN:
+            return
+        folder, listed = self.store.root / page.folder, set(manifest.files if manifest else ())
+        known = {name for run in runs_of(self.store, page.ref) for name in notes_of(run)}
+        names = {*page.names}
+        if page.folder.parts[0] == REPORTS:
+            names |= {path.name for path in folder.iterdir()}
+        there = {name for name in names - {MANIFEST} - known if (folder / name).is_file()}
+        said = []
+        if beside := sorted(there & listed):
+            said.append(f"{MANIFEST} beside them alone says what {several(beside)} should be")
+        if rest := sorted(there - listed):
+            said.append(f"nothing says what {several(rest)} should be")
+        if said:
+            pin = self.store.pin(page.ref)
+            shown = pin.relative_to(self.store.root).as_posix()
+            fetch = f"; `dvc pull {shown}` fetches it" if pin.is_file() else ""
+            self.unproven[f"{page.folder}: without {page.ref} {', and '.join(said)}{fetch}"] = None
+        for entry in manifest.inputs.values() if manifest else ():
+            own = self._manifest_of(entry.ref)
+            if own and entry.manifest_sha256 not in own.noted_as:
+                self.changed.append(
+                    f"{page.folder / MANIFEST} notes other bytes of {entry.ref} than are here"
+                )
 
     def _damaged(self, page: Page, name: str, fault: str) -> None:
         self.damage.append((str(page.folder / name), fault, _again(page)))
