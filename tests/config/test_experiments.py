@@ -388,6 +388,35 @@ def test_a_path_has_one_key_however_it_is_spelled(micro: Project, spelling: str)
     assert keys(spelling) == keys("texts/base")
 
 
+@pytest.mark.parametrize(
+    ("place", "one", "other"),
+    [
+        ("suffixes", [".txt", ".md"], [".md", ".txt", ".md"]),
+        ("suffixes", [".txt", ".a", ".z"], [".z", ".a", ".txt"]),
+        ("freeze", ["h.0", "wte"], ["wte", "h.0", "wte"]),
+        ("temperatures", [0.5, 2, 1.0], [2.0, 1, 0.5]),
+    ],
+)
+def test_a_set_has_one_key_in_any_order(
+    micro: Project, place: str, one: list[Any], other: list[Any]
+) -> None:
+    """The usual endings keep the order that keys have always had."""
+
+    def keys(names: list[Any]) -> list[str]:
+        sections: dict[str, dict[str, Any]] = {
+            "suffixes": {"corpus": {"base": {"source": {"kind": "files", "path": "texts/base"}}}},
+            "freeze": {"finetune": {"freeze": names}},
+            "temperatures": {"stress": {"temperatures": names}},
+        }
+        if place == "suffixes":
+            sections[place]["corpus"]["base"]["source"]["suffixes"] = names
+        loaded = load_experiment(micro.root, sections[place])
+        return [str(node.ref) for node in plan_experiment(loaded, micro.root)]
+
+    assert keys(one) == keys(other)
+    assert keys(one) != keys(one[:1])
+
+
 @pytest.mark.parametrize("path", ["", " "])
 def test_an_empty_path_is_refused(micro: Project, path: str) -> None:
     for settings in (

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from variorum.config.types import MOST_SEED, Real, Settings, Text, Truth, Whole, setting
+from variorum.config.types import MOST_SEED, Real, Settings, Text, Truth, Whole, setting, unordered
 
 StopString = Annotated[Text, Field(min_length=1)]
 
@@ -129,7 +129,7 @@ class StressSettings(Settings):
         unit="tokens",
         ge=8,
     )
-    temperatures: tuple[Annotated[Real, Field(gt=0)], ...] = setting(
+    temperatures: Annotated[tuple[Annotated[Real, Field(gt=0)], ...], unordered()] = setting(
         (0.5, 0.75, 1.0, 1.25, 1.5),
         "Known words: temperatures of the texts. 1 is always one of them, and judged.",
     )

@@ -1,11 +1,11 @@
 """Define the settings of pretraining and fine-tuning."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from variorum.config.types import Real, Settings, Text, Truth, Whole, setting
+from variorum.config.types import Real, Settings, Text, Truth, Whole, setting, unordered
 
 
 class TrainingSettings(Settings):
@@ -130,7 +130,7 @@ class FinetuneSettings(TrainingSettings):
     replay: Real = setting(
         0.0, "Share of each batch that is text from the base corpus.", ge=0, lt=1, omit_when=0.0
     )
-    freeze: tuple[Text, ...] = setting(
+    freeze: Annotated[tuple[Text, ...], unordered()] = setting(
         (),
         "Parameters that stay fixed, by prefixes of their names: wte, h.0, h.0.attn.",
         omit_when=(),

@@ -78,6 +78,16 @@ def _spelled(path: str) -> str:
     return PurePosixPath(path).as_posix()
 
 
+def unordered(*usual: str) -> AfterValidator:
+    """Return a check that gives a set of names one order, and so one key: usual ones first."""
+
+    def arranged(names: tuple[Any, ...]) -> tuple[Any, ...]:
+        places = {name: place for place, name in enumerate(usual)}
+        return tuple(sorted(set(names), key=lambda name: (places.get(name, len(usual)), name)))
+
+    return AfterValidator(arranged)
+
+
 Real = Annotated[float, BeforeValidator(_number)]
 Whole = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[int | float, BeforeValidator(_number)]  # 8 stays 8

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from string import Formatter
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.base.errors import VariorumError
-from variorum.config.types import Settings, Text, setting
+from variorum.config.types import Settings, Text, setting, unordered
 from variorum.corpus import local_files
 from variorum.corpus.decoding import encoding_of, refuse_other_formats
 from variorum.corpus.documents import Document
@@ -70,7 +70,7 @@ class CsvSource(LocalSource):
     """Describe tables on this machine: comma- or tab-separated values, or JSON lines."""
 
     kind: Literal["csv"] = setting("csv", "The kind of source.", component=SOURCES)
-    suffixes: tuple[str, ...] = setting(
+    suffixes: Annotated[tuple[str, ...], unordered(".csv", ".tsv", ".jsonl")] = setting(
         (".csv", ".tsv", ".jsonl"), "In a folder, the endings of the files that are read."
     )
     text: Text = setting(

@@ -4,10 +4,10 @@ Each file is a document.
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from variorum.base.errors import VariorumError
-from variorum.config.types import setting
+from variorum.config.types import setting, unordered
 from variorum.corpus import local_files
 from variorum.corpus.decoding import decode
 from variorum.corpus.documents import Document
@@ -19,7 +19,7 @@ class FilesSource(LocalSource):
     """Describe text files on this machine: a file, a folder, or a pattern."""
 
     kind: Literal["files"] = setting("files", "The kind of source.", component=SOURCES)
-    suffixes: tuple[str, ...] = setting(
+    suffixes: Annotated[tuple[str, ...], unordered(".txt", ".md")] = setting(
         (".txt", ".md"), "In a folder, the endings of the files that are read."
     )
 
