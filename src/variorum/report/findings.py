@@ -4,10 +4,11 @@ Every sentence is made from the numbers of a `ReportData`, and marks where each 
 words the comparisons.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from markupsafe import Markup
 
+from variorum.base.phrases import listed
 from variorum.evaluation.metrics import KINDS
 from variorum.report.claims import Verdict, claim, verdict
 from variorum.report.content import ReportData, Standing
@@ -131,7 +132,7 @@ def parts_of(report: ReportData) -> str:
     }
     if len(set(drawn.values())) <= 1:
         return next(iter(drawn.values()), "a single part")
-    return _listed(f"{kind} ({corpus})" for corpus, kind in drawn.items())
+    return listed(f"{kind} ({corpus})" for corpus, kind in drawn.items())
 
 
 def _model(name: str) -> str:
@@ -145,8 +146,3 @@ def _needed(found: Standing) -> Markup:
         return Markup("{} bits per byte").format(bits)
     ends = (number(found.interval[end], "fixed") for end in ("low", "high"))
     return Markup("{} bits per byte ({} to {})").format(bits, *ends)
-
-
-def _listed(names: Iterable[str]) -> str:
-    *others, last = names
-    return Markup(" and ").join(filter(None, (Markup(", ").join(others), last)))

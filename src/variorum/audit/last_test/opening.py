@@ -17,6 +17,7 @@ from variorum.base.atomic import write_atomically
 from variorum.base.errors import VariorumError
 from variorum.base.git import git
 from variorum.base.locks import FOLDER, exclusive
+from variorum.base.phrases import listed
 from variorum.base.text_tables import table_lines
 from variorum.config.canonical import canonical
 from variorum.evaluation.metrics import HEADLINE, KINDS
@@ -58,7 +59,7 @@ class Prepared:
         yield f"models of {self.loaded.name}, each beside baselines that read the same text"
         for name, node in self.models.items():
             state = "complete" if self.store.exists(node.ref) else "missing"
-            read = " and ".join(_corpora(node))
+            read = listed(_corpora(node))
             yield f"  {name}, {node.ref}, {state}, read {read}"
 
 
@@ -123,7 +124,7 @@ def opening_lines(opening: dict[str, Any]) -> Iterator[str]:
         for title, of_text in found["texts"].items():
             for kind in KINDS:
                 yield ""
-                read = " and ".join(found["read"])
+                read = listed(found["read"])
                 yield f"{title}, {kind}, read {read}: {of_text['bytes']:,} bytes"
                 header = ("", HEADLINE.label, "95 % interval", f"{name} less this", f"{name} is")
                 yield from table_lines(_rows(name, of_text[kind]), header, header[1:2])

@@ -1,7 +1,8 @@
 """Sum several tables up for `reports/README.md`: their findings, and the runs that they share."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
+from variorum.base.phrases import listed
 from variorum.report.ablation.sentences import findings, what_was_compared
 from variorum.report.ablation.table import AblationTable
 
@@ -27,12 +28,7 @@ def shared(tables: Mapping[str, AblationTable]) -> list[str]:
             where.setdefault(run.key, {})[f"`{name}/{run.variant}`"] = name
     together = {frozenset(of): list(of) for of in where.values() if len({*of.values()}) > 1}
     return [
-        f"{sum(each <= of.keys() for of in where.values())} runs stand in {_listed(places)}, so "
+        f"{sum(each <= of.keys() for of in where.values())} runs stand in {listed(places)}, so "
         "these tables are not independent."
         for each, places in together.items()
     ]
-
-
-def _listed(places: Sequence[str]) -> str:
-    *others, last = places
-    return f"{', '.join(others)} and {last}"

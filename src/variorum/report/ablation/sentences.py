@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from variorum.base.phrases import listed
 from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import AblationTable, Section, TableRow, TunedChoice
 from variorum.report.ablation.text_baselines import TextBaseline
@@ -69,7 +70,7 @@ def finding(table: AblationTable, section: Section) -> str:
 
 
 def _axes(table: AblationTable) -> str:
-    return " and ".join(axis.rsplit(".", 1)[-1] for axis in table.question.axes)
+    return listed(axis.rsplit(".", 1)[-1] for axis in table.question.axes)
 
 
 def _numbers(found: IntervalEstimate | None, margin: float | None) -> Mapping[str, str]:
