@@ -4,11 +4,11 @@ FIGURES: dict[str, tuple[str, str]] = {
     "model": (
         "The model",
         "From tokens to scores: each part with the shape of its weights and its parameters, and on "
-        "the arrows the shape of what it hands on for a text of T tokens.",
+        "the arrows the shape of its output for a text of T tokens.",
     ),
     "funnel": (
         "Cleaning",
-        "The text that each step of cleaning kept, and in pale what it dropped; then the parts of "
+        "The text that each step of cleaning kept and, paler, what it dropped; then the parts of "
         "the split. Steps that changed nothing are left out.",
     ),
     "curves": ("Training", "Loss on train and val, and the learning rate, by step."),
@@ -16,14 +16,17 @@ FIGURES: dict[str, tuple[str, str]] = {
         "Inside the training",
         "Of each layer's attention (solid) and feed-forward network (dashed) and of the embedding: "
         "the gradient's norm before clipping, and the size of a step over that of the weights. "
-        "Lowest, the root mean square of the activations behind each whole layer (dotted).",
+        "In the lowest panel, the root mean square of the activations after each layer (dotted).",
     ),
     "calibration": (
         "Calibration",
-        "How often the likeliest token came, by how likely the model held it. Below the dotted "
-        "line a model is too sure of itself.",
+        "How often the likeliest token was the next one, by the probability that the model gave "
+        "it. Below the dotted line a model is too sure of itself.",
     ),
-    "context": ("Use of context", "Loss by how many tokens before it the model saw."),
+    "context": (
+        "Use of context",
+        "Loss of a token, by the number of tokens that the model saw before it.",
+    ),
     "embeddings": (
         "Token embeddings",
         "The commonest tokens that are text, on the first two principal components of their "
