@@ -16,3 +16,9 @@ os.environ["PYTHONSAFEPATH"] = "1"
 # Jobs run in the project's folder, with the commands of this very environment.
 commands = os.environ.get("PATH", os.defpath)
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{commands}"
+
+# The Snakefile imports more from here, where a missing library is told in one line.
+from variorum.base.errors import told_in_one_line
+
+with told_in_one_line():
+    import variorum.snakemake

@@ -7,7 +7,6 @@ and times cannot make it run again.
 
 import gc
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, wraps
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from variorum.audit.explain.operands import ResultIndex
 from variorum.audit.explain.why import reason
-from variorum.base.errors import VariorumError, clear_about_storage
+from variorum.base.errors import VariorumError, told_in_one_line
 from variorum.base.machine import TRAINING_PROCESSES
 from variorum.base.project import refuse_other_code
 from variorum.config.setting_layers import Layered
@@ -58,12 +57,8 @@ def in_one_line(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def clear(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            with clear_about_storage():
-                return function(*args, **kwargs)
-        except VariorumError as error:
-            print(f"variorum: {error}", file=sys.stderr, flush=True)
-            raise SystemExit(1) from None
+        with told_in_one_line():
+            return function(*args, **kwargs)
 
     return clear
 

@@ -3,14 +3,23 @@
 import errno
 import os
 import shutil
+import signal
+import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 OUT_OF_ORDER = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO)
 IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status after an interrupt, as shells set it."""
+
+PACKAGE = Path(__file__).parents[1]
 
 CONTINUE = "no result was touched. To continue, {} and run the same command again"
 
@@ -66,6 +75,37 @@ def clear_about_memory() -> Iterator[None]:
         line = f"memory ran out{f' ({said})' if said else ''}"
         remedy = "give it more memory, run fewer jobs at once (--cores 1), or give it less text"
         raise VariorumError(f"{line}; {CONTINUE.format(remedy)}") from error
+
+
+@contextmanager
+def clear_about_libraries() -> Iterator[None]:
+    """Raise `VariorumError` with name, place and remedy if a library is missing in the block."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library in ("", PACKAGE.name, *sys.stdlib_module_names):  # a fault of the program
+            raise
+        calls = traceback.extract_tb(error.__traceback__)
+        ours = [call for call in calls if PACKAGE in Path(call.filename).parents]
+        needed = [f"{Path(c.filename).relative_to(PACKAGE.parent)}:{c.lineno}" for c in ours[-1:]]
+        raise VariorumError(
+            f"the library {library} is missing in {sys.prefix}, and {needed[0]} needs it; install "
+            "what this checkout needs: `make setup`, or `pip install -e .` in an environment of "
+            "your own"
+        ) from error
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """End with one line, not a traceback, if a user can fix the error."""
+    try:
+        with clear_about_memory(), clear_about_storage(), clear_about_libraries():
+            yield
+    except VariorumError as error:
+        for line in str(error).splitlines():
+            print(f"variorum: {line}", file=sys.stderr, flush=True)
+        raise SystemExit(INTERRUPTED if isinstance(error, Stopped) else 1) from None
 
 
 def _lacks_memory(error: BaseException) -> bool:

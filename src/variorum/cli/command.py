@@ -3,15 +3,9 @@
 import sys
 from io import TextIOWrapper
 
-from variorum.base.errors import (
-    Stopped,
-    VariorumError,
-    clear_about_memory,
-    clear_about_storage,
-)
+from variorum.base.errors import told_in_one_line
 from variorum.cli import checks, models, planning, results, running
 from variorum.cli.app import app
-from variorum.cli.signals import INTERRUPTED
 
 
 def main() -> None:
@@ -19,13 +13,8 @@ def main() -> None:
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a stray byte is no reason to stop
-    try:
-        with clear_about_memory(), clear_about_storage():
-            app()
-    except VariorumError as error:
-        for line in str(error).splitlines():
-            print(f"variorum: {line}", file=sys.stderr)
-        sys.exit(INTERRUPTED if isinstance(error, Stopped) else 1)
+    with told_in_one_line():
+        app()
 
 
 COMMANDS = (running, planning, results, checks, models)

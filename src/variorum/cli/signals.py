@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-INTERRUPTED = 128 + signal.SIGINT
-"""Exit status after an interrupt, as shells set it."""
+from variorum.base.errors import INTERRUPTED
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 

@@ -23,6 +23,7 @@ from variorum.base.components import PACKAGE
 from variorum.base.errors import (
     Stopped,
     VariorumError,
+    clear_about_libraries,
     clear_about_memory,
     clear_about_storage,
 )
@@ -128,6 +129,7 @@ def run(store: Store, ref: Ref, here: Machine, log: Path | None = None) -> Resul
     waiting = "waits for the process that is making it"
     try:
         with (
+            clear_about_libraries(),
             clear_about_memory(),
             clear_about_storage(),
             store.locked(ref, lambda: progress.say(waiting)),
