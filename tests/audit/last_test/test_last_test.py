@@ -138,8 +138,13 @@ def test_the_plan_says_what_is_scored_and_scores_nothing(
         "models of micro, each beside baselines that read the same text",
         f"  pretrained, {models[0]}, complete, read base",
         f"  finetuned, {models[1]}, complete, read base and domain",
+        "next: once nothing is left to choose, score them: variorum last-test --open",
     ]
     assert not (here.root / RECORD).exists()
+    shutil.rmtree(here.root / f"results/{models[0]}")
+    assert variorum("last-test").out.splitlines()[-1] == (
+        "next: make the missing models: snakemake --cores 4 --config experiment=micro -- pretrain"
+    )
 
 
 def test_it_is_opened_once_and_again_only_for_a_reason(
@@ -166,7 +171,12 @@ def test_it_is_opened_once_and_again_only_for_a_reason(
     assert one == found
     assert two["because"] == "the first had a fault"
     assert two["scores"] == one["scores"]
-    assert variorum("last-test").out.splitlines()[1] == "opened: twice"
+    plan = variorum("last-test").out.splitlines()
+    assert plan[1] == "opened: twice"
+    assert plan[-1] == f"next: read {RECORD}; to score them again: " + (
+        "variorum last-test --open --again REASON"
+    )
+    assert said.out.splitlines()[-1].startswith(f"recorded in {RECORD}; next: commit that file")
 
     assert "prose of quire 2.1, static, read base: " in said.out
     assert "all texts, adaptive, read base and domain: " in said.out

@@ -61,6 +61,19 @@ class Prepared:
             state = "complete" if self.store.exists(node.ref) else "missing"
             read = listed(_corpora(node))
             yield f"  {name}, {node.ref}, {state}, read {read}"
+        yield f"next: {self._next()}"
+
+    def _next(self) -> str:
+        missing = [node for node in self.models.values() if not self.store.exists(node.ref)]
+        if missing:
+            return f"make the missing models: {self.command(missing[-1])}"
+        if self.openings:
+            return f"read {RECORD}; to score them again: variorum last-test --open --again REASON"
+        return "once nothing is left to choose, score them: variorum last-test --open"
+
+    def command(self, node: Node) -> str:
+        """Return the command that makes a model."""
+        return f"snakemake --cores 4 --config experiment={self.loaded.name} -- {node.ref.stage}"
 
 
 def prepare(root: Path) -> Prepared:
@@ -119,7 +132,10 @@ def open_texts(root: Path, because: str | None, say: Say) -> dict[str, Any]:
 
 
 def opening_lines(opening: dict[str, Any]) -> Iterator[str]:
-    """Yield what an opening found: each model beside the baselines that read the same text."""
+    """Yield what an opening found, and what to do with its record.
+
+    Each model stands beside the baselines that read the same text.
+    """
     for name, found in opening["scores"].items():
         for title, of_text in found["texts"].items():
             for kind in KINDS:
@@ -128,6 +144,8 @@ def opening_lines(opening: dict[str, Any]) -> Iterator[str]:
                 yield f"{title}, {kind}, read {read}: {of_text['bytes']:,} bytes"
                 header = ("", HEADLINE.label, "95 % interval", f"{name} less this", f"{name} is")
                 yield from table_lines(_rows(name, of_text[kind]), header, header[1:2])
+    yield ""
+    yield f"recorded in {RECORD}; next: commit that file, and run snakemake, whose page names it"
 
 
 def _rows(name: str, found: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -161,8 +179,8 @@ def _reader(prepared: Prepared, name: str) -> Reader:
     for needed in (node, node.upstream["tokens"], *corpora.values()):
         if not store.exists(needed.ref):
             raise VariorumError(
-                f"{needed.ref}, which the last test needs, is not here; make it: snakemake "
-                f"--cores 4 --config experiment={prepared.loaded.name} -- {node.ref.stage}"
+                f"{needed.ref}, which the last test needs, is not here; make it: "
+                f"{prepared.command(node)}"
             )
     texts = {corpus: store.open(each.ref) for corpus, each in corpora.items()}
     return Reader(name, store.open(node.ref), texts, store.open(node.upstream["tokens"].ref))
