@@ -16,6 +16,7 @@ from variorum.audit.explain.operands import ResultIndex
 from variorum.audit.explain.why import reason
 from variorum.base import machine
 from variorum.cli.command import main
+from variorum.plan.experiment import Plan
 from variorum.stages.registry import STAGES
 from variorum.store.store import Store
 
@@ -228,6 +229,36 @@ def test_of_an_experiment_without_a_report_the_last_stage_that_was_made_is_compa
     text = told(root, model={"n_layer": 2})
     assert "figures micro" in text.splitlines()[0]
     assert "model.n_layer 1 -> 2 (command line)" in causes_of(text)
+
+
+def test_an_experiment_is_compared_with_its_own_older_results(root: Path) -> None:
+    experiments = root / "config/experiments"
+    shutil.copyfile(experiments / "micro.yaml", experiments / "second.yaml")
+    similar, micro = ref_of(root, "report"), ref_of(root, "pretrain")
+
+    def choose(**settings: str) -> Plan:
+        write(root, **settings)
+        config = root / "config/config.yaml"
+        config.write_text(config.read_text().replace("experiment: micro", "experiment: second"))
+        return flow.current(root)
+
+    plan = choose(seed="7", pretrain="{max_steps: 29}")
+    report = plan.last.ref
+    text = told(root)
+    assert text == (
+        f"report second {report.key} is not made yet, and no earlier one of second is here. "
+        f"`variorum why {similar} {report}` compares it with the most similar one, "
+        f"report micro {similar.key}."
+    )
+    assert causes_of(told(root, "report")), "what is named is compared with the most similar one"
+
+    [old] = plan.of_stage("pretrain")
+    flow.with_inputs(root, old)
+    [now] = choose(seed="7", pretrain="{max_steps: 30}", model="{n_head: 1}").of_stage("pretrain")
+    text = told(root)
+    assert f"pretrain second {now.ref.key} (not made yet) differs from" in text.splitlines()[0]
+    assert f"pretrain second {old.ref.key} (finished)." in text.splitlines()[0]
+    assert micro.key not in text
 
 
 # The commands themselves

@@ -7,7 +7,7 @@ results take well under a second.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -86,7 +86,7 @@ class ResultIndex:
         self.store = store
         self._finished: dict[Ref, Operand | None] = {}
         self._stages: dict[str, list[Operand]] = {}
-        self._likeness: dict[tuple[str, str], Likeness] = {}
+        self._likeness: dict[tuple[str, frozenset[str]], Likeness] = {}
         self.compared_code: dict[tuple[str, str, bool], Any] = {}
         """How two fingerprints differ: all results of theirs differ so."""
 
@@ -140,15 +140,23 @@ class ResultIndex:
     def most_like(self, operand: Operand) -> Operand | None:
         """Return the most similar other finished result of its stage.
 
-        It shares most settings, inputs and code; the latest wins a tie. Results of one corpus are
-        compared with results of the same corpus.
+        It shares most settings, inputs and code; the latest wins a tie. Results of the same label,
+        such as an experiment's name, come first. Results of another corpus are never compared.
         """
-        stage = operand.ref.stage
-        corpus = operand.label if operand.label in CORPORA else ""
-        if (stage, corpus) not in self._likeness:
-            alike = [e for e in self.of_stage(stage) if not corpus or e.label in (corpus, "")]
-            self._likeness[stage, corpus] = Likeness(alike)
-        return self._likeness[stage, corpus].best(operand)
+        others = {operand.label, ""} if operand.label in CORPORA else ()
+        return self.namesake(operand) or self._likeness_of(operand, others).best(operand)
+
+    def namesake(self, operand: Operand) -> Operand | None:
+        """Return the most similar other finished result of its stage and label."""
+        return self._likeness_of(operand, {operand.label}).best(operand)
+
+    def _likeness_of(self, operand: Operand, labels: Collection[str]) -> Likeness:
+        """Return the finished results of its stage with these labels; without any, all."""
+        place = operand.ref.stage, frozenset(labels)
+        if place not in self._likeness:
+            alike = [e for e in self.of_stage(operand.ref.stage) if not labels or e.label in labels]
+            self._likeness[place] = Likeness(alike)
+        return self._likeness[place]
 
     def nearest(self, operand: Operand, nodes: list[Node]) -> Operand | None:
         """Return the most similar planned node of its stage; its label counts first."""

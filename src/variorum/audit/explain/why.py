@@ -84,7 +84,7 @@ def why(
         return project.compared(*_of_one_stage(one, project.question(second)))
     operand = one.operand
     if not operand.result:
-        return _yet_to_be_made(project, one)
+        return _yet_to_be_made(project, one, named=first is not None)
     if one.baseline and one.baseline.ref != operand.ref:
         return project.compared(one.baseline, operand)
     if operand.node and operand.ref in project.references.current.nodes:
@@ -102,7 +102,11 @@ def why(
     return project.compared(operand, now)
 
 
-def _yet_to_be_made(project: "_Project", question: Inquiry) -> Explanation:
+def _yet_to_be_made(project: "_Project", question: Inquiry, *, named: bool) -> Explanation:
+    """Compare what is missing with the most similar result.
+
+    Unless a reference named it, only with results of the same experiment.
+    """
     operand, index = question.operand, question.operand.index
     ref, stage = operand.ref, operand.ref.stage
     if index.was_made(ref):
@@ -110,17 +114,24 @@ def _yet_to_be_made(project: "_Project", question: Inquiry) -> Explanation:
         if index.store.pin(ref).is_file():
             how = f": `dvc pull results/{ref}.dvc` restores them"
         return Explanation(f"{operand} was made, but its files are missing{how}.")
-    if like := index.most_like(operand):
-        return project.compared(like, operand)
-    nothing = f"{operand} is not made yet, and nothing similar is here."
+    similar = index.most_like(operand)
+    if similar and (named or similar.label == operand.label):
+        return project.compared(similar, operand)
+    lacking = f"no earlier one of {operand.label}" if similar else "nothing similar"
+    nothing = f"{operand} is not made yet, and {lacking} is here."
     if number := index.pinned(stage):
         pull = "`dvc pull` restores the stored ones"
         nothing += f" DVC knows of {number} in results/{stage}; {pull}."
     for node in reversed(question.nodes):
         planned = index.planned(node)
-        if not planned.result and (like := index.most_like(planned)):
+        like = index.most_like(planned)
+        same = like and like.label == planned.label == operand.label
+        if like and not planned.result and (named or same):
             found = project.compared(like, planned)
             return Explanation(f"{nothing} {found.heading}", found.causes)
+    if similar:
+        command = f"variorum why {similar.ref} {ref}"
+        nothing += f" `{command}` compares it with the most similar one, {similar}."
     return Explanation(nothing)
 
 
