@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,20 @@ def test_a_prompt_that_is_no_text_is_taken_all_the_same(variorum: Command, here:
     said = variorum("sample", os.fsdecode(b"the \xff"), "-n", "3")
     assert said.code == 0
     assert said.out.startswith("the ?")
+
+
+def test_a_model_that_is_missing_is_told_with_the_models_that_are_finished(
+    variorum: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = flow.copied(trained(), tmp_path / "copy")
+    monkeypatch.chdir(root)
+    plan = flow.current(root)
+    pretrained, finetuned = (plan.of_stage(stage)[0].ref for stage in ("pretrain", "finetune"))
+    (root / "config/config.yaml").write_text("experiment: micro\nseed: 9\n")
+    here = f"finished models here, to name instead: {finetuned} (micro), {pretrained} (micro)"
+    for arguments in ([], ["-m", "pretrain"], ["-m", "default"]):
+        refused(variorum("sample", *arguments), here, "make it with `snakemake")
+    assert variorum("sample", "-m", finetuned.key, "-n", "2").code == 0
+    for stage in ("pretrain", "finetune"):
+        shutil.rmtree(root / "results" / stage)
+    refused(variorum("sample"), "no model is here")

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 
 from variorum.base.components import PACKAGE
-from variorum.base.errors import VariorumError
+from variorum.base.errors import VariorumError, several
 from variorum.base.project import find_project
 from variorum.config.setting_errors import did_you_mean
 from variorum.identity.package_code import Code
@@ -241,10 +242,19 @@ def find(reference: str | Path | None = None, *, root: Path | None = None) -> Re
     except StoreError as error:
         if named.plan is None or ref not in named.plan.nodes or named.store.exists(ref):
             raise
-        raise VariorumError(
-            f"{named.plan.nodes[ref].label}: {error}. For another model name its experiment, such "
-            "as tiny; `variorum ls` lists what is here"
-        ) from None
+        here = several(_models_here(named.store))
+        others = f"finished models here, to name instead: {here}" if here else "no model is here"
+        raise VariorumError(f"{named.plan.nodes[ref].label}: {error}; {others}") from None
+
+
+def _models_here(store: Store) -> list[str]:
+    """Return the finished models with their labels, the latest first."""
+    found = []
+    for ref in (ref for stage in reversed(MODELS) for ref in store.refs(stage)):
+        with suppress(StoreError):  # a damaged one cannot be opened
+            run = store.peek(ref).run
+            found.append((str(run.get("begun", "")), f"{ref} ({run.get('label', '?')})"))
+    return [name for _, name in sorted(found, key=itemgetter(0), reverse=True)]
 
 
 def _runs(plan: Plan) -> dict[str, list[Node]]:
