@@ -320,6 +320,8 @@ def test_an_upstream_that_is_not_here_is_said_and_is_no_damage(root: Path) -> No
         findings = check(root, *references)
         assert findings.damage == ()
         assert findings.notes == (f"not here: {ref}; `dvc pull` fetches what DVC has",)
+        end = ": all as published, but not compared: 1 result not here"
+        assert list(findings.lines())[-1].endswith(end)
 
 
 def test_small_results_that_lie_in_the_report_alone_are_here(root: Path) -> None:

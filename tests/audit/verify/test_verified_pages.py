@@ -21,7 +21,7 @@ from variorum.cli.command import main
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
-from variorum.run.publish import notes_of, publish
+from variorum.run.publish import REPORT_FILES, notes_of, publish
 from variorum.store.result import CODE, MANIFEST, RUN
 from variorum.store.store import Store
 
@@ -65,6 +65,23 @@ def test_pages_that_are_missing_or_of_other_settings_are_said(root: Path) -> Non
         f"{page} is from {old}, not from {new}; `snakemake --cores 4 {page}` publishes it",
         f"pages are not published; `snakemake --cores 4 {page}` publishes them",
     )
+    assert findings.uncompared == ("1 page not published",)
+
+
+def test_pages_without_their_result_are_not_said_to_be_compared(root: Path) -> None:
+    report = ref_of(root, "report")
+    publish(Store(root), report, root / "reports/experiments/kept")
+    whole = check(root)
+    assert (whole.uncompared, whole.damage) == ((), ())
+    shutil.rmtree(Store(root).folder(report))
+    findings = check(root)
+    assert findings.damage == ()
+    assert findings.uncompared == (
+        "1 result not here",
+        f"{len(REPORT_FILES)} published files of no result here",
+        "1 page of no result here, but with the manifest beside it",
+    )
+    assert 0 < findings.pages < whole.pages
 
 
 def test_without_its_result_a_page_is_left_alone_and_a_table_compared_with_its_manifest(

@@ -19,6 +19,7 @@ from variorum.audit.verify.selection import Selection, none_of, with_upstream
 from variorum.base import machine
 from variorum.base.errors import VariorumError, several
 from variorum.base.files import sha256_of
+from variorum.base.phrases import counted, listed
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref, Spec
@@ -49,7 +50,8 @@ class Damage:
 class Findings:
     """Hold what was checked and what was found.
 
-    warnings: how this platform differs. traced: numbers and texts of pages that match their source.
+    warnings: how this platform differs. pages: published files that were compared. traced: numbers
+    and texts of pages that match their source. uncompared: what could not be compared.
     """
 
     results: int
@@ -59,7 +61,9 @@ class Findings:
     damage: tuple[Damage, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    pages: int = 0
     traced: int = 0
+    uncompared: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Yield the findings for people, the summary last."""
@@ -69,11 +73,21 @@ class Findings:
         yield from (f"warning: {warning}" for warning in self.warnings)
         if self.traced:
             yield f"{self.traced:,} numbers and texts of pages match their sources"
-        state = f"{len(self.damage)} damaged" if self.damage else "all as published"
+        compared = [
+            f"{counted(self.results, 'result')} of {counted(self.files, 'file')}",
+            *([counted(self.pages, "published file")] if self.pages else []),
+        ]
         yield (
-            f"{self.results:,} results, {self.files:,} files, {size(self.n_bytes)} "
-            f"in {self.seconds:.1f} s: {state}"
+            f"compared {listed(compared)}, {size(self.n_bytes)} in {self.seconds:.1f} s: "
+            f"{self._state()}"
         )
+
+    def _state(self) -> str:
+        if self.damage:
+            return f"{len(self.damage)} damaged"
+        if self.uncompared:
+            return f"all as published, but not compared: {', '.join(self.uncompared)}"
+        return "all as published"
 
 
 def verify(selection: Selection, progress: Progress) -> Findings:
@@ -97,7 +111,9 @@ def verify(selection: Selection, progress: Progress) -> Findings:
         damage=tuple(audit.damage.values()),
         notes=tuple(audit.notes()),
         warnings=tuple(audit.warnings()),
+        pages=audit.pages,
         traced=audit.traced,
+        uncompared=tuple(audit.uncompared()),
     )
 
 
@@ -131,7 +147,8 @@ class _Audit:
         self.recorded = recorded_runs(store.root)
         self.unpublished: dict[str, None] = {}
         self.unproven: dict[str, None] = {}
-        self.unsealed = self.traced = 0
+        self.unknown = self.unbacked = self.elsewhere = 0
+        self.unsealed = self.pages = self.traced = 0
         self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
 
     def check(self) -> None:
@@ -259,6 +276,8 @@ class _Audit:
         self.unpublished |= published.unpublished
         self.mixed |= published.elsewhere
         self.unproven = published.unproven
+        self.pages, self.unknown = published.compared, len(published.unknown)
+        self.unbacked, self.elsewhere = len(published.unbacked), len(published.elsewhere)
 
     def _made_elsewhere(self, ref: Ref, manifest: Manifest) -> bool:
         """Check whether git or a record knows other bytes of a result by this manifest."""
@@ -285,6 +304,20 @@ class _Audit:
 
     # What is no damage
 
+    def uncompared(self) -> Iterator[str]:
+        """Yield what could not be compared, each with its number and why."""
+        if self.absent:
+            yield f"{counted(len(self.absent), 'result')} not here"
+        if self.unpublished:
+            yield f"{counted(len(self.unpublished), 'page')} not published"
+        if self.unknown:
+            yield f"{counted(self.unknown, 'published file')} of no result here"
+        if self.unbacked:
+            pages = counted(self.unbacked, "page")
+            yield f"{pages} of no result here, but with the manifest beside it"
+        if self.elsewhere:
+            yield f"{counted(self.elsewhere, 'page')} of another platform"
+
     def notes(self) -> Iterator[str]:
         """Yield what is worth knowing, in lines."""
         if self.absent:
@@ -304,7 +337,8 @@ class _Audit:
             pages = " ".join(self.unpublished)
             yield f"pages are not published; `snakemake --cores 4 {pages}` publishes them"
         if self.unsealed:
-            yield f"{RUN} of {self.unsealed} results has no seal: damage to it may go unnoticed"
+            results = counted(self.unsealed, "result")
+            yield f"{RUN} of {results} has no seal: damage to it may go unnoticed"
 
     def warnings(self) -> Iterator[str]:
         """Yield how the results' platforms differ from this one, one line a fact."""
@@ -316,7 +350,8 @@ class _Audit:
         )
         for (name, old, new), count in sorted(found.items()):
             yield (
-                f"{name}: {new} here, {old} where {count} of {len(self.runs)} results were made; "
+                f"{name}: {new} here, {old} where {count} of "
+                f"{counted(len(self.runs), 'result')} were made; "
                 "made again here, their bits may differ"
             )
 

@@ -78,6 +78,8 @@ class PublishedFiles:
     platform. damage: place, fault and remedy of each. changed: files from other results.
     unpublished: missing ones, by their target. elsewhere: a line on each folder of such bytes.
     unproven: a line on each folder whose result is not here.
+    compared: how many files were. unknown: files that no manifest here lists. unbacked: folders
+    whose result is not here, so that only the manifest beside the files speaks for them.
     """
 
     store: Store
@@ -89,6 +91,9 @@ class PublishedFiles:
     unpublished: dict[str, None] = field(default_factory=dict)
     elsewhere: dict[str, None] = field(default_factory=dict)
     unproven: dict[str, None] = field(default_factory=dict)
+    compared: int = 0
+    unknown: dict[Path, None] = field(default_factory=dict)
+    unbacked: dict[Path, None] = field(default_factory=dict)
 
     def check(self, page: Page) -> None:
         """Check the files of one page or table, and what stands beside them."""
@@ -118,10 +123,15 @@ class PublishedFiles:
         expected = self._expected(page.ref, name)
         noted = manifest.files.get(name) if manifest else None
         if expected is None and noted is None:
+            if path.is_file():
+                self.unknown[page.folder / name] = None
             return
         if not path.is_file():
             self.unpublished[page.target] = None
             return
+        self.compared += 1
+        if expected is None:
+            self.unbacked[page.folder] = None
         found = sha256_of(path)
         if found == (expected or (noted and noted.sha256)):
             return
