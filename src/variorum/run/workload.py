@@ -16,6 +16,7 @@ from typing import Any
 
 from variorum.base.errors import VariorumError
 from variorum.base.machine import TRAINING_PROCESSES, Device, training_slots
+from variorum.base.phrases import counted
 from variorum.base.text_tables import table_lines
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import REPORT, Node
@@ -204,7 +205,8 @@ def lines(found: Workload, *, listed: bool = False) -> Iterator[str]:
     yield from table_lines(_rows(found), header, right=header[1:-1])
     if found.sharing and found.sharing.serving:
         yield (
-            f"{found.sharing.serving} results serve several runs; if each run made its own, "
+            f"{counted(found.sharing.serving, 'result serves', 'results serve')} several runs; "
+            "if each run made its own, "
             f"there would be {found.sharing.saved} more"
         )
     if found.missing:
@@ -239,7 +241,7 @@ def _each(estimates: Collection[Estimate | None]) -> tuple[str, str, str]:
     seconds = duration(median(each.seconds for each in known))
     n_bytes = size(round(median(each.n_bytes for each in known)))
     runs = len(frozenset[Ref]().union(*(each.runs for each in known)))
-    basis = f"median of {runs} runs" if runs > 1 else "1 run"
+    basis = "median of " * (runs > 1) + counted(runs, "run")
     if unknown := len(estimates) - len(known):
         basis += f"; {unknown} unknown"
     return seconds, n_bytes, basis
@@ -251,14 +253,19 @@ def _totals(found: Workload) -> Iterator[str]:
     if not found.known:
         yield "time and disk are unknown, as no results like these were made here"
         return
-    cores = f"{found.cores} cores" if found.cores > 1 else "1 core"
-    bound = "at least" if unknown else "about"
-    yield f"takes {bound} {duration(found.seconds)} on {cores}, Snakemake's own start aside"
+    cores = counted(found.cores, "core")
+    if unknown:
+        yield (
+            f"{len(found.known)} of {counted(len(found.missing), 'result')} known: "
+            f"{duration(found.seconds)} on {cores}, {size(found.n_bytes)} in results/; the other "
+            f"{unknown} will take more"
+        )
+    else:
+        yield f"takes about {duration(found.seconds)} on {cores}, Snakemake's own start aside"
     if found.load > found.cores:
         yield f"longer beside other work here (its load is {found.load:.1f})"
-    yield f"needs {bound} {size(found.n_bytes)} in results/, and as much in DVC's cache"
-    if unknown:
-        yield f"{unknown} of {len(found.missing)} results are unknown, and not counted"
+    if not unknown:
+        yield f"needs about {size(found.n_bytes)} in results/, and as much in DVC's cache"
 
 
 def _seconds(estimate: Estimate | None) -> str:
