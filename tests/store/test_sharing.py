@@ -122,7 +122,7 @@ def test_a_second_time_nothing_is_new(here: Project) -> None:
     again = shared(here)
     assert (len(again.present), again.new) == (number, [])
     assert not seen_by_git(here)
-    assert said_of(here, again) == f"nothing new: git holds these {number} results"
+    assert said_of(here, again) == f"nothing new: git holds the {number} results here"
 
 
 def test_a_missing_result_comes_back_though_it_was_not_shared(here: Project, plan: Plan) -> None:

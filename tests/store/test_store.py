@@ -138,7 +138,7 @@ def test_a_missing_result_is_named(store: Store) -> None:
     [
         (
             lambda folder: (folder / "train.jsonl").write_text("t"),
-            "has 1 bytes, its manifest says 5",
+            "has 1 byte, its manifest says 5",
         ),
         (lambda folder: (folder / "train.jsonl").unlink(), "train.jsonl is missing"),
         (lambda folder: (folder / MANIFEST).write_text('{"key": '), "is cut off"),

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TypeVar
 
+from variorum.base.phrases import counted
+
 PACKAGE = Path(__file__).parents[1]
 
 CONTRACTS = {
@@ -75,8 +77,8 @@ def classes(folder: str, base: type[Base]) -> dict[str, type[Base]]:
         ]
         if len(defined) != 1:
             raise TypeError(
-                f"{here.__name__} defines {len(defined)} classes derived from {base.__name__}; "
-                "an option has one"
+                f"{here.__name__} defines {counted(len(defined), 'class', 'classes')} derived from "
+                f"{base.__name__}; an option has one"
             )
         found[option] = defined[0]
     return found

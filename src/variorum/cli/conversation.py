@@ -14,6 +14,7 @@ from types import FrameType
 
 from variorum.api import SAMPLING, Opened
 from variorum.base.errors import VariorumError
+from variorum.base.phrases import counted
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.setting_checks import check
 from variorum.config.yaml_text import read_value
@@ -63,7 +64,7 @@ def write(
 
 def closing_line(account: Account, settings: SamplingSettings) -> str:
     """Return how a text was written, in one line."""
-    parts = [f"{account.tokens} tokens: {ENDINGS[account.ending]}"]
+    parts = [f"{counted(account.tokens, 'token')}: {ENDINGS[account.ending]}"]
     if settings.valid_utf8 and account.tokens:  # of no token there is no mean
         parts.append(
             f"valid_utf8 removed {100 * account.removed_mean:.2f} % of the probability, "

@@ -11,6 +11,7 @@ from typing import Any
 
 from variorum.base import components
 from variorum.base.errors import VariorumError
+from variorum.base.phrases import counted
 from variorum.base.text_tables import table_lines
 from variorum.config.canonical import restored
 from variorum.config.training_settings import TrainingSettings
@@ -98,7 +99,8 @@ def _lines(
     yield ""
     yield from _pairs(_facts(found, vocab_size))
     for training in trainings:
-        yield f"{training.stage}, {training.steps:,} steps with {training.settings.optimizer}"
+        steps = counted(training.steps, "step")
+        yield f"{training.stage}, {steps} with {training.settings.optimizer}"
         yield from _pairs(_costs(found, training))
 
 
@@ -112,8 +114,8 @@ def _facts(found: Description, vocab_size: int) -> Iterator[tuple[str, str]]:
         "parameters",
         f"{found.parameters:,}, including {found.embedding_parameters:,} in embeddings",
     )
-    yield "vocabulary", f"{vocab_size:,} tokens"
-    yield "context", f"{found.context_length:,} tokens"
+    yield "vocabulary", counted(vocab_size, "token")
+    yield "context", counted(found.context_length, "token")
     yield "forward, a token", _scaled(found.flops, "FLOPs")
     yield "weights", _scaled(found.weight_bytes, "bytes")
     yield "cache of keys and values, one sequence", _scaled(found.cache_bytes, "bytes")
@@ -124,9 +126,15 @@ def _costs(found: Description, training: TrainingSummary) -> Iterator[tuple[str,
     tokens = chosen.batch_size * found.context_length
     states = len(components.load("training/optimizers", chosen.optimizer).STATES)
     memory = found.training_bytes(chosen.shards, states)
-    yield "a step", f"{_scaled(found.training_flops(tokens), 'FLOPs')} for {tokens:,} tokens"
+    yield (
+        "a step",
+        f"{_scaled(found.training_flops(tokens), 'FLOPs')} for {counted(tokens, 'token')}",
+    )
     seen = tokens * training.steps
-    yield "the training", f"{_scaled(found.training_flops(seen), 'FLOPs')} for {seen:,} tokens"
+    yield (
+        "the training",
+        f"{_scaled(found.training_flops(seen), 'FLOPs')} for {counted(seen, 'token')}",
+    )
     yield (
         "memory without activations",
         f"{_scaled(memory, 'bytes')} with {chosen.shards} shards and {states} states of "

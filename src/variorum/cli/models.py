@@ -8,6 +8,7 @@ import typer
 
 from variorum.base import machine
 from variorum.base.errors import VariorumError
+from variorum.base.phrases import counted
 from variorum.base.project import find_project
 from variorum.cli.app import REFERENCE, Changes, Device, app, models
 
@@ -82,7 +83,7 @@ def _write_or_converse(
 ) -> None:
     from variorum.cli import conversation
 
-    print(f"{opened.ref}: {opened.parameters:,} parameters", file=sys.stderr)
+    print(f"{opened.ref}: {counted(opened.parameters, 'parameter')}", file=sys.stderr)
     _tell_edited(opened, "the present code computes this text")
     if interactive:
         conversation.Conversation(opened, settings, use_cache=use_cache).run(prompt)
@@ -136,4 +137,4 @@ def export(
     opened = api.open(result, root=find_project())
     files = write(opened.folder, folder)
     _tell_edited(opened, "the exported files do not record that")
-    print(f"{opened.ref}: {len(files)} files in {folder}")
+    print(f"{opened.ref}: {counted(len(files), 'file')} in {folder}")

@@ -7,6 +7,7 @@ import typer
 
 from variorum.base import machine
 from variorum.base.errors import VariorumError
+from variorum.base.phrases import counted
 from variorum.base.project import find_project
 from variorum.cli.app import REFERENCE, Changes, Device, app
 
@@ -98,9 +99,11 @@ def lock(
         if not names:
             new = [] if locked else step_times.resolve(root)
             if count := step_times.check(root):
-                print(f"{count} step times locked, {len(new)} of them new")
+                print(f"{counted(count, 'step time')} locked, {len(new)} of them new")
         added = [] if locked else source_lock.resolve(root, names)
-        print(f"{source_lock.check(root, names)} sources locked, {len(added)} of them new")
+        print(
+            f"{counted(source_lock.check(root, names), 'source')} locked, {len(added)} of them new"
+        )
 
 
 def _accept_source(root: Path, name: str) -> None:

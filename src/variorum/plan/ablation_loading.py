@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from variorum.base.phrases import counted
 from variorum.config.setting_checks import validated
 from variorum.config.setting_errors import ConfigError
 from variorum.config.setting_layers import (
@@ -162,7 +163,8 @@ class _Reading:
         names = [each.name for each in asked]
         if len(names) < 2:
             raise ConfigError(
-                f"{self.file}: {len(names)} variants; compare at least two, by `variants` or `grid`"
+                f"{self.file}: {counted(len(names), 'variant')}; compare at least two, by "
+                "`variants` or `grid`"
             )
         for each in asked:
             if not each.name.strip(" .") or set(each.name) & set("/@"):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError, several
+from variorum.base.phrases import counted
 from variorum.base.project import find_project
 from variorum.config.setting_errors import did_you_mean
 from variorum.identity.package_code import Code
@@ -62,7 +63,8 @@ class Named:
         labels = {ref: f", {planned[ref].label}" for ref in self.refs if ref in planned}
         names = [f"{ref}{labels.get(ref, '')}" for ref in self.refs]
         raise VariorumError(
-            f"{self.reference} names {len(names)} results ({_some(names, '; ')}); give one of them"
+            f"{self.reference} names {counted(len(names), 'result')} ({_some(names, '; ')}); "
+            "give one of them"
         )
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.locks import LockFile
+from variorum.base.phrases import counted
 from variorum.config.model_settings import ImportedSettings
 from variorum.corpus.fetch_context import ChecksumError, context_of, sha256_of_files
 from variorum.corpus.source import ChangingSource, LocalSource
@@ -53,7 +54,7 @@ class LockedSource:
     n_bytes: int
 
     def __str__(self) -> str:
-        return f"{self.sha256} ({self.n_bytes:,} bytes)"
+        return f"{self.sha256} ({counted(self.n_bytes, 'byte')})"
 
 
 def _decode(fields: Mapping[str, Any]) -> LockedSource:
@@ -124,7 +125,8 @@ def check_length(source: Source, root: Path, context_length: int) -> None:
     size = source.n_bytes_here(root)
     if size is not None and size <= context_length:
         raise VariorumError(
-            f"{source.title} holds {size:,} bytes, which is shorter than model.context_length = "
+            f"{source.title} holds {counted(size, 'byte')}, which is shorter than "
+            f"model.context_length = "
             f"{context_length:,}; shorten that or bring more text"
         )
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from variorum.base.phrases import counted
 from variorum.identity.spec import KEY_LENGTH, Ref, Spec, canonical_json
 from variorum.store.restoring import BUNDLE
 from variorum.store.result import COPY, MANIFEST, is_listed, manifest_digest, readable_json
@@ -105,11 +106,11 @@ class ResultCopy:
         for name, expected in manifest.files.items():
             found = self.files.get(name)
             if found is None:
-                yield name, f"is missing; its manifest says {expected.n_bytes:,} bytes"
+                yield name, f"is missing; its manifest says {counted(expected.n_bytes, 'byte')}"
             elif found.fault:
                 yield name, found.fault
             elif found.n_bytes != expected.n_bytes:
-                said = f"{found.n_bytes:,} bytes, its manifest says {expected.n_bytes:,}"
+                said = f"{counted(found.n_bytes, 'byte')}, its manifest says {expected.n_bytes:,}"
                 yield name, f"has {said}"
             elif found.sha256 != expected.sha256:
                 hashes = [each.sha256[:DIGITS] for each in (found, expected)]

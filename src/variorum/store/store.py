@@ -19,6 +19,7 @@ from typing import Any
 from variorum.base.atomic import write_atomically
 from variorum.base.files import sha256_of
 from variorum.base.locks import FOLDER, exclusive
+from variorum.base.phrases import counted
 from variorum.identity.spec import Ref, Spec
 from variorum.store.result import (
     CODE,
@@ -75,10 +76,10 @@ class Store:
             path = folder / name
             size = path.stat().st_size if path.is_file() else None
             if size != entry["bytes"]:
-                found = "is missing" if size is None else f"has {size:,} bytes"
+                found = "is missing" if size is None else f"has {counted(size, 'byte')}"
                 raise StoreError(
-                    f"{self._shown(path)} {found}, its manifest says {entry['bytes']:,} bytes: "
-                    f"{self.remedy(ref)}"
+                    f"{self._shown(path)} {found}, its manifest says "
+                    f"{counted(entry['bytes'], 'byte')}: {self.remedy(ref)}"
                 )
         return result
 

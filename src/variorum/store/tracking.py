@@ -11,6 +11,7 @@ from pathlib import Path
 
 from variorum.base.atomic import write_atomically
 from variorum.base.git import git
+from variorum.base.phrases import counted
 from variorum.base.progress import say
 from variorum.identity.spec import Ref
 from variorum.store.dvc_cache import DvcCache, md5_of, pinned_by
@@ -44,11 +45,11 @@ def track(root: Path, stages: Collection[str]) -> None:
             write_atomically(pins[folder], text.encode())
     except (DvcException, OSError) as error:
         say(
-            f"DVC could not store {len(new)} results; they are complete all the same. "
+            f"DVC could not store {counted(len(new), 'result')}; nothing of it is lost. "
             f"Run `variorum track` again. DVC said:\n{error}"
         )
     else:
-        say(f"DVC stores {len(new)} new results; `variorum share` shares them")
+        say(f"DVC stores {counted(len(new), 'new result')}; `variorum share` shares them")
 
 
 def _withdraw(store: Store, cache: DvcCache) -> None:

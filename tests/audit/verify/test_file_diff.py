@@ -231,8 +231,7 @@ def test_of_a_table_column_row_and_number_are_said(folders: tuple[Path, Path]) -
     old = "step,loss,name\n0,4.0,a\n10,2.0,b\n20,1.0,c\n"
     new = "step,loss,name\n0,4.0,a\n10,2.5,b\n20,1.5,d\n"
     assert said(folders, "metrics.csv", old, new) == [
-        "column loss: row 2: '2.0' → '2.5', and 1 more rows; "
-        "largest difference 0.5, relative 0.333",
+        "column loss: row 2: '2.0' → '2.5', and 1 more row; largest difference 0.5, relative 0.333",
         "column name: row 3: 'c' → 'd'",
     ]
 
@@ -256,7 +255,7 @@ def test_numbers_that_are_only_written_differently_are_the_same(folders: tuple[P
     ]
     huge = str(10**400)
     found = said(folders, "a.csv", f"a\n1\n2\n{huge}\n", f"a\n1.0\n4\n{huge}0\n")
-    assert found[0].startswith("column a: row 2: '2' → '4', and 1 more rows; largest difference 2")
+    assert found[0].startswith("column a: row 2: '2' → '4', and 1 more row; largest difference 2")
 
 
 def test_a_number_that_no_float_holds_is_infinitely_far_from_others(
@@ -317,7 +316,7 @@ def test_tensors_that_come_and_go_are_said(folders: tuple[Path, Path]) -> None:
         (
             torch.tensor([True]),
             torch.tensor([False]),
-            "1 of 1 elements differ, by up to 1, relative 1",
+            "1 of 1 element differs, by up to 1, relative 1",
         ),
     ],
 )
@@ -335,7 +334,7 @@ def test_zeros_of_another_sign_are_told_in_words(
     scalars = [torch.tensor(zero, dtype=kind) for zero in (0.0, -0.0)]
     both = [{"s": s, "w": w} for s, w in zip(scalars, zeros, strict=True)]
     assert tensors(folders, *both) == [
-        "tensor s: 1 of 1 elements differ, only in the sign of zero",
+        "tensor s: 1 of 1 element differs, only in the sign of zero",
         "tensor w: 1 of 4 elements differ, only in the sign of zero",
     ]
     zeros[1][0, 1] = 2.0
@@ -359,7 +358,7 @@ def test_zeros_of_another_sign_are_told_in_json_and_tables(folders: tuple[Path, 
         "column a: row 1: '0.0' → '-0.0'"
     ]
     assert said(folders, "a.csv", "a\n0.0\n1.0\n", "a\n-0.0\n2.0\n") == [
-        "column a: row 1: '0.0' → '-0.0', and 1 more rows; largest difference 1, relative 0.5"
+        "column a: row 1: '0.0' → '-0.0', and 1 more row; largest difference 1, relative 0.5"
     ]
 
 

@@ -21,6 +21,7 @@ from variorum.base import machine
 from variorum.base.components import PACKAGE
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine
+from variorum.base.phrases import counted
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
@@ -57,7 +58,7 @@ class Adopted:
             how = f"on your word: {record['because']}" if record["how"] == BECAUSE else "proved"
             yield f"{result.ref!s:<24} {label}  from {record['from']}, {how}"
         yield from (f"not adopted: {line}" for line in self.left)
-        yield f"{len(self.results)} results adopted; the next run makes what is missing"
+        yield f"{counted(len(self.results), 'result')} adopted; the next run makes what is missing"
 
 
 def adopt(
@@ -181,7 +182,8 @@ class _Adoption:
         number = sum(map(self.store.exists, self.matches))
         if not number:
             return NOTHING
-        far = f"{number} of {len(self.matches)} results were adopted"
+        of = counted(len(self.matches), "result was", "results were")
+        far = f"{number} of {of} adopted"
         return far if number == len(self.matches) else f"{far}; the same command continues"
 
     def _left_out(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from variorum.audit.scratch import project_beside
 from variorum.audit.verify.file_diff import compare
 from variorum.base.errors import VariorumError
 from variorum.base.git import git, put_into, running
+from variorum.base.phrases import counted
 from variorum.base.progress import Progress
 from variorum.identity.fingerprint import fingerprint
 from variorum.identity.spec import Ref
@@ -125,7 +126,7 @@ def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Pa
             shutil.rmtree(old.parent)
             progress.step()
     raise VariorumError(
-        f"none of the {len(commits)} commits of the code made the old results, so the "
+        f"none of the {counted(len(commits), 'commit')} of the code made the old results, so the "
         f"{EXPERIMENT} experiment cannot be compared: {remedy}"
     )
 
@@ -197,6 +198,7 @@ def _compared(old: Mapping[str, Result], new: Mapping[str, Result]) -> str:
         for file, entry in sorted(new[name].manifest["files"].items()):
             digest.update(f"{name}/{file} {entry['sha256']}\n".encode())
     return (
-        f"the {EXPERIMENT} experiment by the old code and by this one: {len(new)} results with "
-        f"{total} files are the same, byte for byte (sha256 over all: {digest.hexdigest()})"
+        f"the {EXPERIMENT} experiment by the old code and by this one: "
+        f"{counted(len(new), 'result')} with {counted(total, 'file')} are the same, byte for byte "
+        f"(sha256 over all: {digest.hexdigest()})"
     )

@@ -20,6 +20,7 @@ from variorum.audit.gc.leftovers import TRASH, Leftover, at_work, leftovers, unf
 from variorum.audit.gc.needs import REFERENCE, Needs, needs
 from variorum.audit.gc.upstream import upstream_of
 from variorum.base.errors import VariorumError, several
+from variorum.base.phrases import counted
 from variorum.base.project import refuse_other_code
 from variorum.base.text_tables import table_lines
 from variorum.identity.spec import Ref
@@ -67,7 +68,7 @@ class Removal:
         if not self:
             yield (
                 f"nothing to remove: of the results here, {self.n_needed} are needed and "
-                f"{len(self.left)} unneeded ones stay"
+                f"{counted(len(self.left), 'unneeded one stays', 'unneeded ones stay')}"
             )
             return
         yield "to be removed, as no plan, pin, other branch or tag needs it:"
@@ -76,13 +77,17 @@ class Removal:
         yield from table_lines(going, HEADER, RIGHT)
         n_bytes = sum([*(r.n_bytes for r in self.results), *(p.n_bytes for p in self.leftovers)])
         yield (
-            f"{len(self.results)} results and {len(self.leftovers)} leftovers in scratch to be "
-            f"removed, {size(n_bytes)}; {self.n_needed} results are needed"
+            f"{self._number()} in scratch to be removed, {size(n_bytes)}; "
+            f"{counted(self.n_needed, 'result is', 'results are')} needed"
         )
+
+    def _number(self) -> str:
+        results, leftovers = len(self.results), len(self.leftovers)
+        return f"{counted(results, 'result')} and {counted(leftovers, 'leftover')}"
 
     def done(self) -> str:
         """Return what to print after the removal."""
-        said = f"removed {len(self.results)} results and {len(self.leftovers)} leftovers"
+        said = f"removed {self._number()}"
         return f"{said}; commit the removal of their .dvc files" if self.results else said
 
     def agreed(self, other: "Removal") -> "Removal":
@@ -146,8 +151,8 @@ def _notes(root: Path, needed: Iterable[tuple[str, ...]]) -> Iterator[str]:
     if alone:
         others = sorted({name.removeprefix(REFERENCE) for names in alone for name in names})
         yield (
-            f"{len(alone)} results stay because of .dvc files of {several(others)} alone; delete "
-            "such a branch or tag to free them"
+            f"{counted(len(alone), 'result stays', 'results stay')} because of .dvc files of "
+            f"{several(others)} alone; delete such a branch or tag to free them"
         )
 
 

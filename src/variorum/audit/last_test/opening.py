@@ -17,7 +17,7 @@ from variorum.base.atomic import write_atomically
 from variorum.base.errors import VariorumError
 from variorum.base.git import git
 from variorum.base.locks import FOLDER, exclusive
-from variorum.base.phrases import listed
+from variorum.base.phrases import counted, listed
 from variorum.base.text_tables import table_lines
 from variorum.config.canonical import canonical
 from variorum.evaluation.metrics import HEADLINE, KINDS
@@ -141,7 +141,7 @@ def opening_lines(opening: dict[str, Any]) -> Iterator[str]:
             for kind in KINDS:
                 yield ""
                 read = listed(found["read"])
-                yield f"{title}, {kind}, read {read}: {of_text['bytes']:,} bytes"
+                yield f"{title}, {kind}, read {read}: {counted(of_text['bytes'], 'byte')}"
                 header = ("", HEADLINE.label, "95 % interval", f"{name} less this", f"{name} is")
                 yield from table_lines(_rows(name, of_text[kind]), header, header[1:2])
     yield ""

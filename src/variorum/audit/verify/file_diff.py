@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from variorum.base.phrases import counted
 from variorum.store.result import listed
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def _of_columns(name: str, old: list[str], new: list[str]) -> Iterator[str]:
     row, a, b = differing[0]
     line = f"column {name}: row {row:,}: {_changed_text(a, b)}"
     if len(differing) > 1:
-        line += f", and {len(differing) - 1:,} more rows"
+        line += f", and {counted(len(differing) - 1, 'more row')}"
     cells = ((_cell(a), _cell(b)) for _, a, b in differing)
     numbers = ((a[0], b[0]) for a, b in cells if isinstance(a, tuple) and isinstance(b, tuple))
     if apart := [(a, b) for a, b in numbers if a != b]:
@@ -332,7 +333,7 @@ def _of_tensor(old: "Tensor", new: "Tensor") -> Iterator[str]:
     else:
         differs = ((a != b) & ~(a.isnan() & b.isnan())).any(dim=1)
     if count := int(differs.sum()):
-        yield f"{count:,} of {old.numel():,} elements differ"
+        yield f"{count:,} of {counted(old.numel(), 'element differs', 'elements differ')}"
         yield from _how_far(a[differs], b[differs])
 
 

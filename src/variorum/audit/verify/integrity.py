@@ -72,7 +72,8 @@ class Findings:
         yield from (f"note: {note}" for note in self.notes)
         yield from (f"warning: {warning}" for warning in self.warnings)
         if self.traced:
-            yield f"{self.traced:,} numbers and texts of pages match their sources"
+            traced = counted(self.traced, "number or text", "numbers and texts")
+            yield f"{traced} of pages match their sources"
         compared = [
             f"{counted(self.results, 'result')} of {counted(self.files, 'file')}",
             *([counted(self.pages, "published file")] if self.pages else []),

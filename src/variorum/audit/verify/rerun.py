@@ -22,6 +22,7 @@ from variorum.base.errors import Stopped, VariorumError
 from variorum.base.files import sha256_of
 from variorum.base.git import running
 from variorum.base.machine import Machine
+from variorum.base.phrases import counted
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
@@ -60,7 +61,7 @@ class RerunOutcome:
     def lines(self) -> Iterator[str]:
         """Yield the outcome for people, the verdict first."""
         found = self.comparison
-        files = f"{found.identical + len(found.differing) + len(found.missing)} files"
+        files = counted(found.identical + len(found.differing) + len(found.missing), "file")
         if not found.is_identical:
             files = f"{found.identical} of {files} identical"
         yield f"{self.ref}  {self.label}  {self.verdict} ({files}), {self.seconds:.1f} s"
@@ -95,7 +96,7 @@ def summary(outcomes: Sequence[RerunOutcome | Refused]) -> str:
     """Return the number of results by verdict, in a line."""
     verdicts = Counter(outcome.verdict for outcome in outcomes)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-    return f"{len(outcomes)} results: {counts}"
+    return f"{counted(len(outcomes), 'result')}: {counts}"
 
 
 def rerun_all(selection: Selection, here: Machine) -> Iterator[RerunOutcome | Refused]:

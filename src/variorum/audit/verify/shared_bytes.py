@@ -7,6 +7,7 @@ from variorum.audit.verify.file_diff import compare
 from variorum.audit.verify.tolerances import judged
 from variorum.base import machine
 from variorum.base.errors import several
+from variorum.base.phrases import counted
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
@@ -22,10 +23,10 @@ from variorum.store.store import Store
 def lines(store: Store, shared: Shared, progress: Progress) -> Iterator[str]:
     """Yield what was shared and what was not, for people."""
     if shared.new:
-        said = f"staged the .dvc files of {len(shared.new)} results; `git commit` and `dvc push`"
-        yield f"{said} share them"
+        said = f"staged the .dvc files of {counted(len(shared.new), 'result')}"
+        yield f"{said}; `git commit` and `dvc push` share them"
     elif shared.present:
-        yield f"nothing new: git holds these {len(shared.present)} results"
+        yield f"nothing new: git holds the {counted(len(shared.present), 'result')} here"
     elif not (shared.differing or shared.unstored):
         yield "nothing to share: none of these results is here; `snakemake --cores 4` makes them"
     for ref in shared.differing:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from variorum.base.phrases import listed
+from variorum.base.phrases import counted, listed
 from variorum.report.ablation.sentences import findings, what_was_compared
 from variorum.report.ablation.table import AblationTable
 
@@ -28,7 +28,8 @@ def shared(tables: Mapping[str, AblationTable]) -> list[str]:
             where.setdefault(run.key, {})[f"`{name}/{run.variant}`"] = name
     together = {frozenset(of): list(of) for of in where.values() if len({*of.values()}) > 1}
     return [
-        f"{sum(each <= of.keys() for of in where.values())} runs stand in {listed(places)}, so "
-        "these tables are not independent."
+        f"{counted(number, 'run appears', 'runs appear')} in {listed(places)}, so these tables are "
+        "not independent."
         for each, places in together.items()
+        if (number := sum(each <= of.keys() for of in where.values()))
     ]
