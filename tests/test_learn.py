@@ -19,6 +19,9 @@ from nbformat import NotebookNode
 import flow
 from conftest import ROOT
 from pages import links
+from variorum.config.yaml_text import read_typed
+from variorum.plan.experiment import plan_experiment
+from variorum.plan.loading import load_experiment
 from variorum.report.content import SECTION_OF
 from variorum.report.figures.captions import FIGURES
 from variorum.report.page import SECTIONS
@@ -277,6 +280,51 @@ def test_the_page_is_explained_section_by_section() -> None:
     assert explained == [
         title for name, title in SECTIONS.items() if name not in filled or filled[name]
     ]
+
+
+CALLED = {
+    "download": "downloads",
+    "normalize": "cleaned texts",
+    "baselines": "baselines",
+    "finetune": "`finetune`",
+    "evaluate": "both evaluations of the fine-tuned model",
+    "dynamic": "(`dynamic`)",
+    "stress": "its stress test",
+    "comparisons": "`comparisons`",
+    "figures": "`figures`",
+    "report": "`report`",
+}
+"""What the answers to the exercises on keys call the results of stages."""
+
+
+def planned_tiny(*given: str) -> dict[tuple[str, str], str]:
+    """The keys of the tiny experiment, by stage and label."""
+    changes = read_typed(["experiment=tiny", *given])
+    plan = plan_experiment(load_experiment(ROOT, changes), ROOT, offline=True)
+    return {(node.ref.stage, node.label): node.ref.key for node in plan}
+
+
+def test_the_answers_on_keys_name_what_plans_say() -> None:
+    whole = (LEARN / "1-the-whole.md").read_text(encoding="utf-8")
+    before = planned_tiny()
+    new, left = (
+        {name for name, key in planned_tiny(given).items() if (before[name] == key) is same}
+        for given, same in zip(
+            re.findall(r"variorum config experiment=tiny '(.+?)' \|", whole),
+            (False, True),
+            strict=True,
+        )
+    )
+    answers = re.findall(r"<details><summary>Answer</summary>\n(.*?)</details>", whole, re.DOTALL)
+    for names, answer in zip((new, left), answers, strict=False):
+        said = " ".join(answer.replace("Downloads", "downloads").split())
+        stages = {stage for stage, _ in names}
+        assert stages == {stage for stage, called in CALLED.items() if called in said}
+    assert {label for stage, label in new if stage in ("evaluate", "dynamic", "stress")} == {
+        "finetuned on base",
+        "finetuned on domain",
+        "finetuned",
+    }
 
 
 def test_the_code_that_is_explained_is_the_code() -> None:
