@@ -21,7 +21,7 @@ from variorum.config.training_settings import FinetuneSettings, TrainingSettings
 from variorum.model.description import describe
 from variorum.model.gpt import GPT
 from variorum.tokenizer.kinds import characters
-from variorum.training import state
+from variorum.training import loop, state
 from variorum.training.loop import Data, Host, Outcome, Training
 
 TEXT = "".join(f"{i} times {i} is {i * i}. " for i in range(400))
@@ -481,3 +481,16 @@ def test_a_state_is_written_without_a_copy_in_memory(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert file.stat().st_size > 100_000_000
     assert int(done.stdout) < 20_000_000
+
+
+def test_a_training_quotes_no_sample_of_nothing_but_spaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = iter([" \n\t", "the sun", ""])
+    monkeypatch.setattr(loop, "continue_text", lambda *_: next(written))
+    log = tmp_path / "log"
+    train(tmp_path, SETTINGS.model_copy(update={"max_steps": 10}), progress=Progress("train", log))
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if ": val " in line]
+    assert len(lines) == 3
+    assert [line.partition("  “")[2] for line in lines] == ["", "the sun”", ""]
+    assert not any(line.endswith((" ", "“”")) for line in lines)

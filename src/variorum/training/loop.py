@@ -305,7 +305,8 @@ class Training:
         text = continue_text(self.model, self.tokenizer, "", drawn)
         self._position.samples.append({"step": self._position.step, "text": text})
         shown = " ".join(text.split())[:90]
-        self.host.progress.say(f"step {self._position.step}: val {val_loss:.4f}  “{shown}”")
+        quoted = f"  “{shown}”" if shown else ""
+        self.host.progress.say(f"step {self._position.step}: val {val_loss:.4f}{quoted}")
 
     def _keep_for_replay(self) -> None:
         """Store the state at the last validation but the one at the end."""
