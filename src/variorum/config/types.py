@@ -79,7 +79,7 @@ def _spelled(path: str) -> str:
 
 
 def unordered(*usual: str) -> AfterValidator:
-    """Return a check that gives a set of names one order, and so one key: usual ones first."""
+    """Return a check that gives a set of names one order, and so one key."""
 
     def arranged(names: tuple[Any, ...]) -> tuple[Any, ...]:
         places = {name: place for place, name in enumerate(usual)}
