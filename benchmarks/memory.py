@@ -1,25 +1,32 @@
 """The memory of each stage that reads text or groups, by the size of the text.
 
     python benchmarks/memory.py                             # 10 and 100 MB
-    python benchmarks/memory.py 10 100 500 --figure memory.svg
-    python benchmarks/memory.py 10 --stages normalize baselines
+    python benchmarks/memory.py 10 100 500 --table peaks.csv --figure memory.svg
+    python benchmarks/memory.py 10 --shapes rows --stages normalize baselines
 
 Texts are made up, of two shapes: one single text, split by position, and rows of a table, each a
-document and a group of its own. Each stage runs in a process of its own, by its own code. `groups`
-is what `evaluate` does with the groups of the test part. Prints the peak of its memory beside that
-of a process that has imported the stage, and its processor time. `baselines` takes long and is
-measured only if it is named.
+document and a group of its own. Each stage runs in a process of its own, by its own code. Prints
+the peak of its memory beside that of a process that has imported the stage, and its processor time.
+
+The model is tiny and trained for a few steps. In `evaluate` and `dynamic` it scores the first
+tokens of the test part, and their scores are repeated for the others, as all would take hours.
+`stress` reads its texts and writes none. `comparisons` is of a model and a baseline that cost
+alike. `baselines`, with one order of PPMd, takes long and is measured only if it is named.
 """
 
 import argparse
+import csv
+import json
 import multiprocessing
 import random
 import resource
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from importlib import import_module
+from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,8 +36,15 @@ from variorum.base.machine import Machine
 from variorum.base.progress import Progress
 from variorum.config.canonical import canonical
 from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
-from variorum.config.evaluation_settings import BaselineSettings
+from variorum.config.evaluation_settings import (
+    BaselineSettings,
+    DynamicSettings,
+    EvaluateSettings,
+    StressSettings,
+)
+from variorum.config.model_settings import ModelSettings
 from variorum.config.tokenizer_settings import TokenizerSettings
+from variorum.config.training_settings import TrainingSettings
 from variorum.corpus.sources.csv import CsvSource
 from variorum.corpus.sources.files import FilesSource
 from variorum.identity.spec import Ref, Spec
@@ -39,15 +53,29 @@ from variorum.store.result import Result
 
 MB = 1_000_000
 SHAPES = ("one text", "rows")
-STAGES = ("download", "normalize", "tokenizer", "encode", "groups")
+STAGES = (
+    *("download", "normalize", "tokenizer", "encode", "pretrain"),
+    *("evaluate", "dynamic", "stress", "comparisons"),
+)
 ALL_STAGES = (*STAGES, "baselines")
+OF_A_MODEL = {"model": "pretrain", "tokens": "encode", "text": "normalize"}
 INPUTS = {
     "normalize": {"documents": "download"},
     "tokenizer": {"base": "normalize"},
     "encode": {"text": "normalize", "tokenizer": "tokenizer"},
-    "groups": {"text": "normalize"},
+    "pretrain": {"tokens": "encode", "tokenizer": "tokenizer"},
+    "evaluate": OF_A_MODEL,
+    "dynamic": OF_A_MODEL,
+    "stress": {**OF_A_MODEL, "base_text": "normalize"},
+    "comparisons": {
+        "baselines_base": "paid",
+        "pretrained_on_base": "evaluate",
+        "pretrained_dynamic_on_base": "dynamic",
+    },
     "baselines": {"text": "normalize"},
 }
+OF_MODELS = ("pretrain", "evaluate", "dynamic", "stress")
+FEW = 1024  # tokens that the model scores
 WORDS, WORDS_IN_A_LINE = 40_000, 14
 
 
@@ -95,31 +123,65 @@ def write_text(folder: Path, shape: str, n_bytes: int) -> dict[str, Any]:
             "split": canonical(SplitSettings(by=by)),  # type: ignore[arg-type]
         },
         "tokenizer": {"tokenizer": canonical(TokenizerSettings(kind="bpe", vocab_size=2048))},
-        "encode": {},
-        "baselines": {"baselines": canonical(BaselineSettings())},
+        "pretrain": {
+            "seed": 1,
+            "model": canonical(ModelSettings(n_layer=1, n_head=1, n_embd=16, context_length=64)),
+            "training": canonical(
+                TrainingSettings(max_steps=4, warmup_steps=0, batch_size=2, val_tokens=FEW)
+            ),
+        },
+        "evaluate": {"evaluate": canonical(EvaluateSettings(memorization_tokens=64))},
+        "dynamic": {"dynamic": canonical(DynamicSettings(rates=(0.1,), pulls=(0.01,)))},
+        "baselines": {"baselines": canonical(BaselineSettings(ppmd_orders=(6,)))},
     }
 
 
-def use_groups(task: Task) -> None:
-    """Cut the test part into its groups, give each a cost, and take intervals."""
+def score_few() -> None:
+    """Make models score few tokens, and repeat their scores for all others."""
     import numpy as np
 
-    from variorum.corpus import documents
-    from variorum.evaluation import intervals, parts
+    from variorum.evaluation import bits, dynamic
 
-    test = list(documents.read(task.inputs["text"].file("test.jsonl")))
-    cut = parts.parts_of(test)
-    bits = cut.sums(np.arange(len(cut.of_symbols)), np.ones(len(cut.of_symbols)))
-    parts.write(task.output / "parts.csv", cut, {"static": bits})
-    n_bytes, columns = parts.read(task.output / "parts.csv")
-    intervals.as_data(columns["static"], n_bytes, cut.drawn)
+    score, learn = bits.score, dynamic.dynamic_nats
+
+    def scored(model: Any, tokens: Any, **others: Any) -> bits.Scores:
+        few = score(model, tokens[:FEW], **others)
+        every = (few.nats, few.ranks, few.confidences)
+        return bits.Scores(*(np.resize(each, len(tokens)) for each in every))
+
+    bits.score = scored
+    dynamic.dynamic_nats = lambda model, tokens, **others: np.resize(
+        learn(model, tokens[:FEW], **others), len(tokens)
+    )
+
+
+def read_for_stress(task: Task) -> None:
+    """Read the texts of stress tests, and write none."""
+    from variorum.stages.stress import subject_of
+
+    subject_of(task.inputs, StressSettings(), "cpu")
+
+
+def pay_alike(folder: Path) -> None:
+    """Give baselines the costs of the model, as `baselines` would leave them."""
+    (folder / "paid").mkdir()
+    drawn = json.loads((folder / "evaluate/metrics.json").read_text(encoding="utf-8"))["interval"]
+    (folder / "paid/metrics.json").write_text(json.dumps(drawn), encoding="utf-8")
+    with (
+        (folder / "evaluate/parts.csv").open(encoding="utf-8", newline="") as costs,
+        (folder / "paid/parts.csv").open("w", encoding="utf-8", newline="") as paid,
+    ):
+        paid.write(costs.readline().replace("static", "ngram_static"))
+        shutil.copyfileobj(costs, paid)
 
 
 def function_of(stage: str) -> Callable[[Task], None]:
     """What a stage runs."""
-    if stage == "groups":
-        return use_groups
-    function: Callable[[Task], None] = import_module(f"variorum.stages.{stage}").run
+    module = import_module(f"variorum.stages.{stage}")
+    if stage in OF_MODELS:
+        import_module("variorum.training.outputs")
+        score_few()
+    function: Callable[[Task], None] = read_for_stress if stage == "stress" else module.run
     return function
 
 
@@ -147,6 +209,8 @@ def work(folder: Path, stage: str, settings: dict[str, Any], answer: Connection)
 
 def measured(folder: Path, stage: str, settings: dict[str, Any]) -> Measured:
     """Run a stage in a process of its own."""
+    if stage == "comparisons":
+        pay_alike(folder)
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=partial(work, folder, stage, settings, send))
@@ -160,46 +224,90 @@ def measured(folder: Path, stage: str, settings: dict[str, Any]) -> Measured:
     return found
 
 
-def draw(rows: list[tuple[str, int, str, Measured]], path: Path) -> None:
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    shape: str
+    size: float
+    stage: str
+    found: Measured
+
+    @property
+    def line(self) -> str:
+        """The line as it is printed, sizes in MB."""
+        found = self.found
+        grown = (found.peak - found.start) / (self.size * MB)
+        sizes = f"{self.shape:10}{self.size:6g}  {self.stage:12}{found.peak / MB:9.0f}"
+        return f"{sizes}{found.start / MB:8.0f}{grown:8.1f}{found.seconds:8.1f}"
+
+
+def rows_of(shape: str, size: float, stages: list[str]) -> Iterator[Row]:
+    """Measure stages, and those that they stand on, with a text of so many MB."""
+    with TemporaryDirectory(prefix="variorum-memory-") as name:
+        settings = write_text(Path(name), shape, int(size * MB))
+        for stage in ALL_STAGES:
+            if needed(stage, stages):
+                yield Row(shape, size, stage, measured(Path(name), stage, settings.get(stage, {})))
+
+
+def kept(path: Path) -> list[Row]:
+    """The rows of a file, or none."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Row(shape, float(size), stage, Measured(int(peak), int(start), float(seconds)))
+            for shape, size, stage, peak, start, seconds in csv.reader(file)
+        ]
+
+
+def draw(rows: list[Row], path: Path) -> None:
     """Draw the peaks by the size of the text, a panel for each shape."""
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(SHAPES), sharey=True, figsize=(9, 4))
+    figure, panels = pyplot.subplots(
+        1, len(SHAPES), sharey=True, figsize=(9, 4.5), layout="constrained"
+    )
     for panel, shape in zip(panels, SHAPES, strict=True):
-        for stage in dict.fromkeys(row[2] for row in rows):
-            points = [
-                (size, m.peak / MB) for s, size, name, m in rows if (s, name) == (shape, stage)
-            ]
-            panel.loglog(*zip(*points, strict=True), marker="o", label=stage)
+        for number, stage in enumerate(ALL_STAGES):
+            points = sorted(
+                (row.size, row.found.peak / MB)
+                for row in rows
+                if (row.shape, row.stage) == (shape, stage)
+            )
+            panel.loglog(
+                [size for size, _ in points],
+                [mb for _, mb in points],
+                color=pyplot.get_cmap("tab10")(number),
+                marker="o",
+                label=stage,
+            )
         panel.set(title=shape, xlabel="MB of text")
+        panel.grid(alpha=0.3)
     panels[0].set_ylabel("peak memory in MB")
-    panels[0].legend()
-    figure.tight_layout()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     figure.savefig(path)
 
 
 def main() -> None:
     """Print the table, and draw it if asked to."""
     parser = argparse.ArgumentParser(description="Memory of each stage by the size of the text.")
-    parser.add_argument("sizes", nargs="*", type=int, default=[10, 100], help="in MB")
+    parser.add_argument("sizes", nargs="*", type=float, default=[10, 100], help="in MB")
+    parser.add_argument("--shapes", nargs="*", default=SHAPES, choices=SHAPES)
     parser.add_argument("--stages", nargs="*", default=STAGES, choices=ALL_STAGES)
-    parser.add_argument("--figure", type=Path, help="an SVG or PNG file")
+    parser.add_argument("--table", type=Path, help="a CSV file that lines are added to")
+    parser.add_argument("--figure", type=Path, help="an SVG or PNG file, of all of the table")
     asked = parser.parse_args()
-    rows = []
+    rows = kept(asked.table) if asked.table else []
     print(f"{'shape':10}{'MB':>6}  {'stage':12}{'peak MB':>9}{'start':>8}{'a byte':>8}{'CPU s':>8}")
-    for shape in SHAPES:
-        for size in asked.sizes:
-            with TemporaryDirectory(prefix="variorum-memory-") as name:
-                settings = write_text(Path(name), shape, size * MB)
-                for stage in [each for each in ALL_STAGES if needed(each, asked.stages)]:
-                    found = measured(Path(name), stage, settings.get(stage, {}))
-                    rows.append((shape, size, stage, found))
-                    grown = (found.peak - found.start) / (size * MB)
-                    print(
-                        f"{shape:10}{size:6}  {stage:12}{found.peak / MB:9.0f}"
-                        f"{found.start / MB:8.0f}{grown:8.1f}{found.seconds:8.1f}",
-                        flush=True,
-                    )
+    for shape, size in product(asked.shapes, asked.sizes):
+        for row in rows_of(shape, size, asked.stages):
+            rows.append(row)
+            print(row.line, flush=True)
+            if asked.table:
+                with asked.table.open("a", encoding="utf-8", newline="") as file:
+                    csv.writer(file).writerow([shape, size, row.stage, *astuple(row.found)])
     if asked.figure:
         draw(rows, asked.figure)
 
