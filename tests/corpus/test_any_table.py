@@ -134,3 +134,79 @@ def test_a_tsv_file_without_quotes_is_read_line_by_line_or_asked_about(table):
     rows = [[cell.translate(str.maketrans("", "", "\t\r\n")) for cell in row] for row in rows]
     data = "".join("\t".join(row) + "\n" for row in [["n", "body", "more"], *rows]).encode()
     check(rows, data, "utf-8", "table.tsv", {})
+
+
+# Rows that end early: a careful writer encloses line ends, and may leave out empty values at the
+# end of a row; a careless one encloses nothing, so that line ends cut rows.
+
+LABELS = ("pos", "neg", "")
+
+
+@st.composite
+def labelled(draw: st.DrawFn) -> list[list[str]]:
+    """Rows of an id, a text, and one or two labels, which occur in no text."""
+    body = st.text(st.sampled_from("abc" * 3 + ", ;\n\r"), max_size=12)
+    labels = [st.sampled_from(LABELS)] * draw(st.integers(1, 2))
+    rows = draw(st.lists(st.tuples(body, *labels), min_size=1, max_size=8))
+    return [[f"n{n}", *row] for n, row in enumerate(rows)]
+
+
+def header_of(rows: list[list[str]]) -> list[str]:
+    return ["n", "body", "label", "more"][: len(rows[0])]
+
+
+def trimmed(row: list[str]) -> list[str]:
+    while not row[-1]:
+        row = row[:-1]
+    return row
+
+
+@given(
+    labelled(),
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from([standard.QUOTE_MINIMAL, standard.QUOTE_ALL]),
+    st.sampled_from([None, "read", "drop"]),
+)
+def test_rows_of_a_careful_writer_that_end_early_are_read_or_asked_about(
+    rows, delimiter, end, quoting, told
+):
+    out = io.StringIO()
+    writer = standard.writer(out, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    written = [trimmed(row) for row in rows]
+    writer.writerows([header_of(rows), *written])
+    settings = {"delimiter": delimiter, **({"short_rows": told} if told else {})}
+    least = len(rows[0]) if told == "drop" else 2
+    wanted = [f"{row[0]}: {row[1]}" for row in written if len(row) >= least]
+    try:
+        found = fetched(out.getvalue().encode(), "table.csv", settings)
+    except VariorumError as problem:
+        error = str(problem)
+    else:
+        event("read")
+        assert found == (wanted, len(rows) - len(wanted))
+        return
+    event("asked")
+    assert "no row is left" in error if told or not wanted else "set source.short_rows" in error
+
+
+@given(
+    labelled(),
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from([{}, {"quote": ""}, {"short_rows": "drop"}]),
+)
+def test_no_label_of_a_careless_writers_table_is_a_text(rows, delimiter, end, told):
+    data = "".join(delimiter.join(row) + end for row in [header_of(rows), *rows])
+    settings = {"delimiter": delimiter, **told}
+    try:
+        found, _ = fetched(data.encode(), "table.csv", settings)
+    except VariorumError as problem:
+        error, found = str(problem), []
+    else:
+        error = ""
+    event("asked" if error else "read")
+    assert not error or "set source.short_rows" in error or "no row is left" in error
+    for document in found:
+        text = document.partition(": ")[2]
+        assert any(text in row[1] for row in rows), document

@@ -405,7 +405,8 @@ def test_an_empty_file_is_named(tmp_path, content, name):
 def test_rows_that_end_early_are_read_if_what_is_asked_for_is_there_and_told(tmp_path):
     write(tmp_path, "title,body,note\na,one\nb,two,x\nc\nd,three,,\ne,four,,x\nf,five,y,\n")
     context = context_of(tmp_path)
-    assert [d.text for d in fetched(tmp_path, context)] == ["one", "two", "three", "five"]
+    found = fetched(tmp_path, context, short_rows="read")
+    assert [d.text for d in found] == ["one", "two", "three", "five"]
     assert steps(context) == {"rows": (6, 2)}
     assert [e.reason for e in context.facts.steps[0].examples] == [
         "1 columns where the header has 3",
@@ -413,6 +414,44 @@ def test_rows_that_end_early_are_read_if_what_is_asked_for_is_there_and_told(tmp
     ]
     assert any(note.startswith("1 rows end before the header does") for note in context.facts.notes)
     assert texts(tmp_path, group="note") == ["two", "three", "five"]
+    context = context_of(tmp_path)
+    found = fetched(tmp_path, context, short_rows="drop")
+    assert [d.text for d in found] == ["two", "three", "five"]
+    assert steps(context) == {"rows": (6, 3)}
+    assert context.facts.steps[0].examples[0].reason == "2 columns where the header has 3"
+
+
+CUT = "id,body,label\n1,first line of poem\nsecond line, with comma\nthird,pos\n4,x,neg\n"
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.tsv"])
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (CUT, 2),
+        ("id,body,label\n1,first, line\nthird,pos\n4,x,neg\n", 3),
+        ("id,body,label\n1,one\n2,two,x\n", 2),
+        # A line end is enclosed, but other quotes are letters, or a row is too long.
+        ('id,body,label\n1,"two\nlines",x\n2,"Yes" she said,x\n3,three\n', 5),
+        ('id,body,label\n1,"two\nlines",x\n2,a,b,c\n3,three\n', 5),
+    ],
+)
+def test_a_row_that_may_be_part_of_a_cut_one_is_asked_about(tmp_path, rows, line, name):
+    delimiter = "\t" if name.endswith("tsv") else ","
+    write(tmp_path, rows.replace(",", delimiter), name)
+    with pytest.raises(
+        VariorumError, match=rf"line {line}: 2 columns .* has 3\..*set source\.short_rows"
+    ):
+        fetched(tmp_path, path=name, quote='"')
+
+
+def test_where_line_ends_are_enclosed_no_row_is_cut_and_short_ones_are_read(tmp_path):
+    write(tmp_path, 'id,body,label\n1,one\n2,two\n3,"three\nlines",x\n4,four\n')
+    context = context_of(tmp_path)
+    found = fetched(tmp_path, context)
+    assert [d.text for d in found] == ["one", "two", "three\nlines", "four"]
+    assert steps(context) == {"rows": (4, 0)}
+    assert any(note.startswith("3 rows end before the header does") for note in context.facts.notes)
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.tsv"])

@@ -4,7 +4,8 @@ The delimiter is the one with which the header has the requested columns. (`csv.
 looks for regularity in the rows, which in prose is often a comma or a space.) Rows end as the
 header does; another line-end character inside a row is part of a value. Whether quotes enclose the
 values of a .tsv file is decided by what only spreadsheets write, and asked for where nothing
-tells. A quote that is never closed costs the line where it opens.
+tells. A quote that is never closed costs the line where it opens. A row that ends early may be part
+of a row that a line end has cut, so it is read only if the file encloses line ends.
 """
 
 import csv
@@ -168,11 +169,17 @@ def _records(file: Path, encoding: str, dialect: Dialect) -> Iterator[tuple[_Lin
                 yield lines, cells, line, ""
 
 
-def table_rows(file: Path, encoding: str, dialect: Dialect, columns: list[str]) -> Iterator[Row]:
+def table_rows(
+    file: Path, encoding: str, dialect: Dialect, columns: list[str], short_rows: str | None = None
+) -> Iterator[Row]:
     """Yield the rows below the header; rows without any value are skipped.
 
-    A row may end before the header does, if the requested columns are there, and may have more
-    columns without a value.
+    A row may have more columns without a value. One that ends before the header does, with all
+    requested columns, is read or dropped as `short_rows` says; None: read if the file encloses line
+    ends.
+
+    Raises:
+        VariorumError: for such a row if that is None and no line end is enclosed.
     """
     records = _records(file, encoding, dialect)
     _, header, line, fault = next(records, (None, [], 1, ""))
@@ -184,10 +191,35 @@ def table_rows(file: Path, encoding: str, dialect: Dialect, columns: list[str]) 
     least, most = max(places.values(), default=0) + 1, len(header)
     for lines, cells, line, fault in records:
         raw = lines.raw()
-        if not fault and (len(cells) < least or any(cells[most:])):
-            fault = f"{len(cells)} columns where the header has {most}"
+        differs = f"{len(cells)} columns where the header has {most}"
+        if not fault and least <= len(cells) < most and short_rows is None:
+            if not _encloses_line_ends(file, encoding, dialect):
+                raise VariorumError(
+                    f"{file}, line {line}: {differs}. Either its last values are empty and left "
+                    "out, or it is part of a row that a line end without quotes has cut; set "
+                    "source.short_rows to read or to drop."
+                )
+            short_rows = "read"
+        if not fault and (
+            len(cells) < (most if short_rows == "drop" else least) or any(cells[most:])
+        ):
+            fault = differs
         values = {} if fault else {name: _restored(cells[n]) for name, n in places.items()}
         yield Row(line, raw, values, fault, 0 if fault else max(0, most - len(cells)))
+
+
+def _encloses_line_ends(file: Path, encoding: str, dialect: Dialect) -> bool:
+    """Return whether a row with all columns has an enclosed line end, and no row is against it.
+
+    A writer that encloses line ends cuts no row.
+    """
+    found, width = False, 0
+    for _, cells, _, fault in _records(file, encoding, dialect):
+        width = width or len(cells)
+        if fault or any(cells[width:]):
+            return False
+        found = found or (len(cells) == width and any(dialect.end in cell for cell in cells))
+    return found
 
 
 def _check_header(header: list[str], file: Path, delimiter: str, columns: list[str]) -> None:

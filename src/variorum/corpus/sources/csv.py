@@ -93,6 +93,12 @@ class CsvSource(LocalSource):
         max_length=1,
         omit_when=None,
     )
+    short_rows: Literal["read", "drop"] | None = setting(
+        None,
+        "Rows that end before the header does, but have all columns that are read; null: read if "
+        "the file encloses line ends, else asked for.",
+        omit_when=None,
+    )
     encoding: Text | None = setting(
         None, "The files' encoding; null: UTF-8, or what a byte-order mark says."
     )
@@ -160,8 +166,7 @@ class _Tables:
         ]
         if self.short:
             facts.notes.append(
-                f"{self.short:,} rows end before the header does; the columns that are read are "
-                "there. If a text has several lines, enclose it in quotes."
+                f"{self.short:,} rows end before the header does, behind all columns that are read."
             )
         for line in [*facts.notes, *self._said()]:
             self.context.report(line)
@@ -211,7 +216,7 @@ class _Tables:
         between = NAMES.get(dialect.delimiter, dialect.delimiter)
         quotes = ", quotes as text" if not dialect.quote else ""
         self.formats[f"{encoding}, {between} between columns{quotes}"] += 1
-        return table_rows(file, encoding, dialect, self.columns)
+        return table_rows(file, encoding, dialect, self.columns, settings.short_rows)
 
     def _document(self, row: Row, name: str, number: int) -> Document | None:
         """Return the document of a row, or None if it is left out."""
