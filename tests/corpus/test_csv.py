@@ -377,12 +377,27 @@ def test_json_lines_are_read_under_any_of_their_names(tmp_path, suffix):
         ('[{"body": "one"}, {"body": "two"}]', r"one JSON array, no JSON lines.*`jq -c \.\[\]`"),
         ('[\n{"body": "one"}\n]', "one JSON array, no JSON lines"),
         ('{\n  "body": "one"\n}\n', r"a JSON object over several lines.*`jq -c \.`"),
+        ('{"body":\n"one"}', "a JSON object over several lines"),
+        ('{"body": "one",\r\n"n": 1}\r\n', "a JSON object over several lines"),
+        ('{"body"\r: "one"}', "a JSON object over several lines"),
+        ('\n{"n":\n{"m": 1},\n"body": "one"}\n', "a JSON object over several lines"),
+        ('{"n": 1,\n"body": "' + "long " * (1 << 15) + '"}\n', "a JSON object over several lines"),
     ],
 )
 def test_json_that_is_no_json_lines_is_named(tmp_path, content, message):
     write(tmp_path, content, "table.json")
     with pytest.raises(VariorumError, match=message):
         fetched(tmp_path, path="table.json")
+
+
+@pytest.mark.parametrize(
+    "first", ['{"body": "one"', '{"body": "o', '{"body":', '{"body": "one"} x', "{", '"one"', "{}"]
+)
+def test_a_first_line_that_is_no_object_costs_itself_alone(tmp_path, first):
+    write(tmp_path, f'{first}\n{{"body": "two"}}\n{{"body": "three"}}\n', "table.jsonl")
+    context = context_of(tmp_path)
+    assert [d.text for d in fetched(tmp_path, context, path="table.jsonl")] == ["two", "three"]
+    assert steps(context) == {"rows": (3, 1)}
 
 
 def test_json_lines_that_are_called_a_table_are_named(tmp_path):

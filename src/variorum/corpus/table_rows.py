@@ -15,6 +15,7 @@ import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -359,13 +360,34 @@ def json_rows(file: Path, encoding: str, columns: list[str]) -> Iterator[Row]:
 
 def _refuse_one_value(file: Path, sample: str) -> None:
     start = sample.lstrip()
-    is_spread = re.match(r"\{\s*[\r\n]", start) is not None
+    is_spread = _is_spread(start)
     if start.startswith("[") or is_spread:
         raise VariorumError(
             f"{file} is {'a JSON object over several lines' if is_spread else 'one JSON array'}, "
             "no JSON lines; write one object a line, for example with "
             f"`jq -c {'.' if is_spread else '.[]'}`."
         )
+
+
+def _is_spread(start: str) -> bool:
+    """Return whether a JSON object that begins here goes on behind its line.
+
+    It does if it ends further down, or if its line lacks nothing but more. Beside another object it
+    is a line that was cut.
+    """
+    line, _, below = start.partition("\n" if "\n" in start else "\r")
+    if not start.startswith("{") or not below:
+        return False
+    decoder = json.JSONDecoder()
+    with suppress(ValueError, RecursionError):
+        return decoder.raw_decode(start)[1] > len(line)
+    try:
+        decoder.raw_decode(line)
+    except json.JSONDecodeError as problem:
+        return problem.pos >= len(line.rstrip()) and not below.lstrip().startswith("{")
+    except RecursionError:
+        pass
+    return False
 
 
 def _fault_of_object(data: Any, columns: list[str]) -> str:
