@@ -5,6 +5,7 @@ The doors are config/config.yaml, words as after `variorum config`, Snakemake's 
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 from dvc.utils.hydra import apply_overrides
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from snakemake.cli import parse_config
+from snakemake.cli import get_argument_parser, parse_config
 from snakemake.settings.types import ConfigSettings
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
@@ -256,6 +257,38 @@ def test_an_absurd_number_of_layers_is_read_at_once(project: Project, n_layer: i
 def test_a_setting_that_is_given_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match="seed=2: seed is given twice"):
         read_typed(["seed=1", "seed=2"])
+
+
+@pytest.mark.parametrize(
+    ("words", "repeated"),
+    [
+        ("--config seed=7 --config title=x -- pretrain", "--config"),
+        ("--config seed=7 -C title=x", "--config"),
+        ("-C seed=7 -nC title=x", "--config"),
+        ("--config=seed=7 -Ctitle=x", "--config"),
+        ("--configfile a.yaml --configfile b.yaml", "--configfile"),
+        ("--configfile=a.yaml -n --configfiles b.yaml", "--configfile"),
+        ("-n --config seed=7 title=x --configfile a.yaml b.yaml -- --config", None),
+        ("-sC.smk --config seed=7 --configfile a.yaml -c 2", None),
+    ],
+)
+def test_an_option_that_stands_twice_is_refused_unless_snakemake_reads_all_of_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch, words: str, repeated: str | None
+) -> None:
+    for name in ("a", "b"):
+        (project.root / f"{name}.yaml").write_text(f"pretrain: {{max_steps: 1{ord(name)}}}\n")
+    monkeypatch.setattr(sys, "argv", ["/bin/snakemake", *words.split()])
+    args = get_argument_parser().parse_args(words.split())
+    asked = ConfigSettings(config=parse_config(args.config or []), config_args=args.config or [])
+    asked.configfiles = [project.root / file for file in args.configfile]
+    if repeated:
+        with pytest.raises(VariorumError, match=f"{repeated} is given twice.*after one {repeated}"):
+            given_settings(project.root, asked, is_command())
+        return
+    values = given_settings(project.root, asked, is_command())[0].values
+    typed = [word for word in words.partition(" -- ")[0].split() if re.match(r"\w+=", word)]
+    assert {f"{name}={value}" for name, value in values.items() if name != "pretrain"} == {*typed}
+    assert ("pretrain" in values) == (".yaml" in words)
 
 
 def test_words_of_a_profile_are_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

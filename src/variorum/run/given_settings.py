@@ -4,8 +4,10 @@ Snakemake reads both in YAML 1.1, and what is nested as text alone: 0200 is 128 
 quotes is no text. So both are read again, by the reader of `config/config.yaml`.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ ALONE = (
 )
 """What to say where they would decide nothing."""
 
+_SPELLED = {
+    "--config": "--config(=.*)?|-[aDfFklnpSt]*C.*",  # short options without a value may precede C
+    "--configfile": "--configfiles?(=.*)?",
+}
+
 WHOLE_GRAPH = "graph"
 """`--config graph=whole` shows finished results with what they needed, for `--rulegraph` and
 `--report`."""
@@ -31,12 +38,25 @@ def given_settings(root: Path, given: Any, is_command: bool) -> tuple[Layered, b
     `given` are its `ConfigSettings`; without `is_command` somebody calls it from Python. Raises
     `VariorumError`.
     """
+    if is_command:
+        _refuse_repeated()
     files = NOWHERE
     for file in given.configfiles:
         files = merged(files, read_layers(root, _shown(root, file)))
     typed = on_command_line(_typed(given.config_args) if is_command else given.config)
     layers = merged(files, typed)
     return without(layers, WHOLE_GRAPH), layers.values.get(WHOLE_GRAPH) == "whole"
+
+
+def _refuse_repeated() -> None:
+    """Raise `VariorumError` if an option stands twice: Snakemake reads the last one alone."""
+    words = [*takewhile(lambda word: word != "--", sys.argv[1:])]
+    for option, spelled in _SPELLED.items():
+        if sum(re.fullmatch(spelled, word, re.DOTALL) is not None for word in words) > 1:
+            raise VariorumError(
+                f"{option} is given twice, and Snakemake reads the last one alone; write all after "
+                f"one {option}"
+            )
 
 
 def _typed(words: list[str]) -> Mapping[str, Any]:
