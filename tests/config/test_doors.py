@@ -24,6 +24,7 @@ from conftest import Project, add_micro_experiment, copy_project
 from variorum.base.errors import VariorumError
 from variorum.config.canonical import canonical
 from variorum.config.setting_errors import ConfigError
+from variorum.config.setting_layers import read_layers
 from variorum.config.yaml_text import read_typed
 from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.loading import load_experiment
@@ -58,6 +59,7 @@ WORDS = (
     *("9007199254740993", "1e3", "1e-3", "1E3", ".5", "1.", "0.5", ".inf", ".NaN", "nan", "'7'"),
     *('"8"', "'9007199254740993'", "~", "null", "Null", "", "True", "TRUE", "yes", "on", "false"),
     *("'true'", '"null"', "[1, 2]", "[]", "{}", "[a, b]", "rotary", "a b", "!!str 5", "!foo x"),
+    *("!foo {a: 1}", "!foo [1]", "!!map [1]", "!!set {a}", "!!str {a: 1}", "{!foo a: 1}"),
     *(
         "{a: 1, a: 2}",
         "=",
@@ -238,6 +240,32 @@ def test_a_name_is_text_whatever_it_looks_like(project: Project) -> None:
         assert read(project.root, [("preset", "2024_05_01")]) is None
     with pytest.raises(ConfigError, match=r"experiment: 20240501 should be text: put it in quotes"):
         load_experiment(project.root, read_typed(["experiment=2024_05_01"]))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "!foo 1",
+            "!foo {max_steps: 1}",
+            "!foo [1]",
+            "{!foo max_steps: 1}",
+            "{max_steps: !foo 1}",
+        ),
+        *("!!map [1]", "!!seq {a: 1}", "!!set {max_steps}", "!!omap [max_steps: 1]"),
+        *("!!pairs [max_steps: 1]", "!!str {max_steps: 1}", "!!str [1]", "!!int [1]"),
+    ],
+)
+def test_a_tag_that_is_not_plain_data_is_refused_with_its_line(
+    project: Project, value: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"pretrain=.*: the value is not valid YAML"):
+        read_typed([f"pretrain={value}"])
+    file = project.root / "tagged.yaml"
+    file.write_text(f"title: t\npretrain: {value}\n")
+    with pytest.raises(ConfigError, match=r"tagged\.yaml:2: not valid YAML: "):
+        read_layers(project.root, file.name)
+    assert read_typed(["pretrain=!!map {max_steps: !!int 1}"]) == {"pretrain": {"max_steps": 1}}
 
 
 def test_large_seeds_are_exact_through_every_door(project: Project) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import TaggedScalar
-from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.tag import Tag
 
 from variorum.config.setting_errors import ConfigError
@@ -27,20 +27,35 @@ NO_VALUES = (ValueError, LookupError, RecursionError)
 """Errors of ruamel.yaml for the 45th of a month, for `!!int a`, for endless brackets."""
 
 
-_TEXT = "tag:yaml.org,2002:str"
-_MERGED = "tag:yaml.org,2002:merge"
+_PLAIN = "tag:yaml.org,2002:"
+_TEXT = f"{_PLAIN}str"
+_MERGED = f"{_PLAIN}merge"
 
 
 class _Constructor(RoundTripConstructor):
-    """Read names as the text that was typed."""
+    """Read names as the text that was typed, and refuse tags that would not be plain data."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        _refuse_tag(node)
+        return super().construct_object(node, deep)
 
     def construct_mapping(  # type: ignore[override] # as the class above has it
         self, node: Any, maptyp: Any, deep: bool = False
     ) -> Any:
         for name, _ in node.value:
+            _refuse_tag(name)
             if isinstance(name, ScalarNode) and name.tag != _MERGED:
                 name.ctag = Tag(suffix=_TEXT)
         return super().construct_mapping(node, maptyp, deep)
+
+
+def _refuse_tag(node: Any) -> None:
+    """Raise `ConstructorError` for `!foo`, a set, an ordered mapping, or text in braces."""
+    kinds = {MappingNode: f"{_PLAIN}map", SequenceNode: f"{_PLAIN}seq"}
+    wanted = kinds.get(type(node))
+    if node.tag != wanted if wanted else not node.tag.startswith(_PLAIN):
+        problem = f"the tag {node.tag} is unknown here"
+        raise ConstructorError(None, None, problem, node.start_mark)
 
 
 @lru_cache(maxsize=64)
