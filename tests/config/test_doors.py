@@ -26,6 +26,7 @@ from variorum.config.canonical import canonical
 from variorum.config.setting_errors import ConfigError
 from variorum.config.setting_layers import read_layers
 from variorum.config.yaml_text import read_typed
+from variorum.corpus.sources.csv import CsvSource
 from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.loading import load_experiment
 from variorum.run.given_settings import (
@@ -266,6 +267,18 @@ def test_a_tag_that_is_not_plain_data_is_refused_with_its_line(
     with pytest.raises(ConfigError, match=r"tagged\.yaml:2: not valid YAML: "):
         read_layers(project.root, file.name)
     assert read_typed(["pretrain=!!map {max_steps: !!int 1}"]) == {"pretrain": {"max_steps": 1}}
+
+
+def test_a_path_has_one_spelling_or_is_refused(project: Project) -> None:
+    def spelled(path: str) -> str:
+        return CsvSource(path=path, text="body").path
+
+    assert {*map(spelled, ("texts", "./texts", "texts/", "texts/.", ".//texts"))} == {"texts"}
+    assert {*map(spelled, ("/texts", "//texts", "///texts/"))} == {"/texts"}
+    assert spelled("../.././texts") == "../../texts"
+    for path in ("texts/../texts", "../a/../texts", "/../texts", "//../texts", "a/..", "*/../a"):
+        with pytest.raises(ValueError, match=r"should have \.\. at its beginning alone"):
+            spelled(path)
 
 
 def test_large_seeds_are_exact_through_every_door(project: Project) -> None:

@@ -11,6 +11,8 @@ Two kinds of metadata travel with a setting, both given to `setting()`:
   form omits a setting at this value, so adding an option changes no key.
 """
 
+import re
+from itertools import dropwhile
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Self, TypeVar
 
@@ -72,10 +74,17 @@ def _text(value: Any) -> Any:
 
 
 def _spelled(path: str) -> str:
-    """Return a path in one spelling: `./texts/` is `texts`, so that both have one key."""
+    """Return a path in one spelling: `./texts/` is `texts`, so that both have one key.
+
+    `link/../texts` need not be `texts`, so `..` behind a name is refused.
+    """
     if not path.strip():
         raise PydanticCustomError("path", "should name a file or a folder")
-    return PurePosixPath(path).as_posix()
+    parts = PurePosixPath(re.sub("^//+", "/", path)).parts
+    inner = [*dropwhile(lambda part: part in ("..", "/"), parts)]
+    if ".." in inner or parts[:2] == ("/", ".."):
+        raise PydanticCustomError("path", "should have .. at its beginning alone: leave it out")
+    return PurePosixPath(*parts).as_posix()
 
 
 def unordered(*usual: str) -> AfterValidator:
