@@ -1,5 +1,6 @@
 """The command: what it prints, and that whatever a user can fix is one line and exit status 1."""
 
+import errno
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from commands import refused, trained
 
 import flow
 from conftest import ROOT, Command, Project, Said
+from variorum.base import project
 from variorum.cli import signals
 from variorum.config.schema import texts
 from variorum.plan.experiment_settings import CONFIGURATIONS
@@ -105,6 +107,41 @@ def test_outside_a_project_every_command_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     refused(variorum(*arguments), str(tmp_path), "is not inside a Variorum project; cd into")
+
+
+GONE = "import os, sys; os.rmdir(os.getcwd()); from variorum.cli import main; main()"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["--help"], 0), (["ls", "--help"], 0), (["ls"], 1), (["config"], 1)]
+)
+def test_in_a_deleted_folder_help_is_shown_and_commands_say_so(
+    tmp_path: Path, arguments: list[str], status: int
+) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", GONE, *arguments],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = "" if status == 0 else "variorum: the working directory was deleted or replaced; cd into"
+    assert (done.returncode, done.stderr[: len(said) or None]) == (status, said)
+    assert len(done.stderr.splitlines()) == status
+
+
+def test_where_the_folder_cannot_be_read_the_command_says_so(
+    variorum: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(here: Path) -> Path:
+        raise PermissionError(errno.EACCES, "Permission denied", str(here))
+
+    monkeypatch.setenv(project.SAFE_PATH, "1")
+    monkeypatch.setattr(project, "_around", look)
+    monkeypatch.chdir(tmp_path)
+    project.run_own_code()
+    refused(variorum("ls"), str(tmp_path), "not allowed here (Permission denied)")
 
 
 def test_commands_work_from_a_folder_inside_the_project(

@@ -28,9 +28,15 @@ SAFE_PATH = "PYTHONSAFEPATH"
 def find_project(start: Path | None = None) -> Path:
     """Return the project around `start`, by default the working directory.
 
-    Raises `VariorumError` if there is none, or if its code is not the running code.
+    Raises `VariorumError` if there is none, if the working directory is gone, or if the project's
+    code is not the running code.
     """
-    here = (start or Path.cwd()).resolve()
+    try:
+        here = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise VariorumError(
+            "the working directory was deleted or replaced; cd into your clone again"
+        ) from None
     root = _around(here)
     if root is None:
         raise VariorumError(f"{here} is not inside a Variorum project; cd into your clone")
@@ -76,8 +82,11 @@ def run_own_code() -> None:
     the project's folder, where a file may be called `random.py`.
     """
     os.environ[SAFE_PATH] = "1"
-    root = _around(Path.cwd())
-    if root is None or _differing_file(root) is None:
+    try:
+        root = _around(Path.cwd())
+        if root is None or _differing_file(root) is None:
+            return
+    except OSError:  # the folder is gone, or cannot be read; `find_project` says so
         return
     source = str(root / SOURCE)
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
