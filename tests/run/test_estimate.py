@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 import flow
 from conftest import Project
+from variorum.corpus import local_files
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Node, Plan
 from variorum.run.estimate import Estimate, Estimates
@@ -171,6 +173,27 @@ def test_a_text_of_another_size_tells_nothing(copy: Project, times: float, is_kn
         node, found = of_stage(copy.root, stage)
         assert not Store(copy.root).exists(node.ref)
         assert (found is not None) == is_known, stage
+
+
+@pytest.mark.parametrize("target", [None, "positions"])
+def test_texts_are_looked_at_once_however_many_results_stand_on_them(
+    copy: Project, monkeypatch: pytest.MonkeyPatch, target: str | None
+) -> None:
+    file = min((copy.root / "texts/base").glob("*.txt"))
+    file.write_text(file.read_text(encoding="utf-8") + " More.", encoding="utf-8")
+    found, walks = local_files._found, Counter[str]()
+
+    def counted(path: str, *others: Any) -> Any:
+        walks[path] += 1
+        return found(path, *others)
+
+    monkeypatch.setattr(local_files, "_found", counted)
+    missing = workload(copy.root, target).missing
+    assert {ref.stage for ref in missing} > {"download", "normalize", "encode", "evaluate"}
+    changed = {path: times for path, times in walks.items() if "base" in path}
+    # Their hash and their size at planning, and their size for estimates.
+    assert changed
+    assert max(changed.values()) <= 3 * (1 if target is None else 2), changed
 
 
 def test_a_text_whose_size_nobody_knows_is_unknown(copy: Project) -> None:

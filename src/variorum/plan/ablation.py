@@ -137,13 +137,6 @@ def _trainings(model: Node) -> Iterator[Node]:
         yield from _trainings(model.upstream["model"])
 
 
-def _reachable(nodes: Iterable[Node]) -> Iterator[Node]:
-    """Yield these nodes and all that they are made from, some of them repeatedly."""
-    for node in nodes:
-        yield from _reachable(node.upstream.values())
-        yield node
-
-
 @dataclass(frozen=True)
 class _Planning:
     loaded: LoadedAblation
@@ -315,7 +308,8 @@ class _Planning:
     def _diff(self, baseline: "_Planned", other: "_Planned") -> str:
         sources: tuple[dict[str, str], dict[str, str]] = ({}, {})
         same = True
-        for stage, parts in dict.fromkeys(map(_way_of, _reachable(other.run.nodes))):
+        *others, last = other.run.nodes
+        for stage, parts in dict.fromkeys(map(_way_of, self.planner.plan(last, others))):
             codes = [self.planner.code(stage, parts, each.version) for each in (baseline, other)]
             same &= codes[0] == codes[1]
             for side, code in zip(sources, codes, strict=True):

@@ -96,6 +96,7 @@ class Planner:
         self._readers: dict[Path, Code] = {}
         self._codes: dict[tuple[Path, str, Components], Fingerprint] = {}
         self._pinned: dict[Source, Source] = {}
+        self._sizes: dict[Source, int | None] = {}
         self._imports: dict[ImportedSettings, ImportedSettings] = {}
 
     def code(
@@ -143,6 +144,12 @@ class Planner:
         if source not in self._pinned:
             self._pinned[source] = source_lock.pinned(source, self.root, offline=self.offline)
         return self._pinned[source]
+
+    def n_bytes(self, source: Source) -> int | None:
+        """Return the bytes of a source here; each is measured once."""
+        if source not in self._sizes:
+            self._sizes[source] = source.n_bytes_here(self.root)
+        return self._sizes[source]
 
     def pinned_import(self, imported: ImportedSettings) -> ImportedSettings:
         """Return the imported model with its SHA-256; each is hashed once."""
@@ -258,7 +265,7 @@ class ExperimentPlan:
             if isinstance(value, SourceSettings):
                 source = self.planner.pinned(value)
                 context_length = self.experiment.model.context_length
-                source_lock.check_length(source, self.planner.root, context_length)
+                source_lock.check_length(source, self.planner.n_bytes(source), context_length)
                 return source
         except VariorumError as error:
             where = self.loaded.layers.origin(place)

@@ -120,9 +120,8 @@ def digest_of_import(path: str, root: Path) -> str:
     return sha256_of_files(files_of(folder), folder)
 
 
-def check_length(source: Source, root: Path, context_length: int) -> None:
+def check_length(source: Source, size: int | None, context_length: int) -> None:
     """Raise `VariorumError` if the text has fewer bytes here than a context has tokens."""
-    size = source.n_bytes_here(root)
     if size is not None and size <= context_length:
         raise VariorumError(
             f"{source.title} holds {counted(size, 'byte')}, which is shorter than "

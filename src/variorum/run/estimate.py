@@ -72,7 +72,8 @@ class Estimates:
     def __init__(self, store: Store, processes: int, device: Device = "cpu") -> None:
         self.store, self.processes, self.device = store, processes, device
         self._of_stage: dict[str, list[Past]] = {}
-        self._texts: dict[Ref, Texts] = {}
+        self._planned: dict[Ref, Texts] = {}
+        self._texts: dict[Ref, Texts | None] = {}
 
     def of(self, node: Node) -> Estimate | None:
         """Return the estimate of a planned result; None if no past run is like it."""
@@ -99,14 +100,20 @@ class Estimates:
                     yield Past(result, result.spec, facts)
 
     def _texts_planned(self, node: Node) -> Texts:
-        if "source" in node.spec.settings:
-            return {node.ref: self._n_bytes(node.ref, node.spec)}
-        below = (self._texts_planned(upstream) for upstream in node.upstream.values())
-        return {ref: size for texts in below for ref, size in texts.items()}
+        """Return what a planned result stands on; many paths through the graph end at one text."""
+        if node.ref not in self._planned:
+            if "source" in node.spec.settings:
+                texts: Texts = {node.ref: self._n_bytes(node.ref, node.spec)}
+            else:
+                below = map(self._texts_planned, node.upstream.values())
+                texts = {ref: size for each in below for ref, size in each.items()}
+            self._planned[node.ref] = texts
+        return self._planned[node.ref]
 
     def _texts_past(self, ref: Ref) -> Texts | None:
         """Return what a past result stands on; None if a result in between is gone."""
         if ref not in self._texts:
+            self._texts[ref] = None
             with suppress(StoreError):
                 spec = self.store.peek(ref).spec
                 if "source" in spec.settings:
@@ -117,7 +124,7 @@ class Estimates:
                         self._texts[ref] = {
                             r: n for texts in below for r, n in (texts or {}).items()
                         }
-        return self._texts.get(ref)
+        return self._texts[ref]
 
     def _n_bytes(self, ref: Ref, spec: Spec) -> int | None:
         """Return the bytes of a text, by its documents, its source or the lock."""
