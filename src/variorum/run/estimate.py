@@ -30,7 +30,10 @@ ABOUT = 2
 """How many times the bytes of one text another may have and take about as long."""
 
 Texts = Mapping[Ref, int | None]
-"""The downloads that a result stands on, with the bytes of each, or None if unknown."""
+"""The downloads that a result reads, with the bytes of each, or None if unknown.
+
+What its models were trained on takes it no time.
+"""
 
 
 @dataclass(frozen=True)
@@ -100,18 +103,19 @@ class Estimates:
                     yield Past(result, result.spec, facts)
 
     def _texts_planned(self, node: Node) -> Texts:
-        """Return what a planned result stands on; many paths through the graph end at one text."""
+        """Return what a planned result reads; many paths through the graph end at one text."""
         if node.ref not in self._planned:
             if "source" in node.spec.settings:
                 texts: Texts = {node.ref: self._n_bytes(node.ref, node.spec)}
             else:
-                below = map(self._texts_planned, node.upstream.values())
+                read = (n for n in node.upstream.values() if n.ref.stage not in TRAININGS)
+                below = map(self._texts_planned, read)
                 texts = {ref: size for each in below for ref, size in each.items()}
             self._planned[node.ref] = texts
         return self._planned[node.ref]
 
     def _texts_past(self, ref: Ref) -> Texts | None:
-        """Return what a past result stands on; None if a result in between is gone."""
+        """Return what a past result reads; None if a result in between is gone."""
         if ref not in self._texts:
             self._texts[ref] = None
             with suppress(StoreError):
@@ -119,7 +123,8 @@ class Estimates:
                 if "source" in spec.settings:
                     self._texts[ref] = {ref: self._n_bytes(ref, spec)}
                 else:
-                    below = [self._texts_past(upstream) for upstream in spec.upstream.values()]
+                    read = (r for r in spec.upstream.values() if r.stage not in TRAININGS)
+                    below = [self._texts_past(upstream) for upstream in read]
                     if None not in below:
                         self._texts[ref] = {
                             r: n for texts in below for r, n in (texts or {}).items()
