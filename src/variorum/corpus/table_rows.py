@@ -10,12 +10,10 @@ of a row that a line end has cut, so it is read only if the file encloses line e
 
 import csv
 import io
-import json
 import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,12 +22,13 @@ from typing import Any, TextIO
 from variorum.base.errors import VariorumError
 from variorum.corpus.decoding import STRAY, opened
 
-_HEADER = 1 << 16  # characters that hold a header, quoted line ends and all
+HEADER = 1 << 16
+"""Characters that hold a header, quoted line ends and all."""
+
 _DELIMITERS = ",;\t|"
 _LARGE_ROW = 1 << 24  # characters; then the file is searched for the quote that closes
 # Lone surrogates, which no file decodes to, stand for line ends inside a row while it is parsed.
 _STAND_INS = {"\r": "\ud800", "\n": "\ud801"}
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -256,7 +255,7 @@ def dialect_of(
         VariorumError: if it cannot be told whether quotes enclose the values of a .tsv file.
     """
     with opened(file, encoding, newline="") as stream:
-        sample = stream.read(_HEADER)
+        sample = stream.read(HEADER)
     if quote is not None or file.suffix.lower() != ".tsv":
         return _with_quote('"' if quote is None else quote, sample, columns, delimiter)[0]
     quoted, fits_quoted = _with_quote('"', sample, columns, delimiter)
@@ -328,80 +327,3 @@ def _encloses(file: Path, encoding: str, dialect: Dialect) -> bool:
         f"{file}: {what}; set source.quote to '\"' if quotes enclose values, or to '' if they are "
         "part of the text."
     )
-
-
-# JSON lines
-
-
-def json_rows(file: Path, encoding: str, columns: list[str]) -> Iterator[Row]:
-    """Yield a row per JSON line; numbers stay as spelled, null is empty.
-
-    Raises:
-        VariorumError: if the file is one array, or one object over several lines.
-    """
-    with opened(file, encoding, newline="") as stream:
-        sample = stream.read(_HEADER)
-    _refuse_one_value(file, sample)
-    end = "\n" if "\n" in sample or "\r" not in sample else "\r"
-    with opened(file, encoding, newline=end) as stream:
-        for line, content in enumerate(stream, start=1):
-            if not content.strip():
-                continue
-            try:
-                data = json.loads(content, parse_int=str, parse_float=str, parse_constant=str)
-            except (ValueError, RecursionError) as problem:
-                yield Row(line, content, {}, f"no JSON ({str(problem).split(':')[0]})")
-                continue
-            if fault := _fault_of_object(data, columns):
-                yield Row(line, content, {}, fault)
-            else:
-                yield Row(line, content, {name: _text(data[name]) for name in columns})
-
-
-def _refuse_one_value(file: Path, sample: str) -> None:
-    start = sample.lstrip()
-    is_spread = _is_spread(start)
-    if start.startswith("[") or is_spread:
-        raise VariorumError(
-            f"{file} is {'a JSON object over several lines' if is_spread else 'one JSON array'}, "
-            "no JSON lines; write one object a line, for example with "
-            f"`jq -c {'.' if is_spread else '.[]'}`."
-        )
-
-
-def _is_spread(start: str) -> bool:
-    """Return whether a JSON object that begins here goes on behind its line.
-
-    It does if it ends further down, or if its line lacks nothing but more. Beside another object it
-    is a line that was cut.
-    """
-    line, _, below = start.partition("\n" if "\n" in start else "\r")
-    if not start.startswith("{") or not below:
-        return False
-    decoder = json.JSONDecoder()
-    with suppress(ValueError, RecursionError):
-        return decoder.raw_decode(start)[1] > len(line)
-    try:
-        decoder.raw_decode(line)
-    except json.JSONDecodeError as problem:
-        return problem.pos >= len(line.rstrip()) and not below.lstrip().startswith("{")
-    except RecursionError:
-        pass
-    return False
-
-
-def _fault_of_object(data: Any, columns: list[str]) -> str:
-    """Return why a JSON value is no row with these columns, or ""."""
-    if not isinstance(data, dict):
-        return "no JSON object"
-    if missing := [name for name in columns if name not in data]:
-        return f"no {', no '.join(missing)}"
-    nested = [name for name in columns if isinstance(data[name], (dict, list))]
-    return f"{', '.join(nested)} is no single value" if nested else ""
-
-
-def _text(value: object) -> str:
-    """Return a single JSON value as text."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)

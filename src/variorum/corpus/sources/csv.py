@@ -24,15 +24,9 @@ from variorum.corpus.decoding import encoding_of, refuse_other_formats
 from variorum.corpus.documents import Document
 from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.funnel import FunnelStep, size
+from variorum.corpus.json_lines import JSON_SUFFIXES, json_rows
 from variorum.corpus.source import SOURCES, LocalSource
-from variorum.corpus.table_rows import (
-    JSON_SUFFIXES,
-    NAMES,
-    Row,
-    dialect_of,
-    json_rows,
-    table_rows,
-)
+from variorum.corpus.table_rows import NAMES, Row, dialect_of, table_rows
 
 
 class RowFilter(Settings):
