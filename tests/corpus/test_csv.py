@@ -517,6 +517,7 @@ def test_a_header_between_quotes_says_that_quotes_enclose(tmp_path):
     [
         (['1\t"a b"'], "line 2 has a value between quotes"),
         (['1\t"open', '2\tclose"'], "line 2 has a value between quotes"),
+        (['one "word"\t""'], "line 2 has a value between quotes"),
         (['1\t"one ""word"""', '2\t"Yes" she said'], "line 2 has quotes that enclose.*line 3"),
     ],
 )

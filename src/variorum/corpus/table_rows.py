@@ -287,6 +287,11 @@ def _with_quote(
     return best, most[0]
 
 
+def _doubles(piece: str, cell: str) -> bool:
+    """Return whether a value is enclosed and has a quote inside."""
+    return piece.startswith('"') and '"' in cell
+
+
 def _encloses(file: Path, encoding: str, dialect: Dialect) -> bool:
     """Return whether quotes enclose values, as spreadsheets write them, or are part of the text.
 
@@ -309,7 +314,7 @@ def _encloses(file: Path, encoding: str, dialect: Dialect) -> bool:
             continue  # a quote inside a value is a quote in both readings
         elif len(cells) == width and (
             any(len(piece) != width for piece in pieces)
-            or (len(pieces) == 1 and any('"' in cell for cell in cells))
+            or (len(pieces) == 1 and any(map(_doubles, pieces[0], cells)))
         ):
             enclosed = enclosed or line
         else:
