@@ -483,6 +483,11 @@ def test_a_bare_carriage_return_is_part_of_a_value(tmp_path, name, quote):
     assert example.reason == "3 columns where the header has 2"
 
 
+def test_a_line_feed_before_the_carriage_return_that_ends_a_row_is_part_of_a_value(tmp_path):
+    write(tmp_path, "n,body\r1,one\n\r2,\n\r")
+    assert texts(tmp_path) == ["one\n", "\n"]
+
+
 def test_a_value_of_any_size_is_read_if_its_quote_is_closed(tmp_path, monkeypatch):
     monkeypatch.setattr(table_rows, "_LARGE_ROW", 1000)
     book = 'It was a "dark" night.\n' * 5000

@@ -114,7 +114,7 @@ class _Lines:
 
     def _parsable(self, line: str) -> str:
         """Return a line without line ends inside, by the other character's stand-in."""
-        body = line.rstrip("\r\n")
+        body = line.rstrip("\r\n" if self._dialect.end == "\n" else "\r")
         if self._other not in body:
             return line
         return body.replace(self._other, _STAND_INS[self._other]) + line[len(body) :]
