@@ -33,7 +33,7 @@ _MERGED = f"{_PLAIN}merge"
 
 
 class _Constructor(RoundTripConstructor):
-    """Read names as the text that was typed, and refuse tags that would not be plain data."""
+    """Read names as the text that was typed, and refuse other tags than plain data's."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         _refuse_tag(node)

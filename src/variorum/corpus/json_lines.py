@@ -50,10 +50,10 @@ def _refuse_one_value(file: Path, sample: str) -> None:
 
 
 def _is_spread(start: str) -> bool:
-    """Return whether a JSON object that begins here goes on behind its line.
+    """Return whether a JSON object that begins here has several lines.
 
-    It does if it ends further down, or if its line lacks nothing but more. Beside another object it
-    is a line that was cut.
+    It has if it ends on a later one, or if its first line is right as far as it reaches. Above
+    another object that is a line that was cut.
     """
     line, _, below = start.partition("\n" if "\n" in start else "\r")
     if not start.startswith("{") or not below:

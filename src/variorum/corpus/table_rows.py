@@ -209,9 +209,9 @@ def table_rows(
 
 
 def _encloses_line_ends(file: Path, encoding: str, dialect: Dialect) -> bool:
-    """Return whether a row with all columns has an enclosed line end, and no row is against it.
+    """Return whether a whole row has an enclosed line end, and no row contradicts.
 
-    A writer that encloses line ends cuts no row.
+    A whole row has all columns. A writer that encloses line ends cuts no row.
     """
     found, width = False, 0
     for _, cells, _, fault in _records(file, encoding, dialect):
