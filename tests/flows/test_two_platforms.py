@@ -8,6 +8,7 @@ the second processor. For many long sequences:
     VARIORUM_SEQUENCES=200 pytest -m long tests/flows/test_two_platforms.py
 """
 
+import json
 import os
 import re
 import shutil
@@ -28,13 +29,15 @@ import flow
 import made_up
 from conftest import Project, Record, add_micro_experiment, copy_project
 from variorum.audit.available import available, order
-from variorum.audit.verify.integrity import verify
+from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.selection import Selection, with_upstream
+from variorum.base.files import sha256_of
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Plan
 from variorum.stages.registry import TRACKED
 from variorum.store.restoring import restore_results
+from variorum.store.result import COPY, MANIFEST, readable_json
 from variorum.store.sharing import share
 from variorum.store.store import Store
 from variorum.store.tracking import track
@@ -144,6 +147,36 @@ class Platforms(RuleBasedStateMachine):
             dvc(root, "pull", forced=forced)
         self.harmless()
 
+    @rule(name=CLONES, choice=st.integers(0, 10**6), told=st.booleans())
+    def pull_one(self, name: str, choice: int, told: bool) -> None:
+        """Takes what git holds of one result in place of the one here, with or without records."""
+        root = self.begun(name, f"one pull{' with records' * told}")
+        pins = [pin for pin in sorted(root.glob("results/*/*.dvc")) if pin.parent.name != "records"]
+        if pins:
+            pin = pins[choice % len(pins)].relative_to(root).as_posix()
+            self.count("one pulled", 1)
+            dvc(root, "pull", pin, *["results/records"] * told, forced=True)
+        self.harmless()
+
+    @rule(name=CLONES, choice=st.integers(0, 10**6))
+    def forge(self, name: str, choice: int) -> None:
+        """A file of a result is changed with both its manifests, which is always named."""
+        root = self.begun(name, "forge")
+        store = Store(root)
+        used = sorted({ref for each in store.refs() for ref in inputs_of(store, each)})
+        here = [ref for ref in used if store.exists(ref)]
+        if here:
+            ref = here[choice % len(here)]
+            folder, before = store.folder(ref), root / "before"
+            shutil.copytree(folder, before)
+            forge(folder)
+            found = self.verified(root)
+            places = {damage.place for damage in found.damage} if found else set()
+            assert f"results/{ref}/{MANIFEST}" in places, f"{name}: {ref} by {self.told}"
+            shutil.rmtree(folder)
+            before.rename(folder)
+        self.harmless()
+
     @rule(name=CLONES, choice=st.integers(0, 10**6))
     def delete(self, name: str, choice: int) -> None:
         """A folder of a result goes."""
@@ -170,6 +203,13 @@ class Platforms(RuleBasedStateMachine):
         self.harmless()
 
     # What must hold
+
+    @staticmethod
+    def verified(root: Path) -> Findings | None:
+        """What `verify --all` finds; None without results."""
+        store = Store(root)
+        refs = tuple(sorted(available(store), key=order))
+        return verify(Selection(store, refs), Progress("verify")) if refs else None
 
     def begun(self, name: str, step: str) -> Path:
         """Note a step, and return the clone that takes it."""
@@ -224,18 +264,29 @@ class Platforms(RuleBasedStateMachine):
         """Every clone's results are whole and fit, and a run left nothing that git sees."""
         for name in KERNELS:
             root = self.place / name
-            store = Store(root)
-            refs = tuple(sorted(available(store), key=order))
-            if refs:
-                found = verify(Selection(store, refs), Progress("verify"))
+            if found := self.verified(root):
                 assert not found.damage, f"{name}: {found.damage[:2]} by {self.told}"
                 self.count("mixtures", any("other bytes of" in note for note in found.notes))
             said = git(root, "status", "--porcelain", "--", "results").stdout
             assert not said, f"{name}: {said} by {self.told}"
 
 
-def dvc(root: Path, what: str, *, forced: bool = False) -> None:
-    """Push or pull all results; what is missing on the other side is left out."""
+def inputs_of(store: Store, ref: Ref) -> list[Ref]:
+    """What a result is made from."""
+    return list(store.peek(ref).spec.upstream.values())
+
+
+def forge(folder: Path) -> None:
+    """Change a file of a result, and both manifests as if it had been made so."""
+    (folder / "content.txt").write_text("forged")
+    for name in (MANIFEST, COPY):
+        data = json.loads((folder / name).read_text())
+        data["files"]["content.txt"] = {"sha256": sha256_of(folder / "content.txt"), "bytes": 6}
+        (folder / name).write_text(readable_json(data))
+
+
+def dvc(root: Path, what: str, *targets: str, forced: bool = False) -> None:
+    """Push or pull results; what is missing on the other side is left out."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -246,7 +297,7 @@ def dvc(root: Path, what: str, *, forced: bool = False) -> None:
             if what == "push":
                 repo.push()
             else:
-                repo.pull(targets=["results"], recursive=True, force=forced)
+                repo.pull(targets=list(targets) or ["results"], recursive=True, force=forced)
     except DvcException:
         pass
     finally:
@@ -324,6 +375,6 @@ def test_many_sequences_on_two_platforms_damage_nobody(
 ) -> None:
     counts = play(home, plan, tmp_path / "play", sequences=SEQUENCES, steps=20)
     assert counts["sequences"] >= SEQUENCES
-    assert all(counts.get(what) for what in ("conflicts", "kept beside", "mixtures"))
+    assert all(counts.get(what) for what in ("conflicts", "kept beside", "mixtures", "one pulled"))
     for name, count in sorted(counts.items()):
         record_property(name, count)

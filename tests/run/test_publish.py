@@ -37,12 +37,12 @@ def placed(tmp_path: Path) -> tuple[Store, Result, Path]:
 
 
 def test_all_of_a_table_is_placed(placed: tuple[Store, Result, Path]) -> None:
-    _, result, folder = placed
+    store, result, folder = placed
     assert {file.name for file in folder.iterdir()} == PUBLISHED
     assert (folder / "codes.csv").read_text() == (
         'variant,code\nwide,"main, commit 0123456789ab"\n'
     )
-    assert is_published(result, folder)
+    assert is_published(store, result.ref, folder)
 
 
 @pytest.mark.parametrize("folder", [".", "reports", "reports/..", "results/table/x", "/elsewhere"])
@@ -62,18 +62,18 @@ def test_what_is_gone_is_seen_and_placed_again(
 ) -> None:
     store, result, folder = placed
     (folder / name).unlink()
-    assert not is_published(result, folder)
+    assert not is_published(store, result.ref, folder)
     publish(store, result.ref, folder)
-    assert is_published(result, folder)
+    assert is_published(store, result.ref, folder)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "table.md"])
 def test_what_belongs_to_another_table_is_seen(
     placed: tuple[Store, Result, Path], name: str
 ) -> None:
-    _, result, folder = placed
+    store, result, folder = placed
     (folder / name).write_text((folder / name).read_text() + "\n")
-    assert not is_published(result, folder)
+    assert not is_published(store, result.ref, folder)
 
 
 def test_only_the_diffs_of_the_table_before_go(placed: tuple[Store, Result, Path]) -> None:

@@ -17,6 +17,7 @@ from variorum.audit.verify import shared_bytes
 from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.selection import Selection, with_upstream
 from variorum.base.errors import VariorumError
+from variorum.base.files import sha256_of
 from variorum.base.progress import Progress
 from variorum.cli.running import EXPERIMENT
 from variorum.identity.spec import Ref
@@ -26,7 +27,7 @@ from variorum.stages.registry import TRACKED
 from variorum.store import records
 from variorum.store.dvc_files import store_bytes
 from variorum.store.restoring import restore_results
-from variorum.store.result import MANIFEST, RUN
+from variorum.store.result import CODE, MANIFEST, RUN, readable_json, sealed
 from variorum.store.sharing import Shared, share
 from variorum.store.store import Store
 from variorum.store.tracking import track
@@ -199,10 +200,9 @@ def test_a_result_made_from_other_bytes_than_are_here_is_a_note_on_two_platforms
     line = f"{finetune} was made from other bytes of {pretrain}: PyTorch's kernels {THEIRS}, here"
     assert any(note.startswith(f"{line} {OURS}") for note in findings.notes)
     run_file = theirs.folder(pretrain) / RUN
-    facts = {**json.loads(run_file.read_text()), "cpu_capability": THEIRS}
-    facts.pop("sha256")
     told = run_file.read_bytes()
-    run_file.write_text(json.dumps(facts))
+    facts = {**json.loads(told), "cpu_capability": THEIRS}
+    run_file.write_text(readable_json(sealed(facts, sha256_of(run_file.with_name(CODE)))))
     places = {damage.place for damage in verified(there).damage}
     assert f"results/{pretrain}/{MANIFEST}" in places, "on one platform it is damage"
     run_file.write_bytes(told)
@@ -338,7 +338,7 @@ def test_a_committed_table_of_the_same_key_stays(here: Project, plan: Plan, tmp_
     there = elsewhere(here, tmp_path / "there")
     committed = flow.files_of(here.root / folder)
     store = Store(there.root)
-    assert is_published(store.open(plan.last.ref), there.root / folder)
+    assert is_published(store, plan.last.ref, there.root / folder)
     shutil.rmtree(there.root / folder)
     assert not publish(store, plan.last.ref, there.root / folder)
     assert flow.files_of(there.root / folder) == committed

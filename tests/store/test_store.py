@@ -92,7 +92,8 @@ def test_what_is_published_can_be_opened_and_scratch_is_gone(store: Store) -> No
     result = store.open(ref)
     assert result.file("train.jsonl").read_text() == "text\n"
     assert result.spec == SPEC
-    assert result.run == sealed({"host": "here"}, sha256_of(result.folder / "code.json"))
+    told = {"host": "here", "manifest": sha256_of(result.folder / "manifest.json")}
+    assert result.run == sealed(told, sha256_of(result.folder / "code.json"))
     assert set(result.manifest["files"]) == {"train.jsonl"}
     assert not store.scratch(ref).exists()
 

@@ -78,8 +78,8 @@ def publish(
     target = publish.publication_folder(root, folder)
     if not publish.publish(Store(root), ref, target, replace=replace):
         print(
-            f"{folder}: git holds {ref} with other bytes, as another platform made it; they stay "
-            f"(`variorum publish {ref} {folder} --replace` replaces them)"
+            f"{folder}: git holds other bytes of {ref}; they stay. `variorum verify {ref}` says "
+            f"whose they are, `variorum publish {ref} {folder} --replace` replaces them"
         )
 
 

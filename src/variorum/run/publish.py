@@ -6,10 +6,12 @@ made from, and what no manifest can hold: `costs.csv`, how long the runs took, a
 `codes.csv`, the commits that the codes of variants were; and `<variant>.diff`, what the code of a
 variant changes, comments in the same lines included.
 
-A key may have other bytes on another platform. What git holds of the same key is left as it is.
+A key may have other bytes on another platform. What git holds of the same key is left as it is, if
+a witness names it (`store.witnesses`).
 """
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
@@ -20,9 +22,8 @@ from typing import Any
 
 from variorum.base.atomic import write_atomically
 from variorum.base.errors import VariorumError
-from variorum.base.files import sha256_of
 from variorum.base.git import files_of
-from variorum.identity.spec import Ref, Spec
+from variorum.identity.spec import Ref
 from variorum.plan.ablation import CODES, DIFFS
 from variorum.report import costs
 from variorum.store.committed import has_git
@@ -30,6 +31,7 @@ from variorum.store.manifests import Manifest, read
 from variorum.store.restoring import BUNDLE
 from variorum.store.result import COPY, MANIFEST, VARYING, Result
 from variorum.store.store import Store
+from variorum.store.witnesses import Witnesses
 
 COSTS = "costs.csv"
 CODES_FILE = "codes.csv"
@@ -70,22 +72,23 @@ def published_names(files: Iterable[str]) -> list[str]:
 def publish(store: Store, ref: Ref, folder: Path, *, replace: bool = False) -> bool:
     """Copy a table, or a page's numbers, into a folder; files of another table go.
 
-    Return whether it did. If git's last commit holds the same key there with other bytes, these
-    are written instead, except with `replace`.
+    Return whether it did. If git's last commit holds the same key there with other bytes, which a
+    witness names or may name, these are written instead, except with `replace`.
     """
     result = store.open(ref)
     names = published_names(result.manifest["files"])
     contents = {name: result.file(name).read_bytes() for name in names} | notes_of(result.run)
     contents[MANIFEST] = (result.folder / MANIFEST).read_bytes()
     committed = {} if replace else _committed(store.root, folder)
-    is_other = committed.get(MANIFEST, contents[MANIFEST]) != contents[MANIFEST]
-    if is_other := is_other and _ref_of(committed[MANIFEST]) == ref:
+    is_here = committed.get(MANIFEST, contents[MANIFEST]) == contents[MANIFEST]
+    known = not is_here and known_bytes(Witnesses(store), ref, committed, names)
+    if known is not False:
         contents = committed
     for name in _listed(folder) - contents.keys():
         (folder / name).unlink(missing_ok=True)
     for name in sorted(contents, key=lambda name: name == MANIFEST):
         write_atomically(folder / name, contents[name])
-    return not is_other
+    return known is False
 
 
 def _committed(root: Path, folder: Path) -> dict[str, bytes]:
@@ -98,37 +101,58 @@ def _committed(root: Path, folder: Path) -> dict[str, bytes]:
     return {}
 
 
-def published_manifest(folder: Path, ref: Ref) -> Manifest | None:
-    """Return a folder's manifest if it is of `ref` and its pages exist.
+def known_bytes(
+    witnesses: Witnesses, ref: Ref, contents: Mapping[str, bytes], files: Iterable[str]
+) -> bool | None:
+    """Check whether published files are of `ref`, whole, with bytes that a witness names.
 
-    None if a page is missing or differs from it.
+    contents: these files with their manifest. files: names in the result here, of which the same
+    must be published. None if the witness is not here.
     """
-    with suppress(OSError):
-        manifest = read(ref, MANIFEST, (folder / MANIFEST).read_bytes())
-        if isinstance(manifest, Manifest) and not manifest.fault:
-            pages = published_names(manifest.files)
-            if all(sha256_of(folder / name) == manifest.files[name].sha256 for name in pages):
-                return manifest
-    return None
+    manifest = _sound_manifest(ref, contents)
+    if manifest is None or _published(manifest.files) != _published(files):
+        return False
+    return witnesses.name(ref, manifest, contents[MANIFEST])
 
 
-def _ref_of(manifest: bytes) -> Ref | None:
-    """Return the result that a manifest belongs to; None if it is damaged."""
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
-        return Spec.from_data(json.loads(manifest)["spec"]).ref
-    return None
+def _sound_manifest(ref: Ref, contents: Mapping[str, bytes]) -> Manifest | None:
+    """Return the manifest among published files if it is of `ref` and fits all of them."""
+    manifest = read(ref, MANIFEST, contents.get(MANIFEST, b""))
+    if not isinstance(manifest, Manifest) or manifest.fault:
+        return None
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    pages = published_names(manifest.files)
+    is_whole = all(digests.get(name) == manifest.files[name].sha256 for name in pages)
+    return manifest if is_whole else None
 
 
-def is_published(result: Result, folder: Path) -> bool:
+def _published(files: Iterable[str]) -> set[str]:
+    return {name for name in published_names(files) if name != MANIFEST}
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Return the content of each file in a folder, by its name."""
+    files = (path for path in folder.glob("*") if path.is_file())
+    return {path.name: path.read_bytes() for path in files}
+
+
+def is_published(store: Store, ref: Ref, folder: Path) -> bool:
     """Check whether a table lies in a folder with all that stands beside it.
 
     It may be the same table made elsewhere, with other bytes.
     """
-    originals = [*map(result.file, pages_of(result)), result.folder / MANIFEST]
-    is_here = all(same(folder / original.name, original) for original in originals)
-    return (is_here or published_manifest(folder, result.ref) is not None) and all(
+    result = store.open(ref)
+    files = {name: result.folder / name for name in (*result.manifest["files"], MANIFEST)}
+    return _is_table(store, ref, folder, files) and all(
         (folder / name).is_file() for name in notes_of(result.run)
     )
+
+
+def _is_table(store: Store, ref: Ref, folder: Path, files: Mapping[str, Path]) -> bool:
+    """Check whether a folder holds a table, given by its files, or other bytes of it."""
+    if all(same(folder / name, files[name]) for name in page_names(files)):
+        return True
+    return known_bytes(Witnesses(store), ref, contents_of(folder), files) is not False
 
 
 @dataclass(frozen=True)
@@ -153,15 +177,14 @@ class Page:
         """Check whether the files equal the result's, or a copy's, given by its files."""
         place, is_table = store.root / self.folder, self.ref.stage == "table"
         if copy is not None:
-            names = page_names(copy) if is_table else self.names
-            if is_table and published_manifest(place, self.ref) is not None:
-                return True
-            return all(same(place / name, copy[name]) for name in names)
+            if is_table:
+                return _is_table(store, self.ref, place, copy)
+            return all(same(place / name, copy[name]) for name in self.names)
         if not store.exists(self.ref):
             return False
-        result = store.open(self.ref)
         if is_table:
-            return is_published(result, place)
+            return is_published(store, self.ref, place)
+        result = store.open(self.ref)
         return all(same(place / name, result.file(name)) for name in self.names)
 
 

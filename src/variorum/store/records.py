@@ -16,7 +16,7 @@ from variorum.base.atomic import write_atomically
 from variorum.base.progress import say
 from variorum.identity.spec import KEY_LENGTH, Ref
 from variorum.store.dvc_cache import DvcCache, pinned_by
-from variorum.store.result import CODE, RUN, StoreError, manifest_digest, readable_json
+from variorum.store.result import CODE, MADE, RUN, StoreError, manifest_digest, readable_json
 from variorum.store.store import Store
 
 RECORDS = "results/records"
@@ -34,7 +34,7 @@ def record(store: Store) -> None:
             result = store.open(ref)
             digest = manifest_digest(result.manifest)
             others = [run for (name, _), run in recorded.items() if name == str(ref)]
-            if (str(ref), digest) in recorded or result.run in others:
+            if (str(ref), digest) in recorded or not result.run or result.run in others:
                 continue  # `dvc pull` replaces a result, and leaves the old `run.json` there
             code = {symbol: _digest(text) for symbol, text in result.code.items()}
             sources |= {code[symbol]: text for symbol, text in result.code.items()}
@@ -99,9 +99,11 @@ def runs_of(store: Store, ref: Ref) -> Iterator[Mapping[str, Any]]:
 
 
 def has_records_elsewhere(root: Path) -> bool:
-    """Check whether git names records that DVC has not brought here."""
+    """Check whether git names records that DVC has brought neither here nor into its cache."""
     named = (root / RECORDS).glob("*.json.dvc")
-    return any(not path.with_suffix("").is_file() for path in named)
+    absent = [pin for pin in named if not pin.with_suffix("").is_file()]
+    cache = DvcCache(root)
+    return any(cache.json(pinned_by(pin) or "") is None for pin in absent)
 
 
 def has_record(store: Store, ref: Ref) -> bool:
@@ -112,8 +114,8 @@ def has_record(store: Store, ref: Ref) -> bool:
 
 def missing_run_info(store: Store) -> Iterator[tuple[Ref, dict[str, Any]]]:
     """Yield `run.json` and `code.json` from the records, for results that lack them."""
-    lacking = [str(ref) for ref in store.refs() if _lacks_run_info(store, ref)]
-    without = {name: _manifest_here(store, name) for name in lacking}
+    lacking = [ref for ref in store.refs() if _lacks_run_info(store, ref)]
+    without = {str(ref): _manifest_here(store, str(ref)) for ref in lacking}
     for name, digest, facts in _entries(store.root) if without else ():
         if name in without and digest in (without[name], None):
             yield Ref.parse(name), facts
@@ -123,10 +125,15 @@ def missing_run_info(store: Store) -> Iterator[tuple[Ref, dict[str, Any]]]:
 def _lacks_run_info(store: Store, ref: Ref) -> bool:
     """Check whether `run.json` is missing, or may be that of other bytes.
 
-    `dvc pull` replaces a result by the shared one and leaves files that are not pinned.
+    `dvc pull` replaces a result by the shared one and leaves files that are not pinned. What was
+    made before `run.json` named its manifest is compared with the pins.
     """
+    try:
+        run = store.peek(ref).run
+    except StoreError:
+        return False
     pins = [pinned_by(pin) for pin in (store.pin(ref), store.own_pin(ref))]
-    return not (store.folder(ref) / RUN).is_file() or (all(pins) and pins[0] != pins[1])
+    return not run or (MADE not in run and all(pins) and pins[0] != pins[1])
 
 
 def _manifest_here(store: Store, name: str) -> str | None:

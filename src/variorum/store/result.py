@@ -25,6 +25,9 @@ result appeared after it had planned; the copy restores it."""
 VARYING = (RUN, CODE)
 """Files of a result that may differ between places: no manifest lists them."""
 
+MADE = "manifest"
+"""In `run.json`: the digest of the manifest that it belongs to, as DVC may replace all but it."""
+
 SEAL = "sha256"
 """In `run.json`: the hashes of itself and `code.json`, so that damage to them is found as well."""
 
@@ -84,8 +87,9 @@ class Result:
 
     @property
     def run(self) -> dict[str, Any]:
-        """Return where, when and how long it ran; empty if missing or cut off."""
-        return self._varying(RUN)
+        """Return where, when and how long it ran; empty if missing, cut off or of other bytes."""
+        run = self._varying(RUN)
+        return run if MADE not in run or run[MADE] == manifest_digest(self.manifest) else {}
 
     @property
     def code(self) -> dict[str, str]:

@@ -11,25 +11,30 @@ from functools import cache
 from typing import Any
 
 from variorum.identity.recorded_code import recorded_digest
-from variorum.store.manifests import ResultCopy
-from variorum.store.result import CODE, RUN, SEAL, readable_json, sealed
+from variorum.store.manifests import Manifest, ResultCopy
+from variorum.store.result import CODE, MADE, RUN, SEAL, readable_json, sealed
 
 
 @dataclass(frozen=True)
 class RunInfo:
     """Hold how a result was made, as far as the record is sound.
 
-    run: content of `run.json`, or None. faults: what is wrong, by file. is_sealed: False for a
-    `run.json` from before there were seals.
+    run: content of `run.json`; None if it is missing, damaged, or of other bytes of the same key.
+    faults: what is wrong, by file. is_sealed: False for a `run.json` from before there were seals.
     """
 
     run: Mapping[str, Any] | None
     faults: Mapping[str, str]
     is_sealed: bool
 
+    @property
+    def names_manifest(self) -> bool:
+        """Check whether it says which manifest it is of, and that is the one here."""
+        return self.run is not None and MADE in self.run
 
-def run_info(copy: ResultCopy, code: str) -> RunInfo:
-    """Check `run.json` and `code.json` of a result whose key holds fingerprint `code`."""
+
+def run_info(copy: ResultCopy, manifest: Manifest) -> RunInfo:
+    """Check `run.json` and `code.json` of a result with this manifest."""
     faults: dict[str, str] = {}
     run, sources = (_data(copy, name, faults) for name in (RUN, CODE))
     is_sealed = True
@@ -43,8 +48,11 @@ def run_info(copy: ResultCopy, code: str) -> RunInfo:
             faults[CODE] = "is missing"
         elif copy.files[CODE].sha256 != seal[CODE]:
             faults.setdefault(CODE, f"is not what the seal in {RUN} says")
-    if sources is not None and _fingerprint((copy.folder / CODE).read_bytes()) not in (None, code):
+    right = (None, manifest.spec.code)
+    if sources is not None and _fingerprint((copy.folder / CODE).read_bytes()) not in right:
         faults.setdefault(CODE, "holds other code than its key")
+    if run is not None and MADE in run and run[MADE] not in manifest.noted_as:
+        run = None
     return RunInfo(run, faults, is_sealed)
 
 

@@ -24,11 +24,13 @@ from variorum.identity.spec import Ref, Spec
 from variorum.store.result import (
     CODE,
     COPY,
+    MADE,
     MANIFEST,
     RUN,
     Result,
     StoreError,
     holds_what_it_lists,
+    manifest_digest,
     manifest_of,
     readable_json,
     sealed,
@@ -156,7 +158,8 @@ class Store:
         if adopted is not None:
             manifest["adopted"] = dict(adopted)
         (output / CODE).write_text(readable_json(varying[CODE]), encoding="utf-8")
-        run = sealed(varying[RUN], sha256_of(output / CODE))
+        told = {**varying[RUN], MADE: manifest_digest(manifest)}
+        run = sealed(told, sha256_of(output / CODE))
         (output / RUN).write_text(readable_json(run), encoding="utf-8")
         for name in (COPY, MANIFEST):
             (output / name).write_text(readable_json(manifest), encoding="utf-8")

@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from verifying import check, folder_of, named, rewrite, rewrite_run, shown
+from verifying import check, folder_of, named, ref_of, rewrite, rewrite_run, shown
 
 import flow
 from conftest import Project
+from variorum.base.files import sha256_of
 from variorum.store import records
 from variorum.store import records as records_module
 from variorum.store.restoring import BUNDLE
-from variorum.store.result import CODE, RUN
+from variorum.store.result import CODE, MANIFEST, RUN
 from variorum.store.store import Store
 
 
@@ -47,6 +48,24 @@ def test_an_edited_run_is_named_unless_it_was_sealed_so(root: Path) -> None:
     assert named(check(root)) == {shown(root, folder / RUN): "is not what its seal says"}
     rewrite_run(folder, lambda run: run.update(host="another"))
     assert check(root).damage == ()
+
+
+def test_a_run_of_other_bytes_is_not_this_results_and_no_damage(root: Path) -> None:
+    """As DVC leaves it behind when it replaces a result."""
+    folder, ref = folder_of(root, "report"), ref_of(root, "report")
+    records.record(Store(root))
+    whole = (folder / RUN).read_bytes()
+    assert Store(root).peek(ref).run["manifest"] == sha256_of(folder / MANIFEST)
+    changes = {"manifest": "0" * 64, "host": "another", "python": "3.99.1"}
+    rewrite_run(folder, lambda run: run.update(changes))
+    assert Store(root).peek(ref).run == {}
+    findings = check(root)
+    assert (findings.damage, findings.warnings) == ((), ())
+    before = records.recorded_runs(root)
+    records.record(Store(root))
+    assert records.recorded_runs(root) == before, "a false witness"
+    records.restore_run_info(Store(root))
+    assert (folder / RUN).read_bytes() == whole
 
 
 def test_a_record_is_promised_only_where_one_brings_a_spoilt_run_back(root: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from verifying import check, flip, folder_of, named, ref_of, rewrite_both
+from verifying import check, flip, folder_of, named, ref_of, rewrite, rewrite_both
 
 import flow
 import made_up
@@ -21,7 +21,13 @@ from variorum.cli.command import main
 from variorum.identity.spec import Ref, Spec
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
-from variorum.run.publish import REPORT_FILES, notes_of, publish
+from variorum.run.publish import (
+    REPORT_FILES,
+    is_published,
+    notes_of,
+    publish,
+    published_names,
+)
 from variorum.store.result import CODE, MANIFEST, RUN
 from variorum.store.store import Store
 
@@ -191,6 +197,56 @@ def test_what_a_clone_cannot_tell_of_a_forged_table_is_said(
     (table / MANIFEST).write_text(content.replace(upstream["manifest_sha256"], forged_digest))
     findings = check(root)
     assert any("notes other bytes of " in note for note in findings.notes)
+
+
+def forge_with_manifest(folder: Path, name: str) -> None:
+    """Another digit in a page, and the manifest beside it as if that had been published."""
+    path = folder / name
+    path.write_bytes(next(forged(path.read_bytes(), 1)))
+    digest = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    rewrite(folder / MANIFEST, lambda data: data["files"].update({name: digest}))
+
+
+def test_no_page_can_be_forged_together_with_its_manifest(root: Path) -> None:
+    publish(Store(root), ref_of(root, "report"), root / "reports/experiments/micro")
+    for place in READ_BY_PEOPLE[1:]:
+        folder, stage = root / place, "table" if "positions" in place else "report"
+        (ref,) = Store(root).refs(stage)
+        manifest = (folder / MANIFEST).read_bytes()
+        for name in published_names(json.loads(manifest)["files"]):
+            page = (folder / name).read_bytes()
+            forge_with_manifest(folder, name)
+            assert set(named(check(root))) == {f"{place}/{name}", f"{place}/{MANIFEST}"}
+            if stage == "table":
+                assert not is_published(Store(root), ref, folder)
+            assert publish(Store(root), ref, folder)
+            assert ((folder / name).read_bytes(), (folder / MANIFEST).read_bytes()) == (
+                page,
+                manifest,
+            )
+    assert check(root).damage == ()
+
+
+def test_the_remedy_is_a_command_that_publishes_there(root: Path) -> None:
+    """Snakemake has rules for the page and for tables of ablations alone."""
+    ref, place = ref_of(root, "report"), "reports/experiments/micro"
+    publish(Store(root), ref, root / place)
+    flip(root / place / "numbers.csv", 99)
+    (damage,) = check(root).damage
+    assert damage.remedy == f"`variorum publish {ref} {place}` publishes it"
+    (root / place / MANIFEST).write_text("{")
+    assert {each.remedy for each in check(root).damage} == {
+        f"`variorum publish RESULT {place}` publishes it"
+    }
+
+
+def test_a_manifest_that_lists_too_little_is_named_without_its_result(root: Path) -> None:
+    shutil.rmtree(root / "results/table")
+    assert check(root).damage == ()
+    folder = root / "reports/positions"
+    rewrite(folder / MANIFEST, lambda data: data["files"].pop("table.md"))
+    flip(folder / "table.md", 9)
+    assert named(check(root)) == {"reports/positions/manifest.json": "lists no table.md"}
 
 
 def test_how_long_another_clone_took_is_right_if_a_record_says_so(published: Path) -> None:

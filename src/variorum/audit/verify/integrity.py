@@ -30,11 +30,12 @@ from variorum.report.units import size
 from variorum.run.publish import Page
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
-from variorum.store.records import has_record, recorded_runs
+from variorum.store.records import RECORDS, has_record
 from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.run_info import run_info
 from variorum.store.store import Store
 from variorum.store.tracking import holds_other_bytes
+from variorum.store.witnesses import Witnesses
 
 
 @dataclass(frozen=True, order=True)
@@ -84,11 +85,10 @@ class Findings:
         )
 
     def _state(self) -> str:
-        if self.damage:
-            return f"{len(self.damage)} damaged"
+        found = [f"{len(self.damage)} damaged" if self.damage else "all as published"]
         if self.uncompared:
-            return f"all as published, but not compared: {', '.join(self.uncompared)}"
-        return "all as published"
+            found.append(f"but not compared: {', '.join(self.uncompared)}")
+        return ", ".join(found)
 
 
 def verify(selection: Selection, progress: Progress) -> Findings:
@@ -145,9 +145,10 @@ class _Audit:
         self.differing: list[Ref] = []
         self.used: dict[str, frozenset[str]] = {}
         self.cache = DvcCache(store.root)
-        self.recorded = recorded_runs(store.root)
+        self.witnesses = Witnesses(store)
         self.unpublished: dict[str, None] = {}
         self.unproven: dict[str, None] = {}
+        self.unwitnessed: dict[str, None] = {}
         self.unknown = self.unbacked = self.elsewhere = 0
         self.unsealed = self.pages = self.traced = 0
         self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
@@ -161,7 +162,7 @@ class _Audit:
             self.trusted[copy.ref] = manifest
             for damage in self._faults(copy, manifest):
                 self._found(damage)
-            self._check_run_info(copy, manifest.spec)
+            self._check_run_info(copy, manifest)
             if copy is self.own.get(copy.ref):
                 if manifest.adopted is not None:
                     self.adopted[copy.ref] = manifest.adopted
@@ -214,12 +215,12 @@ class _Audit:
             if upstream is None:
                 self.absent[entry.ref] = None
             elif (noted := upstream.noted(entry.manifest_sha256)) is None:
-                if where := self._elsewhere(copy, manifest, upstream, entry.manifest_sha256):
-                    self.mixed[f"{copy.ref} was made from other bytes of {entry.ref}: {where}"] = (
-                        None
-                    )
+                digest = entry.manifest_sha256
+                if where := self._elsewhere(copy, manifest, upstream, digest):
+                    line = f"{copy.ref} was made from other bytes of {entry.ref}: {where}"
+                    self.mixed[line] = None
                     continue
-                digest = entry.manifest_sha256[:DIGITS]
+                digest = digest[:DIGITS]
                 fault = f"is not the input of {copy.ref} (SHA-256 {digest}…)"
                 yield self._damage(upstream, MANIFEST, fault)
             elif noted.files != entry.files:
@@ -236,25 +237,38 @@ class _Audit:
     def _elsewhere(
         self, copy: ResultCopy, manifest: Manifest, upstream: ResultCopy, digest: str
     ) -> str:
-        """Return on which platform a noted input was made; "" if on this one.
+        """Return on which platform a noted input was made; "" if no witness tells of another one.
 
-        A record names the bytes that were noted; without one they were made where `copy` was.
+        Both the bytes here and the noted ones need a witness; for these it may be that of `copy`,
+        which was made from them on one machine.
         """
         here = next((each for each in upstream.readable if not each.fault), None)
         if here is None or list(upstream.faults(here)):
             return ""
-        known = (self.recorded.get((upstream.ref, digest)) for digest in here.noted_as)
-        ours = next(filter(None, known), None) or run_info(upstream, here.spec.code).run
-        theirs = self.recorded.get((upstream.ref, digest))
-        theirs = theirs or run_info(copy, manifest.spec.code).run
+        ours = self._made(upstream, here)
+        theirs = self.witnesses.run(upstream.ref, [digest]) or self._made(copy, manifest)
         if ours is None or theirs is None:
             return ""
+        if not (ours and theirs):
+            return f"no record here tells where; `dvc fetch -R {RECORDS}` brings what git has"
         found = platform_differences(theirs, ours, self._libraries(here.spec))
         return "; ".join(f"{name} {old}, here {new}" for name, (old, new) in found.items())
 
-    def _check_run_info(self, copy: ResultCopy, spec: Spec) -> None:
-        is_own = copy is self.own.get(copy.ref)
-        info = run_info(copy, spec.code)
+    def _made(self, copy: ResultCopy, manifest: Manifest) -> Mapping[str, Any] | None:
+        """Return what a witness tells of the run that made these bytes.
+
+        Empty if only git names them, None without a witness.
+        """
+        if found := self.witnesses.run(copy.ref, manifest.noted_as):
+            return found
+        info = run_info(copy, manifest)
+        if info.names_manifest:
+            return info.run
+        return {} if self.witnesses.lists(copy.folder / manifest.name) else None
+
+    def _check_run_info(self, copy: ResultCopy, manifest: Manifest) -> None:
+        spec, is_own = manifest.spec, copy is self.own.get(copy.ref)
+        info = run_info(copy, manifest)
         if info.run is not None and is_own:
             self.runs.append((spec, info.run))
         self.unsealed += not info.is_sealed
@@ -268,7 +282,7 @@ class _Audit:
 
     def check_pages(self, pages: Iterable[Page], current: frozenset[Ref]) -> None:
         """Compare published files with the results', and collect what was found."""
-        published = PublishedFiles(self.store, self.trusted, current, self._made_elsewhere)
+        published = PublishedFiles(self.store, self.trusted, current, self.witnesses)
         for page in pages:
             published.check(page)
         for place, fault, remedy in published.damage:
@@ -276,14 +290,9 @@ class _Audit:
         self.changed += published.changed
         self.unpublished |= published.unpublished
         self.mixed |= published.elsewhere
-        self.unproven = published.unproven
+        self.unproven, self.unwitnessed = published.unproven, published.unwitnessed
         self.pages, self.unknown = published.compared, len(published.unknown)
         self.unbacked, self.elsewhere = len(published.unbacked), len(published.elsewhere)
-
-    def _made_elsewhere(self, ref: Ref, manifest: Manifest) -> bool:
-        """Check whether git or a record knows other bytes of a result by this manifest."""
-        known = any((ref, digest) in self.recorded for digest in manifest.noted_as)
-        return known or holds_other_bytes(self.store, ref, self.cache)
 
     def trace_pages(self) -> None:
         """Trace what reports' pages say to their files, if all files are sound.
@@ -318,6 +327,8 @@ class _Audit:
             yield f"{pages} of no result here, but with the manifest beside it"
         if self.elsewhere:
             yield f"{counted(self.elsewhere, 'page')} of another platform"
+        if self.unwitnessed:
+            yield f"{counted(len(self.unwitnessed), 'page')} whose witness is not here"
 
     def notes(self) -> Iterator[str]:
         """Yield what is worth knowing, in lines."""
@@ -329,6 +340,7 @@ class _Audit:
         yield from self.changed
         yield from self.mixed
         yield from self.unproven
+        yield from self.unwitnessed
         if self.differing:
             yield (
                 f"{several(self.differing)}: git holds other bytes of the same key; "

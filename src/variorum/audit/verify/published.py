@@ -1,12 +1,13 @@
 """Check the files that people read: pages and tables where they were published.
 
-Each must equal the file of its result. Where that is not here, the manifest beside it says what it
-should be; that both were changed alike would not show, and is said. What no manifest can hold, such
-as how long runs took, must be what `run.json` or a record of the same result says.
+Each must equal the file of its result, or of the same result with other bytes that a witness names
+(`store.witnesses`). Where the result is not here, the manifest beside it says what it should be,
+and witnesses say whether that is right. What no manifest can hold, such as how long runs took, must
+be what `run.json` or a record of the same result says.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +15,22 @@ from pathlib import Path
 from variorum.base.errors import several
 from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref
+from variorum.plan.ablation_loading import ablation_names
+from variorum.plan.experiment import REPORT
 from variorum.run.publish import (
     REPORTS,
     Page,
+    contents_of,
+    known_bytes,
     notes_of,
-    published_manifest,
     published_names,
 )
+from variorum.stages.registry import STAGES
 from variorum.store.manifests import Manifest, read
 from variorum.store.records import has_records_elsewhere, runs_of
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
+from variorum.store.witnesses import Witnesses, fetching
 
 UNKNOWN = Ref("report", "unknown")
 """In place of the result of a manifest that cannot be read."""
@@ -74,22 +80,23 @@ def publication(root: Path, folder: Path) -> Publication:
 class PublishedFiles:
     """Compare published files with their results, and collect what was found.
 
-    is_elsewhere: whether other bytes of a result, with this manifest, were made on another
-    platform. damage: place, fault and remedy of each. changed: files from other results.
-    unpublished: missing ones, by their target. elsewhere: a line on each folder of such bytes.
-    unproven: a line on each folder whose result is not here.
-    compared: how many files were. unknown: files that no manifest here lists. unbacked: folders
-    whose result is not here, so that only the manifest beside the files speaks for them.
+    damage: place, fault and remedy of each. changed: files from other results. unpublished:
+    missing ones, by their target. elsewhere: a line on each folder of other bytes that a witness
+    names. unwitnessed: a line on each folder of other bytes whose witness is not here. unproven: a
+    line on each folder whose result is not here. compared: how many files were. unknown: files that
+    no manifest here lists. unbacked: folders whose result is not here, so that the manifest beside
+    the files speaks for them.
     """
 
     store: Store
     trusted: dict[Ref, Manifest]
     current: frozenset[Ref]
-    is_elsewhere: Callable[[Ref, Manifest], bool]
+    witnesses: Witnesses
     damage: list[tuple[str, str, str]] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     unpublished: dict[str, None] = field(default_factory=dict)
     elsewhere: dict[str, None] = field(default_factory=dict)
+    unwitnessed: dict[str, None] = field(default_factory=dict)
     unproven: dict[str, None] = field(default_factory=dict)
     compared: int = 0
     unknown: dict[Path, None] = field(default_factory=dict)
@@ -98,9 +105,16 @@ class PublishedFiles:
     def check(self, page: Page) -> None:
         """Check the files of one page or table, and what stands beside them."""
         manifest = publication(self.store.root, page.folder).manifest
-        if self._is_other_platforms(page):
+        known = self._is_known(page)
+        if known:
             line = f"{page.folder} holds {page.ref} as another platform made it"
             self.elsewhere[line] = None
+        elif known is None:
+            line = (
+                f"{page.folder} holds other bytes of {page.ref} and cannot be compared: who made "
+                f"them is not known here; {fetching(self.store, page.ref)} brings what git names"
+            )
+            self.unwitnessed[line] = None
         else:
             for name in page.names:
                 if name != MANIFEST:
@@ -111,12 +125,16 @@ class PublishedFiles:
             self._check_notes(page)
         self._tell_unproven(page, manifest)
 
-    def _is_other_platforms(self, page: Page) -> bool:
-        """Check whether sound files of the same result, from another platform, lie here."""
-        noted = published_manifest(self.store.root / page.folder, page.ref)
-        own = self._manifest_of(page.ref)
-        differs = bool(noted and own and own.sha256 != noted.sha256)
-        return differs and noted is not None and self.is_elsewhere(page.ref, noted)
+    def _is_known(self, page: Page) -> bool | None:
+        """Check whether other bytes of the same result lie here; None if that cannot be told."""
+        own, place = self._manifest_of(page.ref), self.store.root / page.folder
+        if own is None or page.folder.parts[0] != REPORTS or self._is_own(own, place / MANIFEST):
+            return False
+        return known_bytes(self.witnesses, page.ref, contents_of(place), own.files)
+
+    @staticmethod
+    def _is_own(own: Manifest, file: Path) -> bool:
+        return file.is_file() and sha256_of(file) == own.sha256
 
     def _check_file(self, page: Page, name: str, manifest: Manifest | None) -> None:
         path = self.store.root / page.folder / name
@@ -144,7 +162,7 @@ class PublishedFiles:
             self._damaged(page, name, f"is not {name} of {page.ref}")
 
     def _from_other(self, page: Page, name: str, other: Ref) -> None:
-        again = f"; {_again(page)}" if page.ref in self.current else ""
+        again = f"; {self._again(page)}" if page.ref in self.current else ""
         self.changed.append(f"{page.folder / name} is from {other}, not from {page.ref}{again}")
 
     def _check_manifest(self, page: Page, manifest: Manifest | None) -> None:
@@ -156,8 +174,22 @@ class PublishedFiles:
                 fault = "is of the same result, adopted in another way"
             else:
                 fault = f"is not {MANIFEST} of {manifest.spec.ref}"
+        if manifest and not fault and own is None:
+            fault = self._doubt(page, manifest)
         if fault:
             self._damaged(page, MANIFEST, fault)
+
+    def _doubt(self, page: Page, manifest: Manifest) -> str:
+        """Return what speaks against a manifest whose result is not here."""
+        ref = manifest.spec.ref
+        stage = STAGES.get(ref.stage)
+        expected = set(published_names(stage.products)) if stage else set()
+        if lacking := sorted(expected - manifest.files.keys()):
+            return f"lists no {' and no '.join(lacking)}"
+        content = (self.store.root / page.folder / MANIFEST).read_bytes()
+        if self.witnesses.know(ref) and self.witnesses.name(ref, manifest, content) is False:
+            return f"is of no run of {ref} that is known here"
+        return ""
 
     def _manifest_of(self, ref: Ref) -> Manifest | None:
         """Return the manifest of a result; None if it is unreadable."""
@@ -187,6 +219,13 @@ class PublishedFiles:
             else:
                 self._damaged(page, name, f"is of no run of {page.ref}")
 
+    def _is_proven(self, page: Page, manifest: Manifest | None) -> bool:
+        """Check whether a witness names the manifest beside a page."""
+        if manifest is None:
+            return False
+        content = (self.store.root / page.folder / MANIFEST).read_bytes()
+        return self.witnesses.name(page.ref, manifest, content) is True
+
     def _tell_unproven(self, page: Page, manifest: Manifest | None) -> None:
         """Say which changes of these files nothing would show, if their result is not here."""
         if self._manifest_of(page.ref) is not None or page.ref == UNKNOWN:
@@ -198,7 +237,7 @@ class PublishedFiles:
             names |= {path.name for path in folder.iterdir()}
         there = {name for name in names - {MANIFEST} - known if (folder / name).is_file()}
         said = []
-        if beside := sorted(there & listed):
+        if beside := [] if self._is_proven(page, manifest) else sorted(there & listed):
             said.append(f"{MANIFEST} beside them alone says what {several(beside)} should be")
         if rest := sorted(there - listed):
             said.append(f"nothing says what {several(rest)} should be")
@@ -215,7 +254,7 @@ class PublishedFiles:
                 )
 
     def _damaged(self, page: Page, name: str, fault: str) -> None:
-        self.damage.append((str(page.folder / name), fault, _again(page)))
+        self.damage.append((str(page.folder / name), fault, self._again(page)))
 
     def _expected(self, ref: Ref, name: str) -> str | None:
         """Return a file's hash from its manifest; None if that is missing."""
@@ -228,6 +267,10 @@ class PublishedFiles:
         others = (other for other in self.store.refs(ref.stage) if other != ref)
         return next((other for other in others if self._expected(other, name) == found), None)
 
-
-def _again(page: Page) -> str:
-    return f"`snakemake --cores 4 {page.target}` publishes it"
+    def _again(self, page: Page) -> str:
+        """Return the command that publishes a page: Snakemake's rules make some of them."""
+        tables = [Path(REPORTS, name) for name in ablation_names(self.store.root)]
+        if page.folder in (Path(REPORT).parent, *tables):
+            return f"`snakemake --cores 4 {page.target}` publishes it"
+        ref = "RESULT" if page.ref == UNKNOWN else page.ref
+        return f"`variorum publish {ref} {page.folder}` publishes it"

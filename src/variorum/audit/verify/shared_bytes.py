@@ -13,11 +13,12 @@ from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
 from variorum.plan.current_code import current_code
 from variorum.store.dvc_cache import DvcCache
-from variorum.store.records import recorded_runs
+from variorum.store.records import RECORDS
 from variorum.store.restoring import pinned_files
 from variorum.store.result import RUN, Result, StoreError, manifest_digest, readable_json
 from variorum.store.sharing import Shared
 from variorum.store.store import Store
+from variorum.store.witnesses import Witnesses, fetching
 
 
 def lines(store: Store, shared: Shared, progress: Progress) -> Iterator[str]:
@@ -36,8 +37,8 @@ def lines(store: Store, shared: Shared, progress: Progress) -> Iterator[str]:
         yield f"{several(made)}: made from other bytes of {origin} than git holds; not shared"
     if shared.differing:
         yield (
-            "`dvc pull --force results/STAGE/KEY.dvc` takes what git holds in place of a result "
-            "here; `variorum share --replace` gives everybody the result here"
+            f"`dvc pull --force -R results/STAGE/KEY.dvc {RECORDS}` takes what git holds in place "
+            "of a result here; `variorum share --replace` gives everybody the result here"
         )
     if shared.unstored:
         yield f"not shared, as DVC could not store them: {several(shared.unstored)}"
@@ -49,14 +50,17 @@ def comparison(store: Store, ref: Ref, progress: Progress) -> str:
         return "on another branch or in an older commit"
     files = pinned_files(store.pin(ref), DvcCache(store.root))
     if files is None:
-        return f"which are not here (`dvc fetch results/{ref}.dvc` fetches them to compare)"
+        return f"which are not here ({fetching(store, ref)} fetches them to compare)"
     here = store.peek(ref)
     with COMPARISONS.held(store, progress) as folder:
         try:
             theirs = Store(folder).restore(ref, files)
         except StoreError:
             return "which are damaged in DVC's cache"
-        run = recorded_runs(store.root).get((ref, manifest_digest(theirs.manifest)), {})
+        run = Witnesses(store).run(ref, [manifest_digest(theirs.manifest)])
+        if not (run and here.run):
+            told = "not compared: no record here tells where they were made"
+            return f"{told} ({fetching(store, ref)} brings the records that git names)"
         _note(theirs, run)
         code = current_code(here.spec)
         libraries = code.libraries if code else frozenset(machine.LIBRARIES)

@@ -1,0 +1,69 @@
+"""Know which other bytes of a result are right: the ones that a witness names.
+
+A key has other bytes on another platform, so files that differ from the ones here may be right.
+That they agree with the manifest beside them proves nothing, as a forger writes both. A witness
+is a record of a run, which names the manifest that it made (as `run.json` does, for the result that
+it lies in), or the `.dvc` file that git holds, whose listing names the bytes of the manifest.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from variorum.identity.spec import Ref
+from variorum.store.dvc_cache import DvcCache, Listing, md5_of, pinned_by
+from variorum.store.manifests import Manifest
+from variorum.store.records import RECORDS, has_records_elsewhere, recorded_runs
+from variorum.store.result import MANIFEST
+from variorum.store.store import Store
+
+
+class Witnesses:
+    """Ask the records, and the shared `.dvc` files, of one project."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._cache = store, DvcCache(store.root)
+
+    def run(self, ref: Ref, digests: Collection[str]) -> Mapping[str, Any] | None:
+        """Return what a record tells of the run that made these bytes; None without one.
+
+        digests: hashes by which later results note the manifest.
+        """
+        known = ((ref, digest) for digest in digests)
+        return next((self._runs[each] for each in known if each in self._runs), None)
+
+    def lists(self, file: Path) -> bool:
+        """Check whether git's `.dvc` file lists a file below `results/` with these bytes."""
+        _, stage, key, *inner = file.relative_to(self._store.root).parts
+        listing = self._listing(Ref(stage, key))
+        return listing is not None and listing.get("/".join(inner)) == md5_of(file)
+
+    def name(self, ref: Ref, manifest: Manifest, content: bytes) -> bool | None:
+        """Check whether one names a manifest; None if one that is not here may do so."""
+        if self.run(ref, manifest.noted_as) is not None:
+            return True
+        listing = self._listing(ref)
+        if listing and listing.get(MANIFEST) == hashlib.md5(content).hexdigest():
+            return True
+        is_unread = listing is None and pinned_by(self._store.pin(ref)) is not None
+        return None if is_unread or has_records_elsewhere(self._store.root) else False
+
+    def know(self, ref: Ref) -> bool:
+        """Check whether one here tells of any bytes of a result."""
+        return self._listing(ref) is not None or any(ref == told for told, _ in self._runs)
+
+    @cached_property
+    def _runs(self) -> Mapping[tuple[Ref, str], Mapping[str, Any]]:
+        return recorded_runs(self._store.root)
+
+    def _listing(self, ref: Ref) -> Listing | None:
+        md5 = pinned_by(self._store.pin(ref))
+        return self._cache.listing(md5) if md5 else None
+
+
+def fetching(store: Store, ref: Ref) -> str:
+    """Return the command that brings what git names of a result, to compare with it."""
+    pin = [store.pin(ref).relative_to(store.root).as_posix()] if store.pin(ref).is_file() else []
+    return " ".join(("`dvc fetch -R", *pin, f"{RECORDS}`"))
