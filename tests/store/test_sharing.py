@@ -5,9 +5,11 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from dvc.exceptions import DvcException
 
 import flow
 import made_up
@@ -18,19 +20,21 @@ from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.selection import Selection, with_upstream
 from variorum.base.errors import VariorumError
 from variorum.base.files import sha256_of
+from variorum.base.git import git
 from variorum.base.progress import Progress
 from variorum.cli.running import EXPERIMENT
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import Plan
 from variorum.run.publish import is_published, publish
 from variorum.stages.registry import TRACKED
-from variorum.store import records
+from variorum.store import records, sharing
+from variorum.store.dvc_cache import DvcCache
 from variorum.store.dvc_files import store_bytes
 from variorum.store.restoring import restore_results
 from variorum.store.result import CODE, MANIFEST, RUN, readable_json, sealed
 from variorum.store.sharing import Shared, share
 from variorum.store.store import Store
-from variorum.store.tracking import track
+from variorum.store.tracking import pin_of, track
 
 OURS, THEIRS = "AVX512", "DEFAULT"
 
@@ -115,6 +119,104 @@ def test_what_is_shared_is_what_dvc_would_add(here: Project, plan: Plan) -> None
         "table",
         "imported",
     }
+
+
+def test_whatever_is_staged_is_said(here: Project, tmp_path: Path) -> None:
+    """Results that git holds may have been made here too, which a record tells."""
+    there = elsewhere(here, tmp_path / "there")
+    found = shared(there)
+    (staged,) = seen_by_git(there).splitlines()
+    assert staged.startswith(f"A  {records.RECORDS}/")
+    said = said_of(there, found).splitlines()
+    assert said[0].startswith("nothing new: git holds these")
+    assert said[1] == (
+        "staged the .dvc files of 1 record; `git commit` and "
+        "`dvc push` share them"
+    )
+    made_up.commit(there)
+    again = shared(there)
+    assert not again.records
+    assert "staged" not in said_of(there, again)
+    assert not seen_by_git(there)
+
+
+def test_a_run_that_ends_while_another_process_shares_waits(
+    here: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take the pins that are not staged yet for forgotten ones, and move them."""
+    runs = [Thread(target=track, args=(here.root, TRACKED)) for _ in range(2)]
+
+    def stage(*words: Any, **options: Any) -> str:
+        if words[1] == "add":
+            for each in runs:
+                each.start()
+                each.join(0.2)
+            assert all(each.is_alive() for each in runs), "they did not wait"
+        return git(*words, **options)
+
+    monkeypatch.setattr(sharing, "git", stage)
+    found = shared(here)
+    for each in runs:
+        each.join()
+    staged = here.run("git", "diff", "--cached", "--name-only").stdout.split()
+    assert {f"results/{ref}.dvc" for ref in found.new} <= set(staged)
+    assert all((here.root / name).is_file() for name in staged)
+
+
+def test_what_dvc_cannot_do_is_one_line_and_nothing_is_staged(
+    here: Project, variorum: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise DvcException("failed to load its settings")
+
+    monkeypatch.setattr("dvc_data.hashfile.build.build", refused)
+    done = variorum("share")
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+    assert "DVC could not store results; it said: failed to load its settings" in done.err
+    assert not seen_by_git(here), "no pin lies in the way of a branch"
+    monkeypatch.setenv(EXPERIMENT, "0" * 40)
+    assert "the experiment holds no results: DVC could not" in variorum("track").err
+
+
+def test_bytes_that_dvc_did_not_copy_are_not_pinned(
+    here: Project, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, tokenizer = Store(here.root), one(plan, "tokenizer")
+    store.own_pin(tokenizer).unlink()
+    shutil.rmtree(here.root / ".dvc/cache")
+    (here.root / ".dvc/cache").write_text("a disk that takes nothing")
+    with pytest.raises(VariorumError):
+        list(store_bytes(here.root, [store.folder(tokenizer)]))
+    track(here.root, TRACKED)
+    assert "are complete, but not all are in DVC's cache" in capsys.readouterr().err
+    assert not store.own_pin(tokenizer).exists()
+
+
+@pytest.mark.parametrize("of_theirs", [False, True], ids=["own made", "other made"])
+def test_no_pin_of_other_bytes_is_lost(
+    here: Project, plan: Plan, tmp_path: Path, of_theirs: bool
+) -> None:
+    """An experiment of DVC leaves a pin, of a result that this clone made with other bytes."""
+    there, pretrain = elsewhere(here, tmp_path / "there"), one(plan, "pretrain")
+    shutil.copytree(there.root / ".dvc/cache", here.root / ".dvc/cache", dirs_exist_ok=True)
+    store = Store(here.root)
+    pin, own = store.pin(pretrain), store.own_pin(pretrain)
+    here.run("git", "rm", "--quiet", "--cached", str(pin))
+    pin.write_bytes(Store(there.root).own_pin(pretrain).read_bytes())
+    texts = {pin.read_bytes(), own.read_bytes()}
+    assert len(texts) == 2
+    if of_theirs:
+        shutil.rmtree(store.folder(pretrain))
+        shutil.copytree(Store(there.root).folder(pretrain), store.folder(pretrain))
+    track(here.root, TRACKED)
+    assert not pin.exists()
+    (other,) = here.root.glob(f"scratch/pins/others/*/{pretrain}.dvc")
+    assert {own.read_bytes(), other.read_bytes()} == texts
+    assert pin_of(store, pretrain, DvcCache(here.root)) == own
+    (here.root / f"results/{pretrain}.dvc").write_bytes(other.read_bytes())
+    here.run("dvc", "checkout", "--force", f"results/{pretrain}.dvc")
+    assert store.exists(pretrain)
 
 
 def test_a_second_time_nothing_is_new(here: Project) -> None:

@@ -7,14 +7,26 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from variorum.base.errors import VariorumError, clear_about_storage
 from variorum.store.dvc_cache import DvcCache
 
 
 def store_bytes(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     """Copy files and folders into DVC's cache; yield the `.dvc` file's text for each.
 
-    It is the text that `dvc add` writes. Raises `DvcException` or `OSError` if DVC fails.
+    It is the text that `dvc add` writes. Raises `VariorumError` if DVC fails.
     """
+    from dvc.exceptions import DvcException  # slow to import
+    from dvc_objects.errors import ObjectDBError, ObjectFormatError
+
+    try:
+        with clear_about_storage():
+            yield from _stored(root, paths)
+    except (DvcException, ObjectDBError, ObjectFormatError) as error:
+        raise VariorumError(f"DVC could not store results; it said: {error}") from error
+
+
+def _stored(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     from dvc.fs import localfs  # slow to import
     from dvc.repo import Repo
     from dvc.utils.serialize import dumps_yaml
@@ -29,7 +41,12 @@ def store_bytes(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]
             md5 = str(found.hash_info.value)
             if path.is_dir() and listings.listing(md5) is None:
                 listings.path(md5).unlink(missing_ok=True)  # cut off, which DVC does not see
-            transfer(staging, cache, {found.hash_info}, shallow=False)
+            moved = transfer(staging, cache, {found.hash_info}, shallow=False)
+            if moved.failed:  # DVC itself only logs it
+                raise VariorumError(
+                    f"{len(moved.failed)} files of {path.relative_to(root)} could not be copied to "
+                    f"{listings.path(md5).parents[3]}; see that it has room and may be written"
+                )
             out: dict[str, Any] = {"md5": md5, "size": meta.size}
             out |= {"nfiles": meta.nfiles} if path.is_dir() else {}
             yield path, dumps_yaml({"outs": [out | {"hash": "md5", "path": path.name}]})

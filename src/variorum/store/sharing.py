@@ -21,7 +21,7 @@ from variorum.store.dvc_files import store_bytes
 from variorum.store.records import new_records
 from variorum.store.result import MANIFEST, StoreError, manifest_digest
 from variorum.store.store import Store
-from variorum.store.tracking import is_repository, pin_of, track
+from variorum.store.tracking import is_repository, pin_of, pinning, store_new
 
 
 @dataclass
@@ -30,7 +30,8 @@ class Shared:
 
     new: results whose `.dvc` file was written. present: results that git held already. differing:
     results of which git holds other bytes. above: results that were made from those, by result.
-    unstored: results that DVC could not store.
+    unstored: results that DVC could not store. records: those whose `.dvc` file was written, which
+    tell where results were made.
     """
 
     new: list[Ref] = field(default_factory=list)
@@ -38,6 +39,7 @@ class Shared:
     differing: list[Ref] = field(default_factory=list)
     above: dict[Ref, Ref] = field(default_factory=dict)
     unstored: list[Ref] = field(default_factory=list)
+    records: list[Path] = field(default_factory=list)
 
 
 def share(
@@ -55,7 +57,12 @@ def share(
             "`git init` and `dvc init` make it one"
         )
     _refuse_unmerged(store.root)
-    track(store.root, stages)
+    with pinning(store.root):
+        store_new(store, stages)
+        return _share(store, refs, stages, replace=replace)
+
+
+def _share(store: Store, refs: Iterable[Ref], stages: Collection[str], *, replace: bool) -> Shared:
     refs = [ref for ref in refs if (store.folder(ref) / MANIFEST).is_file()]
     found = Shared()
     texts = dict(_texts(store, (ref for ref in refs if ref.stage in stages)))
@@ -71,17 +78,23 @@ def share(
         elif held[ref] and not _is_held(texts, held, ref) and not replace:
             found.differing.append(ref)
         else:
-            (found.present if _write(store.pin(ref), texts[ref]) else found.new).append(ref)
-    paths = [store.pin(ref) for ref in (*found.new, *found.present)]
-    records = new_records(store.root)
-    for record, text in store_bytes(store.root, records) if records and paths else ():
-        paths.append(record.with_name(f"{record.name}.dvc"))
-        write_atomically(paths[-1], text.encode())
-    if paths:
-        names = "\0".join(path.relative_to(store.root).as_posix() for path in paths)
-        words = ("add", "--pathspec-from-file=-", "--pathspec-file-nul")
-        git(store.root, *words, given=names, so="nothing was staged")
+            (found.present if _holds(store.pin(ref), texts[ref]) else found.new).append(ref)
+    pins = {store.pin(ref): texts[ref] for ref in (*found.new, *found.present)}
+    found.records = new_records(store.root) if pins else []
+    for record, text in list(store_bytes(store.root, found.records)) if found.records else ():
+        pins[record.with_name(f"{record.name}.dvc")] = text
+    for pin, text in pins.items():
+        if not _holds(pin, text):
+            write_atomically(pin, text.encode())
+    _stage(store.root, pins)
     return found
+
+
+def _stage(root: Path, paths: Collection[Path]) -> None:
+    if paths:
+        names = "\0".join(path.relative_to(root).as_posix() for path in paths)
+        words = ("add", "--pathspec-from-file=-", "--pathspec-file-nul")
+        git(root, *words, given=names, so="nothing was staged")
 
 
 def _refuse_unmerged(root: Path) -> None:
@@ -137,9 +150,6 @@ def _digests(store: Store, ref: Ref) -> Collection[str]:
     return sha256_of(file), manifest_digest(store.peek(ref).manifest)
 
 
-def _write(pin: Path, text: str) -> bool:
-    """Write a `.dvc` file; return whether it was there already."""
-    if pin.is_file() and pin.read_text(encoding="utf-8", errors="replace") == text:
-        return True
-    write_atomically(pin, text.encode())
-    return False
+def _holds(pin: Path, text: str) -> bool:
+    """Check whether a `.dvc` file is there with this text."""
+    return pin.is_file() and pin.read_text(encoding="utf-8", errors="replace") == text

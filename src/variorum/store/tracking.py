@@ -6,21 +6,28 @@ travel inside the report or table that uses them (`restoring`). One call stores 
 because DVC takes a second to start.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from variorum.base.atomic import write_atomically
+from variorum.base.errors import VariorumError
 from variorum.base.git import git
+from variorum.base.locks import FOLDER, exclusive
 from variorum.base.phrases import counted
 from variorum.base.progress import say
 from variorum.identity.spec import Ref
-from variorum.store.dvc_cache import DvcCache, md5_of, pinned_by
+from variorum.store.dvc_cache import DvcCache, md5_of, pinned, pinned_by
 from variorum.store.dvc_files import store_bytes
 from variorum.store.records import RECORDS, record
 from variorum.store.restoring import pinned_files
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
 
+OTHER_PINS = "scratch/pins/others"
+"""Folder of the `.dvc` files of other bytes than the last that this clone made or was given."""
+
+DIGITS = 12
 UNKNOWN = "nobody can say which .dvc files it holds"
 
 
@@ -31,22 +38,37 @@ def track(root: Path, stages: Collection[str]) -> None:
         if any(True for _ in store.refs()):
             say("no git and DVC repository here: results stay untracked")
         return
-    cache = DvcCache(root)
+    with pinning(root):
+        store_new(store, stages)
+
+
+@contextmanager
+def pinning(root: Path) -> Iterator[None]:
+    """Let one process at a time write, move or delete `.dvc` files of results."""
+    waiting = "waits for another process that stores, shares or removes results"
+    with exclusive(root / FOLDER / "pins", lambda: say(waiting)):
+        yield
+
+
+def store_new(store: Store, stages: Collection[str]) -> None:
+    """Do what `track` does; the caller holds `pinning`."""
+    root, cache = store.root, DvcCache(store.root)
     _withdraw(store, cache)
     new = [ref for ref in store.refs() if ref.stage in stages and _is_new(store, ref, cache)]
     record(store)
     if not new:
         return
-    from dvc.exceptions import DvcException  # slow to import
-
-    pins = {store.folder(ref): store.own_pin(ref) for ref in new}
+    refs = {store.folder(ref): ref for ref in new}
     try:
-        for folder, text in store_bytes(root, pins):
-            write_atomically(pins[folder], text.encode())
-    except (DvcException, OSError) as error:
+        for folder, text in store_bytes(root, refs):
+            own = store.own_pin(refs[folder])
+            if pinned_by(own) != pinned(text, own.stem):
+                _set_aside(store, refs[folder], own)
+            write_atomically(own, text.encode())
+    except (VariorumError, OSError) as error:
         say(
-            f"DVC could not store {counted(len(new), 'result')}; nothing of it is lost. "
-            f"Run `variorum track` again. DVC said:\n{error}"
+            f"DVC's cache may lack some of {counted(len(new), 'complete result')}: {error}. Fix that "
+            "and run `variorum track` again"
         )
     else:
         say(f"DVC stores {counted(len(new), 'new result')}; `variorum share` shares them")
@@ -66,9 +88,34 @@ def _withdraw(store: Store, cache: DvcCache) -> None:
             if pin.with_suffix("").is_file():
                 pin.unlink()
         elif pinned_files(pin, cache) is not None:
-            own = store.own_pin(Ref(pin.parent.name, pin.stem))
-            own.parent.mkdir(parents=True, exist_ok=True)
-            pin.unlink() if own.is_file() else pin.rename(own)
+            _take_over(store, Ref(pin.parent.name, pin.stem), cache)
+
+
+def _take_over(store: Store, ref: Ref, cache: DvcCache) -> None:
+    """Make the `.dvc` file in `results/` this clone's own; of two, the one of the bytes here."""
+    pin, own = store.pin(ref), store.own_pin(ref)
+    if pinned_by(pin) == pinned_by(own):
+        pin.unlink()
+    elif pin_of(store, ref, cache) == own:
+        _set_aside(store, ref, pin)
+    else:
+        _set_aside(store, ref, own)
+        own.parent.mkdir(parents=True, exist_ok=True)
+        pin.rename(own)
+
+
+def _set_aside(store: Store, ref: Ref, pin: Path) -> None:
+    """Keep the `.dvc` file of other bytes, which nothing else may name; skip a missing one."""
+    md5 = pinned_by(pin)
+    if md5 is None:
+        return
+    other = store.root / OTHER_PINS / md5[:DIGITS] / ref.stage / pin.name
+    other.parent.mkdir(parents=True, exist_ok=True)
+    pin.rename(other)
+    say(
+        f"{ref}: DVC's cache also holds other bytes; {other.relative_to(store.root)} names them. "
+        f"Copied to results/{ref.stage}/, it serves `dvc checkout --force`"
+    )
 
 
 def is_repository(root: Path) -> bool:

@@ -28,6 +28,7 @@ from variorum.report.units import size
 from variorum.stages.registry import TRACKED
 from variorum.store.committed import has_git
 from variorum.store.store import Store
+from variorum.store.tracking import pinning
 from variorum.store.vault import Vault
 
 FORCE = "--force"
@@ -178,7 +179,9 @@ def remove(root: Path, chosen: Removal) -> Removal:
         results, stays = [], closure(at_work(store), upstream)
         for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):
             paths = (store.folder(row.ref), store.pin(row.ref), store.own_pin(row.ref))
-            if row.ref not in stays and _delete(store, row.ref, paths, trash):
+            with pinning(root):
+                is_gone = row.ref not in stays and _delete(store, row.ref, paths, trash)
+            if is_gone:
                 results.append(row)
             else:
                 stays |= closure([row.ref], upstream)

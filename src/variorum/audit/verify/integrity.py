@@ -52,7 +52,8 @@ class Findings:
     """Hold what was checked and what was found.
 
     warnings: how this platform differs. pages: published files that were compared. traced: numbers
-    and texts of pages that match their source. uncompared: what could not be compared.
+    and texts of pages that match their source. uncompared: what could not be compared. unwitnessed:
+    whether that includes other bytes than the ones here.
     """
 
     results: int
@@ -65,6 +66,7 @@ class Findings:
     pages: int = 0
     traced: int = 0
     uncompared: tuple[str, ...] = ()
+    unwitnessed: bool = False
 
     def lines(self) -> Iterator[str]:
         """Yield the findings for people, the summary last."""
@@ -85,10 +87,12 @@ class Findings:
         )
 
     def _state(self) -> str:
-        found = [f"{len(self.damage)} damaged" if self.damage else "all as published"]
+        if self.damage:
+            return f"{len(self.damage)} damaged"
         if self.uncompared:
-            found.append(f"but not compared: {', '.join(self.uncompared)}")
-        return ", ".join(found)
+            sound = "" if self.unwitnessed else "all as published, but "
+            return f"{sound}not compared: {', '.join(self.uncompared)}"
+        return "all as published"
 
 
 def verify(selection: Selection, progress: Progress) -> Findings:
@@ -115,6 +119,7 @@ def verify(selection: Selection, progress: Progress) -> Findings:
         pages=audit.pages,
         traced=audit.traced,
         uncompared=tuple(audit.uncompared()),
+        unwitnessed=bool(audit.unwitnessed),
     )
 
 

@@ -7,7 +7,7 @@ from variorum.audit.verify.file_diff import compare
 from variorum.audit.verify.tolerances import judged
 from variorum.base import machine
 from variorum.base.errors import several
-from variorum.base.phrases import counted
+from variorum.base.phrases import counted, listed
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
@@ -23,13 +23,13 @@ from variorum.store.witnesses import Witnesses, fetching
 
 def lines(store: Store, shared: Shared, progress: Progress) -> Iterator[str]:
     """Yield what was shared and what was not, for people."""
-    if shared.new:
-        said = f"staged the .dvc files of {counted(len(shared.new), 'result')}"
-        yield f"{said}; `git commit` and `dvc push` share them"
-    elif shared.present:
+    if not shared.new and shared.present:
         yield f"nothing new: git holds the {counted(len(shared.present), 'result')} here"
-    elif not (shared.differing or shared.unstored):
+    elif not (shared.new or shared.differing or shared.unstored):
         yield "nothing to share: none of these results is here; `snakemake --cores 4` makes them"
+    counts = {"result": len(shared.new), "record": len(shared.records)}
+    if staged := [counted(count, noun) for noun, count in counts.items() if count]:
+        yield f"staged the .dvc files of {listed(staged)}; `git commit` and `dvc push` share them"
     for ref in shared.differing:
         yield f"{ref} stays here: git holds other bytes, {comparison(store, ref, progress)}"
     for origin in dict.fromkeys(shared.above.values()):
