@@ -294,8 +294,22 @@ def test_an_experiment_in_a_folder_of_its_own_gives_back_its_models(
 
 
 def test_pins_that_an_experiment_left_block_no_branch(again: Project) -> None:
+    again.run("git", "branch", "side")
     run_experiment(again)
-    again.snakemake(REPORT)
+    again.run("git", "switch", "--quiet", "--force", "--create", "made")
+    commit(again)
+    brought = set(again.run("git", "diff", "--name-only", "side", "--", "results").stdout.split())
+    assert any(name.startswith("results/pretrain/") for name in brought)
+    pins = {name: (again.root / name).read_bytes() for name in brought}
+    again.run("git", "switch", "--quiet", "side")
+    for name, content in pins.items():  # as an experiment that is applied leaves them
+        (again.root / name).write_bytes(content)
+    done = again.run("git", "merge", "--quiet", "--no-edit", "made", check=False)
+    assert "untracked working tree files would be overwritten" in done.stderr
     again.run("variorum", "track")
-    status = again.run("git", "status", "--porcelain", "--", "results").stdout
-    assert "?? results" not in status
+    assert "?? results" not in again.run("git", "status", "--porcelain", "--", "results").stdout
+    again.run("git", "switch", "--quiet", "made")
+    again.run("git", "switch", "--quiet", "side")
+    again.run("git", "merge", "--quiet", "--no-edit", "made")
+    assert {name: (again.root / name).read_bytes() for name in brought} == pins
+    assert NOTHING in again.snakemake("-n", "pretrain").stdout
