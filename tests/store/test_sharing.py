@@ -128,11 +128,8 @@ def test_whatever_is_staged_is_said(here: Project, tmp_path: Path) -> None:
     (staged,) = seen_by_git(there).splitlines()
     assert staged.startswith(f"A  {records.RECORDS}/")
     said = said_of(there, found).splitlines()
-    assert said[0].startswith("nothing new: git holds these")
-    assert said[1] == (
-        "staged the .dvc files of 1 record; `git commit` and "
-        "`dvc push` share them"
-    )
+    assert said[0].startswith("nothing new: git holds the ")
+    assert said[1] == ("staged the .dvc files of 1 record; `git commit` and `dvc push` share them")
     made_up.commit(there)
     again = shared(there)
     assert not again.records

@@ -67,8 +67,8 @@ def store_new(store: Store, stages: Collection[str]) -> None:
             write_atomically(own, text.encode())
     except (VariorumError, OSError) as error:
         say(
-            f"DVC's cache may lack some of {counted(len(new), 'complete result')}: {error}. Fix that "
-            "and run `variorum track` again"
+            f"DVC's cache may lack some of {counted(len(new), 'complete result')}: {error}. Fix "
+            "that and run `variorum track` again"
         )
     else:
         say(f"DVC stores {counted(len(new), 'new result')}; `variorum share` shares them")

@@ -52,8 +52,8 @@ class Findings:
     """Hold what was checked and what was found.
 
     warnings: how this platform differs. pages: published files that were compared. traced: numbers
-    and texts of pages that match their source. uncompared: what could not be compared. unwitnessed:
-    whether that includes other bytes than the ones here.
+    and texts of pages that match their source. uncompared: what could not be. unwitnessed: whether
+    other bytes than the ones here are among that.
     """
 
     results: int
@@ -220,12 +220,11 @@ class _Audit:
             if upstream is None:
                 self.absent[entry.ref] = None
             elif (noted := upstream.noted(entry.manifest_sha256)) is None:
-                digest = entry.manifest_sha256
-                if where := self._elsewhere(copy, manifest, upstream, digest):
+                if where := self._elsewhere(copy, manifest, upstream, entry.manifest_sha256):
                     line = f"{copy.ref} was made from other bytes of {entry.ref}: {where}"
                     self.mixed[line] = None
                     continue
-                digest = digest[:DIGITS]
+                digest = entry.manifest_sha256[:DIGITS]
                 fault = f"is not the input of {copy.ref} (SHA-256 {digest}…)"
                 yield self._damage(upstream, MANIFEST, fault)
             elif noted.files != entry.files:
