@@ -257,6 +257,8 @@ def pins_of_the_experiment(project: Project) -> set[str]:
 def test_an_experiment_carries_its_models_to_another_clone(again: Project, tmp_path: Path) -> None:
     again.run("git", "init", "--quiet", "--bare", str(tmp_path / "hub"))
     again.run("git", "push", "--quiet", str(tmp_path / "hub"), "main")
+    remote = str(again.root / "dvc-remote")
+    again.run("dvc", "remote", "modify", "--local", "local", "url", remote)
     run_experiment(again)
     assert pins_of_the_experiment(again) >= {"pretrain", "report", "records"}
     made = {path.parent.name for path in again.root.glob("results/pretrain/*/model.safetensors")}
@@ -266,7 +268,6 @@ def test_an_experiment_carries_its_models_to_another_clone(again: Project, tmp_p
     again.run("git", "clone", "--quiet", "-b", "main", str(tmp_path / "hub"), str(there.root))
     for name, value in (("user.name", "Another"), ("user.email", "another@example.org")):
         there.run("git", "config", name, value)
-    remote = str(again.root / "dvc-remote")
     there.run("dvc", "remote", "modify", "--local", "local", "url", remote)
     there.run("dvc", "exp", "pull", "origin", "one")
     there.run("dvc", "exp", "apply", "one")

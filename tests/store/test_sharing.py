@@ -29,7 +29,7 @@ from variorum.run.publish import is_published, publish
 from variorum.stages.registry import TRACKED
 from variorum.store import records, sharing
 from variorum.store.dvc_cache import DvcCache
-from variorum.store.dvc_files import store_bytes
+from variorum.store.dvc_files import relative_remote, store_bytes
 from variorum.store.restoring import restore_results
 from variorum.store.result import CODE, MANIFEST, RUN, readable_json, sealed
 from variorum.store.sharing import Shared, share
@@ -186,7 +186,7 @@ def test_bytes_that_dvc_did_not_copy_are_not_pinned(
     with pytest.raises(VariorumError):
         list(store_bytes(here.root, [store.folder(tokenizer)]))
     track(here.root, TRACKED)
-    assert "are complete, but not all are in DVC's cache" in capsys.readouterr().err
+    assert "DVC's cache may lack some of" in capsys.readouterr().err
     assert not store.own_pin(tokenizer).exists()
 
 
@@ -458,3 +458,29 @@ def test_cut_off_bytes_in_dvcs_cache_are_stored_anew(here: Project, plan: Plan) 
     track(here.root, TRACKED)
     assert listing.read_bytes() == whole
     assert os.access(listing, os.R_OK)
+
+
+SHARED_SETTINGS = "[core]\n    remote = far\n['remote \"far\"']\n    url = {}\n"
+
+
+@pytest.mark.parametrize(
+    ("shared_url", "own_url", "told"),
+    [
+        ("../dvc-remote", None, ("far", "../dvc-remote")),
+        ("../dvc-remote", "/somewhere/dvc-remote", ("", "")),
+        ("/somewhere/dvc-remote", None, ("", "")),
+        ("s3://bucket/dvc", None, ("", "")),
+        ("s3://bucket/100%", "near", ("far", "near")),
+        (None, None, ("", "")),
+    ],
+)
+def test_a_remote_that_experiments_cannot_be_pushed_to_is_told(
+    tmp_path: Path, shared_url: str | None, own_url: str | None, told: tuple[str, str]
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    if shared_url:
+        (tmp_path / ".dvc/config").write_text(SHARED_SETTINGS.format(shared_url))
+    if own_url:
+        own = f"['remote \"far\"']\n    url = {own_url}\n"
+        (tmp_path / ".dvc/config.local").write_text(own)
+    assert relative_remote(tmp_path) == told

@@ -88,12 +88,19 @@ def track() -> None:
     """Store finished results in DVC's cache. Snakemake calls this after each run."""
     from variorum.stages.registry import TRACKED
     from variorum.store import tracking
+    from variorum.store.dvc_files import relative_remote
 
     root = find_project()
     tracking.track(root, TRACKED)
     if EXPERIMENT in os.environ and tracking.is_repository(root):
         try:  # the pins belong to the experiment's commit, or its models stay behind
             print(*share_lines(root, [], everything=False, replace=False), sep="\n")
+            name, url = relative_remote(root)
+            if url:
+                print(
+                    f"`dvc exp push` looks for {url} at the root of the disk, and not here; give "
+                    f"it an absolute path: `dvc remote modify --local {name} url /…`"
+                )
         except VariorumError as error:
             print(f"variorum: the experiment holds no results: {error}", file=sys.stderr)
 

@@ -4,9 +4,11 @@
 """
 
 from collections.abc import Iterable, Iterator
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError, clear_about_storage
 from variorum.store.dvc_cache import DvcCache
 
@@ -44,9 +46,23 @@ def _stored(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
             moved = transfer(staging, cache, {found.hash_info}, shallow=False)
             if moved.failed:  # DVC itself only logs it
                 raise VariorumError(
-                    f"{len(moved.failed)} files of {path.relative_to(root)} could not be copied to "
-                    f"{listings.path(md5).parents[3]}; see that it has room and may be written"
+                    f"{counted(len(moved.failed), 'file')} of {path.relative_to(root)} could not "
+                    f"be copied to {listings.path(md5).parents[3]}; see that it has room and may "
+                    "be written"
                 )
             out: dict[str, Any] = {"md5": md5, "size": meta.size}
             out |= {"nfiles": meta.nfiles} if path.is_dir() else {}
             yield path, dumps_yaml({"outs": [out | {"hash": "md5", "path": path.name}]})
+
+
+def relative_remote(root: Path) -> tuple[str, str]:
+    """Return the default remote's name and relative path; empty for other ones.
+
+    `dvc exp push` reads the settings from a commit, and then takes such a path from the root of the
+    disk.
+    """
+    settings = ConfigParser(interpolation=None)
+    settings.read([root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
+    name = settings.get("core", "remote", fallback="")
+    url = settings.get(f"'remote \"{name}\"'", "url", fallback="")
+    return ("", "") if "://" in url or Path(url).is_absolute() or not url else (name, url)
