@@ -19,6 +19,7 @@ from variorum.cli.app import app
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.loading import load_experiment
 from variorum.plan.plan_file import FOLDER, VARIABLE
+from variorum.store.store import OWN_PINS
 
 FILE, OLD, NEW = "corpus/normalize.py", '_WHITE = " \\t\\n"', '_WHITE = " \\n\\t"'
 STAGE = "normalize"
@@ -130,7 +131,7 @@ def test_no_file_of_the_project_takes_the_place_of_a_module(micro: Project) -> N
         *("--target-jobs", f"make_encode:key={key}"),
         environment={VARIABLE: plan.relative_to(micro.root).as_posix()},
     )
-    tracked = [each.name for each in (micro.root / "results/encode").glob("*.dvc")]
+    tracked = list((micro.root / OWN_PINS / "encode").glob("*.dvc"))
     assert len(tracked) == 2
 
 
@@ -156,4 +157,4 @@ def test_without_a_path_or_a_home_it_runs_all_the_same(micro: Project) -> None:
     bare = ("env", "--ignore-environment")
     micro.run(*bare, str(binary / "snakemake"), "--cores", "2", "tokenizer")
     micro.run(*bare, str(binary / "variorum"), "verify", "tokenizer")
-    assert len(list((micro.root / "results/tokenizer").glob("*.dvc"))) == 1
+    assert len(list((micro.root / OWN_PINS / "tokenizer").glob("*.dvc"))) == 1

@@ -19,7 +19,7 @@ from conftest import Project, add_micro_experiment, copy_project
 from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref
 from variorum.report.figures.captions import FIGURES
-from variorum.store.store import Store
+from variorum.store.store import OWN_PINS, Store
 
 REPORT = "results/finetune/report.html"
 NOTHING = "Nothing to be done"
@@ -294,6 +294,7 @@ def test_forcing_a_finished_result_neither_loses_nor_remakes_it(
 
 def test_it_runs_from_a_folder_below(again: Project) -> None:
     shutil.rmtree(again.root / "results/tokenizer")
+    shutil.rmtree(again.root / OWN_PINS / "tokenizer")
     done = Project(again.root / "config").snakemake("--snakefile", "../Snakefile", "tokenizer")
     assert stages(done) == ["make_tokenizer"]
 
