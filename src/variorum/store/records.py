@@ -114,6 +114,8 @@ def has_record(store: Store, ref: Ref) -> bool:
 
 def missing_run_info(store: Store) -> Iterator[tuple[Ref, dict[str, Any]]]:
     """Yield `run.json` and `code.json` from the records, for results that lack them."""
+    if not any((store.root / RECORDS).glob("*.json*")):
+        return
     lacking = [ref for ref in store.refs() if _lacks_run_info(store, ref)]
     without = {str(ref): _manifest_here(store, str(ref)) for ref in lacking}
     for name, digest, facts in _entries(store.root) if without else ():
