@@ -249,27 +249,25 @@ def test_a_manifest_that_lists_too_little_is_named_without_its_result(root: Path
     assert named(check(root)) == {"reports/positions/manifest.json": "lists no table.md"}
 
 
-def test_how_long_another_clone_took_is_right_if_a_record_says_so(published: Path) -> None:
-    costs = published / "reports/positions/costs.csv"
+def test_how_long_another_clone_took_is_right_if_a_record_says_so(root: Path) -> None:
+    costs = root / "reports/positions/costs.csv"
     before = costs.read_bytes()
-    ref = plan_ablation(load_ablation(published, "positions"), published).last.ref
-    run = dict(Store(published).open(ref).run)
+    ref = plan_ablation(load_ablation(root, "positions"), root).last.ref
+    run = dict(Store(root).open(ref).run)
     run["costs"] = [{**each, "seconds": 1234.0} for each in run["costs"]]
     costs.write_bytes(notes_of(run)["costs.csv"])
     assert costs.read_bytes() != before
-    assert set(named(check(published))) == {"reports/positions/costs.csv"}
-    record = published / "results/records/0123456789ab.json"
+    assert set(named(check(root))) == {"reports/positions/costs.csv"}
+    record = root / "results/records/0123456789ab.json"
     record.parent.mkdir(exist_ok=True)
     told = {"results": {str(ref): {"run": run, "code": {}}}, "sources": {}}
     record.write_text(json.dumps(told), encoding="utf-8")
-    assert check(published).damage == ()
-    record.rename(published / "elsewhere.json")
+    assert check(root).damage == ()
+    record.rename(root / "elsewhere.json")
     record.with_name(f"{record.name}.dvc").touch()
-    findings = check(published)
+    findings = check(root)
     assert findings.damage == ()
     assert any("costs.csv is of no run" in note for note in findings.notes)
-    record.with_name(f"{record.name}.dvc").unlink()
-    costs.write_bytes(before)
 
 
 # Adopted results
