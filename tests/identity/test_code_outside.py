@@ -65,7 +65,9 @@ def settings_models(model: type[Settings] = Settings) -> Iterator[type[BaseModel
 OMITTED_FOR_EVER = {
     "ArxivSource.api": "https://export.arxiv.org/api/query",
     "ArxivSource.page_size": 100,
+    "BaselineSettings.most_train_bytes": 32_000_000,
     "CsvSource.quote": None,
+    "CsvSource.short_rows": None,
     "EvaluateSettings.memorization_tokens": 2048,
     "Experiment.imported": None,
     "Experiment.strict_libraries": False,

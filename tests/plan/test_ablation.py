@@ -181,7 +181,7 @@ def test_equal_tokens_are_equal_within_one_step(
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"baseline": "c"}, "'c' is no variant; choose one of a, b"),
-    ({"variants": {"a": {}}}, "1 variants; compare at least two"),
+    ({"variants": {"a": {}}}, "1 variant; compare at least two"),
     ({"variants": {"a": {}, "b": {"model": {"position": 1}}}}, "model.position: .*`positions`"),
     ({"variants": {"a": {}, "b/c": {}}}, "'b/c' is no name of a variant"),
     ({"grid": {"model.n_embd": []}}, "grid.model.n_embd: no values"),

@@ -665,7 +665,9 @@ def test_tables_that_share_runs_say_so():
     first = ablation_table([*first.runs, *tuned], replace(QUESTION, tuned="rate"))
     second = ablation_table(others, replace(QUESTION, variants=("x", "y"), baseline="x"))
     said = shared({"one": first, "two": second})
-    assert said == ["4 runs stand in `one/small` and `two/x`, so these tables are not independent."]
+    assert said == [
+        "4 runs appear in `one/small` and `two/x`, so these tables are not independent."
+    ]
     text = overview({"one": first, "two": second})
     assert all(sentence in text for table in (first, second) for sentence in findings(table))
     assert said[0] in text

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TypeVar
 
-from variorum.base.phrases import counted
+from variorum.base.counts import counted
 
 PACKAGE = Path(__file__).parents[1]
 

@@ -122,7 +122,7 @@ def use_one_thread() -> None:
 
 @contextmanager
 def computing_with_one_thread() -> Iterator[None]:
-    """Let PyTorch compute with one thread while the block runs, then with as many as before."""
+    """Let PyTorch compute with one thread while the block runs."""
     import torch
 
     threads = torch.get_num_threads()

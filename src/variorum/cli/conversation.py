@@ -13,8 +13,8 @@ from contextlib import suppress
 from types import FrameType
 
 from variorum.api import SAMPLING, Opened
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
-from variorum.base.phrases import counted
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.setting_checks import check
 from variorum.config.yaml_text import read_value

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from variorum.base import components
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
-from variorum.base.phrases import counted
 from variorum.base.text_tables import table_lines
 from variorum.config.canonical import restored
 from variorum.config.training_settings import TrainingSettings

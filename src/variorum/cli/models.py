@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from variorum.base import machine
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
-from variorum.base.phrases import counted
 from variorum.base.project import find_project
 from variorum.cli.app import REFERENCE, Changes, Device, app, models
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from variorum.base import machine
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
-from variorum.base.phrases import counted
 from variorum.base.project import find_project
 from variorum.cli.app import REFERENCE, Changes, Device, app
 

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from variorum.base.phrases import counted
+from variorum.base.counts import counted
 from variorum.config.setting_checks import validated
 from variorum.config.setting_errors import ConfigError
 from variorum.config.setting_layers import (

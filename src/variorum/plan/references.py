@@ -14,8 +14,8 @@ from operator import itemgetter
 from pathlib import Path
 
 from variorum.base.components import PACKAGE
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError, several
-from variorum.base.phrases import counted
 from variorum.base.project import find_project
 from variorum.config.setting_errors import did_you_mean
 from variorum.identity.package_code import Code

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from variorum.base.counts import counted
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.locks import LockFile
-from variorum.base.phrases import counted
 from variorum.config.model_settings import ImportedSettings
 from variorum.corpus.fetch_context import ChecksumError, context_of, sha256_of_files
 from variorum.corpus.source import ChangingSource, LocalSource

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from variorum.base.phrases import listed
 from variorum.evaluation.metrics import KINDS
 from variorum.report.claims import Verdict, claim, verdict
 from variorum.report.content import ReportData, Standing
 from variorum.report.naming import FINETUNED, PRETRAINED
+from variorum.report.phrases import listed
 from variorum.report.traced import Traced, derived, number
 
 ONE_PART = "the text is a single part, so there is no interval"

@@ -116,7 +116,7 @@ def known_bytes(
 
 
 def _sound_manifest(ref: Ref, contents: Mapping[str, bytes]) -> Manifest | None:
-    """Return the manifest among published files if it is of `ref` and fits all of them."""
+    """Return the published manifest if it is of `ref` and fits all files."""
     manifest = read(ref, MANIFEST, contents.get(MANIFEST, b""))
     if not isinstance(manifest, Manifest) or manifest.fault:
         return None
@@ -149,7 +149,7 @@ def is_published(store: Store, ref: Ref, folder: Path) -> bool:
 
 
 def _is_table(store: Store, ref: Ref, folder: Path, files: Mapping[str, Path]) -> bool:
-    """Check whether a folder holds a table, given by its files, or other bytes of it."""
+    """Check whether a folder holds a table or other bytes of it."""
     if all(same(folder / name, files[name]) for name in page_names(files)):
         return True
     return known_bytes(Witnesses(store), ref, contents_of(folder), files) is not False

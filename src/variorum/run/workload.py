@@ -14,9 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
 from variorum.base.machine import TRAINING_PROCESSES, Device, training_slots
-from variorum.base.phrases import counted
 from variorum.base.text_tables import table_lines
 from variorum.identity.spec import Ref
 from variorum.plan.experiment import REPORT, Node

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from variorum.base.phrases import counted
+from variorum.base.counts import counted
 from variorum.identity.spec import KEY_LENGTH, Ref, Spec, canonical_json
 from variorum.store.restoring import BUNDLE
 from variorum.store.result import COPY, MANIFEST, is_listed, manifest_digest, readable_json

@@ -87,7 +87,7 @@ class Result:
 
     @property
     def run(self) -> dict[str, Any]:
-        """Return where, when and how long it ran; empty if missing, cut off or of other bytes."""
+        """Return where, when and how long it ran; empty if not known."""
         run = self._varying(RUN)
         return run if MADE not in run or run[MADE] == manifest_digest(self.manifest) else {}
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from variorum.base.atomic import write_atomically
+from variorum.base.counts import counted
 from variorum.base.files import sha256_of
 from variorum.base.locks import FOLDER, exclusive
-from variorum.base.phrases import counted
 from variorum.identity.spec import Ref, Spec
 from variorum.store.result import (
     CODE,

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from variorum.base.atomic import write_atomically
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
 from variorum.base.git import git
 from variorum.base.locks import FOLDER, exclusive
-from variorum.base.phrases import counted
 from variorum.base.progress import say
 from variorum.identity.spec import Ref
 from variorum.store.dvc_cache import DvcCache, md5_of, pinned, pinned_by
@@ -92,7 +92,7 @@ def _withdraw(store: Store, cache: DvcCache) -> None:
 
 
 def _take_over(store: Store, ref: Ref, cache: DvcCache) -> None:
-    """Make the `.dvc` file in `results/` this clone's own; of two, the one of the bytes here."""
+    """Make a `.dvc` file in `results/` this clone's own."""
     pin, own = store.pin(ref), store.own_pin(ref)
     if pinned_by(pin) == pinned_by(own):
         pin.unlink()
@@ -105,7 +105,7 @@ def _take_over(store: Store, ref: Ref, cache: DvcCache) -> None:
 
 
 def _set_aside(store: Store, ref: Ref, pin: Path) -> None:
-    """Keep the `.dvc` file of other bytes, which nothing else may name; skip a missing one."""
+    """Save the `.dvc` file of other bytes, which nothing else may name."""
     md5 = pinned_by(pin)
     if md5 is None:
         return

@@ -1,4 +1,4 @@
-"""Know which other bytes of a result are right: the ones that a witness names.
+"""Judge other bytes of a result: right are the ones that a witness names.
 
 A key has other bytes on another platform, so files that differ from the ones here may be right.
 That they agree with the manifest beside them proves nothing, as a forger writes both. A witness
@@ -41,7 +41,7 @@ class Witnesses:
         return listing is not None and listing.get("/".join(inner)) == md5_of(file)
 
     def name(self, ref: Ref, manifest: Manifest, content: bytes) -> bool | None:
-        """Check whether one names a manifest; None if one that is not here may do so."""
+        """Check whether one names a manifest; None if one elsewhere may."""
         if self.run(ref, manifest.noted_as) is not None:
             return True
         listing = self._listing(ref)

@@ -178,7 +178,7 @@ def test_an_edited_constant_is_found_in_the_numbers(
     text = "  the code has changed since the result was made: this tests the present code"
     assert text in done.stdout
     assert "  model.safetensors: tensor transformer.h.0.attn.c_attn.weight: " in done.stdout
-    assert done.stdout.splitlines()[-1] == "1 results: 1 different"
+    assert done.stdout.splitlines()[-1] == "1 result: 1 different"
 
 
 def test_an_adopted_result_is_made_for_the_first_time(root: Path) -> None:
@@ -270,4 +270,4 @@ def test_the_command_ends_with_status_1_if_anything_differs(
         assert end.value.code == int(damaged)
         out = capsys.readouterr().out
         assert ("different" if damaged else "identical") in out.splitlines()[0]
-        assert out.splitlines()[-1] == f"1 results: 1 {'different' if damaged else 'identical'}"
+        assert out.splitlines()[-1] == f"1 result: 1 {'different' if damaged else 'identical'}"

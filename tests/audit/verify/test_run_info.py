@@ -117,7 +117,7 @@ def test_a_result_from_before_there_were_seals_is_said(root: Path) -> None:
     rewrite(folder_of(root, "pretrain") / RUN, lambda run: run.pop("sha256"))
     findings = check(root)
     assert findings.damage == ()
-    assert findings.notes == ("run.json of 1 results has no seal: damage to it may go unnoticed",)
+    assert findings.notes == ("run.json of 1 result has no seal: damage to it may go unnoticed",)
 
 
 # Platforms

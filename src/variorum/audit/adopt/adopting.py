@@ -19,9 +19,9 @@ from variorum.audit.available import closure
 from variorum.audit.scratch import ADOPTIONS
 from variorum.base import machine
 from variorum.base.components import PACKAGE
+from variorum.base.counts import counted
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine
-from variorum.base.phrases import counted
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref

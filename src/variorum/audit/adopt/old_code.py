@@ -17,9 +17,9 @@ from pathlib import Path
 from variorum.audit.adopt import whole_experiment
 from variorum.audit.scratch import project_beside
 from variorum.audit.verify.file_diff import compare
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
 from variorum.base.git import git, put_into, running
-from variorum.base.phrases import counted
 from variorum.base.progress import Progress
 from variorum.identity.fingerprint import fingerprint
 from variorum.identity.spec import Ref

@@ -19,8 +19,8 @@ from variorum.audit.gc.inventory import InventoryRow, row
 from variorum.audit.gc.leftovers import TRASH, Leftover, at_work, leftovers, unfinished
 from variorum.audit.gc.needs import REFERENCE, Needs, needs
 from variorum.audit.gc.upstream import upstream_of
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError, several
-from variorum.base.phrases import counted
 from variorum.base.project import refuse_other_code
 from variorum.base.text_tables import table_lines
 from variorum.identity.spec import Ref

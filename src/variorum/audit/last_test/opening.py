@@ -14,10 +14,10 @@ from typing import Any
 from variorum.audit.last_test.commitment import Commitment, all_openings, commitment
 from variorum.audit.last_test.scoring import Reader, Say, read_texts, scored
 from variorum.base.atomic import write_atomically
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
 from variorum.base.git import git
 from variorum.base.locks import FOLDER, exclusive
-from variorum.base.phrases import counted, listed
 from variorum.base.text_tables import table_lines
 from variorum.config.canonical import canonical
 from variorum.evaluation.metrics import HEADLINE, KINDS
@@ -26,6 +26,7 @@ from variorum.plan.last_test import LIST, RECORD, load, times
 from variorum.plan.last_test_settings import LastTest
 from variorum.plan.loading import LoadedExperiment, named_experiment
 from variorum.report.claims import verdict, word
+from variorum.report.phrases import listed
 from variorum.stages.registry import MODELS, TRAININGS, model_of
 from variorum.store.result import readable_json
 from variorum.store.store import Store

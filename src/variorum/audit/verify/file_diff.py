@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from variorum.base.phrases import counted
+from variorum.base.counts import counted
 from variorum.store.result import listed
 
 if TYPE_CHECKING:

@@ -17,15 +17,16 @@ from variorum.audit.available import has_content
 from variorum.audit.verify.published import PublishedFiles
 from variorum.audit.verify.selection import Selection, none_of, with_upstream
 from variorum.base import machine
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError, several
 from variorum.base.files import sha256_of
-from variorum.base.phrases import counted, listed
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref, Spec
 from variorum.plan import current_code
 from variorum.plan.source_changes import source_change
 from variorum.report import page_trace
+from variorum.report.phrases import listed
 from variorum.report.units import size
 from variorum.run.publish import Page
 from variorum.store.dvc_cache import DvcCache
@@ -77,10 +78,9 @@ class Findings:
         if self.traced:
             traced = counted(self.traced, "number or text", "numbers and texts")
             yield f"{traced} of pages match their sources"
-        compared = [
-            f"{counted(self.results, 'result')} of {counted(self.files, 'file')}",
-            *([counted(self.pages, "published file")] if self.pages else []),
-        ]
+        compared = [f"{counted(self.results, 'result')} of {counted(self.files, 'file')}"]
+        if self.pages:
+            compared.append(counted(self.pages, "published file"))
         yield (
             f"compared {listed(compared)}, {size(self.n_bytes)} in {self.seconds:.1f} s: "
             f"{self._state()}"
@@ -241,7 +241,7 @@ class _Audit:
     def _elsewhere(
         self, copy: ResultCopy, manifest: Manifest, upstream: ResultCopy, digest: str
     ) -> str:
-        """Return on which platform a noted input was made; "" if no witness tells of another one.
+        """Return on which platform a noted input was made, if a witness tells.
 
         Both the bytes here and the noted ones need a witness; for these it may be that of `copy`,
         which was made from them on one machine.

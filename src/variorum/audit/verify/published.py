@@ -126,7 +126,7 @@ class PublishedFiles:
         self._tell_unproven(page, manifest)
 
     def _is_known(self, page: Page) -> bool | None:
-        """Check whether other bytes of the same result lie here; None if that cannot be told."""
+        """Check whether other bytes of the same result lie here; None if unknown."""
         own, place = self._manifest_of(page.ref), self.store.root / page.folder
         if own is None or page.folder.parts[0] != REPORTS or self._is_own(own, place / MANIFEST):
             return False

@@ -18,11 +18,11 @@ from variorum.audit.scratch import RERUNS, project_beside
 from variorum.audit.verify.file_diff import ResultDiff, compare
 from variorum.audit.verify.selection import Selection, none_of
 from variorum.audit.verify.tolerances import judged
+from variorum.base.counts import counted
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.files import sha256_of
 from variorum.base.git import running
 from variorum.base.machine import Machine
-from variorum.base.phrases import counted
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref

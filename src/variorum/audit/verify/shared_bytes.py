@@ -6,12 +6,13 @@ from variorum.audit.scratch import COMPARISONS
 from variorum.audit.verify.file_diff import compare
 from variorum.audit.verify.tolerances import judged
 from variorum.base import machine
+from variorum.base.counts import counted
 from variorum.base.errors import several
-from variorum.base.phrases import counted, listed
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
 from variorum.plan.current_code import current_code
+from variorum.report.phrases import listed
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.records import RECORDS
 from variorum.store.restoring import pinned_files

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from variorum.base.phrases import counted, listed
+from variorum.base.counts import counted
 from variorum.report.ablation.sentences import findings, what_was_compared
 from variorum.report.ablation.table import AblationTable
+from variorum.report.phrases import listed
 
 
 def overview(tables: Mapping[str, AblationTable]) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from variorum.base.phrases import listed
 from variorum.report.ablation.runs import Run
 from variorum.report.ablation.table import AblationTable, Section, TableRow, TunedChoice
 from variorum.report.ablation.text_baselines import TextBaseline
 from variorum.report.claims import Verdict, claim, clauses, legend
 from variorum.report.numbers import count, fixed, scientific, signed, significant, size
+from variorum.report.phrases import listed
 from variorum.report.statistics import CONFIDENCE, IntervalEstimate
 
 Value = TypeVar("Value", int, float)

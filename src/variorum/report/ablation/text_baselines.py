@@ -8,7 +8,7 @@ train.
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 from variorum.evaluation.metrics import KINDS
@@ -68,7 +68,7 @@ def csv_text(baselines: Iterable[TextBaseline]) -> str:
     columns = COLUMNS if any(each.train_read for each in baselines) else COLUMNS[:-1]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([getattr(each, name) for name in columns] for each in baselines)
+    writer.writerows(astuple(each)[: len(columns)] for each in baselines)
     return text.getvalue()
 
 

@@ -1,12 +1,4 @@
-"""Write lists and counts in sentences."""
-
-from collections.abc import Iterable
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return all names in a row, such as `one, two and three`."""
-    *others, last = names
-    return " and ".join(filter(None, (", ".join(others), last)))
+"""Write counts in sentences."""
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
