@@ -449,6 +449,8 @@ CUT = "id,body,label\n1,first line of poem\nsecond line, with comma\nthird,pos\n
         # A line end is enclosed, but other quotes are letters, or a row is too long.
         ('id,body,label\n1,"two\nlines",x\n2,"Yes" she said,x\n3,three\n', 5),
         ('id,body,label\n1,"two\nlines",x\n2,a,b,c\n3,three\n', 5),
+        # A spreadsheet wrote the header, and a careless program the rows.
+        ('id,body,"label\n(of a poem)"\n1,first line of a poem\nsecond line,pos\n', 3),
     ],
 )
 def test_a_row_that_may_be_part_of_a_cut_one_is_asked_about(tmp_path, rows, line, name):

@@ -211,14 +211,15 @@ def table_rows(
 def _encloses_line_ends(file: Path, encoding: str, dialect: Dialect) -> bool:
     """Return whether a whole row has an enclosed line end, and no row contradicts.
 
-    A whole row has all columns. A writer that encloses line ends cuts no row.
+    A whole row has all columns. A writer that encloses line ends cuts no row; the header may be of
+    another writer than the rows.
     """
-    found, width = False, 0
-    for _, cells, _, fault in _records(file, encoding, dialect):
-        width = width or len(cells)
-        if fault or any(cells[width:]):
+    found, records = False, _records(file, encoding, dialect)
+    _, header, *_ = next(records)
+    for _, cells, _, fault in records:
+        if fault or any(cells[len(header) :]):
             return False
-        found = found or (len(cells) == width and any(dialect.end in cell for cell in cells))
+        found = found or (len(cells) == len(header) and any(dialect.end in cell for cell in cells))
     return found
 
 
