@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -192,7 +193,11 @@ def test_bytes_that_dvc_did_not_copy_are_not_pinned(
 
 @pytest.mark.parametrize("of_theirs", [False, True], ids=["own made", "other made"])
 def test_no_pin_of_other_bytes_is_lost(
-    here: Project, plan: Plan, tmp_path: Path, of_theirs: bool
+    here: Project,
+    plan: Plan,
+    tmp_path: Path,
+    of_theirs: bool,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An experiment of DVC leaves a pin, of a result that this clone made with other bytes."""
     there, pretrain = elsewhere(here, tmp_path / "there"), one(plan, "pretrain")
@@ -211,9 +216,12 @@ def test_no_pin_of_other_bytes_is_lost(
     (other,) = here.root.glob(f"scratch/pins/others/*/{pretrain}.dvc")
     assert {own.read_bytes(), other.read_bytes()} == texts
     assert pin_of(store, pretrain, DvcCache(here.root)) == own
-    (here.root / f"results/{pretrain}.dvc").write_bytes(other.read_bytes())
-    here.run("dvc", "checkout", "--force", f"results/{pretrain}.dvc")
+    kept = {ref: flow.files_of(store.folder(ref)) for ref in store.refs() if ref != pretrain}
+    told = re.search(rf"{pretrain}: .*`(cp .*)` brings them", capsys.readouterr().err)
+    assert told
+    here.run("sh", "-c", told[1])
     assert store.exists(pretrain)
+    assert {ref: flow.files_of(store.folder(ref)) for ref in kept} == kept
 
 
 def test_a_second_time_nothing_is_new(here: Project) -> None:

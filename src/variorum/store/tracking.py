@@ -112,9 +112,10 @@ def _set_aside(store: Store, ref: Ref, pin: Path) -> None:
     other = store.root / OTHER_PINS / md5[:DIGITS] / ref.stage / pin.name
     other.parent.mkdir(parents=True, exist_ok=True)
     pin.rename(other)
+    place = store.pin(ref).relative_to(store.root)
     say(
-        f"{ref}: DVC's cache also holds other bytes; {other.relative_to(store.root)} names them. "
-        f"Copied to results/{ref.stage}/, it serves `dvc checkout --force`"
+        f"{ref}: DVC's cache also holds other bytes; "
+        f"`cp {other.relative_to(store.root)} {place} && dvc checkout --force {place}` brings them"
     )
 
 
