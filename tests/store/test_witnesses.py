@@ -270,6 +270,14 @@ def test_one_pulled_result_without_a_record_does_no_harm(here: Path, there: Path
     notes = [note for note in found.notes if "was made from other bytes of pretrain/" in note]
     assert notes
     assert all("dvc fetch -R results/records" in note for note in notes)
+    last = list(found.lines())[-1]
+    assert "all as published" not in last
+    assert last.endswith(f"not compared: {len(notes)} inputs of unknown origin")
+    for record in (there / RECORDS).glob("*"):
+        record.unlink()
+    notes = [n for n in checked(there, pages=False).notes if "was made from other bytes" in n]
+    assert notes
+    assert not any("dvc fetch" in note for note in notes), "there is nothing to fetch"
 
 
 @pytest.mark.parametrize("restored", [False, True])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from variorum.audit.available import has_content
+from variorum.audit.verify.mixtures import runs_of_both
 from variorum.audit.verify.published import PublishedFiles
 from variorum.audit.verify.selection import Selection, none_of, with_upstream
 from variorum.base import machine
@@ -31,7 +32,7 @@ from variorum.report.units import size
 from variorum.run.publish import Page
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
-from variorum.store.records import RECORDS, has_record
+from variorum.store.records import RECORDS, has_record, has_records_elsewhere
 from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.run_info import run_info
 from variorum.store.store import Store
@@ -119,7 +120,7 @@ def verify(selection: Selection, progress: Progress) -> Findings:
         pages=audit.pages,
         traced=audit.traced,
         uncompared=tuple(audit.uncompared()),
-        unwitnessed=bool(audit.unwitnessed),
+        unwitnessed=bool(audit.unwitnessed or audit.unjudged),
     )
 
 
@@ -147,6 +148,7 @@ class _Audit:
         self.adopted: dict[Ref, Mapping[str, Any]] = {}
         self.changed: list[str] = []
         self.mixed: dict[str, None] = {}
+        self.unjudged: dict[str, None] = {}
         self.differing: list[Ref] = []
         self.used: dict[str, frozenset[str]] = {}
         self.cache = DvcCache(store.root)
@@ -220,13 +222,10 @@ class _Audit:
             if upstream is None:
                 self.absent[entry.ref] = None
             elif (noted := upstream.noted(entry.manifest_sha256)) is None:
-                if where := self._elsewhere(copy, manifest, upstream, entry.manifest_sha256):
-                    line = f"{copy.ref} was made from other bytes of {entry.ref}: {where}"
-                    self.mixed[line] = None
-                    continue
-                digest = entry.manifest_sha256[:DIGITS]
-                fault = f"is not the input of {copy.ref} (SHA-256 {digest}…)"
-                yield self._damage(upstream, MANIFEST, fault)
+                if not self._is_mixture(copy, manifest, upstream, entry.manifest_sha256):
+                    digest = entry.manifest_sha256[:DIGITS]
+                    fault = f"is not the input of {copy.ref} (SHA-256 {digest}…)"
+                    yield self._damage(upstream, MANIFEST, fault)
             elif noted.files != entry.files:
                 fault = f"notes other files of {entry.ref} than its manifest lists"
                 yield self._damage(copy, manifest.name, fault)
@@ -238,37 +237,23 @@ class _Audit:
                 fault = f"is of other files than {origin.ref}, which it was adopted from"
                 yield self._damage(copy, manifest.name, fault)
 
-    def _elsewhere(
+    def _is_mixture(
         self, copy: ResultCopy, manifest: Manifest, upstream: ResultCopy, digest: str
-    ) -> str:
-        """Return on which platform a noted input was made, if a witness tells.
-
-        Both the bytes here and the noted ones need a witness; for these it may be that of `copy`,
-        which was made from them on one machine.
-        """
-        here = next((each for each in upstream.readable if not each.fault), None)
-        if here is None or list(upstream.faults(here)):
-            return ""
-        ours = self._made(upstream, here)
-        theirs = self.witnesses.run(upstream.ref, [digest]) or self._made(copy, manifest)
-        if ours is None or theirs is None:
-            return ""
-        if not (ours and theirs):
-            return f"no record here tells where; `dvc fetch -R {RECORDS}` brings what git has"
-        found = platform_differences(theirs, ours, self._libraries(here.spec))
-        return "; ".join(f"{name} {old}, here {new}" for name, (old, new) in found.items())
-
-    def _made(self, copy: ResultCopy, manifest: Manifest) -> Mapping[str, Any] | None:
-        """Return what a witness tells of the run that made these bytes.
-
-        Empty if only git names them, None without a witness.
-        """
-        if found := self.witnesses.run(copy.ref, manifest.noted_as):
-            return found
-        info = run_info(copy, manifest)
-        if info.names_manifest:
-            return info.run
-        return {} if self.witnesses.lists(copy.folder / manifest.name) else None
+    ) -> bool:
+        """Check whether an input is of other bytes with right; note it."""
+        runs = runs_of_both(self.witnesses, copy, manifest, upstream, digest)
+        if runs is None:
+            return False
+        line = f"{copy.ref} was made from other bytes of {upstream.ref}"
+        if not all(runs):
+            fetch = f"; `dvc fetch -R {RECORDS}` brings what git has"
+            more = fetch if has_records_elsewhere(self.store.root) else ""
+            self.unjudged[f"{line}: no record here tells where{more}"] = None
+            return True
+        found = platform_differences(*runs, self._libraries(upstream.readable[0].spec))
+        told = "; ".join(f"{name} {old}, here {new}" for name, (old, new) in found.items())
+        self.mixed |= {f"{line}: {told}": None} if told else {}
+        return bool(told)
 
     def _check_run_info(self, copy: ResultCopy, manifest: Manifest) -> None:
         spec, is_own = manifest.spec, copy is self.own.get(copy.ref)
@@ -331,6 +316,8 @@ class _Audit:
             yield f"{pages} of no result here, but with the manifest beside it"
         if self.elsewhere:
             yield f"{counted(self.elsewhere, 'page')} of another platform"
+        if self.unjudged:
+            yield f"{counted(len(self.unjudged), 'input')} of unknown origin"
         if self.unwitnessed:
             yield f"{counted(len(self.unwitnessed), 'page')} whose witness is not here"
 
@@ -343,6 +330,7 @@ class _Audit:
             yield f"{ref} was adopted from {adopted.get('from')}, not made{word}"
         yield from self.changed
         yield from self.mixed
+        yield from self.unjudged
         yield from self.unproven
         yield from self.unwitnessed
         if self.differing:
