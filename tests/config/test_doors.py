@@ -239,8 +239,12 @@ def test_a_name_is_text_whatever_it_looks_like(project: Project) -> None:
     (project.root / "config/ablations/names.yaml").unlink()
     for read in (by_words, by_file, by_config, by_configfile):
         assert read(project.root, [("preset", "2024_05_01")]) is None
-    with pytest.raises(ConfigError, match=r"experiment: 20240501 should be text: put it in quotes"):
-        load_experiment(project.root, read_typed(["experiment=2024_05_01"]))
+    for name, read in (("2024_05_01", "20240501"), ("2024-05-01", r"datetime\.date.*")):
+        said = rf"experiment: {read} should be text: put it in quotes"
+        with pytest.raises(ConfigError, match=said):
+            load_experiment(project.root, read_typed([f"experiment={name}"]))
+    with pytest.raises(ConfigError, match=r"title: .* should be text: put it in quotes"):
+        load_experiment(project.root, read_typed(["title=2020-01-01"]))
 
 
 @pytest.mark.parametrize(
@@ -253,7 +257,14 @@ def test_a_name_is_text_whatever_it_looks_like(project: Project) -> None:
             "{!foo max_steps: 1}",
             "{max_steps: !foo 1}",
         ),
-        *("!!map [1]", "!!seq {a: 1}", "!!set {max_steps}", "!!omap [max_steps: 1]"),
+        *(
+            "!!binary aGk=",
+            "[!!binary aGk=]",
+            "!!map [1]",
+            "!!seq {a: 1}",
+            "!!set {max_steps}",
+            "!!omap [max_steps: 1]",
+        ),
         *("!!pairs [max_steps: 1]", "!!str {max_steps: 1}", "!!str [1]", "!!int [1]"),
     ],
 )

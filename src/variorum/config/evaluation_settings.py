@@ -111,7 +111,7 @@ class SamplingSettings(Settings):
 class StressSettings(Settings):
     """Describe the stress tests and the samples."""
 
-    prompts: tuple[str, ...] = setting(
+    prompts: tuple[Text, ...] = setting(
         ("The", "This function"), "Prompts that every model of the report continues.", min_length=1
     )
     sampling: SamplingSettings = setting(SamplingSettings(), "How the prompts are continued.")

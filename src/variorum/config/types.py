@@ -67,8 +67,8 @@ def _whole_number(value: Any) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Refuse a number in place of text, such as `version: 1.14`."""
-    if isinstance(value, (bool, int, float)):
+    """Refuse what is no text, such as `version: 1.14` or the date `name: 2024-05-01`."""
+    if not isinstance(value, str):
         raise PydanticCustomError("text", "should be text: put it in quotes")
     return value
 

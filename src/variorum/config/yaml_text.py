@@ -30,6 +30,7 @@ NO_VALUES = (ValueError, LookupError, RecursionError)
 _PLAIN = "tag:yaml.org,2002:"
 _TEXT = f"{_PLAIN}str"
 _MERGED = f"{_PLAIN}merge"
+_SCALARS = ("str", "int", "float", "bool", "null", "timestamp", "merge")
 
 
 class _Constructor(RoundTripConstructor):
@@ -51,9 +52,8 @@ class _Constructor(RoundTripConstructor):
 
 def _refuse_tag(node: Any) -> None:
     """Raise `ConstructorError` for `!foo`, a set, an ordered mapping, or text in braces."""
-    kinds = {MappingNode: f"{_PLAIN}map", SequenceNode: f"{_PLAIN}seq"}
-    wanted = kinds.get(type(node))
-    if node.tag != wanted if wanted else not node.tag.startswith(_PLAIN):
+    tags = {MappingNode: ("map",), SequenceNode: ("seq",)}.get(type(node), _SCALARS)
+    if node.tag not in [f"{_PLAIN}{name}" for name in tags]:
         problem = f"the tag {node.tag} is unknown here"
         raise ConstructorError(None, None, problem, node.start_mark)
 
