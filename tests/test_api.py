@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ import variorum
 from conftest import Project
 from variorum import api
 from variorum.base.errors import VariorumError
+from variorum.base.machine import computing_with_one_thread
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.evaluation.metrics import METRICS
 from variorum.identity.fingerprint import Fingerprint
@@ -267,6 +269,40 @@ def test_text_is_computed_with_one_thread_and_the_callers_number_stays(
         torch.set_num_threads(before)
     assert len(seen) > 10
     assert set(seen) == {1}
+
+
+def test_blocks_in_several_threads_leave_the_callers_number_of_threads() -> None:
+    first, second, over = Event(), Event(), []
+
+    def long() -> None:
+        with computing_with_one_thread():
+            first.set()
+            assert second.wait(10)
+            over.append(torch.get_num_threads())
+        over.append(torch.get_num_threads())
+
+    def short() -> None:
+        with computing_with_one_thread():
+            over.append(torch.get_num_threads())
+        over.append(torch.get_num_threads())
+        second.set()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        one = Thread(target=long)
+        one.start()
+        assert first.wait(10)
+        other = Thread(target=short)
+        other.start()
+        for each in (other, one):
+            each.join()
+        later = Thread(target=lambda: over.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+    finally:
+        torch.set_num_threads(before)
+    assert over == [1, 3, 1, 3, 3]
 
 
 def test_a_stream_tells_how_it_was_written(here: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from variorum.base.errors import VariorumError
@@ -120,17 +121,35 @@ def use_one_thread() -> None:
         os.environ[name] = "1"
 
 
-@contextmanager
-def computing_with_one_thread() -> Iterator[None]:
-    """Let PyTorch compute with one thread while the block runs."""
-    import torch
+class _OneThread:
+    """Let PyTorch compute with one thread while a block runs.
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    PyTorch's number belongs to a thread, and new threads take the one that was set last. So a block
+    that begins beside others restores the number from before the first of them. Blocks within a
+    block are not meant.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._blocks, self._before = Lock(), 0, 1
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        import torch
+
+        with self._lock:
+            if not self._blocks:
+                self._before = torch.get_num_threads()
+            self._blocks += 1
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._blocks -= 1
+                torch.set_num_threads(self._before)
+
+
+computing_with_one_thread = _OneThread()
 
 
 def host() -> str:
