@@ -305,13 +305,18 @@ class Flow:
                     return plan.nodes[ref]
             except VariorumError as fault:
                 faults.append(fault)
-        for other in () if self._given.values else experiment_plans(self.root):
+        for other in () if self._given.values else self._experiments:
             if ref in other.nodes:
-                self._others.append(other)
+                if not any(other is each for each in self._others):
+                    self._others.append(other)
                 return other.nodes[ref]
         if faults:
             raise faults[0]
         return self.node(ref)
+
+    @cached_property
+    def _experiments(self) -> list[Plan]:
+        return list(experiment_plans(self.root))
 
     def _date_from_the_present(self, pages: Iterable[Page]) -> None:
         """Set times of manifests and pages from the future to the present.

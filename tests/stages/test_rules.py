@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -9,10 +10,11 @@ from conftest import ROOT, Project
 from variorum.audit.verify.selection import none_of
 from variorum.base.errors import VariorumError
 from variorum.identity.spec import Ref
+from variorum.plan import references
 from variorum.plan.ablation import plan_ablation
 from variorum.plan.ablation_loading import load_ablation
 from variorum.plan.experiment import Plan, plan_experiment
-from variorum.plan.loading import named_experiment
+from variorum.plan.loading import LoadedExperiment, named_experiment
 from variorum.snakemake import Flow
 from variorum.stages.registry import STAGES
 from variorum.store.store import Store
@@ -97,6 +99,24 @@ def test_every_remedy_names_a_file_that_snakemake_makes(micro: Project) -> None:
                 assert flow.node(ref).ref == ref
                 seen.add(stage)
     assert seen == set(STAGES) - {"imported"}
+
+
+def test_each_experiment_is_planned_once_for_many_results(
+    micro: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (micro.root / "config/config.yaml").write_text("experiment: default\n")
+    plan = plan_experiment(named_experiment(micro.root, "micro"), micro.root)
+    planned: list[str] = []
+
+    def counting(loaded: LoadedExperiment, *words: Any, **options: Any) -> Plan:
+        planned.append(loaded.name)
+        return plan_experiment(loaded, *words, **options)
+
+    monkeypatch.setattr(references, "plan_experiment", counting)
+    flow = Flow(micro.root, {}, dry_run=True)
+    flow.prepare([f"results/{ref}/manifest.json" for ref in plan.nodes])
+    assert "micro" in planned
+    assert len(planned) == len(set(planned))
 
 
 def test_a_result_of_other_settings_is_refused_with_words_that_work(micro: Project) -> None:
