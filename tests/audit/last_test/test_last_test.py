@@ -18,6 +18,7 @@ from conftest import ROOT, Command, Project, add_micro_experiment, copy_project
 from oracles import compressed
 from variorum import api
 from variorum.audit.last_test import opening, scoring
+from variorum.audit.last_test.scoring import read_by_baselines
 from variorum.base.errors import VariorumError
 from variorum.corpus import documents
 from variorum.corpus.sources import python_package
@@ -448,3 +449,10 @@ def test_the_list_of_this_project_is_pinned_by_the_lock() -> None:
         assert python_package.digest(text.package) == text.sha256
         assert text.package not in {corpora.base.source.package, corpora.domain.source.package}
     assert load(ROOT).experiment == "default"
+
+
+def test_what_baselines_left_unread_is_said() -> None:
+    corpora = ["base", "domain"]
+    assert read_by_baselines(corpora, {"bytes": 40, "read": 40}) == "base and domain"
+    told = read_by_baselines(corpora, {"bytes": 64_000_000, "read": 32_000_000})
+    assert told == "the last 32 MB of 64 MB of base and domain"

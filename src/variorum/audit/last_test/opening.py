@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from variorum.audit.last_test.commitment import Commitment, all_openings, commitment
-from variorum.audit.last_test.scoring import Reader, Say, read_texts, scored
+from variorum.audit.last_test.scoring import Reader, Say, read_by_baselines, read_texts, scored
 from variorum.base.atomic import write_atomically
 from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
@@ -141,7 +141,7 @@ def opening_lines(opening: dict[str, Any]) -> Iterator[str]:
         for title, of_text in found["texts"].items():
             for kind in KINDS:
                 yield ""
-                read = listed(found["read"])
+                read = read_by_baselines(found["read"], found["train"])
                 yield f"{title}, {kind}, read {read}: {counted(of_text['bytes'], 'byte')}"
                 header = ("", HEADLINE.label, "95 % interval", f"{name} less this", f"{name} is")
                 yield from table_lines(_rows(name, of_text[kind]), header, header[1:2])

@@ -5,7 +5,7 @@ the order of the list, so who adapts learns from the texts before, too. Orders o
 settings of dynamic evaluation are chosen by val of the model's last corpus.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from variorum.corpus.fetch_context import context_of
 from variorum.corpus.source import SOURCES
 from variorum.corpus.source_kinds import Source
 from variorum.plan.experiment_settings import Experiment
+from variorum.report.phrases import listed
+from variorum.report.units import size
 from variorum.store.result import Result
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def scored(
     test = [document for each in texts.values() for document in each]
     parts = parts_of(test)
     known = _texts(reader, test, experiment.baselines.most_train_bytes)
-    say(f"{reader.name}: baselines read {' and '.join(reader.corpora)}")
+    say(f"{reader.name}: baselines read {read_by_baselines(reader.corpora, known.of_train)}")
     costs = list(all_costs(known, experiment.baselines))
     say(f"{reader.name}: the model reads the texts")
     of_model, chosen = _model_bits(reader, test, parts, experiment)
@@ -96,6 +98,15 @@ def scored(
         "in_train": share_of_spans((document.text for document in test), train),
         "texts": _compared(reader.name, of_model, costs, parts, texts),
     }
+
+
+def read_by_baselines(corpora: Iterable[str], train: Mapping[str, int]) -> str:
+    """Return which corpora baselines read, and how much of them if not all.
+
+    train: their bytes, and how many of these were read, from the end (`Texts.of_train`).
+    """
+    names, n_bytes, read = listed(corpora), train["bytes"], train["read"]
+    return names if read == n_bytes else f"the last {size(read)} of {size(n_bytes)} of {names}"
 
 
 def _texts(reader: Reader, test: list[Document], most: int) -> "Texts":
