@@ -18,6 +18,7 @@ from variorum.config.setting_checks import _all_settings
 from variorum.config.setting_errors import PEER_NAMES, ConfigError
 from variorum.config.types import Settings, setting
 from variorum.config.yaml_text import read_value
+from variorum.corpus.sources.csv import RowFilter
 from variorum.plan.ablation_settings import Ablation
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.experiment_settings import CONFIGURATIONS, Experiment
@@ -395,6 +396,7 @@ def test_a_path_has_one_key_however_it_is_spelled(micro: Project, spelling: str)
         ("suffixes", [".txt", ".a", ".z"], [".z", ".a", ".txt"]),
         ("freeze", ["h.0", "wte"], ["wte", "h.0", "wte"]),
         ("temperatures", [0.5, 2, 1.0], [2.0, 1, 0.5]),
+        ("stop", ["\n\n", "a"], ["a", "\n\n", "a"]),
     ],
 )
 def test_a_set_has_one_key_in_any_order(
@@ -407,6 +409,7 @@ def test_a_set_has_one_key_in_any_order(
             "suffixes": {"corpus": {"base": {"source": {"kind": "files", "path": "texts/base"}}}},
             "freeze": {"finetune": {"freeze": names}},
             "temperatures": {"stress": {"temperatures": names}},
+            "stop": {"stress": {"sampling": {"stop": names}}},
         }
         if place == "suffixes":
             sections[place]["corpus"]["base"]["source"]["suffixes"] = names
@@ -415,6 +418,11 @@ def test_a_set_has_one_key_in_any_order(
 
     assert keys(one) == keys(other)
     assert keys(one) != keys(one[:1])
+
+
+def test_values_of_a_column_are_a_set() -> None:
+    one, other = (RowFilter(column="a", any_of=names) for names in (("x", "b"), ("b", "x", "x")))
+    assert canonical(one) == canonical(other)
 
 
 @pytest.mark.parametrize("path", ["", " "])

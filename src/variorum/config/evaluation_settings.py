@@ -98,7 +98,7 @@ class SamplingSettings(Settings):
         ge=1,
         omit_when=64,
     )
-    stop: tuple[StopString, ...] = setting(
+    stop: Annotated[tuple[StopString, ...], unordered()] = setting(
         (), "The text ends before the first occurrence of one of these texts.", omit_when=()
     )
     valid_utf8: Truth = setting(

@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.base.errors import VariorumError
@@ -34,7 +34,9 @@ class RowFilter(Settings):
 
     column: Text = setting(..., "The column that is looked at.")
     equals: Text | None = setting(None, "It must be this.")
-    any_of: tuple[Text, ...] | None = setting(None, "It must be one of these.", min_length=1)
+    any_of: Annotated[tuple[Text, ...], Field(min_length=1), unordered()] | None = setting(
+        None, "It must be one of these."
+    )
     matches: Text | None = setting(
         None, "This regular expression must be found in it; \\w, \\d, \\s and \\b mean ASCII."
     )
