@@ -142,7 +142,7 @@ class Flow:
             return self.nodes[ref]
         raise VariorumError(
             f"{ref} is not made by these settings and this code; it belongs to other settings or "
-            f"other code: give these by --config, or check it out (`variorum why {ref}` compares)"
+            "other code: give these by --config, or check it out (`variorum config` shows the keys)"
         )
 
     # What rules ask

@@ -1,6 +1,7 @@
 """Differences are traced to their cause, by `variorum why` and by what Snakemake says of a job."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from explaining import ABLATION, causes_of, reasons, ref_of, told, write
 
 import flow
-from conftest import ROOT, Project
+from conftest import ROOT, Command, Project
 from variorum.audit.explain.differences import _spelled
 from variorum.audit.explain.operands import ResultIndex
 from variorum.audit.explain.why import reason
@@ -229,6 +230,20 @@ def test_of_an_experiment_without_a_report_the_last_stage_that_was_made_is_compa
     text = told(root, model={"n_layer": 2})
     assert "figures micro" in text.splitlines()[0]
     assert "model.n_layer 1 -> 2 (command line)" in causes_of(text)
+
+
+def test_the_command_that_is_offered_compares(
+    root: Path, variorum: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the settings that were given: without them nothing plans that result."""
+    shutil.copyfile(root / "config/experiments/micro.yaml", root / "config/experiments/second.yaml")
+    monkeypatch.chdir(root)
+    said = variorum("why", "--config", "experiment=second", "--config", "model={n_layer: 2}")
+    offered = re.search("`variorum (why .*)` compares it", said.out)
+    assert offered, said.out + said.err
+    found = variorum(*shlex.split(offered[1]))
+    assert not found.code
+    assert "model.n_layer 1 -> 2 (command line)" in causes_of(found.out)
 
 
 def test_an_experiment_is_compared_with_its_own_older_results(root: Path) -> None:

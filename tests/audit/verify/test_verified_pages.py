@@ -236,7 +236,7 @@ def test_the_remedy_is_a_command_that_publishes_there(root: Path) -> None:
     assert damage.remedy == f"`variorum publish {ref} {place}` publishes it"
     (root / place / MANIFEST).write_text("{")
     assert {each.remedy for each in check(root).damage} == {
-        f"`variorum publish RESULT {place}` publishes it"
+        f"`git checkout -- {place}` restores what git holds"
     }
 
 

@@ -4,12 +4,14 @@
 decides what is compared; `differences` finds the causes.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 from variorum.audit.available import closure
@@ -90,7 +92,7 @@ def why(
     if operand.node and operand.ref in project.references.current.nodes:
         said = f"{operand} is finished, and matches the current settings and code: nothing differs."
         if other := operand.index.most_like(operand):
-            command = f"variorum why {other.ref} {operand.ref}"
+            command = project.comparing(other, operand)
             said += f" `{command}` compares it with the most similar one."
         return Explanation(said)
     now = operand.index.nearest(operand, list(project.references.current))
@@ -130,7 +132,7 @@ def _yet_to_be_made(project: "_Project", question: Inquiry, *, named: bool) -> E
             found = project.compared(like, planned)
             return Explanation(f"{nothing} {found.heading}", found.causes)
     if similar:
-        command = f"variorum why {similar.ref} {ref}"
+        command = project.comparing(similar, operand)
         nothing += f" `{command}` compares it with the most similar one, {similar}."
     return Explanation(nothing)
 
@@ -162,6 +164,7 @@ class _Project:
     """Find what references name: results and planned nodes."""
 
     def __init__(self, root: Path, overrides: dict[str, Any], package: Path) -> None:
+        self.overrides = overrides
         self.references = References(root, overrides, package)
         self.index = ResultIndex(self.references.store)
 
@@ -171,6 +174,13 @@ class _Project:
         with suppress(VariorumError):
             return list(self.references.current)
         return []
+
+    def comparing(self, old: Operand, new: Operand) -> str:
+        """Return the command that compares two results, with the settings that were given."""
+        words = ["variorum", "why", str(old.ref), str(new.ref)]
+        for name, value in self.overrides.items():
+            words += ["--config", f"{name}={json.dumps(value)}"]
+        return join(words)
 
     def compared(self, old: Operand, new: Operand) -> Explanation:
         """Explain how two results of one stage differ."""

@@ -268,9 +268,13 @@ class PublishedFiles:
         return next((other for other in others if self._expected(other, name) == found), None)
 
     def _again(self, page: Page) -> str:
-        """Return the command that publishes a page: Snakemake's rules make some of them."""
+        """Return the command that publishes a page: Snakemake's rules make some of them.
+
+        Without the result nothing can, but git holds what was published.
+        """
         tables = [Path(REPORTS, name) for name in ablation_names(self.store.root)]
         if page.folder in (Path(REPORT).parent, *tables):
             return f"`snakemake --cores 4 {page.target}` publishes it"
-        ref = "RESULT" if page.ref == UNKNOWN else page.ref
-        return f"`variorum publish {ref} {page.folder}` publishes it"
+        if self._manifest_of(page.ref) is None:
+            return f"`git checkout -- {page.folder}` restores what git holds"
+        return f"`variorum publish {page.ref} {page.folder}` publishes it"
