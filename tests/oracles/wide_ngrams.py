@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from variorum.evaluation.ngrams import _discounts
+
 Numbers = NDArray[np.int64]
 Nats = NDArray[np.float64]
 
@@ -98,19 +100,3 @@ def _interpolated(
     own = np.where(found == UNKNOWN, 0.0, shares[found])
     known = (contexts != UNKNOWN) & (contexts < len(left))
     return own + np.where(known, left[np.where(known, contexts, 0)], 1.0) * shorter
-
-
-def _discounts(counts: Numbers) -> Nats:
-    """Return the discounts of n-grams that occurred never, once, twice, and more often.
-
-    They follow from how many occurred how often (Chen and Goodman 1999, equation 17). A text too
-    small for that gets 1/2, and no n-gram loses all of its count.
-    """
-    n = np.bincount(np.minimum(counts, 5), minlength=5)
-    result = np.zeros(4)
-    y = n[1] / (n[1] + 2 * n[2]) if n[1] else 0.5
-    for count in (1, 2, 3):
-        known = n[count] > 0 and n[count + 1] > 0
-        discount = count - (count + 1) * y * n[count + 1] / n[count] if known else 0.5
-        result[count] = min(max(discount, 0.1), count - 0.1)
-    return result

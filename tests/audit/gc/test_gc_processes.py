@@ -64,14 +64,20 @@ def test_while_a_snakemake_runs_all_that_it_planned_stays(
     assert len(removal.plan(root, force=True).leftovers) == len(only(asked, needed)) - 1
 
 
-def test_a_plan_and_what_it_has_yet_to_make_stay_while_its_snakemake_runs(
-    root: Path, needed: Plan, wide: Plan
-) -> None:
+def half_made(root: Path) -> tuple[Plan, Path]:
+    """Plan other settings, and make their pretraining alone; gives the plan and its file."""
     made_up.change(root, model="{n_embd: 32}", seed=2)
     asked = flow.current(root)
     made_up.change(root)
     path = plan_file.write_plan(root, asked)
     made_up.make(root, asked.of_stage("pretrain"))
+    return asked, path
+
+
+def test_a_plan_and_what_it_has_yet_to_make_stay_while_its_snakemake_runs(
+    root: Path, needed: Plan, wide: Plan
+) -> None:
+    asked, path = half_made(root)
     with held(path, "shared"), held(root / ".snakemake/variorum.lock", "shared"):
         plan = removal.plan(root, force=True)
         assert left(plan).keys() == {node.ref for node in asked.of_stage("pretrain")}
@@ -228,11 +234,7 @@ def test_the_locks_of_this_machine_go_after_a_restart_or_in_another_container(
 def test_what_a_snakemake_on_another_machine_planned_stays(
     root: Path, elsewhere: Path, needed: Plan, wide: Plan
 ) -> None:
-    made_up.change(root, model="{n_embd: 32}", seed=2)
-    asked = flow.current(root)
-    made_up.change(root)
-    path = plan_file.write_plan(root, asked)
-    made_up.make(root, asked.of_stage("pretrain"))
+    asked, path = half_made(root)
     plan = removal.plan(root, force=True)
     assert left(plan).keys() == {node.ref for node in asked.of_stage("pretrain")}
     assert not plan.leftovers
