@@ -84,10 +84,7 @@ def read_layers(root: Path, file: str) -> Layered:
         raise ConfigError(f"{file}: holds {values!r}; write `setting: value` lines")
     origins: dict[Place, str] = {}
     _note_lines(values, (), file, origins)
-    try:
-        return Layered(plain(values), origins)
-    except ValueError as error:
-        raise ConfigError(f"{file}: {error}; put text in quotes") from None
+    return Layered(plain(values), origins)
 
 
 def _note_lines(node: CommentedMap, place: Place, file: str, origins: dict[Place, str]) -> None:

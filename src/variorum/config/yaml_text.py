@@ -70,14 +70,12 @@ def parsed(text: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return parsed YAML as plain data; raises `ValueError` for a tag that is no text's."""
+    """Return parsed YAML as plain data."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, TaggedScalar):
-        if str(value.tag.value) != _TEXT:
-            raise ValueError(f"the tag of {value.value} is unknown")
+    if isinstance(value, TaggedScalar):  # `!!str 3`; other tags were read or refused
         return str(value.value)
     if isinstance(value, bool) or value is None:
         return value
