@@ -81,15 +81,20 @@ class DvcCache:
         """Return the folders of DVC's files; raises `VariorumError` if its settings are damaged."""
         cache, remote = self._root / ".dvc/cache", None
         if (self._root / ".dvc").is_dir():
-            from dvc.config import Config, ConfigError  # slow to import
-
-            try:
-                config = Config(str(self._root / ".dvc"))
-            except ConfigError as error:
-                raise VariorumError(f".dvc/config or .dvc/config.local: {error}; fix it") from None
+            config = settings_of(self._root)
             cache = Path(config["cache"].get("dir") or cache)
             remote = config["remote"].get(config["core"].get("remote"), {}).get("url")
         places = [cache]
         if self._with_remote and remote and "://" not in remote:
             places.append(Path(remote))
         return [place / "files/md5" for place in places]
+
+
+def settings_of(root: Path) -> Any:
+    """Return DVC's settings (`dvc.config.Config`); raises `VariorumError` if they are damaged."""
+    from dvc.config import Config, ConfigError  # slow to import
+
+    try:
+        return Config(str(root / ".dvc"))
+    except ConfigError as error:
+        raise VariorumError(f".dvc/config or .dvc/config.local: {error}; fix it") from None

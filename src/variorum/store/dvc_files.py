@@ -3,14 +3,14 @@
 `dvc add` would write each `.dvc` file beside what it pins, where git sees it.
 """
 
+import os
 from collections.abc import Iterable, Iterator
-from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 from variorum.base.counts import counted
 from variorum.base.errors import VariorumError, clear_about_storage
-from variorum.store.dvc_cache import DvcCache
+from variorum.store.dvc_cache import DvcCache, settings_of
 
 
 def store_bytes(root: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
@@ -61,8 +61,9 @@ def relative_remote(root: Path) -> tuple[str, str]:
     `dvc exp push` reads the settings from a commit, and then takes such a path from the root of the
     disk.
     """
-    settings = ConfigParser(interpolation=None)
-    settings.read([root / ".dvc/config", root / ".dvc/config.local"], encoding="utf-8")
-    name = settings.get("core", "remote", fallback="")
-    url = settings.get(f"'remote \"{name}\"'", "url", fallback="")
-    return ("", "") if "://" in url or Path(url).is_absolute() or not url else (name, url)
+    from dvc.config_schema import RelPath
+
+    config = settings_of(root)
+    name = config["core"].get("remote", "")
+    url = config["remote"].get(name, {}).get("url", "")
+    return (name, os.path.relpath(url, root / ".dvc")) if isinstance(url, RelPath) else ("", "")
