@@ -80,3 +80,12 @@ def test_a_distribution_that_is_not_installed_is_named() -> None:
     told = pytest.raises(VariorumError, match="the library nothing-here is missing")
     with told, clear_about_libraries():
         metadata.version("nothing-here")
+
+
+@pytest.mark.parametrize("fault", ["from torch import nothing_here", "import torch.nothing_here"])
+def test_a_library_that_lacks_a_part_is_no_missing_one(fault: str) -> None:
+    told = pytest.raises(
+        VariorumError, match=r"the library torch is too old or damaged \(.*nothing_here.*make setup"
+    )
+    with told, clear_about_libraries():
+        exec(fault)

@@ -79,20 +79,21 @@ def clear_about_memory() -> Iterator[None]:
 
 @contextmanager
 def clear_about_libraries() -> Iterator[None]:
-    """Raise `VariorumError` with name, place and remedy if a library is missing in the block."""
+    """Raise `VariorumError` with the remedy if a library or its part is missing."""
     try:
         yield
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         library = (error.name or "").partition(".")[0]
         if library in ("", PACKAGE.name, *sys.stdlib_module_names):  # a fault of the program
             raise
-        calls = traceback.extract_tb(error.__traceback__)
-        ours = [call for call in calls if PACKAGE in Path(call.filename).parents]
-        needed = [f"{Path(c.filename).relative_to(PACKAGE.parent)}:{c.lineno}" for c in ours[-1:]]
+        calls = [Path(call.filename) for call in traceback.extract_tb(error.__traceback__)]
+        ours = [file for file in calls if PACKAGE in file.parents and file != Path(__file__)]
+        needs = f", and {ours[-1].relative_to(PACKAGE.parent)} needs it" if ours else ""
+        is_missing = isinstance(error, ModuleNotFoundError) and library == error.name
+        what = "is missing" if is_missing else f"is too old or damaged ({error})"
         raise VariorumError(
-            f"the library {library} is missing in {sys.prefix}, and {needed[0]} needs it; install "
-            "what this checkout needs: `make setup`, or `pip install -e .` in an environment of "
-            "your own"
+            f"the library {library} {what} in {sys.prefix}{needs}; install what this checkout "
+            "needs: `make setup`, or `pip install -e .` in an environment of your own"
         ) from error
 
 
