@@ -124,11 +124,8 @@ class Flow:
     @property
     def _planned(self) -> dict[Ref, Node]:
         """Return every result of the plans that were made so far."""
-        plans = [
-            *self._others,
-            *self._ablations.values(),
-            *([self.current] if "current" in vars(self) else []),
-        ]
+        plans = [*self._others, *self._ablations.values()]
+        plans += [self.current] if "current" in vars(self) else []
         return {ref: node for plan in reversed(plans) for ref, node in plan.nodes.items()}
 
     @cached_property
@@ -140,7 +137,10 @@ class Flow:
         """Return the planned node of `ref`; raises `VariorumError` if it is not planned."""
         if ref in self.nodes:
             return self.nodes[ref]
-        raise VariorumError(
+        raise VariorumError(self._unknown(ref))
+
+    def _unknown(self, ref: Ref) -> str:
+        return (
             f"{ref} is not made by these settings and this code; it belongs to other settings or "
             "other code: give these by --config, or check it out (`variorum config` shows the keys)"
         )
@@ -297,26 +297,26 @@ class Flow:
 
     def _found(self, ref: Ref) -> Node:
         """Return the node of a result from any plan; other plans may be broken."""
-        faults = []
+        faults: list[str] = []
         for name in (None, *([] if self._given.values else ablation_names(self.root))):
             try:
                 plan = self.current if name is None else self.ablation(name)
                 if ref in plan.nodes:
                     return plan.nodes[ref]
             except VariorumError as fault:
-                faults.append(fault)
-        for other in () if self._given.values else self._experiments:
+                faults.append(str(fault))
+        others, unplanned = ([], []) if self._given.values else self._experiments
+        for other in others:
             if ref in other.nodes:
                 if not any(other is each for each in self._others):
                     self._others.append(other)
                 return other.nodes[ref]
-        if faults:
-            raise faults[0]
-        return self.node(ref)
+        raise VariorumError("; ".join(faults[:1] or [self._unknown(ref), *unplanned]))
 
     @cached_property
-    def _experiments(self) -> list[Plan]:
-        return list(experiment_plans(self.root))
+    def _experiments(self) -> tuple[list[Plan], list[str]]:
+        faults: list[str] = []  # why some cannot be planned
+        return list(experiment_plans(self.root, faults)), faults
 
     def _date_from_the_present(self, pages: Iterable[Page]) -> None:
         """Set times of manifests and pages from the future to the present.

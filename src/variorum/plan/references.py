@@ -220,16 +220,20 @@ class References:
                 yield plan.nodes, plan
             except VariorumError as fault:
                 faults.append(str(fault))
-        for plan in experiment_plans(self.root, self.code):
+        for plan in experiment_plans(self.root, faults, self.code):
             yield plan.nodes, plan
 
 
-def experiment_plans(root: Path, package: Code | Path = PACKAGE) -> Iterator[Plan]:
-    """Yield the plan of each experiment that can be planned; nothing is downloaded."""
+def experiment_plans(
+    root: Path, faults: list[str], package: Code | Path = PACKAGE
+) -> Iterator[Plan]:
+    """Yield the plan of each experiment; `faults` collect what fails. Nothing is downloaded."""
     for name in experiment_names(root):
-        with suppress(VariorumError):  # who looks for a result does not ask for this experiment
+        try:
             loaded = named_experiment(root, name)
             yield plan_experiment(loaded, root, offline=True, package=package)
+        except VariorumError as fault:
+            faults.append(str(fault))
 
 
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:
