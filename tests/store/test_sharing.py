@@ -349,7 +349,7 @@ def test_where_a_result_was_made_is_told_of_its_own_bytes(
 
 def recorded_of(root: Path, wanted: Ref) -> list[Mapping[str, Any]]:
     """What the records tell of all runs that made a result."""
-    return [run for (ref, _), run in records.recorded_runs(root).items() if ref == wanted]
+    return [run for ref, _, run in records.recorded_runs(root) if ref == wanted]
 
 
 @pytest.mark.parametrize("merged", ["--ours", "--theirs"])

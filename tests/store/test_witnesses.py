@@ -177,6 +177,8 @@ def test_a_table_of_another_platform_is_known_by_its_witness(clone: tuple[Path, 
         assert "all as published" not in list(found.lines())[-1]
     else:
         assert "as another platform made it" in note
+        assert found.pages > 0, "each file was compared with the manifest that a witness names"
+        assert not any("platform" in each for each in found.uncompared)
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["", "committed"])

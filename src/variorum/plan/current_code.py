@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from variorum.base.components import PACKAGE
+from variorum.base.machine import LIBRARIES
 from variorum.config.canonical import canonical, chosen_components, restored
 from variorum.config.types import Settings
 from variorum.identity.fingerprint import Fingerprint, fingerprint
@@ -32,6 +33,12 @@ def current_code(spec: Spec, package: Path = PACKAGE) -> Fingerprint | None:
     if settings is None or canonical(settings) != spec.settings:
         return None
     return fingerprint(function_of(spec.stage), tuple(chosen_components(settings)), package)
+
+
+def libraries_of(spec: Spec) -> frozenset[str]:
+    """Return the libraries that a spec's code uses now; all if its stage refuses it."""
+    code = current_code(spec)
+    return code.libraries if code else frozenset(LIBRARIES)
 
 
 def _settings_of(spec: Spec) -> Settings | None:

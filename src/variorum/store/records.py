@@ -85,17 +85,12 @@ def _entries(root: Path) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
             yield name, entry.get("manifest"), {CODE: code, RUN: entry["run"]}
 
 
-def recorded_runs(root: Path) -> dict[tuple[Ref, str], Mapping[str, Any]]:
-    """Return the `run.json` of each result and manifest digest in the records."""
-    found = ((name, digest, facts) for name, digest, facts in _entries(root) if digest)
-    return {(Ref.parse(name), digest): facts[RUN] for name, digest, facts in found}
+def recorded_runs(root: Path) -> list[tuple[Ref, str | None, Mapping[str, Any]]]:
+    """Return each entry's result, the digest of its manifest, and its `run.json`.
 
-
-def runs_of(store: Store, ref: Ref) -> Iterator[Mapping[str, Any]]:
-    """Yield `run.json` of every run of a result that a record holds."""
-    for name, _, facts in _entries(store.root):
-        if name == str(ref):
-            yield facts[RUN]
+    An entry from before there were digests has None.
+    """
+    return [(Ref.parse(name), digest, facts[RUN]) for name, digest, facts in _entries(root)]
 
 
 def has_records_elsewhere(root: Path) -> bool:

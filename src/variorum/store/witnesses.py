@@ -31,8 +31,8 @@ class Witnesses:
 
         digests: hashes by which later results note the manifest.
         """
-        known = ((ref, digest) for digest in digests)
-        return next((self._runs[each] for each in known if each in self._runs), None)
+        runs = (run for told, digest, run in self._recorded if told == ref and digest in digests)
+        return next(runs, None)
 
     def lists(self, file: Path) -> bool:
         """Check whether git's `.dvc` file lists a file below `results/` with these bytes."""
@@ -48,14 +48,25 @@ class Witnesses:
         if listing and listing.get(MANIFEST) == hashlib.md5(content).hexdigest():
             return True
         is_unread = listing is None and pinned_by(self._store.pin(ref)) is not None
-        return None if is_unread or has_records_elsewhere(self._store.root) else False
+        return None if is_unread or self.may_come else False
 
     def know(self, ref: Ref) -> bool:
         """Check whether one here tells of any bytes of a result."""
-        return self._listing(ref) is not None or any(ref == told for told, _ in self._runs)
+        return self._listing(ref) is not None or any(
+            told == ref and digest for told, digest, _ in self._recorded
+        )
+
+    def runs_of(self, ref: Ref) -> list[Mapping[str, Any]]:
+        """Return what records tell of each run of a result, whatever its bytes."""
+        return [run for told, _, run in self._recorded if told == ref]
 
     @cached_property
-    def _runs(self) -> Mapping[tuple[Ref, str], Mapping[str, Any]]:
+    def may_come(self) -> bool:
+        """Check whether git names records that are not here yet."""
+        return has_records_elsewhere(self._store.root)
+
+    @cached_property
+    def _recorded(self) -> list[tuple[Ref, str | None, Mapping[str, Any]]]:
         return recorded_runs(self._store.root)
 
     def _listing(self, ref: Ref) -> Listing | None:

@@ -14,7 +14,7 @@ import flow
 import made_up
 from conftest import Project
 from variorum.audit.verify.integrity import _Audit
-from variorum.audit.verify.selection import select, with_upstream
+from variorum.audit.verify.selection import select
 from variorum.base.files import sha256_of
 from variorum.base.progress import Progress
 from variorum.cli.command import main
@@ -147,7 +147,7 @@ def test_no_digit_that_people_read_can_be_forged(
     parts = [part for name in asked for part in own[name]] or [""]
     files = [file for file in read_by_people(root) if any(part in file for part in parts)]
     assert len(files) > 4
-    audit = _Audit(selection.store, with_upstream(selection.store, selection.refs), Progress("v"))
+    audit = _Audit(selection, Progress("v"))
     audit.check()
     for file in files:
         kept = ("costs.csv", MANIFEST)
@@ -158,11 +158,11 @@ def test_no_digit_that_people_read_can_be_forged(
             (root / file).write_bytes(wrong)
             audit.damage.clear()
             again = select(root, asked) if file.endswith(MANIFEST) else selection
-            audit.check_pages(again.pages, again.current)
+            audit.check_pages(again)
             assert file in audit.damage, (file, len(wrong))
         (root / file).write_bytes(right)
         audit.damage.clear()
-        audit.check_pages(selection.pages, selection.current)
+        audit.check_pages(selection)
         assert not audit.damage
 
 

@@ -9,7 +9,7 @@ A missing upstream, a changed source or another platform is noted, and is no dam
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +24,14 @@ from variorum.base.files import sha256_of
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref, Spec
-from variorum.plan import current_code
+from variorum.plan.current_code import libraries_of
 from variorum.plan.source_changes import source_change
 from variorum.report import page_trace
 from variorum.report.phrases import listed
 from variorum.report.units import size
-from variorum.run.publish import Page
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
-from variorum.store.records import RECORDS, has_record, has_records_elsewhere
+from variorum.store.records import RECORDS, has_record
 from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.run_info import run_info
 from variorum.store.store import Store
@@ -102,11 +101,11 @@ def verify(selection: Selection, progress: Progress) -> Findings:
     Raises `VariorumError` if none of the results is here.
     """
     begun = time.monotonic()
-    audit = _Audit(selection.store, with_upstream(selection.store, selection.refs), progress)
+    audit = _Audit(selection, progress)
     if not audit.own:
         raise VariorumError(f"nothing to verify: {none_of(selection.refs)}")
     audit.check()
-    audit.check_pages(selection.pages, selection.current)
+    audit.check_pages(selection)
     audit.trace_pages()
     files = [file for copy in audit.own.values() for file in copy.files.values()]
     return Findings(
@@ -117,10 +116,10 @@ def verify(selection: Selection, progress: Progress) -> Findings:
         damage=tuple(audit.damage.values()),
         notes=tuple(audit.notes()),
         warnings=tuple(audit.warnings()),
-        pages=audit.pages,
+        pages=audit.published.compared,
         traced=audit.traced,
         uncompared=tuple(audit.uncompared()),
-        unwitnessed=bool(audit.unwitnessed or audit.unjudged),
+        unwitnessed=bool(audit.published.unwitnessed or audit.unjudged),
     )
 
 
@@ -130,8 +129,9 @@ class _Audit:
     own: results in their folders. copies: also results that reports and tables carry.
     """
 
-    def __init__(self, store: Store, refs: Sequence[Ref], progress: Progress) -> None:
-        self.store = store
+    def __init__(self, selection: Selection, progress: Progress) -> None:
+        self.store = store = selection.store
+        refs = with_upstream(store, selection.refs)
         self.own = _hashed(store, refs, progress)
         carried = [copy for own in self.own.values() for copy in own.inner()]
         self.copies = [*self.own.values(), *carried]
@@ -153,11 +153,8 @@ class _Audit:
         self.used: dict[str, frozenset[str]] = {}
         self.cache = DvcCache(store.root)
         self.witnesses = Witnesses(store)
-        self.unpublished: dict[str, None] = {}
-        self.unproven: dict[str, None] = {}
-        self.unwitnessed: dict[str, None] = {}
-        self.unknown = self.unbacked = self.elsewhere = 0
-        self.unsealed = self.pages = self.traced = 0
+        self.published = self._files_of(selection)
+        self.unsealed = self.traced = 0
         self.runs: list[tuple[Spec, Mapping[str, Any]]] = []
 
     def check(self) -> None:
@@ -247,7 +244,7 @@ class _Audit:
         line = f"{copy.ref} was made from other bytes of {upstream.ref}"
         if not all(runs):
             fetch = f"; `dvc fetch -R {RECORDS}` brings what git has"
-            more = fetch if has_records_elsewhere(self.store.root) else ""
+            more = fetch if self.witnesses.may_come else ""
             self.unjudged[f"{line}: no record here tells where{more}"] = None
             return True
         found = platform_differences(*runs, self._libraries(upstream.readable[0].spec))
@@ -269,19 +266,16 @@ class _Audit:
 
     # Pages
 
-    def check_pages(self, pages: Iterable[Page], current: frozenset[Ref]) -> None:
-        """Compare published files with the results', and collect what was found."""
-        published = PublishedFiles(self.store, self.trusted, current, self.witnesses)
-        for page in pages:
-            published.check(page)
-        for place, fault, remedy in published.damage:
+    def _files_of(self, selection: Selection) -> PublishedFiles:
+        return PublishedFiles(self.store, self.trusted, selection.current, self.witnesses)
+
+    def check_pages(self, selection: Selection) -> None:
+        """Compare published files with the results'."""
+        self.published = self._files_of(selection)
+        for page in selection.pages:
+            self.published.check(page)
+        for place, fault, remedy in self.published.damage:
             self._found(Damage(place, fault, remedy))
-        self.changed += published.changed
-        self.unpublished |= published.unpublished
-        self.mixed |= published.elsewhere
-        self.unproven, self.unwitnessed = published.unproven, published.unwitnessed
-        self.pages, self.unknown = published.compared, len(published.unknown)
-        self.unbacked, self.elsewhere = len(published.unbacked), len(published.elsewhere)
 
     def trace_pages(self) -> None:
         """Trace what reports' pages say to their files, if all files are sound.
@@ -307,19 +301,9 @@ class _Audit:
         """Yield what could not be compared, each with its number and why."""
         if self.absent:
             yield f"{counted(len(self.absent), 'result')} not here"
-        if self.unpublished:
-            yield f"{counted(len(self.unpublished), 'page')} not published"
-        if self.unknown:
-            yield f"{counted(self.unknown, 'published file')} of no result here"
-        if self.unbacked:
-            pages = counted(self.unbacked, "page")
-            yield f"{pages} of no result here, but with the manifest beside it"
-        if self.elsewhere:
-            yield f"{counted(self.elsewhere, 'page')} of another platform"
         if self.unjudged:
             yield f"{counted(len(self.unjudged), 'input')} of unknown origin"
-        if self.unwitnessed:
-            yield f"{counted(len(self.unwitnessed), 'page')} whose witness is not here"
+        yield from self.published.uncompared()
 
     def notes(self) -> Iterator[str]:
         """Yield what is worth knowing, in lines."""
@@ -328,18 +312,15 @@ class _Audit:
         for ref, adopted in self.adopted.items():
             word = f", on a person's word: {adopted['because']}" if "because" in adopted else ""
             yield f"{ref} was adopted from {adopted.get('from')}, not made{word}"
-        yield from self.changed
-        yield from self.mixed
-        yield from self.unjudged
-        yield from self.unproven
-        yield from self.unwitnessed
+        yield from (*self.changed, *self.mixed, *self.unjudged)
+        yield from self.published.notes()
         if self.differing:
             yield (
                 f"{several(self.differing)}: git holds other bytes of the same key; "
                 "`variorum share` compares them"
             )
-        if self.unpublished:
-            pages = " ".join(self.unpublished)
+        if self.published.unpublished:
+            pages = " ".join(self.published.unpublished)
             yield f"pages are not published; `snakemake --cores 4 {pages}` publishes them"
         if self.unsealed:
             results = counted(self.unsealed, "result")
@@ -363,8 +344,7 @@ class _Audit:
     def _libraries(self, spec: Spec) -> frozenset[str]:
         """Return the libraries that a stage's code uses; all if the stage is gone."""
         if spec.code not in self.used:
-            code = current_code.current_code(spec)
-            self.used[spec.code] = code.libraries if code else frozenset(machine.LIBRARIES)
+            self.used[spec.code] = libraries_of(spec)
         return self.used[spec.code]
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from variorum.base.counts import counted
 from variorum.base.errors import several
 from variorum.base.files import sha256_of
 from variorum.identity.spec import Ref
@@ -27,7 +28,6 @@ from variorum.run.publish import (
 )
 from variorum.stages.registry import STAGES
 from variorum.store.manifests import Manifest, read
-from variorum.store.records import has_records_elsewhere, runs_of
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
 from variorum.store.witnesses import Witnesses, fetching
@@ -80,12 +80,12 @@ def publication(root: Path, folder: Path) -> Publication:
 class PublishedFiles:
     """Compare published files with their results, and collect what was found.
 
-    damage: place, fault and remedy of each. changed: files from other results. unpublished:
-    missing ones, by their target. elsewhere: a line on each folder of other bytes that a witness
-    names. unwitnessed: a line on each folder of other bytes whose witness is not here. unproven: a
-    line on each folder whose result is not here. compared: how many files were. unknown: files that
-    no manifest here lists. unbacked: folders whose result is not here, so that the manifest beside
-    the files speaks for them.
+    damage: place, fault and remedy of each. changed: a line on each file from another result, or
+    input with other bytes. unpublished: missing ones, by their target. elsewhere: a line on each
+    folder of other bytes that a witness names. unwitnessed: a line on each folder of other bytes
+    whose witness is not here. unproven: a line on each folder whose result is not here. compared:
+    how many files were. unknown: files that no manifest here lists. unbacked: folders whose result
+    is not here, so that the manifest beside the files speaks for them.
     """
 
     store: Store
@@ -109,6 +109,7 @@ class PublishedFiles:
         if known:
             line = f"{page.folder} holds {page.ref} as another platform made it"
             self.elsewhere[line] = None
+            self.compared += sum(name != MANIFEST for name in page.names)
         elif known is None:
             line = (
                 f"{page.folder} holds other bytes of {page.ref} and cannot be compared: who made "
@@ -123,7 +124,26 @@ class PublishedFiles:
                 self._check_manifest(page, manifest)
         if page.folder.parts[0] == REPORTS:
             self._check_notes(page)
-        self._tell_unproven(page, manifest)
+        if self._manifest_of(page.ref) is None and page.ref != UNKNOWN:
+            self._tell_unproven(page, manifest)
+            if manifest is not None:
+                self._tell_other_inputs(page, manifest)
+
+    def uncompared(self) -> Iterator[str]:
+        """Yield what could not be compared, each with its number and why."""
+        if self.unpublished:
+            yield f"{counted(len(self.unpublished), 'page')} not published"
+        if self.unknown:
+            yield f"{counted(len(self.unknown), 'published file')} of no result here"
+        if self.unbacked:
+            pages = counted(len(self.unbacked), "page")
+            yield f"{pages} of no result here, but with the manifest beside it"
+        if self.unwitnessed:
+            yield f"{counted(len(self.unwitnessed), 'page')} whose witness is not here"
+
+    def notes(self) -> Iterator[str]:
+        """Yield what is worth knowing and no damage, in lines."""
+        yield from (*self.changed, *self.elsewhere, *self.unproven, *self.unwitnessed)
 
     def _is_known(self, page: Page) -> bool | None:
         """Check whether other bytes of the same result lie here; None if unknown."""
@@ -202,7 +222,7 @@ class PublishedFiles:
 
     def _check_notes(self, page: Page) -> None:
         """Check what no manifest can hold, with every run of this result that is known."""
-        known = list(runs_of(self.store, page.ref))
+        known = self.witnesses.runs_of(page.ref)
         with suppress(StoreError):  # a damaged result is named for itself
             known.append(self.store.peek(page.ref).run)
         allowed = [notes_of(run) for run in known if run]
@@ -211,7 +231,7 @@ class PublishedFiles:
             path = self.store.root / page.folder / name
             if not path.is_file() or path.read_bytes() in [notes.get(name) for notes in allowed]:
                 continue
-            if has_records_elsewhere(self.store.root):
+            if self.witnesses.may_come:
                 self.changed.append(
                     f"{page.folder / name} is of no run of {page.ref} that is known here; "
                     "`dvc pull -R results/records` brings the others"
@@ -227,11 +247,9 @@ class PublishedFiles:
         return self.witnesses.name(page.ref, manifest, content) is True
 
     def _tell_unproven(self, page: Page, manifest: Manifest | None) -> None:
-        """Say which changes of these files nothing would show, if their result is not here."""
-        if self._manifest_of(page.ref) is not None or page.ref == UNKNOWN:
-            return
+        """Say which changes of these files nothing would show without their result."""
         folder, listed = self.store.root / page.folder, set(manifest.files if manifest else ())
-        known = {name for run in runs_of(self.store, page.ref) for name in notes_of(run)}
+        known = {name for run in self.witnesses.runs_of(page.ref) for name in notes_of(run)}
         names = {*page.names}
         if page.folder.parts[0] == REPORTS:
             names |= {path.name for path in folder.iterdir()}
@@ -246,7 +264,10 @@ class PublishedFiles:
             shown = pin.relative_to(self.store.root).as_posix()
             fetch = f"; `dvc pull {shown}` fetches it" if pin.is_file() else ""
             self.unproven[f"{page.folder}: without {page.ref} {', and '.join(said)}{fetch}"] = None
-        for entry in manifest.inputs.values() if manifest else ():
+
+    def _tell_other_inputs(self, page: Page, manifest: Manifest) -> None:
+        """Say which inputs are here with other bytes than a manifest without its result notes."""
+        for entry in manifest.inputs.values():
             own = self._manifest_of(entry.ref)
             if own and entry.manifest_sha256 not in own.noted_as:
                 self.changed.append(

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from variorum.audit.scratch import COMPARISONS
 from variorum.audit.verify.file_diff import compare
 from variorum.audit.verify.tolerances import judged
-from variorum.base import machine
 from variorum.base.counts import counted
 from variorum.base.errors import several
 from variorum.base.platforms import platform_differences
 from variorum.base.progress import Progress
 from variorum.identity.spec import Ref
-from variorum.plan.current_code import current_code
+from variorum.plan.current_code import libraries_of
 from variorum.report.phrases import listed
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.records import RECORDS
@@ -63,9 +62,7 @@ def comparison(store: Store, ref: Ref, progress: Progress) -> str:
             told = "not compared: no record here tells where they were made"
             return f"{told} ({fetching(store, ref)} brings the records that git names)"
         _note(theirs, run)
-        code = current_code(here.spec)
-        libraries = code.libraries if code else frozenset(machine.LIBRARIES)
-        elsewhere = platform_differences(run, here.run, libraries)
+        elsewhere = platform_differences(run, here.run, libraries_of(here.spec))
         rule, passed = judged(theirs, here.folder, compare(theirs.folder, here.folder), elsewhere)
     return f"{rule}: {'within tolerance' if passed else 'NOT within tolerance'}"
 
