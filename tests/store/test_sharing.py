@@ -16,6 +16,8 @@ import flow
 import made_up
 from conftest import Command, Project
 from variorum.audit.available import available
+from variorum.audit.gc import removal
+from variorum.audit.gc.inventory import row
 from variorum.audit.verify import shared_bytes
 from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.selection import Selection, with_upstream
@@ -222,6 +224,8 @@ def test_no_pin_of_other_bytes_is_lost(
     here.run("sh", "-c", told[1])
     assert store.exists(pretrain)
     assert {ref: flow.files_of(store.folder(ref)) for ref in kept} == kept
+    removal.remove(here.root, removal.Removal((row(store, pretrain),), (), (), 0))
+    assert not other.exists(), "gc removes them with their result"
 
 
 def test_a_second_time_nothing_is_new(here: Project) -> None:

@@ -104,6 +104,11 @@ def _take_over(store: Store, ref: Ref, cache: DvcCache) -> None:
         pin.rename(own)
 
 
+def others_of(store: Store, ref: Ref) -> list[Path]:
+    """Return the `.dvc` files of other bytes of a result that were set aside."""
+    return sorted((store.root / OTHER_PINS).glob(f"*/{ref}.dvc"))
+
+
 def _set_aside(store: Store, ref: Ref, pin: Path) -> None:
     """Save the `.dvc` file of other bytes, which nothing else may name."""
     md5 = pinned_by(pin)
