@@ -116,7 +116,7 @@ def test_rows_that_cannot_be_read_are_counted_and_shown_with_their_lines(tmp_pat
     assert [(e.document, e.excerpt, e.reason) for e in step.examples] == [
         ("table.csv, line 3", "1,2,3", "3 columns where the header has 2"),
         ("table.csv, line 4", 'x"y,"1"2', "',' expected after '\"'"),
-        ("table.csv, line 5", "5", "1 columns where the header has 2"),
+        ("table.csv, line 5", "5", "1 column where the header has 2"),
     ]
 
 
@@ -424,10 +424,10 @@ def test_rows_that_end_early_are_read_if_what_is_asked_for_is_there_and_told(tmp
     assert [d.text for d in found] == ["one", "two", "three", "five"]
     assert steps(context) == {"rows": (6, 2)}
     assert [e.reason for e in context.facts.steps[0].examples] == [
-        "1 columns where the header has 3",
+        "1 column where the header has 3",
         "4 columns where the header has 3",
     ]
-    assert any(note.startswith("1 rows end before the header does") for note in context.facts.notes)
+    assert any(note.startswith("1 row ends before the header does") for note in context.facts.notes)
     assert texts(tmp_path, group="note") == ["two", "three", "five"]
     context = context_of(tmp_path)
     found = fetched(tmp_path, context, short_rows="drop")

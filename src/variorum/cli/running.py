@@ -67,6 +67,7 @@ def publish(
 ) -> None:
     """Copy a report's or table's files, with manifest, to where they are committed."""
     from variorum.plan.references import References
+    from variorum.report.phrases import listed
     from variorum.run import publish
     from variorum.stages.registry import BUNDLING
     from variorum.store.store import Store
@@ -74,7 +75,7 @@ def publish(
     root = find_project()
     ref = References(root).named(result).one()
     if ref.stage not in BUNDLING:
-        raise VariorumError(f"{ref}: only {' and '.join(BUNDLING)} can be published")
+        raise VariorumError(f"{ref}: only {listed(BUNDLING)} can be published")
     target = publish.publication_folder(root, folder)
     if not publish.publish(Store(root), ref, target, replace=replace):
         print(

@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
 from variorum.corpus.decoding import STRAY, opened
 
@@ -191,7 +192,7 @@ def table_rows(
     least, most = max(places.values(), default=0) + 1, len(header)
     for lines, cells, line, fault in records:
         raw = lines.raw()
-        differs = f"{len(cells)} columns where the header has {most}"
+        differs = f"{counted(len(cells), 'column')} where the header has {most}"
         if not fault and least <= len(cells) < most and short_rows is None:
             if not _encloses_line_ends(file, encoding, dialect):
                 raise VariorumError(

@@ -104,7 +104,7 @@ class Experiment(Settings):
     def _frozen_parts_exist(self) -> Self:
         """Refuse unknown parts before the pretraining; deeper names are checked with the model."""
         last = self.model.n_layer - 1
-        layers = ["h.0", f"h.0 to h.{last}"][last > 0]
+        layers = f"h.0 to h.{last}" if last else "h.0"
         known = ["wte", "positions", "shift", "ngrams", "h", layers, "ln_f", "lm_head"]
         for name in self.finetune.freeze:
             part, _, inner = name.partition(".")

@@ -241,7 +241,7 @@ def _each(estimates: Collection[Estimate | None]) -> tuple[str, str, str]:
     seconds = duration(median(each.seconds for each in known))
     n_bytes = size(round(median(each.n_bytes for each in known)))
     runs = len(frozenset[Ref]().union(*(each.runs for each in known)))
-    basis = "median of " * (runs > 1) + counted(runs, "run")
+    basis = f"median of {runs} runs" if runs > 1 else "1 run"
     if unknown := len(estimates) - len(known):
         basis += f"; {unknown} unknown"
     return seconds, n_bytes, basis
@@ -257,8 +257,8 @@ def _totals(found: Workload) -> Iterator[str]:
     if unknown:
         yield (
             f"{len(found.known)} of {counted(len(found.missing), 'result')} known: "
-            f"{duration(found.seconds)} on {cores}, {size(found.n_bytes)} in results/; the other "
-            f"{unknown} will take more"
+            f"{duration(found.seconds)} on {cores}, {size(found.n_bytes)} in results/; time and "
+            f"disk of {counted(unknown, 'other')} are unknown"
         )
     else:
         yield f"takes about {duration(found.seconds)} on {cores}, Snakemake's own start aside"

@@ -188,7 +188,7 @@ def test_without_the_old_code_there_is_no_proof_and_two_remedies(here: Path) -> 
     Project(here).run("git", "commit", "--quiet", "--all", "--amend", "--no-edit")
     message = "cannot be compared: commit the code before you edit it, or adopt on your word"
     said = nothing_changes(here, lambda: adopt(here, package=package), message)
-    assert said.startswith("none of the 1 commit of the code made the old results")
+    assert said.startswith("no commit made the old results (1 of the code were tried)")
     shutil.rmtree(here / ".git")
     said = nothing_changes(here, lambda: adopt(here, package=package), "adopt on your word")
     assert said.startswith("the old code is unavailable, as git lacks it")

@@ -261,7 +261,7 @@ def test_an_experiment_is_compared_with_its_own_older_results(root: Path) -> Non
     report = plan.last.ref
     text = told(root)
     assert text == (
-        f"report second {report.key} is not made yet, and no earlier one of second is here. "
+        f"report second {report.key} is not made yet, and no earlier report of second is here. "
         f"`variorum why {similar} {report}` compares it with the most similar one, "
         f"report micro {similar.key}."
     )

@@ -126,7 +126,7 @@ def _in_git(codes: Codes, folder: Path, progress: Progress, package: Path) -> Pa
             shutil.rmtree(old.parent)
             progress.step()
     raise VariorumError(
-        f"none of the {counted(len(commits), 'commit')} of the code made the old results, so the "
+        f"no commit made the old results ({len(commits)} of the code were tried), so the "
         f"{EXPERIMENT} experiment cannot be compared: {remedy}"
     )
 

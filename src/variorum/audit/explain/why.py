@@ -119,7 +119,7 @@ def _yet_to_be_made(project: "_Project", question: Inquiry, *, named: bool) -> E
     similar = index.most_like(operand)
     if similar and (named or similar.label == operand.label):
         return project.compared(similar, operand)
-    lacking = f"no earlier one of {operand.label}" if similar else "nothing similar"
+    lacking = f"no earlier {stage} of {operand.label}" if similar else "nothing similar"
     nothing = f"{operand} is not made yet, and {lacking} is here."
     if number := index.pinned(stage):
         pull = "`dvc pull` restores the stored ones"

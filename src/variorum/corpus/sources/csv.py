@@ -17,6 +17,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
 from variorum.config.types import Settings, Text, setting, unordered
 from variorum.corpus import local_files
@@ -157,12 +158,13 @@ class _Tables:
         if self.settings.where:
             facts.steps.append(self.fitting)
         facts.notes += [
-            f"{count} {'file' if count == 1 else 'files'} read as {name}."
+            f"{counted(count, 'file')} read as {name}."
             for name, count in sorted(self.formats.items())
         ]
         if self.short:
             facts.notes.append(
-                f"{self.short:,} rows end before the header does, behind all columns that are read."
+                f"{counted(self.short, 'row ends', 'rows end')} before the header does, behind all "
+                "columns that are read."
             )
         for line in [*facts.notes, *self._said()]:
             self.context.report(line)
