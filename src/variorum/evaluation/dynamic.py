@@ -62,7 +62,7 @@ def dynamic_nats(
     if not math.isfinite(found.sum()):
         raise VariorumError(
             f"dynamic: the model diverges while it learns from the text at rate "
-            f"{adaptation.rate:g}; give dynamic.rates smaller ones, or 0 among them"
+            f"{adaptation.rate:g}; give dynamic.rates smaller ones"
         )
     return found
 
