@@ -298,6 +298,26 @@ def test_known_words_of_text_without_words_are_not_judged(trained):
         json.dumps(asdict(case), allow_nan=False)
 
 
+def test_human_texts_without_a_word_do_not_lower_the_ceiling(trained):
+    """Numbers between prose are no prose whose words are unknown."""
+    subject = subject_of(trained)
+    length, held = subject.settings.text_tokens, subject.texts.held_out
+    prose, numbers = (
+        np.resize(subject.tokenizer.encode(text), length) for text in (" the hill.", "12 345. ")
+    )
+    number = len(held) // length
+    wordless = number // 2
+    assert wordless >= 2
+    held_out = np.concatenate([(prose, numbers)[each % 2] for each in range(number)])
+    groups = np.arange(number).repeat(length)
+    panel = Panel(replace(subject, texts=replace(subject.texts, held_out=held_out, groups=groups)))
+    assert known_share(subject, prose.tolist()) == 1.0
+    for case in (known_words(panel), repetition(panel)):
+        [row] = [row for row in case.rows if row.name in ("temperature 1", "known words")]
+        assert row.found[HUMAN].mean == 1.0
+        assert f"{wordless} of {number} held-out texts have no word" in case.explanation
+
+
 def test_lengths_of_context_double_up_to_the_whole():
     assert lengths_of(1) == [1]
     assert lengths_of(8) == [1, 2, 4, 8]

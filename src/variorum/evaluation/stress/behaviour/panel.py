@@ -102,17 +102,26 @@ class Panel:
         texts = [held.held_out[start : start + length].tolist() for start in starts[chosen]]
         return texts, units[chosen]
 
-    def of_texts(self, texts: "WrittenTexts", measure: Callable[[list[int]], float]) -> Measured:
+    def of_texts(
+        self,
+        texts: "WrittenTexts",
+        measure: Callable[[list[int]], float],
+        is_defined: Callable[[list[int]], bool] = lambda _: True,
+    ) -> Measured:
         """Measure each text; the units are models' texts, and groups of human text.
 
-        `HALVES` are the differences between two halves of the human texts of each group.
+        `HALVES` are the differences between two halves of the human texts of each group. Human
+        texts of which the measure is not defined are left out.
         """
-        human, units = self.human
-        values = np.array([measure(each) for each in human])
+        human = [pair for pair in zip(*self.human, strict=True) if is_defined(pair[0])]
+        units = np.array([unit for _, unit in human])
+        values = np.array([measure(each) for each, _ in human])
         found: dict[str, Values | None] = {
             who: None if own is None else np.array([measure(each.tokens) for each in own])
             for who, own in texts.by.items()
         }
+        if not human:
+            return {**found, HUMAN: None, HALVES: None}
         return {**found, HUMAN: means_by(units, values), HALVES: halves_by(units, values)}
 
 

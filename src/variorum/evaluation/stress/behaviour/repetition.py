@@ -23,7 +23,7 @@ from variorum.evaluation.stress.behaviour.outcome import (
     outcome,
 )
 from variorum.evaluation.stress.behaviour.panel import Panel, beyond, means
-from variorum.evaluation.stress.behaviour.words import known_shares, no_words
+from variorum.evaluation.stress.behaviour.words import known_shares, left_out
 from variorum.evaluation.stress.writing import excerpt
 
 LENGTHS = {1: "tokens", 2: "pairs of tokens", 4: "runs of four tokens"}
@@ -71,7 +71,7 @@ def repetition(panel: Panel) -> Behaviour:
             f"of the samples, beside {len(panel.human[0])} held-out texts of the same length. Like "
             f"human text: the interval of the difference lies within ±{margin:g}. Other ways to "
             f"choose the next token are shown and not judged. The text below repeats most."
-            f"{no_words(words)}{texts.problem}"
+            f"{left_out(panel)}{texts.problem}"
         ),
         excerpt=excerpt(subject.tokenizer, worst.tokens) if worst else "",
         drawn=texts.drawn,

@@ -3,8 +3,9 @@
 A word is a run of letters in lower case. Of each text its different words count, each once, so that
 a loop of one word is one word; words cut off at either end are left out. Human text has words
 that train never showed, too: its share is the ceiling. A model of random weights hits words by
-accident, above all where a token is a word: its share is the floor. Where human text has no words
-at all, as in a table of numbers, there is no ceiling and nothing to judge.
+accident, above all where a token is a word: its share is the floor. Human texts without a word, as
+in a table of numbers, have no share and are left out, as zeros would lower the ceiling; where none
+has a word there is nothing to judge. A model's text without a word counts as 0.
 """
 
 import re
@@ -23,7 +24,6 @@ from variorum.evaluation.stress.behaviour.outcome import (
     outcome,
 )
 from variorum.evaluation.stress.behaviour.panel import (
-    HALVES,
     Measured,
     Panel,
     WrittenTexts,
@@ -73,16 +73,28 @@ def whole_words(subject: StressedModel, tokens: list[int]) -> set[str]:
 
 
 def known_shares(panel: Panel, texts: WrittenTexts) -> Measured:
-    """Measure each text; human text is not measured if none of it has a word."""
-    found = panel.of_texts(texts, partial(known_share, panel.subject))
-    if any(whole_words(panel.subject, tokens) for tokens in panel.human[0]):
-        return found
-    return {**found, HUMAN: None, HALVES: None}
+    """Measure each text; of human texts those that have a word."""
+    subject = panel.subject
+    return panel.of_texts(texts, partial(known_share, subject), partial(has_words, subject))
 
 
-def no_words(measured: Measured) -> str:
-    """Return a sentence where human text was not measured, or ""."""
-    return "" if measured[HUMAN] is not None else " The held-out text has no words to compare with."
+def has_words(subject: StressedModel, tokens: list[int]) -> bool:
+    """Check whether a text has a word that neither end cuts off."""
+    return bool(whole_words(subject, tokens))
+
+
+def left_out(panel: Panel) -> str:
+    """Return a sentence on the human texts that were not measured, or ""."""
+    human, _ = panel.human
+    wordless = sum(not has_words(panel.subject, tokens) for tokens in human)
+    if wordless == len(human):
+        return " The held-out text has no words to compare with."
+    if wordless:
+        return (
+            f" {wordless} of {len(human)} held-out texts have no word and are left out; a model's "
+            "text without one counts as 0."
+        )
+    return ""
 
 
 def known_words(panel: Panel) -> Behaviour:
@@ -124,7 +136,7 @@ def known_words(panel: Panel) -> Behaviour:
             f"{settings.texts} texts of {settings.text_tokens} tokens at each temperature, drawn "
             f"from all tokens. Temperature {OWN:g} is judged, at which a perfect model writes as "
             f"people do. No less: the interval of the difference lies above "
-            f"-{settings.human_margin:g}.{no_words(own)}{problem}"
+            f"-{settings.human_margin:g}.{left_out(panel)}{problem}"
         ),
         excerpt=shown_text,
         drawn=drawn,
