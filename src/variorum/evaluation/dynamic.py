@@ -95,7 +95,8 @@ def best_adaptation(
     if min(costs.values()) == math.inf:
         raise VariorumError(
             f"dynamic: the model diverges on val at every rate, "
-            f"{', '.join(f'{rate:g}' for rate in settings.rates)}; give dynamic.rates smaller ones"
+            f"{', '.join(f'{rate:g}' for rate in settings.rates)}; give dynamic.rates smaller "
+            "ones, or 0"
         )
     rate = min(costs, key=costs.__getitem__).rate
     others = [Adaptation(rate, pull, segment) for pull in pulls if pull != middle]
