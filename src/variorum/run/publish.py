@@ -31,7 +31,7 @@ from variorum.store.manifests import Manifest, read
 from variorum.store.restoring import BUNDLE
 from variorum.store.result import COPY, MANIFEST, VARYING, Result
 from variorum.store.store import Store
-from variorum.store.witnesses import Witnesses
+from variorum.store.witnesses import Testimony, Witnesses
 
 COSTS = "costs.csv"
 CODES_FILE = "codes.csv"
@@ -80,15 +80,15 @@ def publish(store: Store, ref: Ref, folder: Path, *, replace: bool = False) -> b
     contents = {name: result.file(name).read_bytes() for name in names} | notes_of(result.run)
     contents[MANIFEST] = (result.folder / MANIFEST).read_bytes()
     committed = {} if replace else _committed(store.root, folder)
-    is_here = committed.get(MANIFEST, contents[MANIFEST]) == contents[MANIFEST]
-    known = not is_here and known_bytes(Witnesses(store), ref, committed, names)
-    if known is not False:
+    is_other = committed.get(MANIFEST, contents[MANIFEST]) != contents[MANIFEST]
+    keeps = is_other and _may_be_right(Witnesses(store), ref, committed, names)
+    if keeps:
         contents = committed
     for name in _listed(folder) - contents.keys():
         (folder / name).unlink(missing_ok=True)
     for name in sorted(contents, key=lambda name: name == MANIFEST):
         write_atomically(folder / name, contents[name])
-    return known is False
+    return not keeps
 
 
 def _committed(root: Path, folder: Path) -> dict[str, bytes]:
@@ -101,18 +101,24 @@ def _committed(root: Path, folder: Path) -> dict[str, bytes]:
     return {}
 
 
-def known_bytes(
+def judge_published(
     witnesses: Witnesses, ref: Ref, contents: Mapping[str, bytes], files: Iterable[str]
-) -> bool | None:
-    """Check whether published files are of `ref`, whole, with bytes that a witness names.
+) -> Testimony:
+    """Judge published files: right ones are of `ref`, whole, with bytes that a witness names.
 
     contents: these files with their manifest. files: names in the result here, of which the same
-    must be published. None if the witness is not here.
+    must be published.
     """
     manifest = _sound_manifest(ref, contents)
     if manifest is None or _published(manifest.files) != _published(files):
-        return False
-    return witnesses.name(ref, manifest, contents[MANIFEST])
+        return Testimony.REFUTED
+    return witnesses.judge(ref, manifest, contents[MANIFEST])
+
+
+def _may_be_right(
+    witnesses: Witnesses, ref: Ref, contents: Mapping[str, bytes], files: Iterable[str]
+) -> bool:
+    return judge_published(witnesses, ref, contents, files) is not Testimony.REFUTED
 
 
 def _sound_manifest(ref: Ref, contents: Mapping[str, bytes]) -> Manifest | None:
@@ -152,7 +158,7 @@ def _is_table(store: Store, ref: Ref, folder: Path, files: Mapping[str, Path]) -
     """Check whether a folder holds a table or other bytes of it."""
     if all(same(folder / name, files[name]) for name in page_names(files)):
         return True
-    return known_bytes(Witnesses(store), ref, contents_of(folder), files) is not False
+    return _may_be_right(Witnesses(store), ref, contents_of(folder), files)
 
 
 @dataclass(frozen=True)

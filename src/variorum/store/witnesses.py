@@ -8,6 +8,7 @@ it lies in), or the `.dvc` file that git holds, whose listing names the bytes of
 
 import hashlib
 from collections.abc import Collection, Mapping
+from enum import Enum, auto
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,21 @@ from variorum.store.result import MANIFEST
 from variorum.store.store import Store
 
 
+class Testimony(Enum):
+    """Say whether bytes of a result are right, as far as witnesses tell."""
+
+    NAMED = auto()  # a witness names them
+    REFUTED = auto()  # every witness is here, and none names them
+    OPEN = auto()  # a witness that is not here may name them
+
+
 class Witnesses:
     """Ask the records, and the shared `.dvc` files, of one project."""
 
     def __init__(self, store: Store) -> None:
         self._store, self._cache = store, DvcCache(store.root)
 
-    def run(self, ref: Ref, digests: Collection[str]) -> Mapping[str, Any] | None:
+    def run_of(self, ref: Ref, digests: Collection[str]) -> Mapping[str, Any] | None:
         """Return what a record tells of the run that made these bytes; None without one.
 
         digests: hashes by which later results note the manifest.
@@ -34,23 +43,23 @@ class Witnesses:
         runs = (run for told, digest, run in self._recorded if told == ref and digest in digests)
         return next(runs, None)
 
-    def lists(self, file: Path) -> bool:
+    def is_listed(self, file: Path) -> bool:
         """Check whether git's `.dvc` file lists a file below `results/` with these bytes."""
         _, stage, key, *inner = file.relative_to(self._store.root).parts
         listing = self._listing(Ref(stage, key))
         return listing is not None and listing.get("/".join(inner)) == md5_of(file)
 
-    def name(self, ref: Ref, manifest: Manifest, content: bytes) -> bool | None:
-        """Check whether one names a manifest; None if one elsewhere may."""
-        if self.run(ref, manifest.noted_as) is not None:
-            return True
+    def judge(self, ref: Ref, manifest: Manifest, content: bytes) -> Testimony:
+        """Judge the bytes that a manifest, with this content, lists."""
+        if self.run_of(ref, manifest.noted_as) is not None:
+            return Testimony.NAMED
         listing = self._listing(ref)
         if listing and listing.get(MANIFEST) == hashlib.md5(content).hexdigest():
-            return True
+            return Testimony.NAMED
         is_unread = listing is None and pinned_by(self._store.pin(ref)) is not None
-        return None if is_unread or self.may_come else False
+        return Testimony.OPEN if is_unread or self.may_come else Testimony.REFUTED
 
-    def know(self, ref: Ref) -> bool:
+    def has_any(self, ref: Ref) -> bool:
         """Check whether one here tells of any bytes of a result."""
         return self._listing(ref) is not None or any(
             told == ref and digest for told, digest, _ in self._recorded

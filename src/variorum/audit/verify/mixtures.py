@@ -33,7 +33,7 @@ def runs_of_both(
     if here is None or list(upstream.faults(here)):
         return None
     ours = _run_of(witnesses, upstream, here)
-    theirs = witnesses.run(upstream.ref, [digest]) or _run_of(witnesses, copy, manifest)
+    theirs = witnesses.run_of(upstream.ref, [digest]) or _run_of(witnesses, copy, manifest)
     return None if ours is None or theirs is None else (theirs, ours)
 
 
@@ -42,9 +42,9 @@ def _run_of(witnesses: Witnesses, copy: ResultCopy, manifest: Manifest) -> Run |
 
     Empty if only git names them, None without a witness.
     """
-    if found := witnesses.run(copy.ref, manifest.noted_as):
+    if found := witnesses.run_of(copy.ref, manifest.noted_as):
         return found
     info = run_info(copy, manifest)
     if info.names_manifest:
         return info.run
-    return {} if witnesses.lists(copy.folder / manifest.name) else None
+    return {} if witnesses.is_listed(copy.folder / manifest.name) else None

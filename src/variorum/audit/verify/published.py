@@ -22,7 +22,7 @@ from variorum.run.publish import (
     REPORTS,
     Page,
     contents_of,
-    known_bytes,
+    judge_published,
     notes_of,
     published_names,
 )
@@ -30,7 +30,7 @@ from variorum.stages.registry import STAGES
 from variorum.store.manifests import Manifest, read
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
-from variorum.store.witnesses import Witnesses, fetching
+from variorum.store.witnesses import Testimony, Witnesses, fetching
 
 UNKNOWN = Ref("report", "unknown")
 """In place of the result of a manifest that cannot be read."""
@@ -105,12 +105,12 @@ class PublishedFiles:
     def check(self, page: Page) -> None:
         """Check the files of one page or table, and what stands beside them."""
         manifest = publication(self.store.root, page.folder).manifest
-        known = self._is_known(page)
-        if known:
+        verdict = self._judge(page)
+        if verdict is Testimony.NAMED:
             line = f"{page.folder} holds {page.ref} as another platform made it"
             self.elsewhere[line] = None
             self.compared += sum(name != MANIFEST for name in page.names)
-        elif known is None:
+        elif verdict is Testimony.OPEN:
             line = (
                 f"{page.folder} holds other bytes of {page.ref} and cannot be compared: who made "
                 f"them is not known here; {fetching(self.store, page.ref)} brings what git names"
@@ -145,12 +145,15 @@ class PublishedFiles:
         """Yield what is worth knowing and no damage, in lines."""
         yield from (*self.changed, *self.elsewhere, *self.unproven, *self.unwitnessed)
 
-    def _is_known(self, page: Page) -> bool | None:
-        """Check whether other bytes of the same result lie here; None if unknown."""
+    def _judge(self, page: Page) -> Testimony | None:
+        """Judge other bytes of a result.
+
+        None if a page has the bytes that are here, or the result is not here.
+        """
         own, place = self._manifest_of(page.ref), self.store.root / page.folder
         if own is None or page.folder.parts[0] != REPORTS or self._is_own(own, place / MANIFEST):
-            return False
-        return known_bytes(self.witnesses, page.ref, contents_of(place), own.files)
+            return None
+        return judge_published(self.witnesses, page.ref, contents_of(place), own.files)
 
     @staticmethod
     def _is_own(own: Manifest, file: Path) -> bool:
@@ -207,7 +210,8 @@ class PublishedFiles:
         if lacking := sorted(expected - manifest.files.keys()):
             return f"lists no {' and no '.join(lacking)}"
         content = (self.store.root / page.folder / MANIFEST).read_bytes()
-        if self.witnesses.know(ref) and self.witnesses.name(ref, manifest, content) is False:
+        verdict = self.witnesses.judge(ref, manifest, content)
+        if verdict is Testimony.REFUTED and self.witnesses.has_any(ref):
             return f"is of no run of {ref} that is known here"
         return ""
 
@@ -244,7 +248,7 @@ class PublishedFiles:
         if manifest is None:
             return False
         content = (self.store.root / page.folder / MANIFEST).read_bytes()
-        return self.witnesses.name(page.ref, manifest, content) is True
+        return self.witnesses.judge(page.ref, manifest, content) is Testimony.NAMED
 
     def _tell_unproven(self, page: Page, manifest: Manifest | None) -> None:
         """Say which changes of these files nothing would show without their result."""

@@ -57,7 +57,7 @@ def comparison(store: Store, ref: Ref, progress: Progress) -> str:
             theirs = Store(folder).restore(ref, files)
         except StoreError:
             return "which are damaged in DVC's cache"
-        run = Witnesses(store).run(ref, [manifest_digest(theirs.manifest)])
+        run = Witnesses(store).run_of(ref, [manifest_digest(theirs.manifest)])
         if not (run and here.run):
             told = "not compared: no record here tells where they were made"
             return f"{told} ({fetching(store, ref)} brings the records that git names)"
