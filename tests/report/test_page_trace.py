@@ -11,6 +11,7 @@ from html import unescape
 from pathlib import Path
 from random import Random
 from typing import Any
+from unicodedata import digit
 
 import pytest
 from hypothesis import given
@@ -78,7 +79,7 @@ def digits(page: str) -> list[int]:
     blank = page
     for unseen in (UNSEEN, REFERENCE):
         blank = unseen.sub(lambda found: " " * len(found[0]), blank)
-    return [place for place, character in enumerate(blank) if character.isdigit()]
+    return [place for place, character in enumerate(blank) if digit(character, None) is not None]
 
 
 def test_all_that_a_page_says_stands_where_it_is_from(
@@ -118,7 +119,7 @@ def test_every_digit_is_missed_when_it_is_another(
     everywhere = digits(page)
     places = Random(0).sample(everywhere, round(share * len(everywhere)))
     for place in places:
-        changed = f"{page[:place]}{(int(page[place]) + 1) % 10}{page[place + 1 :]}"
+        changed = f"{page[:place]}{(digit(page[place]) + 1) % 10}{page[place + 1 :]}"
         assert len(report.check(changed).faults) == faults + 1, changed[place - 60 : place + 20]
     record_property("digits that were changed", len(places))
 
