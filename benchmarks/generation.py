@@ -10,12 +10,12 @@ after each of ten contexts of one text.
 """
 
 import argparse
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
 
 import torch
+from peak_memory import peak_memory
 
 from variorum.base import components
 from variorum.config.evaluation_settings import SamplingSettings
@@ -72,7 +72,7 @@ def peaks(context_length: int) -> Iterator[float]:
     sampling = SAMPLING.model_copy(update={"max_tokens": 10 * context_length})
     for count, _ in enumerate(generate(GPT(settings, 300), [0], sampling), start=1):
         if count % context_length == 0:
-            yield resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            yield peak_memory() / 2**20
 
 
 def main() -> None:

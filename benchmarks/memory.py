@@ -19,7 +19,6 @@ import csv
 import json
 import multiprocessing
 import random
-import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from peak_memory import peak_memory
 
 from variorum.base.machine import Machine
 from variorum.base.progress import Progress
@@ -185,11 +186,6 @@ def function_of(stage: str) -> Callable[[Task], None]:
     return function
 
 
-def peak() -> int:
-    """The peak of this process's memory so far, in bytes."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def work(folder: Path, stage: str, settings: dict[str, Any], answer: Connection) -> None:
     """Run a stage in this process, on the folders of those before it."""
     inputs = {}
@@ -202,9 +198,9 @@ def work(folder: Path, stage: str, settings: dict[str, Any], answer: Connection)
     spec = Spec(stage, settings, {}, "")
     task = Task(spec, inputs, folder, output, folder, Machine(), progress)
     run = function_of(stage)
-    start, began = peak(), time.process_time()
+    start, began = peak_memory(), time.process_time()
     run(task)
-    answer.send(Measured(peak(), start, time.process_time() - began))
+    answer.send(Measured(peak_memory(), start, time.process_time() - began))
 
 
 def measured(folder: Path, stage: str, settings: dict[str, Any]) -> Measured:

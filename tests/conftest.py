@@ -198,6 +198,18 @@ def template() -> Path:
     return target
 
 
+def measured(script: str, *words: object) -> str:
+    """What a script prints that may import `peak_memory`; it runs in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 def copy_project(target: Path) -> Project:
     """Copy everything but the tests and what runs leave, into a new git repository."""
     shutil.copytree(template(), target, dirs_exist_ok=True)

@@ -4,14 +4,13 @@ import csv as standard
 import io
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import measured
 from variorum.base.errors import VariorumError
 from variorum.corpus import decoding, table_rows
 from variorum.corpus.documents import Document
@@ -575,17 +574,18 @@ def test_another_checksum_is_refused(tmp_path):
 
 
 LARGE = """
-import resource, sys
+import sys
 from pathlib import Path
+from peak_memory import peak_memory
 from variorum.corpus.sources.csv import CsvSource
 from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus import table_rows
 from variorum.corpus.sources import csv
 root = Path(sys.argv[1])
 source = CsvSource(path="table.csv", text="body", where=[{"column": "n", "matches": "00000$"}])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory()
 count = sum(1 for _ in csv.fetch(source, FetchContext(root, root, (), lambda line: None)))
-print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(count, peak_memory() - before)
 """
 
 
@@ -594,10 +594,7 @@ def test_a_large_file_is_streamed(tmp_path):
     with (tmp_path / "table.csv").open("w") as file:
         file.write("n,body\n")
         file.writelines(f"{n},{'words of a row ' * 8}\n" for n in range(rows))
-    done = subprocess.run(
-        [sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, check=True
-    )
-    count, grown = map(int, done.stdout.split())
+    count, grown = map(int, measured(LARGE, tmp_path).split())
     assert count == 2
     assert (tmp_path / "table.csv").stat().st_size > 35_000_000
     assert grown < 20_000_000

@@ -1,14 +1,13 @@
 """Many texts without an invalid byte, and a text of many contexts in the memory of one."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
 import torch
 
+from conftest import measured
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.model_settings import ModelSettings
 from variorum.config.tokenizer_settings import TokenizerSettings
@@ -106,7 +105,8 @@ def test_without_the_guard_most_of_those_texts_are_invalid() -> None:
 
 CONTEXT = 128
 MEMORY = f"""
-import json, resource, sys, torch
+import json, torch
+from peak_memory import peak_memory
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.model_settings import ModelSettings
 from variorum.generation.sampler import generate
@@ -118,14 +118,13 @@ chosen = SamplingSettings(max_tokens=12 * {CONTEXT}, valid_utf8=False)
 peaks = []
 for count, _ in enumerate(generate(GPT(settings, 300), [0], chosen), start=1):
     if count % {CONTEXT} == 0:
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        peaks.append(peak_memory())
 print(json.dumps(peaks))
 """
 
 
 def test_ten_more_contexts_take_no_more_memory() -> None:
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, check=True)
-    peaks = json.loads(done.stdout)  # KiB, after each context
+    peaks = json.loads(measured(MEMORY))  # after each context
     assert len(peaks) == 12
-    of_one_context = 4 * 2 * CONTEXT * 256 * 4 / 1024  # KiB of keys and values
+    of_one_context = 4 * 2 * CONTEXT * 256 * 4  # bytes of keys and values
     assert peaks[-1] - peaks[1] < of_one_context / 2
