@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import learned
@@ -28,9 +29,16 @@ from variorum.evaluation.stress.behaviour.outcome import (
     claim,
     outcome,
 )
-from variorum.evaluation.stress.behaviour.panel import Panel
+from variorum.evaluation.stress.behaviour.panel import Panel, WrittenTexts
 from variorum.evaluation.stress.behaviour.repetition import repeated_share, repetition
-from variorum.evaluation.stress.behaviour.words import known_share, known_words, words_of
+from variorum.evaluation.stress.behaviour.words import (
+    known_share,
+    known_shares,
+    known_words,
+    words_of,
+)
+from variorum.evaluation.stress.subject import StressedModel
+from variorum.evaluation.stress.writing import Writing
 from variorum.model.gpt import GPT
 
 
@@ -298,24 +306,39 @@ def test_known_words_of_text_without_words_are_not_judged(trained):
         json.dumps(asdict(case), allow_nan=False)
 
 
+def panel_of(subject: StressedModel, texts: Sequence[str]) -> Panel:
+    """Held-out text of these texts in turn, each as long as a model's and a group of its own."""
+    length, held = subject.settings.text_tokens, subject.texts.held_out
+    number = len(held) // length
+    assert number >= 2 * len(texts)
+    own = [np.resize(subject.tokenizer.encode(text), length) for text in texts]
+    held_out = np.concatenate([own[each % len(own)] for each in range(number)])
+    groups = np.arange(number).repeat(length)
+    return Panel(replace(subject, texts=replace(subject.texts, held_out=held_out, groups=groups)))
+
+
+PROSE, NUMBERS = " the hill.", "12 345. "
+
+
 def test_human_texts_without_a_word_do_not_lower_the_ceiling(trained):
     """Numbers between prose are no prose whose words are unknown."""
-    subject = subject_of(trained)
-    length, held = subject.settings.text_tokens, subject.texts.held_out
-    prose, numbers = (
-        np.resize(subject.tokenizer.encode(text), length) for text in (" the hill.", "12 345. ")
-    )
-    number = len(held) // length
-    wordless = number // 2
-    assert wordless >= 2
-    held_out = np.concatenate([(prose, numbers)[each % 2] for each in range(number)])
-    groups = np.arange(number).repeat(length)
-    panel = Panel(replace(subject, texts=replace(subject.texts, held_out=held_out, groups=groups)))
-    assert known_share(subject, prose.tolist()) == 1.0
+    panel = panel_of(subject_of(trained), [PROSE, NUMBERS])
+    number = len(panel.human[0])
     for case in (known_words(panel), repetition(panel)):
         [row] = [row for row in case.rows if row.name in ("temperature 1", "known words")]
         assert row.found[HUMAN].mean == 1.0
-        assert f"{wordless} of {number} held-out texts have no word" in case.explanation
+        assert f"{number // 2} of {number} held-out texts have no word" in case.explanation
+
+
+@pytest.mark.parametrize("texts", [[PROSE], [PROSE, NUMBERS]])
+def test_who_writes_as_people_do_knows_as_many_words(trained, texts):
+    panel = panel_of(subject_of(trained), texts)
+    sampling = panel.subject.settings.sampling
+    same = [Writing([], tokens, sampling) for tokens in panel.human[0]]
+    numbers = [Writing([], panel.subject.tokenizer.encode(NUMBERS * 9), sampling)]
+    measured = known_shares(panel, WrittenTexts({MODEL: same, RANDOM: same + numbers}, ""))
+    assert measured[MODEL].mean() == measured[HUMAN].mean() == 1.0
+    assert (measured[RANDOM].mean() < 1.0) == (texts == [PROSE]), "people wrote no such text"
 
 
 def test_lengths_of_context_double_up_to_the_whole():

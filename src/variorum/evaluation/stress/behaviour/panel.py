@@ -110,19 +110,19 @@ class Panel:
     ) -> Measured:
         """Measure each text; the units are models' texts, and groups of human text.
 
-        `HALVES` are the differences between two halves of the human texts of each group. Human
-        texts of which the measure is not defined are left out.
+        `HALVES` are the differences between two halves of the human texts of each group. Texts of
+        which the measure is not defined are left out; who has no other is not measured.
         """
         human = [pair for pair in zip(*self.human, strict=True) if is_defined(pair[0])]
-        units = np.array([unit for _, unit in human])
-        values = np.array([measure(each) for each, _ in human])
-        found: dict[str, Values | None] = {
-            who: None if own is None else np.array([measure(each.tokens) for each in own])
-            for who, own in texts.by.items()
-        }
-        if not human:
-            return {**found, HUMAN: None, HALVES: None}
-        return {**found, HUMAN: means_by(units, values), HALVES: halves_by(units, values)}
+        found: dict[str, Values | None] = {HUMAN: None, HALVES: None}
+        if human:
+            values = np.array([measure(each) for each, _ in human])
+            units = np.array([unit for _, unit in human])
+            found |= {HUMAN: means_by(units, values), HALVES: halves_by(units, values)}
+        for who, own in texts.by.items():
+            written = [measure(each.tokens) for each in own or () if is_defined(each.tokens)]
+            found[who] = np.array(written) if written else None
+        return found
 
 
 @dataclass(frozen=True)

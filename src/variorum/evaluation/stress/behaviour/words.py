@@ -3,9 +3,10 @@
 A word is a run of letters in lower case. Of each text its different words count, each once, so that
 a loop of one word is one word; words cut off at either end are left out. Human text has words
 that train never showed, too: its share is the ceiling. A model of random weights hits words by
-accident, above all where a token is a word: its share is the floor. Human texts without a word, as
-in a table of numbers, have no share and are left out, as zeros would lower the ceiling; where none
-has a word there is nothing to judge. A model's text without a word counts as 0.
+accident, above all where a token is a word: its share is the floor. A text without a word has a
+share of 0 where every human text has words. Where some have none, as tables of numbers between
+prose, texts without a word are left out, of people and models alike: 0 would be no ceiling for
+people, and a fault of a model that writes as they do. Where none has a word, nothing is judged.
 """
 
 import re
@@ -73,8 +74,10 @@ def whole_words(subject: StressedModel, tokens: list[int]) -> set[str]:
 
 
 def known_shares(panel: Panel, texts: WrittenTexts) -> Measured:
-    """Measure each text; of human texts those that have a word."""
+    """Measure each text; those that have a word, if human texts may lack one."""
     subject = panel.subject
+    if not wordless(panel):
+        return panel.of_texts(texts, partial(known_share, subject))
     return panel.of_texts(texts, partial(known_share, subject), partial(has_words, subject))
 
 
@@ -83,16 +86,20 @@ def has_words(subject: StressedModel, tokens: list[int]) -> bool:
     return bool(whole_words(subject, tokens))
 
 
+def wordless(panel: Panel) -> int:
+    """Return how many human texts have no word."""
+    return sum(not has_words(panel.subject, tokens) for tokens in panel.human[0])
+
+
 def left_out(panel: Panel) -> str:
-    """Return a sentence on the human texts that were not measured, or ""."""
-    human, _ = panel.human
-    wordless = sum(not has_words(panel.subject, tokens) for tokens in human)
-    if wordless == len(human):
+    """Return a sentence on texts that were not measured, or ""."""
+    found, number = wordless(panel), len(panel.human[0])
+    if found == number:
         return " The held-out text has no words to compare with."
-    if wordless:
+    if found:
         return (
-            f" {wordless} of {len(human)} held-out texts have no word and are left out; a model's "
-            "text without one counts as 0."
+            f" {found} of {number} held-out texts have no word: such texts are left out, of "
+            "models, too."
         )
     return ""
 
