@@ -16,8 +16,6 @@ import flow
 import made_up
 from conftest import Command, Project
 from variorum.audit.available import available
-from variorum.audit.gc import removal
-from variorum.audit.gc.inventory import row
 from variorum.audit.verify import shared_bytes
 from variorum.audit.verify.integrity import Findings, verify
 from variorum.audit.verify.selection import Selection, with_upstream
@@ -224,8 +222,32 @@ def test_no_pin_of_other_bytes_is_lost(
     here.run("sh", "-c", told[1])
     assert store.exists(pretrain)
     assert {ref: flow.files_of(store.folder(ref)) for ref in kept} == kept
-    removal.remove(here.root, removal.Removal((row(store, pretrain),), (), (), 0))
-    assert not other.exists(), "gc removes them with their result"
+
+
+def test_the_way_back_to_other_bytes_leaves_what_git_holds(
+    here: Project, plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pin in git names another platform's bytes, and this clone has made both."""
+    there, pretrain = elsewhere(here, tmp_path / "there"), one(plan, "pretrain")
+    store, theirs = Store(here.root), Store(there.root)
+    pin, manifest = store.pin(pretrain), store.folder(pretrain) / MANIFEST
+    before = manifest.read_bytes()
+    pin.write_bytes(theirs.own_pin(pretrain).read_bytes())
+    here.run("git", "add", str(pin))
+    here.run("git", "commit", "--quiet", "-m", "theirs")
+    shutil.rmtree(store.folder(pretrain))
+    shutil.copytree(theirs.folder(pretrain), store.folder(pretrain))
+    track(here.root, TRACKED)
+    told = re.search(rf"{pretrain}: .*`(cp .*)` brings them", capsys.readouterr().err)
+    assert told
+    here.run("sh", "-c", told[1])
+    assert manifest.read_bytes() == before
+    assert store.exists(pretrain)
+    assert not here.run("git", "status", "--short", str(pin)).stdout, "nobody else's file changed"
+    track(here.root, TRACKED)
+    assert pin_of(store, pretrain, DvcCache(here.root)) == store.own_pin(pretrain)
+    track_again = capsys.readouterr().err
+    assert "also holds other bytes" not in track_again, "git's file names them"
 
 
 def test_a_second_time_nothing_is_new(here: Project) -> None:

@@ -62,7 +62,7 @@ def store_new(store: Store, stages: Collection[str]) -> None:
     try:
         for folder, text in store_bytes(root, refs):
             own = store.own_pin(refs[folder])
-            if pinned_by(own) != pinned(text, own.stem):
+            if pinned_by(own) not in (pinned(text, own.stem), pinned_by(store.pin(refs[folder]))):
                 _set_aside(store, refs[folder], own)
             write_atomically(own, text.encode())
     except (VariorumError, OSError) as error:
@@ -104,11 +104,6 @@ def _take_over(store: Store, ref: Ref, cache: DvcCache) -> None:
         pin.rename(own)
 
 
-def others_of(store: Store, ref: Ref) -> list[Path]:
-    """Return the `.dvc` files of other bytes of a result that were set aside."""
-    return sorted((store.root / OTHER_PINS).glob(f"*/{ref}.dvc"))
-
-
 def _set_aside(store: Store, ref: Ref, pin: Path) -> None:
     """Save the `.dvc` file of other bytes, which nothing else may name."""
     md5 = pinned_by(pin)
@@ -118,10 +113,10 @@ def _set_aside(store: Store, ref: Ref, pin: Path) -> None:
     other.parent.mkdir(parents=True, exist_ok=True)
     pin.rename(other)
     place = store.pin(ref).relative_to(store.root)
-    say(
-        f"{ref}: DVC's cache also holds other bytes; "
-        f"`cp {other.relative_to(store.root)} {place} && dvc checkout --force {place}` brings them"
-    )
+    brings = f"cp {other.relative_to(store.root)} {place} && dvc checkout --force {place}"
+    if git(store.root, "ls-files", "--", str(place), so=UNKNOWN):
+        brings += f" && git restore {place}"  # git's file names bytes of others
+    say(f"{ref}: DVC's cache also holds other bytes; `{brings}` brings them")
 
 
 def is_repository(root: Path) -> bool:
