@@ -20,10 +20,12 @@ from variorum.base.errors import Stopped, VariorumError
 from variorum.base.machine import Machine
 from variorum.base.progress import Progress
 from variorum.cli import results
+from variorum.identity.spec import Ref
 from variorum.plan.experiment import Plan
 from variorum.run import runner
 from variorum.stages.task import Task
 from variorum.store.store import Store
+from variorum.store.tracking import OTHER_PINS
 
 pytest_plugins = ("gc_fixtures",)
 GC = ("variorum", "gc")
@@ -105,13 +107,24 @@ def test_leftovers_in_scratch_go_and_what_can_be_gone_on_with_stays(
     assert leftovers(plan) == {"scratch/pretrain/" + 12 * "b"}
     removal.remove(root, plan)
     assert not dead.exists()
+    needed_pin, other_pin = (
+        root / OTHER_PINS / "0123456789ab" / f"{ref}.dvc"
+        for ref in (node.ref, Ref("pretrain", 12 * "c"))
+    )
+    for pin in (needed_pin, other_pin):
+        pin.parent.mkdir(parents=True, exist_ok=True)
+        pin.touch()
+    assert not leftovers(removal.plan(root)), "nothing else may name those bytes"
     plan = removal.plan(root, force=True)
     assert leftovers(plan) == {
         "scratch/pretrain/" + 12 * "a",
         "scratch/aside/encode/0123456789ab-",
+        str(other_pin.relative_to(root)),
     }
     removal.remove(root, plan)
     assert not stopped.exists()
+    assert not other_pin.exists()
+    assert needed_pin.exists()
     assert not (root / "scratch/aside").exists()
     assert all(folder.is_dir() for folder in kept)
 

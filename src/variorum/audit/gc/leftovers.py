@@ -16,6 +16,7 @@ from variorum.run.runner import SPEC
 from variorum.run.snakemake_marks import plans_in_use, snakemake_runs
 from variorum.store.result import size_of
 from variorum.store.store import Store
+from variorum.store.tracking import OTHER_PINS
 
 TRASH = "scratch/trash"
 """Folder of what is being deleted."""
@@ -63,7 +64,8 @@ def leftovers(
 ) -> Iterator[Leftover]:
     """Yield what can be removed: nothing that a plan needs or a process uses.
 
-    With `force` also the states of stopped trainings, and files moved aside for results.
+    With `force` also the states of stopped trainings, files moved aside for results, and `.dvc`
+    files of their other bytes, which nothing else may name.
     """
     root, scratch = store.root, store.root / "scratch"
 
@@ -78,6 +80,10 @@ def leftovers(
             yield leftover(folder, _label(folder), ref)
     for path in sorted(scratch.glob("aside/*/*") if force else ()):
         yield leftover(path, "moved aside for a result")
+    for path in sorted((root / OTHER_PINS).glob("*/*/*.dvc") if force else ()):
+        ref = Ref(path.parent.name, path.stem)
+        if ref not in known.serves and ref not in busy:
+            yield leftover(path, "names other bytes of a result", ref)
     for path in sorted((root / TRASH).glob("*")):
         yield leftover(path, "was being removed")
     used = plans_in_use(root)

@@ -28,7 +28,7 @@ from variorum.report.units import size
 from variorum.stages.registry import TRACKED
 from variorum.store.committed import has_git
 from variorum.store.store import Store
-from variorum.store.tracking import others_of, pinning
+from variorum.store.tracking import pinning
 from variorum.store.vault import Vault
 
 FORCE = "--force"
@@ -179,8 +179,7 @@ def remove(root: Path, chosen: Removal) -> Removal:
         results, stays = [], closure(at_work(store), upstream)
         for row in tqdm(chosen.results[::-1], "removing", leave=False, disable=None):
             with pinning(root):
-                pins = (store.pin(row.ref), store.own_pin(row.ref), *others_of(store, row.ref))
-                paths = (store.folder(row.ref), *pins)
+                paths = (store.folder(row.ref), store.pin(row.ref), store.own_pin(row.ref))
                 is_gone = row.ref not in stays and _delete(store, row.ref, paths, trash)
             if is_gone:
                 results.append(row)
