@@ -518,6 +518,21 @@ def test_a_header_between_quotes_says_that_quotes_enclose(tmp_path):
     assert texts(tmp_path, path="table.tsv") == ["a b"]
 
 
+TITLES = 'n\tbody\t"label\n(of a poem)"\n'
+"""A header as a spreadsheet writes it, above rows that a script may have added."""
+
+
+def test_a_header_of_two_lines_does_not_say_what_quotes_below_are(tmp_path):
+    write(tmp_path, TITLES + '1\t"Hello there."\tpos\n', "table.tsv")
+    with pytest.raises(VariorumError, match=r"line 3 has a value between quotes.*source\.quote"):
+        fetched(tmp_path, path="table.tsv")
+
+
+def test_a_header_of_two_lines_is_one_header(tmp_path):
+    write(tmp_path, TITLES + '1\tHello "there".\tpos\n', "table.tsv")
+    assert texts(tmp_path, path="table.tsv") == ['Hello "there".']
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

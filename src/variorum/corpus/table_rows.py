@@ -299,14 +299,15 @@ def _encloses(file: Path, encoding: str, dialect: Dialect) -> bool:
 
     A spreadsheet encloses what holds a tab, a line end or a quote, and doubles the quote. So these
     say yes: a doubled quote, or an enclosed tab or line end without which a line has another
-    number of columns. A value that begins with a quote and breaks these rules says no.
+    number of columns. A value that begins with a quote and breaks these rules says no. The header
+    may be of another writer than the rows, so it decides only where they have no such value.
 
     Raises:
         VariorumError: if both occur, or neither where a value begins and ends with a quote.
     """
-    enclosed = ordinary = doubtful = width = 0
+    in_header = enclosed = ordinary = doubtful = width = 0
     for lines, cells, line, fault in _records(file, encoding, dialect):
-        width = width or len(cells)
+        is_header, width = not width, width or len(cells)
         if not any('"' in each for each in lines.row):
             continue
         pieces = [each.rstrip("\r\n").split(dialect.delimiter) for each in lines.row]
@@ -318,18 +319,21 @@ def _encloses(file: Path, encoding: str, dialect: Dialect) -> bool:
             any(len(piece) != width for piece in pieces)
             or (len(pieces) == 1 and any(map(_doubles, pieces[0], cells)))
         ):
-            enclosed = enclosed or line
+            if is_header:
+                in_header = line
+            else:
+                enclosed = enclosed or line
         else:
             doubtful = doubtful or line
-    if enclosed and ordinary:
+    if (in_header or enclosed) and ordinary:
         what = (
-            f"line {enclosed} has quotes that enclose a value, as spreadsheets write them, and "
-            f"line {ordinary} a quote that is part of the text"
+            f"line {in_header or enclosed} has quotes that enclose a value, as spreadsheets write "
+            f"them, and line {ordinary} a quote that is part of the text"
         )
     elif doubtful and not (enclosed or ordinary):
         what = f"line {doubtful} has a value between quotes, which may be part of the text or not"
     else:
-        return bool(enclosed)
+        return bool(in_header or enclosed)
     raise VariorumError(
         f"{file}: {what}; set source.quote to '\"' if quotes enclose values, or to '' if they are "
         "part of the text."
