@@ -1,5 +1,6 @@
 """What people open: a model by any of its names, and the table of all models."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch
 
 import flow
 import variorum
-from conftest import Project
+from conftest import Command, Project
 from variorum import api
 from variorum.base.errors import VariorumError
 from variorum.base.machine import computing_with_one_thread
@@ -154,6 +155,22 @@ def test_what_cannot_be_planned_is_said_where_nothing_is_found(changed: Path) ->
     (changed / "config/config.yaml").write_text("experiment: micro\nmodel: {n_layer: many}\n")
     with pytest.raises(VariorumError, match=rf"zzz: {UNKNOWN}.*could be planned: config/config"):
         References(changed).named("zzz")
+
+
+def test_experiments_that_cannot_be_planned_are_named_where_a_key_is_not_found(
+    changed: Path, variorum: Command
+) -> None:
+    broken = changed / "config/experiments/a-broken.yaml"
+    broken.write_text("model: {n_layer: many}\n")
+    with pytest.raises(
+        VariorumError, match=rf"{UNKNOWN}.*plans of a-broken.* not searched"
+    ) as said:
+        References(changed).named("pretrain/0123456789ab")
+    (told,) = re.findall("`variorum (config [^`]*)` says why", str(said.value))
+    assert "n_layer" in variorum(*told.split()).err
+    with pytest.raises(VariorumError, match=UNKNOWN) as said:
+        References(changed).named("tiney")
+    assert "a-broken" not in str(said.value), "no key begins so"
 
 
 def test_results_that_are_no_models_are_found_and_not_opened_as_models(here: Path) -> None:

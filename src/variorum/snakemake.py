@@ -25,7 +25,7 @@ from variorum.plan.code_versions import CodeVersion, refuse_unfit
 from variorum.plan.experiment import REPORT, Node, Plan, plan_experiment
 from variorum.plan.loading import Overrides, load_experiment, on_command_line
 from variorum.plan.plan_file import VARIABLE, PlanFile, hold, write_plan
-from variorum.plan.references import experiment_plans
+from variorum.plan.references import experiment_plans, not_searched
 from variorum.run.given_settings import (
     ALONE,
     given_settings,
@@ -311,12 +311,12 @@ class Flow:
                 if not any(other is each for each in self._others):
                     self._others.append(other)
                 return other.nodes[ref]
-        raise VariorumError("; ".join(faults[:1] or [self._unknown(ref), *unplanned]))
+        raise VariorumError("; ".join(faults[:1] or [self._unknown(ref), *not_searched(unplanned)]))
 
     @cached_property
     def _experiments(self) -> tuple[list[Plan], list[str]]:
-        faults: list[str] = []  # why some cannot be planned
-        return list(experiment_plans(self.root, faults)), faults
+        unplanned: list[str] = []
+        return list(experiment_plans(self.root, unplanned)), unplanned
 
     def _date_from_the_present(self, pages: Iterable[Page]) -> None:
         """Set times of manifests and pages from the future to the present.

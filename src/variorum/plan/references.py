@@ -6,6 +6,7 @@ variant of one (`positions/rotary`) or a run of that (`positions/rotary/1`), pin
 result.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -192,7 +193,8 @@ class References:
         within = text.removeprefix("./").removeprefix("results/").rstrip("/")
         stage, _, start = within.rpartition("/")
         faults: list[str] = []
-        for refs, plan in self._known(faults) if start else ():
+        unplanned: list[str] = []
+        for refs, plan in self._known(start, faults, unplanned) if start else ():
             found = [r for r in refs if stage in ("", r.stage) and r.key.startswith(start)]
             if found:
                 named = Named(text, self.store, tuple(found), plan)
@@ -203,10 +205,17 @@ class References:
             f"{text}: no result, stage, experiment or ablation is called that;"
             f"{did_you_mean(text, names)} `variorum ls` shows what is here"
             + "".join(f"; not everything could be planned: {fault}" for fault in faults[:1])
+            + "".join(f"; {sentence}" for sentence in not_searched(unplanned))
         )
 
-    def _known(self, faults: list[str]) -> Iterator[tuple[Iterable[Ref], Plan | None]]:
-        """Yield what is here or planned, then the other plans; `faults` collect what fails."""
+    def _known(
+        self, start: str, faults: list[str], unplanned: list[str]
+    ) -> Iterator[tuple[Iterable[Ref], Plan | None]]:
+        """Yield what is here or planned, then the other plans.
+
+        These only if `start` can begin a key. `faults` collects what fails, `unplanned` names of
+        experiments.
+        """
         here = list(self.store.refs())
         try:
             current = self.current
@@ -214,26 +223,38 @@ class References:
         except VariorumError as fault:
             faults.append(str(fault))
             yield here, None
+        if not re.fullmatch("[0-9a-f]+", start):
+            return
         for name in ablation_names(self.root):
             try:
                 plan = self._ablation(name)
                 yield plan.nodes, plan
             except VariorumError as fault:
                 faults.append(str(fault))
-        for plan in experiment_plans(self.root, faults, self.code):
+        for plan in experiment_plans(self.root, unplanned, self.code):
             yield plan.nodes, plan
 
 
 def experiment_plans(
-    root: Path, faults: list[str], package: Code | Path = PACKAGE
+    root: Path, unplanned: list[str], package: Code | Path = PACKAGE
 ) -> Iterator[Plan]:
-    """Yield the plan of each experiment; `faults` collect what fails. Nothing is downloaded."""
+    """Yield the plan of each experiment, without a download; `unplanned` collects other names."""
     for name in experiment_names(root):
         try:
             loaded = named_experiment(root, name)
             yield plan_experiment(loaded, root, offline=True, package=package)
-        except VariorumError as fault:
-            faults.append(str(fault))
+        except VariorumError:
+            unplanned.append(name)
+
+
+def not_searched(unplanned: list[str]) -> list[str]:
+    """Return a sentence on experiments that could not be planned, if there are any."""
+    if not unplanned:
+        return []
+    return [
+        f"the plans of {several(unplanned)} were not searched, as they cannot be made here "
+        f"(`variorum config experiment={unplanned[0]}` says why)"
+    ]
 
 
 def find(reference: str | Path | None = None, *, root: Path | None = None) -> Result:
