@@ -259,4 +259,4 @@ def test_bad_rows_of_a_table_are_on_the_page(micro: Project) -> None:
     page = re.sub(r"</?(data|span)[^>]*>", "", page)
     assert "1 file read as utf-8, commas between columns." in page
     assert re.search(r"<summary[^>]*>rows dropped 1</summary>", page)
-    assert "rows.csv, line 22: 1 columns where the header has 2" in page
+    assert "rows.csv, line 22: 1 column where the header has 2" in page
