@@ -322,6 +322,31 @@ def test_blocks_in_several_threads_leave_the_callers_number_of_threads() -> None
     assert over == [1, 3, 1, 3, 3]
 
 
+def test_a_number_of_threads_of_ones_own_stays_and_blocks_nest() -> None:
+    over = []
+
+    def other() -> None:
+        torch.set_num_threads(2)
+        with computing_with_one_thread():
+            over.append(torch.get_num_threads())
+        over.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with computing_with_one_thread():
+            one = Thread(target=other)
+            one.start()
+            one.join()
+            with computing_with_one_thread():
+                pass
+            inside = torch.get_num_threads()
+        assert (inside, torch.get_num_threads()) == (1, 3)
+    finally:
+        torch.set_num_threads(before)
+    assert over == [1, 2]
+
+
 def test_a_stream_tells_how_it_was_written(here: Path) -> None:
     pieces = variorum.open().stream("the ", SamplingSettings(max_tokens=30, temperature=3.0))
     text = "".join(pieces)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import Any, Literal
 
 from variorum.base.errors import VariorumError
@@ -124,29 +124,37 @@ def use_one_thread() -> None:
 class _OneThread:
     """Let PyTorch compute with one thread while a block runs.
 
-    PyTorch's number belongs to a thread, and new threads take the one that was set last. So a block
-    that begins beside others restores the number from before the first of them. Blocks within a
-    block are not meant.
+    PyTorch's number belongs to a thread, and a thread that has set none takes the one that was set
+    last. So a thread that reads 1 beside others' blocks may read theirs, and gets the number from
+    before the first of them.
     """
 
     def __init__(self) -> None:
-        self._lock, self._blocks, self._before = Lock(), 0, 1
+        self._lock, self._blocks, self._before, self._own = Lock(), 0, 1, local()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         import torch
 
+        if getattr(self._own, "is_inside", False):
+            yield
+            return
         with self._lock:
+            before = torch.get_num_threads()
             if not self._blocks:
-                self._before = torch.get_num_threads()
+                self._before = before
+            elif before == 1:
+                before = self._before
             self._blocks += 1
             torch.set_num_threads(1)
+        self._own.is_inside = True
         try:
             yield
         finally:
+            self._own.is_inside = False
             with self._lock:
                 self._blocks -= 1
-                torch.set_num_threads(self._before)
+                torch.set_num_threads(before)
 
 
 computing_with_one_thread = _OneThread()
