@@ -1,5 +1,6 @@
 """A library that the environment lacks, as after a pull, is one line with the remedy."""
 
+import re
 import subprocess
 from importlib import metadata
 
@@ -76,16 +77,28 @@ def test_a_module_of_our_own_is_no_library() -> None:
         import variorum.nothing  # type: ignore[import-not-found]  # noqa: F401
 
 
-def test_a_distribution_that_is_not_installed_is_named() -> None:
-    told = pytest.raises(VariorumError, match="the library nothing-here is missing")
+@pytest.mark.parametrize("name", ["nothing-here", "nothing.here"])
+def test_a_distribution_that_is_not_installed_is_named(name: str) -> None:
+    told = pytest.raises(VariorumError, match=f"the library {re.escape(name)} is missing")
     with told, clear_about_libraries():
-        metadata.version("nothing-here")
+        metadata.version(name)
 
 
 @pytest.mark.parametrize("fault", ["from torch import nothing_here", "import torch.nothing_here"])
 def test_a_library_that_lacks_a_part_is_no_missing_one(fault: str) -> None:
     told = pytest.raises(
-        VariorumError, match=r"the library torch is too old or damaged \(.*nothing_here.*make setup"
+        VariorumError, match=r"the library torch in .* lacks what .*nothing_here.*make setup"
     )
     with told, clear_about_libraries():
         exec(fault)
+
+
+def test_a_name_that_was_mistyped_in_the_project_is_told_with_its_line(micro: Project) -> None:
+    file = micro.root / "src/variorum/model/gpt.py"
+    typo = "from torch import nothing_here\n"
+    text = file.read_text(encoding="utf-8").replace("import torch\n", typo + "import torch\n", 1)
+    file.write_text(text, encoding="utf-8")
+    line = text.splitlines().index(typo.strip()) + 1
+    done = micro.run("variorum", "sample", check=False)
+    assert f"lacks what variorum/model/gpt.py:{line} imports" in done.stderr
+    assert "correct the name" in done.stderr

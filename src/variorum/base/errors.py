@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -83,18 +84,38 @@ def clear_about_libraries() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        library = (error.name or "").partition(".")[0]
+        name = error.name or ""
+        library = name.partition(".")[0]
         if library in ("", PACKAGE.name, *sys.stdlib_module_names):  # a fault of the program
             raise
-        calls = [Path(call.filename) for call in traceback.extract_tb(error.__traceback__)]
-        ours = [file for file in calls if PACKAGE in file.parents and file != Path(__file__)]
-        needs = f", and {ours[-1].relative_to(PACKAGE.parent)} needs it" if ours else ""
-        is_missing = isinstance(error, ModuleNotFoundError) and library == error.name
-        what = "is missing" if is_missing else f"is too old or damaged ({error})"
-        raise VariorumError(
-            f"the library {library} {what} in {sys.prefix}{needs}; install what this checkout "
-            "needs: `make setup`, or `pip install -e .` in an environment of your own"
-        ) from error
+        place = _place_in_package(error)
+        # A distribution, as metadata name it, may have dots in its name.
+        is_whole = name == library or isinstance(error, PackageNotFoundError)
+        if isinstance(error, ModuleNotFoundError) and is_whole:
+            needs = f", and {place} needs it" if place else ""
+            line = f"the library {name} is missing in {sys.prefix}{needs}; {INSTALL}"
+        else:
+            imports = f"{place} imports" if place else "is imported"
+            line = (
+                f"the library {library} in {sys.prefix} lacks what {imports} ({error}); correct "
+                f"the name, or if the library is too old, {INSTALL}"
+            )
+        raise VariorumError(line) from error
+
+
+INSTALL = (
+    "install what this checkout needs: `make setup`, or `pip install -e .` in an environment of "
+    "your own"
+)
+
+
+def _place_in_package(error: Exception) -> str:
+    """Return the file and line of the package nearest to an error, or ""."""
+    for call in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(call.filename)
+        if PACKAGE in file.parents and file != Path(__file__):
+            return f"{file.relative_to(PACKAGE.parent)}:{call.lineno}"
+    return ""
 
 
 @contextmanager
