@@ -79,7 +79,7 @@ def publish(store: Store, ref: Ref, folder: Path, *, replace: bool = False) -> b
     names = published_names(result.manifest["files"])
     contents = {name: result.file(name).read_bytes() for name in names} | notes_of(result.run)
     contents[MANIFEST] = (result.folder / MANIFEST).read_bytes()
-    committed = {} if replace else _committed(store.root, folder)
+    committed = {} if replace else committed_files(store.root, folder)
     is_other = committed.get(MANIFEST, contents[MANIFEST]) != contents[MANIFEST]
     keeps = is_other and _may_be_right(Witnesses(store), ref, committed, names)
     if keeps:
@@ -91,8 +91,8 @@ def publish(store: Store, ref: Ref, folder: Path, *, replace: bool = False) -> b
     return not keeps
 
 
-def _committed(root: Path, folder: Path) -> dict[str, bytes]:
-    """Return the files that git's last commit holds in a folder."""
+def committed_files(root: Path, folder: Path) -> dict[str, bytes]:
+    """Return the files that git's last commit holds in a folder, by name."""
     if not has_git(root):
         return {}
     with suppress(VariorumError, ValueError):  # no commit, no such folder in it, or outside

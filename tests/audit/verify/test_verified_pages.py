@@ -235,9 +235,29 @@ def test_the_remedy_is_a_command_that_publishes_there(root: Path) -> None:
     (damage,) = check(root).damage
     assert damage.remedy == f"`variorum publish {ref} {place}` publishes it"
     (root / place / MANIFEST).write_text("{")
-    assert {each.remedy for each in check(root).damage} == {
-        f"`git checkout -- {place}` restores what git holds"
-    }
+    (damage,) = check(root).damage
+    assert damage.remedy == "take it from a clone that holds it whole"
+
+
+def test_what_git_holds_of_a_page_without_its_result_is_restored(root: Path) -> None:
+    ref, place = ref_of(root, "report"), "reports/experiments/micro"
+    publish(Store(root), ref, root / place)
+    shutil.rmtree(Store(root).folder(ref))
+    git = Project(root).run
+    git("git", "init", "--quiet")
+    git("git", "add", "--force", place)
+    git("git", "commit", "--quiet", "--message", "one")
+    flip(root / place / "numbers.csv", 99)
+    git("git", "add", place)
+    (damage,) = check(root).damage
+    command, _, told = damage.remedy.removeprefix("`").partition("`")
+    assert told == " restores what the last commit holds"
+    git(*command.split())
+    assert check(root).damage == ()
+    flip(root / place / "numbers.csv", 99)
+    git("git", "commit", "--quiet", "--all", "--message", "two")
+    (damage,) = check(root).damage
+    assert damage.remedy == f"an older commit may hold it whole: `git log -- {place}`"
 
 
 def test_a_manifest_that_lists_too_little_is_named_without_its_result(root: Path) -> None:

@@ -21,12 +21,14 @@ from variorum.plan.experiment import REPORT
 from variorum.run.publish import (
     REPORTS,
     Page,
+    committed_files,
     contents_of,
     judge_published,
     notes_of,
     published_names,
 )
 from variorum.stages.registry import STAGES
+from variorum.store.committed import has_git
 from variorum.store.manifests import Manifest, read
 from variorum.store.result import MANIFEST, StoreError
 from variorum.store.store import Store
@@ -293,13 +295,23 @@ class PublishedFiles:
         return next((other for other in others if self._expected(other, name) == found), None)
 
     def _again(self, page: Page) -> str:
-        """Return the command that publishes a page: Snakemake's rules make some of them.
-
-        Without the result nothing can, but git holds what was published.
-        """
+        """Return the command that publishes a page: Snakemake's rules make some of them."""
         tables = [Path(REPORTS, name) for name in ablation_names(self.store.root)]
         if page.folder in (Path(REPORT).parent, *tables):
             return f"`snakemake --cores 4 {page.target}` publishes it"
         if self._manifest_of(page.ref) is None:
-            return f"`git checkout -- {page.folder}` restores what git holds"
+            return self._without_result(page)
         return f"`variorum publish {page.ref} {page.folder}` publishes it"
+
+    def _without_result(self, page: Page) -> str:
+        """Return how a page comes back whose result is not here."""
+        root, folder = self.store.root, page.folder
+        pin = self.store.pin(page.ref)
+        if pin.is_file():
+            pull = f"dvc pull {pin.relative_to(root).as_posix()}"
+            return f"`{pull} && variorum publish {page.ref} {folder}` publishes it"
+        if not has_git(root):
+            return "take it from a clone that holds it whole"
+        if committed_files(root, root / folder) not in ({}, contents_of(root / folder)):
+            return f"`git restore --source HEAD -- {folder}` restores what the last commit holds"
+        return f"an older commit may hold it whole: `git log -- {folder}`"
