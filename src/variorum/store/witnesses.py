@@ -74,6 +74,12 @@ class Witnesses:
         """Check whether git names records that are not here yet."""
         return has_records_elsewhere(self._store.root)
 
+    def coming(self) -> str:
+        """Return the command that brings records which are not here yet, or ""."""
+        return (
+            f"`dvc fetch -R {RECORDS}` brings the records that git names" if self.may_come else ""
+        )
+
     @cached_property
     def _recorded(self) -> list[tuple[Ref, str | None, Mapping[str, Any]]]:
         return recorded_runs(self._store.root)

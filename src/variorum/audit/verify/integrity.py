@@ -31,7 +31,7 @@ from variorum.report.phrases import listed
 from variorum.report.units import size
 from variorum.store.dvc_cache import DvcCache
 from variorum.store.manifests import DIGITS, NOT_LISTED, Manifest, ResultCopy, StoredFile
-from variorum.store.records import RECORDS, has_record
+from variorum.store.records import has_record
 from variorum.store.result import CODE, COPY, MANIFEST, RUN
 from variorum.store.run_info import run_info
 from variorum.store.store import Store
@@ -148,7 +148,7 @@ class _Audit:
         self.adopted: dict[Ref, Mapping[str, Any]] = {}
         self.changed: list[str] = []
         self.mixed: dict[str, None] = {}
-        self.unjudged: dict[str, None] = {}
+        self.unjudged: dict[str, Ref] = {}
         self.differing: list[Ref] = []
         self.used: dict[str, frozenset[str]] = {}
         self.cache = DvcCache(store.root)
@@ -243,9 +243,8 @@ class _Audit:
             return False
         line = f"{copy.ref} was made from other bytes of {upstream.ref}"
         if not all(runs):
-            fetch = f"; `dvc fetch -R {RECORDS}` brings what git has"
-            more = fetch if self.witnesses.may_come else ""
-            self.unjudged[f"{line}: no record here tells where{more}"] = None
+            unknown = [f"{line}: no record here tells where", self.witnesses.coming()]
+            self.unjudged["; ".join(filter(None, unknown))] = upstream.ref
             return True
         found = platform_differences(*runs, self._libraries(upstream.readable[0].spec))
         told = "; ".join(f"{name} {old}, here {new}" for name, (old, new) in found.items())
@@ -302,7 +301,7 @@ class _Audit:
         if self.absent:
             yield f"{counted(len(self.absent), 'result')} not here"
         if self.unjudged:
-            yield f"{counted(len(self.unjudged), 'input')} of unknown origin"
+            yield f"{counted(len({*self.unjudged.values()}), 'input')} of unknown origin"
         yield from self.published.uncompared()
 
     def notes(self) -> Iterator[str]:

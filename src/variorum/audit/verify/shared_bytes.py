@@ -57,10 +57,11 @@ def comparison(store: Store, ref: Ref, progress: Progress) -> str:
             theirs = Store(folder).restore(ref, files)
         except StoreError:
             return "which are damaged in DVC's cache"
-        run = Witnesses(store).run_of(ref, [manifest_digest(theirs.manifest)])
+        witnesses = Witnesses(store)
+        run = witnesses.run_of(ref, [manifest_digest(theirs.manifest)])
         if not (run and here.run):
             told = "not compared: no record here tells where they were made"
-            return f"{told} ({fetching(store, ref)} brings the records that git names)"
+            return f"{told} ({coming})" if (coming := witnesses.coming()) else told
         _note(theirs, run)
         elsewhere = platform_differences(run, here.run, libraries_of(here.spec))
         rule, passed = judged(theirs, here.folder, compare(theirs.folder, here.folder), elsewhere)
