@@ -136,7 +136,7 @@ def test_the_plan_says_what_is_scored_and_scores_nothing(
         "opened: never",
         "  prose of quire 2.1",
         f"  {load(here.root).texts[1].title}",
-        "models of micro, each beside baselines that read the same text",
+        "models of micro, each beside baselines that read the last 32 MB of the same text",
         f"  pretrained, {models[0]}, complete, read base",
         f"  finetuned, {models[1]}, complete, read base and domain",
         "next: once nothing is left to choose, score them: variorum last-test --open",
@@ -452,7 +452,28 @@ def test_the_list_of_this_project_is_pinned_by_the_lock() -> None:
 
 
 def test_what_baselines_left_unread_is_said() -> None:
-    corpora = ["base", "domain"]
-    assert read_by_baselines(corpora, {"bytes": 40, "read": 40}) == "base and domain"
-    told = read_by_baselines(corpora, {"bytes": 64_000_000, "read": 32_000_000})
-    assert told == "the last 32 MB of 64 MB of base and domain"
+    whole = {"n_bytes": 40, "read": 40}
+    assert read_by_baselines({"base": whole, "domain": whole}) == "base and domain"
+    part = {"n_bytes": 2040, "read": 2000}
+    told = read_by_baselines({"base": part, "domain": whole})
+    assert told == "the last 2,000 of 2,040 bytes of base and domain"
+    told = read_by_baselines({"base": {"n_bytes": 2040, "read": 0}, "domain": part})
+    assert told == "0 of 2,040 bytes of base and the last 2,000 of 2,040 bytes of domain"
+
+
+def test_an_opening_says_which_corpora_baselines_reached(variorum: Command, here: Project) -> None:
+    experiment = here.root / "config/experiments/micro.yaml"
+    text = experiment.read_text(encoding="utf-8")
+    limited = text.replace("baselines: {", "baselines: {most_train_bytes: 300, ")
+    assert limited != text
+    experiment.write_text(limited, encoding="utf-8")
+    assert "read the last 300 B of the same text" in variorum("last-test").out
+    said = variorum("last-test", "--open")
+    assert said.code == 0, said.err
+    (found,) = recorded(here.root)
+    train = found["scores"]["finetuned"]["train"]
+    assert train["base"]["read"] == 0 < train["base"]["n_bytes"]
+    assert 0 < train["domain"]["read"] <= 300 < train["domain"]["n_bytes"]
+    told = f"read 0 of {train['base']['n_bytes']:,} bytes of base and the last "
+    assert said.out.count(f", {told}") == 2 * len(found["scores"]["finetuned"]["texts"])
+    assert told in said.err

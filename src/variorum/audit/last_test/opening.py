@@ -27,6 +27,7 @@ from variorum.plan.last_test_settings import LastTest
 from variorum.plan.loading import LoadedExperiment, named_experiment
 from variorum.report.claims import verdict, word
 from variorum.report.phrases import listed
+from variorum.report.units import size
 from variorum.stages.registry import MODELS, TRAININGS, model_of
 from variorum.store.result import readable_json
 from variorum.store.store import Store
@@ -57,7 +58,11 @@ class Prepared:
         yield f"{LIST}: committed {since}, {times(self.committed.versions - 1)} changed before"
         yield f"opened: {times(len(self.openings))}"
         yield from (f"  {text.title}" for text in self.test.texts)
-        yield f"models of {self.loaded.name}, each beside baselines that read the same text"
+        most = size(self.loaded.settings.baselines.most_train_bytes)
+        yield (
+            f"models of {self.loaded.name}, each beside baselines that read the last {most} of the "
+            "same text"
+        )
         for name, node in self.models.items():
             state = "complete" if self.store.exists(node.ref) else "missing"
             read = listed(_corpora(node))
@@ -141,7 +146,7 @@ def opening_lines(opening: dict[str, Any]) -> Iterator[str]:
         for title, of_text in found["texts"].items():
             for kind in KINDS:
                 yield ""
-                read = read_by_baselines(found["read"], found["train"])
+                read = read_by_baselines(found["train"])
                 yield f"{title}, {kind}, read {read}: {counted(of_text['bytes'], 'byte')}"
                 header = ("", HEADLINE.label, "95 % interval", f"{name} less this", f"{name} is")
                 yield from table_lines(_rows(name, of_text[kind]), header, header[1:2])

@@ -5,7 +5,7 @@ the order of the list, so who adapts learns from the texts before, too. Orders o
 settings of dynamic evaluation are chosen by val of the model's last corpus.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from variorum.corpus.source import SOURCES
 from variorum.corpus.source_kinds import Source
 from variorum.plan.experiment_settings import Experiment
 from variorum.report.phrases import listed
-from variorum.report.units import size
 from variorum.store.result import Result
 
 if TYPE_CHECKING:
@@ -81,7 +80,8 @@ def scored(
     test = [document for each in texts.values() for document in each]
     parts = parts_of(test)
     known = _texts(reader, test, experiment.baselines.most_train_bytes)
-    say(f"{reader.name}: baselines read {read_by_baselines(reader.corpora, known.of_train)}")
+    of_train = _by_corpus(reader, known.of_train["read"])
+    say(f"{reader.name}: baselines read {read_by_baselines(of_train)}")
     costs = list(all_costs(known, experiment.baselines))
     say(f"{reader.name}: the model reads the texts")
     of_model, chosen = _model_bits(reader, test, parts, experiment)
@@ -92,7 +92,7 @@ def scored(
     )
     return {
         "read": list(reader.corpora),
-        "train": known.of_train,
+        "train": of_train,
         "orders": {f"{each.name}_{each.kind}": each.order for each in costs if each.order},
         "dynamic": chosen,
         "in_train": share_of_spans((document.text for document in test), train),
@@ -100,13 +100,33 @@ def scored(
     }
 
 
-def read_by_baselines(corpora: Iterable[str], train: Mapping[str, int]) -> str:
-    """Return which corpora baselines read, and how much of them if not all.
+def _by_corpus(reader: Reader, read: int) -> dict[str, dict[str, int]]:
+    """Return how many bytes of train each corpus has, and how many are read.
 
-    train: their bytes, and how many of these were read, from the end (`Texts.of_train`).
+    read: how many of all are read, from the end.
     """
-    names, n_bytes, read = listed(corpora), train["bytes"], train["read"]
-    return names if read == n_bytes else f"the last {size(read)} of {size(n_bytes)} of {names}"
+    found = {}
+    for name, corpus in reversed(list(reader.corpora.items())):
+        texts = (document.text for document in documents.read(corpus.file("train.jsonl")))
+        n_bytes = sum(len(text.encode()) for text in texts)
+        found[name] = {"n_bytes": n_bytes, "read": min(n_bytes, read)}
+        read -= found[name]["read"]
+    return dict(reversed(found.items()))
+
+
+def read_by_baselines(train: Mapping[str, Mapping[str, int]]) -> str:
+    """Return which corpora baselines read, and how much of each.
+
+    train: of each corpus its bytes, and how many were read, from the end.
+    """
+    return listed(_part(name, **own) for name, own in train.items())
+
+
+def _part(name: str, *, n_bytes: int, read: int) -> str:
+    if read == n_bytes:
+        return name
+    part = f"{read:,} of {n_bytes:,} bytes of {name}"
+    return f"the last {part}" if read else part
 
 
 def _texts(reader: Reader, test: list[Document], most: int) -> "Texts":
