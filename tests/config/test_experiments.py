@@ -18,7 +18,7 @@ from variorum.config.setting_checks import _all_settings
 from variorum.config.setting_errors import PEER_NAMES, ConfigError
 from variorum.config.types import Settings, setting
 from variorum.config.yaml_text import read_value
-from variorum.corpus.sources.csv import RowFilter
+from variorum.corpus.sources.csv import CsvSource, RowFilter
 from variorum.plan.ablation_settings import Ablation
 from variorum.plan.experiment import plan_experiment
 from variorum.plan.experiment_settings import CONFIGURATIONS, Experiment
@@ -423,6 +423,16 @@ def test_a_set_has_one_key_in_any_order(
 def test_values_of_a_column_are_a_set() -> None:
     one, other = (RowFilter(column="a", any_of=names) for names in (("x", "b"), ("b", "x", "x")))
     assert canonical(one) == canonical(other)
+
+
+def test_conditions_of_rows_are_a_set() -> None:
+    long, short = RowFilter(column="a", matches=".{9}"), RowFilter(column="b", equals="x")
+    one, other = (
+        CsvSource(path="t", text="t", where=conditions)
+        for conditions in ((long, short), (short, long, short))
+    )
+    assert canonical(one) == canonical(other)
+    assert len(one.where) == 2
 
 
 @pytest.mark.parametrize("path", ["", " "])

@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from variorum.base.counts import counted
@@ -63,6 +63,11 @@ class RowFilter(Settings):
         return self
 
 
+def _in_one_order(conditions: tuple[RowFilter, ...]) -> tuple[RowFilter, ...]:
+    """Return each condition once, in an order that is no part of the question."""
+    return tuple(sorted(set(conditions), key=RowFilter.model_dump_json))
+
+
 class CsvSource(LocalSource):
     """Describe tables on this machine: comma- or tab-separated values, or JSON lines."""
 
@@ -79,7 +84,9 @@ class CsvSource(LocalSource):
         None, "The column whose rows must stand on one side of a split; null: each row for itself."
     )
     id: Text | None = setting(None, "The column that names a row; null: its file and number.")
-    where: tuple[RowFilter, ...] = setting((), "Conditions that a row must meet, all of them.")
+    where: Annotated[tuple[RowFilter, ...], AfterValidator(_in_one_order)] = setting(
+        (), "Conditions that a row must meet, all of them."
+    )
     delimiter: Text | None = setting(
         None, "What stands between columns; null: found out.", min_length=1, max_length=1
     )
