@@ -4,7 +4,6 @@
 decides what is compared; `differences` finds the causes.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from variorum.audit.explain.differences import Cause, ResultPair, causes
 from variorum.audit.explain.operands import Operand, ResultIndex
 from variorum.base.components import PACKAGE
 from variorum.base.errors import VariorumError, several
+from variorum.config.yaml_text import in_yaml
 from variorum.identity.spec import KEY_LENGTH, Ref
 from variorum.plan.experiment import Node
 from variorum.plan.references import References
@@ -179,7 +179,7 @@ class _Project:
         """Return the command that compares two results, with the settings that were given."""
         words = ["variorum", "why", str(old.ref), str(new.ref)]
         for name, value in self.overrides.items():
-            words += ["--config", f"{name}={json.dumps(value)}"]
+            words += ["--config", f"{name}={in_yaml(value)}"]
         return join(words)
 
     def compared(self, old: Operand, new: Operand) -> Explanation:
