@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core.core_schema import ErrorType
 
 from variorum.config.canonical import models_of
-from variorum.config.setting_errors import PEER_NAMES, ConfigError, did_you_mean
+from variorum.config.setting_errors import PEER_NAMES, ConfigError, did_you_mean, shown
 from variorum.config.setting_layers import DEFAULT, Layered, Place
 from variorum.config.types import AnySettings, Settings
 
@@ -60,11 +60,10 @@ def _line(model: type[Settings], layers: Layered, file: str, fault: Any) -> str:
         culprit = layers.origin((*place, *message.split(":")[0].split(".")))
         return f"{file if culprit == DEFAULT else culprit}: {own}"
     if kind == "too_short":
-        return (
-            f"{where}: {name}: {found!r} should have at least {fault['ctx']['min_length']} entries"
-        )
+        least = fault["ctx"]["min_length"]
+        return f"{where}: {name}: {shown(found)} should have at least {least} entries"
     wanted = _PLAIN_WORDS.get(kind, message.replace("Input should", "should"))
-    return f"{where}: {name}: {found!r} {wanted}"
+    return f"{where}: {name}: {shown(found)} {wanted}"
 
 
 _PLAIN_WORDS = {

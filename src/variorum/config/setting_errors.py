@@ -1,6 +1,7 @@
 """Report a wrong setting and suggest what was meant."""
 
 from collections.abc import Sequence
+from datetime import date
 from difflib import get_close_matches
 
 from variorum.base.errors import VariorumError
@@ -49,3 +50,8 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     word = PEER_NAMES.get(word, word)
     close = get_close_matches(word, known, n=1)
     return f" did you mean `{close[0]}`?" if close else ""
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: text in quotes, dates as typed."""
+    return str(value) if isinstance(value, date) else repr(value)

@@ -30,7 +30,7 @@ NO_VALUES = (ValueError, LookupError, RecursionError)
 _PLAIN = "tag:yaml.org,2002:"
 _TEXT = f"{_PLAIN}str"
 _MERGED = f"{_PLAIN}merge"
-_SCALARS = ("str", "int", "float", "bool", "null", "timestamp", "merge")
+_SCALARS = ("str", "int", "float", "bool", "null", "timestamp")
 
 
 class _Constructor(RoundTripConstructor):
@@ -44,8 +44,10 @@ class _Constructor(RoundTripConstructor):
         self, node: Any, maptyp: Any, deep: bool = False
     ) -> Any:
         for name, _ in node.value:
+            if name.tag == _MERGED:  # `<<: *other`
+                continue
             _refuse_tag(name)
-            if isinstance(name, ScalarNode) and name.tag != _MERGED:
+            if isinstance(name, ScalarNode):
                 name.ctag = Tag(suffix=_TEXT)
         return super().construct_mapping(node, maptyp, deep)
 

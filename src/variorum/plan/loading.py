@@ -12,7 +12,7 @@ from typing import Any
 
 from variorum.base.errors import VariorumError
 from variorum.config.setting_checks import validated
-from variorum.config.setting_errors import ConfigError
+from variorum.config.setting_errors import ConfigError, shown
 from variorum.config.setting_layers import (
     DEFAULT,
     NOWHERE,
@@ -72,9 +72,8 @@ def _name(layers: Layered, setting: str) -> str | None:
     """Return what a setting names; raises `ConfigError` if that was read as a number, say."""
     name = layers.values.get(setting)
     if name is not None and not isinstance(name, str):
-        raise ConfigError(
-            f"{layers.origin((setting,))}: {setting}: {name!r} should be text: put it in quotes"
-        )
+        where = layers.origin((setting,))
+        raise ConfigError(f"{where}: {setting}: {shown(name)} should be text: put it in quotes")
     return name
 
 
