@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from variorum.config.model_settings import ModelSettings
 from variorum.config.schema import texts
 from variorum.config.setting_checks import _all_settings
 from variorum.config.setting_errors import PEER_NAMES, ConfigError
+from variorum.config.setting_layers import leaves
 from variorum.config.types import Settings, setting
 from variorum.config.yaml_text import read_value
 from variorum.corpus.sources.csv import CsvSource, RowFilter
@@ -46,6 +48,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"model": {"dropout": 1.0}}, "model.dropout: 1.0 should be less than 1"),
     ({"pretrain": {"learning_rate": math.nan}}, "should be a finite number"),
     ({"model": {"n_head": 3}}, "3 heads do not divide the width n_embd = 128; try 4"),
+    ({"model": {"n_head": 6}}, "6 heads do not divide the width n_embd = 128; try 8"),
+    ({"model": {"n_head": 999}}, "999 heads do not divide the width n_embd = 128; try 128"),
+    ({"model": {"n_embd": 2**53 + 1, "n_head": 4}}, f"the width n_embd = {2**53 + 1}; try 3"),
+    ({"model": {"n_embd": 2**61 - 1, "n_head": 2**60}}, f"n_embd = {2**61 - 1}; try 1"),
     ({"model": {"n_head": 128}}, "n_embd / n_head must be even, not 1"),
     ({"model": {"positions": "rotry"}}, "no 'rotry'; choose one of alibi, learned, none, rotary"),
     ({"tokenizer": {"vocab_size": 100}}, "100 cannot hold the 256 bytes"),
@@ -433,6 +439,24 @@ def test_conditions_of_rows_are_a_set() -> None:
     )
     assert canonical(one) == canonical(other)
     assert len(one.where) == 2
+
+
+def test_a_number_of_any_size_is_taken_or_refused(micro: Project) -> None:
+    """At once: no check counts up to a number that it is given."""
+    settings = load_experiment(micro.root).settings.model_dump(mode="json")
+    numbers = [
+        place
+        for place, value in leaves(settings)
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    assert len(numbers) > 60
+    for *sections, name in numbers:
+        for number in (2**53 + 1, 10**30, 1e300, -(10**18)):
+            changes: dict[str, Any] = {name: number}
+            for section in reversed(sections):
+                changes = {section: changes}
+            with suppress(ConfigError):
+                load_experiment(micro.root, changes)
 
 
 @pytest.mark.parametrize("path", ["", " "])

@@ -7,6 +7,9 @@ from pydantic_core import PydanticCustomError
 
 from variorum.config.types import Location, Real, Settings, Sha256, Text, Truth, Whole, setting
 
+SEARCHED = 10_000
+"""How far from a number of heads one that divides the width is looked for."""
+
 
 class ModelSettings(Settings):
     """Describe a decoder-only Transformer (Radford et al. 2019) and its size."""
@@ -97,8 +100,9 @@ class ModelSettings(Settings):
         return self
 
     def _nearest_divisor(self) -> int:
-        divisors = [n for n in range(1, self.n_embd + 1) if self.n_embd % n == 0]
-        return min(divisors, key=lambda n: (abs(n - self.n_head), -n))
+        start = min(self.n_head, self.n_embd)
+        near = (n for d in range(min(start, SEARCHED)) for n in (start + d, start - d))
+        return next((n for n in near if self.n_embd % n == 0), 1)
 
 
 class ImportedSettings(Settings):
