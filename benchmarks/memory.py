@@ -279,6 +279,10 @@ def draw(rows: list[Row], path: Path) -> None:
                 marker="o",
                 label=stage,
             )
+        sizes = sorted({row.size for row in rows})
+        panel.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        panel.minorticks_off()
+        panel.yaxis.set_major_formatter("{x:,.0f}")
         panel.set(title=shape, xlabel="MB of text")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("peak memory in MB")
