@@ -102,3 +102,15 @@ def test_a_name_that_was_mistyped_in_the_project_is_told_with_its_line(micro: Pr
     done = micro.run("variorum", "sample", check=False)
     assert f"lacks what variorum/model/gpt.py:{line} imports" in done.stderr
     assert "correct the name" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("variorum", "why"), ("snakemake", "-n")])
+def test_code_that_is_no_python_is_one_line(micro: Project, command: tuple[str, ...]) -> None:
+    file = micro.root / "src/variorum/model/gpt.py"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    lines.insert(30, "a = = 1")
+    file.write_text("\n".join(lines), encoding="utf-8")
+    done = micro.run(*command, check=False)
+    said = done.stdout + done.stderr
+    assert "variorum: variorum/model/gpt.py:31: invalid syntax; correct that line" in said
+    assert "Traceback" not in said

@@ -103,6 +103,19 @@ def clear_about_libraries() -> Iterator[None]:
         raise VariorumError(line) from error
 
 
+@contextmanager
+def clear_about_code() -> Iterator[None]:
+    """Raise `VariorumError` with file and line if a file of the package is no Python."""
+    try:
+        yield
+    except SyntaxError as error:
+        file = PACKAGE / (error.filename or "")  # code for keys is named from the package on
+        if not file.is_file() or PACKAGE not in file.parents:
+            raise
+        place = f"{file.relative_to(PACKAGE.parent)}:{error.lineno}"
+        raise VariorumError(f"{place}: {error.msg}; correct that line") from error
+
+
 INSTALL = (
     "install what this checkout needs: `make setup`, or `pip install -e .` in an environment of "
     "your own"
@@ -122,7 +135,12 @@ def _place_in_package(error: Exception) -> str:
 def told_in_one_line() -> Iterator[None]:
     """End with one line, not a traceback, if a user can fix the error."""
     try:
-        with clear_about_memory(), clear_about_storage(), clear_about_libraries():
+        with (
+            clear_about_memory(),
+            clear_about_storage(),
+            clear_about_libraries(),
+            clear_about_code(),
+        ):
             yield
     except VariorumError as error:
         for line in str(error).splitlines():
