@@ -241,8 +241,10 @@ def test_a_name_is_text_whatever_it_looks_like(project: Project) -> None:
         assert read(project.root, [("preset", "2024_05_01")]) is None
     for name, read in (("2024_05_01", "20240501"), ("2024-05-01", "2024-05-01")):
         said = rf"experiment: {read} should be text: put it in quotes"
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=rf"""{said}, .*: 'experiment="\.\.\."'"""):
             load_experiment(project.root, read_typed([f"experiment={name}"]))
+        with pytest.raises(ConfigError, match=f"{name}.yaml: there is no such file"):
+            load_experiment(project.root, read_typed([f'experiment="{name}"']))
     with pytest.raises(ConfigError, match=r"title: .* should be text: put it in quotes"):
         load_experiment(project.root, read_typed(["title=2020-01-01"]))
 

@@ -73,7 +73,11 @@ def _name(layers: Layered, setting: str) -> str | None:
     name = layers.values.get(setting)
     if name is not None and not isinstance(name, str):
         where = layers.origin((setting,))
-        raise ConfigError(f"{where}: {setting}: {shown(name)} should be text: put it in quotes")
+        in_a_shell = f", with the shell's around all: '{setting}=\"...\"'"
+        typed = in_a_shell if where == COMMAND_LINE else ""
+        raise ConfigError(
+            f"{where}: {setting}: {shown(name)} should be text: put it in quotes{typed}"
+        )
     return name
 
 
