@@ -269,6 +269,31 @@ def test_a_manifest_that_lists_too_little_is_named_without_its_result(root: Path
     assert named(check(root)) == {"reports/positions/manifest.json": "lists no table.md"}
 
 
+def test_a_committed_table_of_older_code_is_judged_by_its_own_manifest(root: Path) -> None:
+    """What the present code would make is not here, and would have other digits."""
+    folder = root / "reports/positions"
+    own = plan_ablation(load_ablation(root, "positions"), root).last.ref
+    git = Project(root).run
+    git("git", "init", "--quiet")
+    git("git", "add", "--force", "reports")
+    git("git", "commit", "--quiet", "--message", "a table")
+    shutil.rmtree(root / "results/table")
+    question = root / "config/ablations/positions.yaml"
+    question.write_text(question.read_text().replace("title: ", "title: Again, ", 1))
+    new = plan_ablation(load_ablation(root, "positions"), root).last.ref
+    assert new != own
+    findings = check(root)
+    assert findings.damage == ()
+    assert f"reports/positions is from {own}, not from {new}" in findings.notes
+    assert any(f"reports/positions: without {own} " in note for note in findings.notes)
+    flip(folder / "table.md", 9)
+    (damage,) = check(root).damage
+    assert damage.fault == f"is not table.md of {own}"
+    command, _, _ = damage.remedy.removeprefix("`").partition("`")
+    git(*command.split())
+    assert check(root).damage == ()
+
+
 def test_how_long_another_clone_took_is_right_if_a_record_says_so(root: Path) -> None:
     costs = root / "reports/positions/costs.csv"
     before = costs.read_bytes()
@@ -278,6 +303,16 @@ def test_how_long_another_clone_took_is_right_if_a_record_says_so(root: Path) ->
     costs.write_bytes(notes_of(run)["costs.csv"])
     assert costs.read_bytes() != before
     assert set(named(check(root))) == {"reports/positions/costs.csv"}
+    git = Project(root).run
+    git("git", "init", "--quiet")
+    git("git", "add", "--force", "reports")
+    git("git", "commit", "--quiet", "--message", "as another clone made it")
+    findings = check(root)
+    assert findings.damage == ()
+    assert any("costs.csv is of no run of" in note for note in findings.notes)
+    costs.write_bytes(costs.read_bytes().replace(b"1234", b"1235"))
+    assert set(named(check(root))) == {"reports/positions/costs.csv"}, "nobody's"
+    git("git", "restore", "reports")
     record = root / "results/records/0123456789ab.json"
     record.parent.mkdir(exist_ok=True)
     told = {"results": {str(ref): {"run": run, "code": {}}}, "sources": {}}

@@ -9,7 +9,7 @@ be what `run.json` or a record of the same result says.
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from variorum.base.counts import counted
@@ -105,8 +105,14 @@ class PublishedFiles:
     unbacked: dict[Path, None] = field(default_factory=dict)
 
     def check(self, page: Page) -> None:
-        """Check the files of one page or table, and what stands beside them."""
+        """Check the files of one page or table, and what stands beside them.
+
+        A table whose present result is not here is judged as what its manifest says it is.
+        """
         manifest = publication(self.store.root, page.folder).manifest
+        if manifest and manifest.spec.ref != page.ref and self._manifest_of(page.ref) is None:
+            self.changed.append(f"{page.folder} is from {manifest.spec.ref}, not from {page.ref}")
+            page = replace(page, ref=manifest.spec.ref)
         verdict = self._judge(page)
         if verdict is Testimony.NAMED:
             line = f"{page.folder} holds {page.ref} as another platform made it"
@@ -233,15 +239,16 @@ class PublishedFiles:
             known.append(self.store.peek(page.ref).run)
         allowed = [notes_of(run) for run in known if run]
         names = dict.fromkeys(name for notes in allowed for name in notes)
+        committed = committed_files(self.store.root, self.store.root / page.folder)
         for name in names:
             path = self.store.root / page.folder / name
             if not path.is_file() or path.read_bytes() in [notes.get(name) for notes in allowed]:
                 continue
+            unknown = f"{page.folder / name} is of no run of {page.ref} that is known here"
             if self.witnesses.may_come:
-                self.changed.append(
-                    f"{page.folder / name} is of no run of {page.ref} that is known here; "
-                    "`dvc pull -R results/records` brings the others"
-                )
+                self.changed.append(f"{unknown}; {self.witnesses.coming()}")
+            elif committed.get(name) == path.read_bytes():
+                self.changed.append(f"{unknown}, and as git's last commit holds it")
             else:
                 self._damaged(page, name, f"is of no run of {page.ref}")
 
@@ -297,7 +304,7 @@ class PublishedFiles:
     def _again(self, page: Page) -> str:
         """Return the command that publishes a page: Snakemake's rules make some of them."""
         tables = [Path(REPORTS, name) for name in ablation_names(self.store.root)]
-        if page.folder in (Path(REPORT).parent, *tables):
+        if page.ref in self.current and page.folder in (Path(REPORT).parent, *tables):
             return f"`snakemake --cores 4 {page.target}` publishes it"
         if self._manifest_of(page.ref) is None:
             return self._without_result(page)
