@@ -358,4 +358,4 @@ def test_a_pinned_model_that_is_not_here_is_named_with_how_to_fetch_it(here: Pat
     said = f"config/pins.yaml:5: {ref} is pinned but missing; fetch it with `dvc pull results/"
     with pytest.raises(ConfigError, match=said):
         ablation(here, "before")
-    assert list(pins.lines(here))[1] == f"old/2  {ref}    missing: `dvc pull` fetches it"
+    assert list(pins.lines(here))[1] == f"old/2  {ref}    missing: `dvc pull -R results` fetches it"

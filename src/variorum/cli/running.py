@@ -100,7 +100,7 @@ def track() -> None:
             if url:
                 print(
                     f"`dvc exp push` looks for {url} at the root of the disk, and not here; give "
-                    f"it an absolute path: `dvc remote modify --local {name} url /…`"
+                    f'it an absolute path: `dvc remote modify --local {name} url "$PWD/{url}"`'
                 )
         except VariorumError as error:
             print(f"variorum: the experiment holds no results: {error}", file=sys.stderr)

@@ -104,7 +104,11 @@ def lines(root: Path) -> Iterator[str]:
     width = max(map(len, found), default=0)
     for name, ref in found.items():
         here = store.exists(ref)
-        label = store.peek(ref).run.get("label", "") if here else "missing: `dvc pull` fetches it"
+        label = (
+            store.peek(ref).run.get("label", "")
+            if here
+            else "missing: `dvc pull -R results` fetches it"
+        )
         yield f"{name:<{width}}  {ref!s:<24} {label}".rstrip()
 
 

@@ -102,7 +102,7 @@ class Store:
             shown = self._shown(path)
             raise StoreError(
                 f"{shown} does not exist: there is no complete result {ref}; make it with "
-                f"`snakemake --cores 4 {shown}`, or fetch it with `dvc pull`"
+                f"`snakemake --cores 4 {shown}`, or fetch it with `dvc pull -R results`"
             ) from None
         except (ValueError, KeyError, TypeError):
             by_copy = "delete it, and the next run restores it from the copy beside it, or "

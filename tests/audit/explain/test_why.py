@@ -220,7 +220,9 @@ def test_where_nothing_was_made_that_is_said(root: Path) -> None:
     assert found["normalize base"].startswith("follows download")
     (root / "results/pretrain").mkdir(parents=True)
     (root / "results/pretrain/0123456789ab.dvc").write_text("outs: []\n")
-    assert "DVC knows of 1 in results/pretrain; `dvc pull` restores" in told(root, "pretrain")
+    assert "DVC knows of 1 in results/pretrain; `dvc pull -R results` restores" in told(
+        root, "pretrain"
+    )
 
 
 def test_of_an_experiment_without_a_report_the_last_stage_that_was_made_is_compared(

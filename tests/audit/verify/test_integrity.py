@@ -319,7 +319,7 @@ def test_an_upstream_that_is_not_here_is_said_and_is_no_damage(root: Path) -> No
     for references in ([], ["finetune"]):
         findings = check(root, *references)
         assert findings.damage == ()
-        assert findings.notes == (f"not here: {ref}; `dvc pull` fetches what DVC has",)
+        assert findings.notes == (f"not here: {ref}; `dvc pull -R results` fetches what DVC has",)
         end = ": all as published, but not compared: 1 result not here"
         assert list(findings.lines())[-1].endswith(end)
 
@@ -354,7 +354,9 @@ def test_without_any_result_here_there_is_an_error(root: Path) -> None:
     shutil.rmtree(root / "results")
     with pytest.raises(VariorumError, match=r"nothing to verify: none of download/.*, and 19 more"):
         check(root)
-    with pytest.raises(VariorumError, match=r"nothing to verify: no result is here; .*`dvc pull`"):
+    with pytest.raises(
+        VariorumError, match=r"nothing to verify: no result is here; .*`dvc pull -R results`"
+    ):
         check(root, everything=True)
 
 

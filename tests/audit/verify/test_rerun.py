@@ -196,7 +196,9 @@ def test_a_missing_upstream_is_named_with_its_remedy(root: Path) -> None:
     upstream = ref_of(root, "pretrain")
     shutil.rmtree(Store(root).folder(upstream))
     reason = refused(root, "finetune")
-    assert f"is made from {upstream}, which is not here; fetch it with `dvc pull`" in reason
+    assert (
+        f"is made from {upstream}, which is not here; fetch it with `dvc pull -R results`" in reason
+    )
 
 
 def test_a_damaged_upstream_and_a_damaged_result_are_named(root: Path) -> None:

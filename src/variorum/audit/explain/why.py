@@ -122,7 +122,7 @@ def _yet_to_be_made(project: "_Project", question: Inquiry, *, named: bool) -> E
     lacking = f"no earlier {stage} of {operand.label}" if similar else "nothing similar"
     nothing = f"{operand} is not made yet, and {lacking} is here."
     if number := index.pinned(stage):
-        pull = "`dvc pull` restores the stored ones"
+        pull = "`dvc pull -R results` restores the stored ones"
         nothing += f" DVC knows of {number} in results/{stage}; {pull}."
     for node in reversed(question.nodes):
         planned = index.planned(node)

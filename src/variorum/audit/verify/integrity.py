@@ -307,7 +307,7 @@ class _Audit:
     def notes(self) -> Iterator[str]:
         """Yield what is worth knowing, in lines."""
         if self.absent:
-            yield f"not here: {several(self.absent)}; `dvc pull` fetches what DVC has"
+            yield f"not here: {several(self.absent)}; `dvc pull -R results` fetches what DVC has"
         for ref, adopted in self.adopted.items():
             word = f", on a person's word: {adopted['because']}" if "because" in adopted else ""
             yield f"{ref} was adopted from {adopted.get('from')}, not made{word}"

@@ -152,8 +152,9 @@ def rerun(
     for needed in stored.spec.upstream.values():
         if not has_content(store.folder(needed)):
             raise VariorumError(
-                f"{ref} is made from {needed}, which is not here; fetch it with `dvc pull` "
-                "(`snakemake` restores results that a report or table carries)"
+                f"{ref} is made from {needed}, which is not here; fetch it "
+                "with `dvc pull -R results` (`snakemake` restores results that a report or "
+                "table carries)"
             )
     inputs = {name: store.open(needed) for name, needed in stored.spec.upstream.items()}
     begun = time.monotonic()

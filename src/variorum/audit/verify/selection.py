@@ -118,6 +118,7 @@ def none_of(refs: Sequence[Ref]) -> str:
     """Return that results are unavailable, and how to get them."""
     if len(refs) == 1:
         make = f"make it with `snakemake --cores 4 results/{refs[0]}/{MANIFEST}`"
-        return f"{refs[0]} is not here; {make}, or fetch it with `dvc pull`"
+        return f"{refs[0]} is not here; {make}, or fetch it with `dvc pull -R results`"
     found = f"none of {several(refs)} is here" if refs else "no result is here"
-    return f"{found}; make results with `snakemake --cores 4`, or fetch them with `dvc pull`"
+    make = "make results with `snakemake --cores 4`"
+    return f"{found}; {make}, or fetch them with `dvc pull -R results`"
