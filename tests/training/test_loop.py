@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import measured
 from variorum.base import components
 from variorum.base.errors import Stopped, VariorumError
 from variorum.base.progress import Progress
@@ -477,6 +476,8 @@ print(peak_memory() - before)
 
 
 def test_a_state_is_written_without_a_copy_in_memory(tmp_path: Path) -> None:
+    from conftest import measured  # workers of other tests import this file, and need it at once
+
     file = tmp_path / "state.safetensors"
     grown = int(measured(SAVED, file))
     assert file.stat().st_size > 100_000_000

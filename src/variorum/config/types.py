@@ -88,11 +88,16 @@ def _spelled(path: str) -> str:
 
 
 def unordered(*usual: str) -> AfterValidator:
-    """Return a check that gives a set of names one order, and so one key."""
+    """Return a check that gives a set one order, and so one key."""
+    places = {name: place for place, name in enumerate(usual)}
 
-    def arranged(names: tuple[Any, ...]) -> tuple[Any, ...]:
-        places = {name: place for place, name in enumerate(usual)}
-        return tuple(sorted(set(names), key=lambda name: (places.get(name, len(usual)), name)))
+    def order(item: Any) -> tuple[int, Any]:
+        if isinstance(item, BaseModel):
+            return 0, item.model_dump_json()
+        return places.get(item, len(usual)), item
+
+    def arranged(items: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(sorted(set(items), key=order))
 
     return AfterValidator(arranged)
 

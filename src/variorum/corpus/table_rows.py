@@ -19,7 +19,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
 from variorum.corpus.decoding import STRAY, opened
 
@@ -131,6 +130,11 @@ class _Lines:
         return False
 
 
+def number_of(count: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun, as `base.counts.counted` does for what enters no result."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def _restored(text: str) -> str:
     """Return a text with line ends in place of their stand-ins."""
     if text.isascii():
@@ -192,7 +196,7 @@ def table_rows(
     least, most = max(places.values(), default=0) + 1, len(header)
     for lines, cells, line, fault in records:
         raw = lines.raw()
-        differs = f"{counted(len(cells), 'column')} where the header has {most}"
+        differs = f"{number_of(len(cells), 'column')} where the header has {most}"
         if not fault and least <= len(cells) < most and short_rows is None:
             if not _encloses_line_ends(file, encoding, dialect):
                 raise VariorumError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from variorum.base import components
+from variorum.base.counts import counted
 from variorum.config.corpus_settings import NormalizeSettings
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
@@ -125,7 +126,7 @@ def read_by_baselines(train: Mapping[str, Mapping[str, int]]) -> str:
 def _part(name: str, *, n_bytes: int, read: int) -> str:
     if read == n_bytes:
         return name
-    part = f"{read:,} of {n_bytes:,} bytes of {name}"
+    part = f"{read:,} of {counted(n_bytes, 'byte')} of {name}"
     return f"the last {part}" if read else part
 
 

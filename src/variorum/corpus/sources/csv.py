@@ -14,10 +14,9 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from variorum.base.counts import counted
 from variorum.base.errors import VariorumError
 from variorum.config.types import Settings, Text, setting, unordered
 from variorum.corpus import local_files
@@ -27,7 +26,7 @@ from variorum.corpus.fetch_context import FetchContext
 from variorum.corpus.funnel import FunnelStep, size
 from variorum.corpus.json_lines import JSON_SUFFIXES, json_rows
 from variorum.corpus.source import SOURCES, LocalSource
-from variorum.corpus.table_rows import NAMES, Row, dialect_of, table_rows
+from variorum.corpus.table_rows import NAMES, Row, dialect_of, number_of, table_rows
 
 
 class RowFilter(Settings):
@@ -63,11 +62,6 @@ class RowFilter(Settings):
         return self
 
 
-def _in_one_order(conditions: tuple[RowFilter, ...]) -> tuple[RowFilter, ...]:
-    """Return each condition once, in an order that is no part of the question."""
-    return tuple(sorted(set(conditions), key=RowFilter.model_dump_json))
-
-
 class CsvSource(LocalSource):
     """Describe tables on this machine: comma- or tab-separated values, or JSON lines."""
 
@@ -84,7 +78,7 @@ class CsvSource(LocalSource):
         None, "The column whose rows must stand on one side of a split; null: each row for itself."
     )
     id: Text | None = setting(None, "The column that names a row; null: its file and number.")
-    where: Annotated[tuple[RowFilter, ...], AfterValidator(_in_one_order)] = setting(
+    where: Annotated[tuple[RowFilter, ...], unordered()] = setting(
         (), "Conditions that a row must meet, all of them."
     )
     delimiter: Text | None = setting(
@@ -165,14 +159,12 @@ class _Tables:
         if self.settings.where:
             facts.steps.append(self.fitting)
         facts.notes += [
-            f"{counted(count, 'file')} read as {name}."
+            f"{number_of(count, 'file')} read as {name}."
             for name, count in sorted(self.formats.items())
         ]
         if self.short:
-            facts.notes.append(
-                f"{counted(self.short, 'row ends', 'rows end')} before the header does, behind all "
-                "columns that are read."
-            )
+            short = number_of(self.short, "row ends", "rows end")
+            facts.notes.append(f"{short} before the header does, behind all columns that are read.")
         for line in [*facts.notes, *self._said()]:
             self.context.report(line)
         last = facts.steps[-1]
