@@ -239,7 +239,6 @@ class PublishedFiles:
             known.append(self.store.peek(page.ref).run)
         allowed = [notes_of(run) for run in known if run]
         names = dict.fromkeys(name for notes in allowed for name in notes)
-        committed = committed_files(self.store.root, self.store.root / page.folder)
         for name in names:
             path = self.store.root / page.folder / name
             if not path.is_file() or path.read_bytes() in [notes.get(name) for notes in allowed]:
@@ -247,10 +246,13 @@ class PublishedFiles:
             unknown = f"{page.folder / name} is of no run of {page.ref} that is known here"
             if self.witnesses.may_come:
                 self.changed.append(f"{unknown}; {self.witnesses.coming()}")
-            elif committed.get(name) == path.read_bytes():
+            elif self._committed(page.folder).get(name) == path.read_bytes():
                 self.changed.append(f"{unknown}, and as git's last commit holds it")
             else:
                 self._damaged(page, name, f"is of no run of {page.ref}")
+
+    def _committed(self, folder: Path) -> dict[str, bytes]:
+        return committed_files(self.store.root, self.store.root / folder)
 
     def _is_proven(self, page: Page, manifest: Manifest | None) -> bool:
         """Check whether a witness names the manifest beside a page."""
@@ -319,6 +321,6 @@ class PublishedFiles:
             return f"`{pull} && variorum publish {page.ref} {folder}` publishes it"
         if not has_git(root):
             return "take it from a clone that holds it whole"
-        if committed_files(root, root / folder) not in ({}, contents_of(root / folder)):
+        if self._committed(folder) not in ({}, contents_of(root / folder)):
             return f"`git restore --source HEAD -- {folder}` restores what the last commit holds"
         return f"an older commit may hold it whole: `git log -- {folder}`"
