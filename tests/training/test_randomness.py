@@ -104,6 +104,7 @@ DOORS = {
     "training/draws.py": {"manual_seed", "Philox"},  # of a training
     "corpus/sources/synthetic.py": {"random"},  # `random.Random`, seeded by the source's settings
     "model/attentions/written_out.py": {"dropout"},  # in a training, so seeded by it
+    "model/dropout.py": {"random_", "dropout"},
     "model/gpt.py": {"Dropout", "fork_rng"},
     "model/gpt2.py": {"normal_"},  # for reading: nothing that is kept begins with it
     "training/plain.py": {"Philox"},  # for reading
