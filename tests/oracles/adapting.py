@@ -26,6 +26,8 @@ def dynamic_one_by_one(model, tokens, *, eot, segment, rate, pull):
         (sum(costs) / len(costs)).backward()
         pairs = zip(model.parameters(), trained, strict=True)
         learned = [(p, first) for p, first in pairs if p.grad is not None]
+        for parameter, _ in learned:
+            parameter.grad = parameter.grad.to_dense()
         squares = [value**2 for p, _ in learned for value in p.grad.flatten().tolist()]
         shorter = min(1.0, 1 / math.sqrt(sum(squares))) if sum(squares) else 1.0
         for parameter, first in learned:

@@ -1,5 +1,6 @@
 """Our optimizers are PyTorch's, weight by weight."""
 
+import random
 from collections.abc import Callable, Iterable
 from types import ModuleType
 
@@ -86,14 +87,14 @@ def test_muon_equals_pytorchs_on_matrices(shape: tuple[int, int]) -> None:
     draw = torch.Generator().manual_seed(2)
     ours = torch.randn(shape, generator=draw)
     theirs = ours.clone().requires_grad_()
-    states = tuple(torch.zeros(shape) for _ in muon.STATES)
+    states = [[torch.zeros(shape)] for _ in muon.STATES]
     peer = torch.optim.Muon(
         [theirs], lr=RATE, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"
     )
     start = ours.clone()
     for _ in range(50):
         gradient = torch.randn(shape, generator=draw)
-        muon.update_matrix(ours, gradient.clone(), states, RATE, SETTINGS)
+        muon.update_matrices([ours], [gradient.clone()], states, RATE, SETTINGS)
         theirs.grad = gradient
         peer.step()
     moved, expected = ours - start, theirs.detach() - start
@@ -107,7 +108,7 @@ def test_an_orthogonalized_matrix_keeps_its_directions_and_levels_their_sizes(
 ) -> None:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     u, sizes, vt = torch.linalg.svd(matrix, full_matrices=False)
-    found = u.T @ muon.orthogonalized(matrix) @ vt.T
+    found = u.T @ muon.orthogonalized(matrix[None], 5)[0] @ vt.T
     assert sizes.max() / sizes.min() > 2
     assert found.diagonal().min() > 0.6
     assert found.diagonal().max() < 1.3
@@ -116,7 +117,45 @@ def test_an_orthogonalized_matrix_keeps_its_directions_and_levels_their_sizes(
 
 def test_no_gradient_moves_no_matrix() -> None:
     weights = torch.ones(4, 6)
-    states = tuple(torch.zeros(4, 6) for _ in muon.STATES)
+    states = [[torch.zeros(4, 6)] for _ in muon.STATES]
     still = SETTINGS.model_copy(update={"weight_decay": 0.0})
-    muon.update_matrix(weights, torch.zeros(4, 6), states, RATE, still)
+    muon.update_matrices([weights], [torch.zeros(4, 6)], states, RATE, still)
     assert torch.equal(weights, torch.ones(4, 6))
+
+
+def newton_schulz(matrix: Tensor, iterations: int) -> Tensor:
+    """Iterate on one matrix as Jordan et al. write it."""
+    a, b, c = muon.COEFFICIENTS
+    x = matrix / (matrix.norm() + 1e-7)
+    for _ in range(iterations):
+        x = a * x + b * (x @ x.T @ x) + c * (x @ x.T @ x @ x.T @ x)
+    return x
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_all_ways_to_iterate_give_what_the_formula_says(seed: int) -> None:
+    choose = random.Random(seed)
+    shape = choose.randint(1, 4), choose.randint(1, 12), choose.randint(1, 40)
+    iterations = choose.randint(1, 6)
+    draw = torch.Generator().manual_seed(seed)
+    matrices = torch.randn(shape, generator=draw, dtype=torch.float64)
+    expected = torch.stack([newton_schulz(matrix, iterations) for matrix in matrices])
+    found = muon.orthogonalized(matrices, iterations)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+
+
+def test_iterating_on_squares_is_exact_enough_in_fp32_for_small_singular_values() -> None:
+    draw = torch.Generator().manual_seed(5)
+    u, _ = torch.linalg.qr(torch.randn(32, 32, generator=draw, dtype=torch.float64))
+    v, _ = torch.linalg.qr(torch.randn(128, 32, generator=draw, dtype=torch.float64))
+    matrix = u @ torch.diag(torch.logspace(0, -5, 32, dtype=torch.float64)) @ v.T
+    found = muon.orthogonalized(matrix.float()[None], 5)[0].double()
+    torch.testing.assert_close(found, newton_schulz(matrix, 5), rtol=0, atol=1e-3)
+
+
+def test_matrices_in_one_stack_do_not_change_each_other() -> None:
+    draw = torch.Generator().manual_seed(6)
+    first, second, other = torch.randn(3, 8, 24, generator=draw)
+    found = muon.orthogonalized(torch.stack([first, second]), 5)
+    assert torch.equal(found[0], muon.orthogonalized(torch.stack([first, other]), 5)[0])
+    assert not torch.equal(found[1], muon.orthogonalized(torch.stack([first, other]), 5)[1])

@@ -28,6 +28,14 @@ class TrainingSettings(Settings):
     matrix_rate: Real = setting(
         1.0, "Factor on the rate of the matrices that muon orthogonalizes.", gt=0, omit_when=1.0
     )
+    muon_iterations: Whole = setting(
+        5, "Steps of Newton and Schulz's iteration in each of muon's.", ge=1, omit_when=5
+    )
+    muon_separately: Truth = setting(
+        False,
+        "Muon takes queries, keys and values each by itself, and gates; false: as one matrix.",
+        omit_when=False,
+    )
     beta1: Real = setting(0.9, "Memory of Adam's mean gradient.", ge=0, lt=1)
     beta2: Real = setting(0.99, "Memory of Adam's mean squared gradient.", ge=0, lt=1)
     epsilon: Real = setting(1e-8, "Keeps Adam's division finite.", gt=0)

@@ -7,11 +7,11 @@ changed by its gradient g, at most of length 1, and drawn back to the trained we
     w <- w + pull · (w0 - w) - rate · min(1, 1 / |g|) · g
 
 So the model pays for every token before it learns from it, as an adaptive compressor does, and the
-two compare.
+two compare. Rows of a table that no token has looked up yet are as they were, and are left alone.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -54,11 +54,11 @@ def dynamic_nats(
     found = np.empty(len(tokens))
     # The input at each place has the next token as its target.
     stream = np.concatenate([np.array([eot], dtype=tokens.dtype), tokens])
-    with _learning(model) as trained:
+    with _learning(model) as learner:
         for window in windows(len(tokens), model.settings.context_length, adaptation.segment):
             nats = _backward(model, stream, window)
             found[window.first : window.end] = nats.detach().cpu().double().numpy()
-            _learn(list(model.parameters()), trained, adaptation)
+            learner.learn(adaptation)
     if not math.isfinite(found.sum()):
         raise VariorumError(
             f"dynamic: the model diverges while it learns from the text at rate "
@@ -121,27 +121,59 @@ def _ids(stream: NDArray[np.integer], start: int, end: int) -> Tensor:
     return torch.from_numpy(stream[start:end].astype(np.int64))
 
 
-@torch.no_grad()
-def _learn(weights: Sequence[Tensor], trained: Sequence[Tensor], adaptation: Adaptation) -> None:
-    pairs = [pair for pair in zip(weights, trained, strict=True) if pair[0].grad is not None]
-    gradients = [weight.grad for weight, _ in pairs if weight.grad is not None]
-    length = math.hypot(*(float(torch.linalg.vector_norm(each)) for each in gradients))
-    step = adaptation.rate / max(1.0, length)
-    for (weight, first), gradient in zip(pairs, gradients, strict=True):
-        weight.lerp_(first, adaptation.pull).sub_(gradient, alpha=step)
+class _Learner:
+    """Move weights by their gradients, and back towards the trained ones."""
+
+    def __init__(self, model: GPT) -> None:
+        self._weights = list(model.parameters())
+        self._trained = [weight.detach().clone() for weight in self._weights]
+        self._touched: dict[int, Tensor] = {}  # the rows of tables looked up so far, by weight
+
+    @torch.no_grad()
+    def learn(self, adaptation: Adaptation) -> None:
+        """Take one step by the gradients that the weights have."""
+        changed = [
+            self._with_gradient(number, weight.grad)
+            for number, weight in enumerate(self._weights)
+            if weight.grad is not None
+        ]
+        length = math.hypot(*(float(torch.linalg.vector_norm(each)) for _, _, each in changed))
+        step = adaptation.rate / max(1.0, length)
+        for number, rows, gradient in changed:
+            weight, trained = self._weights[number], self._trained[number]
+            if rows is None:
+                weight.lerp_(trained, adaptation.pull).sub_(gradient, alpha=step)
+            else:
+                moved = torch.lerp(weight[rows], trained[rows], adaptation.pull)
+                weight[rows] = moved.sub_(gradient, alpha=step)
+
+    def _with_gradient(self, number: int, gradient: Tensor) -> tuple[int, Tensor | None, Tensor]:
+        """Return a weight's number, the rows to move (None: all) and their gradient."""
+        if not gradient.is_sparse:
+            return number, None, gradient
+        gradient = gradient.coalesce()
+        now, values = gradient.indices()[0], gradient.values()
+        rows = torch.unique(torch.cat([self._touched.get(number, now), now]))
+        self._touched[number] = rows
+        of_rows = values.new_zeros(len(rows), values.shape[1])
+        of_rows[torch.searchsorted(rows, now)] = values
+        return number, rows, of_rows
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Give the weights the values that training left."""
+        for weight, trained in zip(self._weights, self._trained, strict=True):
+            weight.copy_(trained)
 
 
 @contextmanager
-def _learning(model: GPT) -> Iterator[list[Tensor]]:
-    """Yield the trained weights; restore them, and dropout, at the end."""
-    trained = [parameter.detach().clone() for parameter in model.parameters()]
-    was_training = model.training
+def _learning(model: GPT) -> Iterator[_Learner]:
+    """Yield what learns; restore the weights, and dropout, at the end."""
+    learner, was_training = _Learner(model), model.training
     model.eval()
     try:
-        yield trained
+        yield learner
     finally:
-        with torch.no_grad():
-            for parameter, first in zip(model.parameters(), trained, strict=True):
-                parameter.copy_(first)
+        learner.restore()
         model.zero_grad()
         model.train(was_training)

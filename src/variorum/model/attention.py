@@ -10,11 +10,14 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from variorum.base import components
 from variorum.config.model_settings import ModelSettings
 from variorum.model.position_encoding import PositionEncoding
+from variorum.model.rms_norm import rms_norm
+from variorum.model.stacked import Stacked
+
+QK_EPSILON = torch.finfo(torch.float32).eps
 
 
 class KeyValueCache(Protocol):
@@ -59,16 +62,18 @@ class Attention(nn.Module):
         self.dropout = settings.dropout if own is None else own
         self.qk_norm = settings.qk_norm
         self.attend: Attend = components.load("model/attentions", settings.attention).attend
-        self.c_attn = nn.Linear(width, 3 * width, bias=settings.bias)
+        self.c_attn = Stacked(width, width, 3, bias=settings.bias)
         self.c_proj = nn.Linear(width, width, bias=settings.bias)
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return unrotated queries, keys and values of x (B, T, C): (B, H, T, D)."""
         split = self.c_attn(x).unflatten(-1, (3, self.n_head, -1))  # (B, T, 3, H, D)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D)
-        if self.qk_norm:  # Dehghani et al. 2023, section 2; without a trained scale
-            queries, keys = (F.rms_norm(y, y.shape[-1:]) for y in (queries, keys))
-        return queries, keys, values
+        if not self.qk_norm:
+            queries, keys, values = split.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, T, D)
+            return queries, keys, values
+        # Dehghani et al. 2023, section 2; without a trained scale
+        queries, keys = rms_norm(split[:, :, :2], QK_EPSILON).permute(2, 0, 3, 1, 4).unbind(0)
+        return queries, keys, split[:, :, 2].transpose(1, 2)
 
     def forward(
         self,

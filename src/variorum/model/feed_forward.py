@@ -9,6 +9,7 @@ from abc import abstractmethod
 from torch import Tensor, nn
 
 from variorum.config.model_settings import ModelSettings
+from variorum.model.stacked import Stacked
 
 WIDENING = 4  # GPT-2's
 
@@ -22,12 +23,15 @@ class TwoLayers(nn.Module):
         super().__init__()
         width, bias = settings.n_embd, settings.bias
         read, made = self.inner_widths(width)
-        self.c_fc = nn.Linear(width, made, bias=bias)
+        self.c_fc = Stacked(width, read, made // read, bias=bias)
         self.c_proj = nn.Linear(read, width, bias=bias)
 
     @staticmethod
     def inner_widths(width: int) -> tuple[int, int]:
-        """Return the channels that the second layer reads, and the first one makes."""
+        """Return the channels that the second layer reads, and the first one makes.
+
+        The second number is a multiple of the first.
+        """
         return WIDENING * width, WIDENING * width
 
     @abstractmethod

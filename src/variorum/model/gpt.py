@@ -23,6 +23,8 @@ from variorum.base import components
 from variorum.base.errors import VariorumError
 from variorum.config.model_settings import ModelSettings
 from variorum.model.attention import Attention, KeyValueCache, causal_mask
+from variorum.model.cross_entropy import mean_cross_entropy
+from variorum.model.dropout import Dropout
 from variorum.model.feed_forward import TwoLayers
 from variorum.model.ngram_embedding import NgramEmbeddings
 from variorum.model.position_encoding import PositionEncoding
@@ -120,6 +122,11 @@ class GPT(nn.Module):
         """Return the number of parameters; an embedding that is also the head counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def looked_up(self, ids: Tensor) -> dict[str, Tensor]:
+        """Return the rows (B, T) of each table that ids (B, T) look up, by parameter."""
+        found = [] if self.ngrams is None else self.ngrams.looked_up(ids)
+        return {f"ngrams.tables.{i}.weight": rows for i, rows in enumerate(found)}
+
     def blocks(self) -> Iterator[Block]:
         """Return the layers, first to last."""
         return (cast(Block, block) for block in self.h)
@@ -199,8 +206,11 @@ class GPT(nn.Module):
 
         They are products with every token's embedding, unless the head is free.
         """
-        weights = self.wte.weight if self.settings.tied_head else self.lm_head.weight
-        return F.linear(features, weights)
+        return F.linear(features, self._head_weights())
+
+    def _head_weights(self) -> Tensor:
+        """Return the output layer's weights (V, C)."""
+        return self.wte.weight if self.settings.tied_head else self.lm_head.weight
 
     def forward(self, ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
         """Return logits (B, T, V) of the token after each of ids (B, T)."""
@@ -213,8 +223,8 @@ class GPT(nn.Module):
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross entropy of targets after ids, both (B, T): nats a token."""
-        logits: Tensor = self(ids)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        features = self.features(ids).flatten(0, 1)  # (B T, C)
+        return mean_cross_entropy(features, self._head_weights(), targets.flatten())
 
 
 class TokenShift(nn.Module):
@@ -251,8 +261,8 @@ def _norm(settings: ModelSettings) -> nn.Module:
 
 
 def _dropout(settings: ModelSettings) -> nn.Module:
-    # an idle nn.Dropout would cost a tenth of the time of writing a token
-    return nn.Dropout(settings.dropout) if settings.dropout else nn.Identity()
+    # an idle module would cost a tenth of the time of writing a token
+    return Dropout(settings.dropout) if settings.dropout else nn.Identity()
 
 
 def _draw(seed: int, name: str) -> torch.Generator:

@@ -3,6 +3,9 @@
 A small model needs its first layer to find out which tokens came just before; here that is looked
 up. Tables begin at zero: an n-gram that training never showed adds nothing, unless it shares a row
 with one that it did.
+
+A table has many more rows than a batch has tokens. Its gradient names the rows that were looked up
+and holds no others.
 """
 
 import torch
@@ -31,7 +34,7 @@ class NgramEmbeddings(nn.Module):
     def __init__(self, lengths: tuple[int, ...], rows: int, width: int) -> None:
         super().__init__()
         self.lengths, self.rows = lengths, rows
-        self.tables = nn.ModuleList(nn.Embedding(rows, width) for _ in lengths)
+        self.tables = nn.ModuleList(nn.Embedding(rows, width, sparse=True) for _ in lengths)
 
     def forward(self, ids: Tensor, n_new: int, numbers: Tensor | None = None) -> Tensor:
         """Sum the embeddings of the n-grams that end at the last `n_new` ids.
@@ -49,6 +52,10 @@ class NgramEmbeddings(nn.Module):
         total = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
         y: Tensor = SCALE * total[:, ids.shape[1] - n_new :]
         return y
+
+    def looked_up(self, ids: Tensor) -> list[Tensor]:
+        """Return the rows that ids (B, S) look up in each table, each (B, S)."""
+        return [self._rows_of(ids, length) for length in self.lengths]
 
     def _rows_of(self, ids: Tensor, length: int) -> Tensor:
         """Return the row of the n-gram that ends at each token (B, S)."""

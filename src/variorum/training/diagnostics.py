@@ -6,7 +6,7 @@ For the activations behind each layer, on the first validation window: root mean
 size, and the share of the feed-forward network's channels that no token made positive (dead ones).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -31,30 +31,35 @@ COLUMNS = (
 
 
 class Watch:
-    """Hold the weights (n,) before a step, and the gradient (n,) that it follows."""
+    """Hold the weights (n,) before a step, and each part's norm of the gradient it follows."""
 
-    def __init__(self, layout: Layout, weights: Tensor, gradients: Tensor) -> None:
+    def __init__(
+        self, layout: Layout, weights: Tensor, gradients: Iterable[tuple[str, Tensor]]
+    ) -> None:
+        """Take the weights, and each parameter's name with its gradient."""
         self._layout, self._before = layout, weights.clone()
-        self._gradient_norms = dict(_norms(layout, gradients))
+        self._gradient_norms = dict(_norms(gradients))
 
     def rows(self, step: int, weights: Tensor) -> list[Row]:
         """Return a row for each part, given the weights after the step."""
-        moved = dict(_norms(self._layout, weights - self._before))
+        moved = dict(_norms(self._layout.views(weights - self._before)))
         return [
             {
                 "step": step,
                 "part": part,
-                "gradient_norm": self._gradient_norms[part],
+                "gradient_norm": self._gradient_norms.get(
+                    part, 0.0
+                ),  # none where a table is frozen
                 "weight_norm": norm,
                 "update_ratio": moved[part] / norm if norm else None,
             }
-            for part, norm in _norms(self._layout, self._before)
+            for part, norm in _norms(self._layout.views(self._before))
         ]
 
 
-def _norms(layout: Layout, vector: Tensor) -> Iterator[tuple[str, float]]:
+def _norms(named: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, float]]:
     """Yield each part's norm: a layer's attention or feed-forward network, or another part."""
-    views = sorted(layout.views(vector), key=lambda view: part_of(view[0]))
+    views = sorted(named, key=lambda view: part_of(view[0]))
     for part, own in groupby(views, key=lambda view: part_of(view[0])):
         squares = [square_sum(view) for _, view in own]
         yield part, float(torch.stack(squares).sum().sqrt())

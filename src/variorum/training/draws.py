@@ -19,10 +19,14 @@ def philox(seed: int, number: int) -> np.random.Philox:
     return np.random.Philox(key=np.array([seed, number], dtype=np.uint64))
 
 
-def seed_torch(seed: int, step: int, shard: int) -> None:
-    """Set the seed of PyTorch's draws for a shard of a step, on any rank.
+def seed_torch(seed: int, step: int, shard: int, device: torch.device) -> None:
+    """Set the seed of PyTorch's draws on a device for a shard of a step, on any rank.
 
     The seed is 63 bits of a hash of all three.
     """
     digest = hashlib.sha256(f"{seed} {step} {shard}".encode()).digest()
-    torch.manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    number = int.from_bytes(digest[:8], "little") >> 1
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(number)  # the other way looks for every kind of GPU
+    else:
+        torch.manual_seed(number)

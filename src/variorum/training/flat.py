@@ -1,8 +1,9 @@
 """Lay all parameters of a model in one flat vector, which processes share and split.
 
-The matrices inside the blocks come first, then all else, so that an optimizer can take the matrices
-one by one and the rest in runs of any length. Each parameter begins at a multiple of 64 bytes, so
-that vector instructions see the same alignment in every process.
+The matrices inside the blocks come first, so that an optimizer can take them one by one and the
+rest in runs of any length. Tables, of which a batch looks up a few rows, come last. Each parameter
+begins at a multiple of 64 bytes, so that vector instructions see the same alignment in every
+process.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from variorum.base.errors import VariorumError
+from variorum.model.stacked import Stacked
 
 ALIGNMENT = 16  # floats of 4 bytes
 
@@ -22,24 +24,42 @@ class Layout:
     """Hold the offset of each parameter in the flat vector, by name, in order.
 
     n_matrices: the first so many are matrices inside the blocks.
+    tables: the last ones, whose gradients have a few rows; before them are `dense` numbers.
+    parts: of how many matrices, one below the other, a parameter consists, where it is several.
     """
 
     offsets: dict[str, int]
     shapes: dict[str, torch.Size]
     n_matrices: int
     size: int
+    tables: tuple[str, ...]
+    dense: int
+    parts: dict[str, int]
 
     @classmethod
     def of(cls, model: nn.Module) -> "Layout":
         """Return the layout of a model's parameters."""
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        modules = dict(model.named_modules())
         matrices = [name for name in shapes if name.startswith("h.") and len(shapes[name]) == 2]
-        order = [*matrices, *(name for name in shapes if name not in matrices)]
+        tables = [
+            f"{name}.weight"
+            for name, module in modules.items()
+            if isinstance(module, nn.Embedding) and module.sparse
+        ]
+        rest = [name for name in shapes if name not in (*matrices, *tables)]
         offsets, size = {}, 0
-        for name in order:
+        for name in (*matrices, *rest, *tables):
             offsets[name] = size
-            size += _aligned(shapes[name].numel())
-        return cls(offsets, {name: shapes[name] for name in order}, len(matrices), size)
+            size += aligned(shapes[name].numel())
+        parts = {
+            f"{name}.weight": module.parts
+            for name, module in modules.items()
+            if isinstance(module, Stacked)
+        }
+        dense = offsets[tables[0]] if tables else size
+        shapes = {name: shapes[name] for name in offsets}
+        return cls(offsets, shapes, len(matrices), size, tuple(tables), dense, parts)
 
     def views(self, vector: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Yield each parameter's name and its part of `vector`, in its shape."""
@@ -51,34 +71,46 @@ class Layout:
         offset, shape = self.offsets[name], self.shapes[name]
         return vector[offset : offset + shape.numel()].view(shape)
 
-    def slices(self, count: int, begin: int = 0) -> list[slice]:
-        """Cut the vector from `begin` on into `count` aligned runs of nearly equal length."""
-        length = -(-(self.size - begin) // (count * ALIGNMENT)) * ALIGNMENT
-        cuts = [min(begin + i * length, self.size) for i in range(count + 1)]
+    def slices(self, count: int, begin: int = 0, end: int | None = None) -> list[slice]:
+        """Cut the vector into `count` aligned runs of nearly equal length.
+
+        They go from `begin` to `end`, which is the beginning of the tables if it is not given.
+        """
+        end = self.dense if end is None else end
+        length = -(-(end - begin) // (count * ALIGNMENT)) * ALIGNMENT
+        cuts = [min(begin + i * length, end) for i in range(count + 1)]
         return [slice(*cut) for cut in pairwise(cuts)]
 
     def shares(self, count: int, *, matrices_whole: bool) -> list["Share"]:
-        """Divide the whole vector into `count` shares of about equal work."""
+        """Divide all but the tables into `count` shares of about equal work."""
         if not matrices_whole:
             return [Share(run, ()) for run in self.slices(count)]
         names = list(self.offsets)[: self.n_matrices]
-        rest = list(self.offsets.values())[self.n_matrices] if names else 0
+        rest = [*self.offsets.values(), self.size][self.n_matrices]
         dealt: list[list[str]] = [[] for _ in range(count)]
         for name in sorted(names, key=lambda name: -self.shapes[name].numel()):
             min(dealt, key=lambda own: sum(self.shapes[n].numel() for n in own)).append(name)
         runs = self.slices(count, rest)
-        return [Share(run, tuple(own)) for run, own in zip(runs, dealt, strict=True)]
+        return [Share(run, self._by_shape(own)) for run, own in zip(runs, dealt, strict=True)]
+
+    def _by_shape(self, names: list[str]) -> tuple[tuple[str, ...], ...]:
+        """Return the names in groups of parameters of one shape."""
+        groups: dict[torch.Size, list[str]] = {}
+        for name in names:
+            groups.setdefault(self.shapes[name], []).append(name)
+        return tuple(tuple(group) for group in groups.values())
 
 
 @dataclass(frozen=True)
 class Share:
-    """Hold the object of one update: a run of the vector, and whole matrices."""
+    """Hold the object of one update: a run of the vector, and whole matrices by shape."""
 
     run: slice
-    matrices: tuple[str, ...]
+    matrices: tuple[tuple[str, ...], ...]
 
 
-def _aligned(length: int) -> int:
+def aligned(length: int) -> int:
+    """Return the least multiple of the alignment that is not below a length, in floats."""
     return -(-length // ALIGNMENT) * ALIGNMENT
 
 
@@ -102,11 +134,24 @@ def attach(layout: Layout, model: nn.Module, vector: Tensor) -> None:
 
 
 def attach_gradients(layout: Layout, model: nn.Module, vector: Tensor) -> None:
-    """Let backward passes add into `vector`; parameters that are frozen get none."""
+    """Let backward passes add into `vector`; parameters that are frozen get none.
+
+    Gradients of tables stay apart, as PyTorch makes them: rows with their numbers.
+    """
+    for parameter, part in gradient_places(layout, model, vector):
+        parameter.grad = part
+
+
+def gradient_places(
+    layout: Layout, model: nn.Module, vector: Tensor
+) -> list[tuple[nn.Parameter, Tensor]]:
+    """Return each trained parameter but the tables, with its part of a vector (dense,)."""
     parameters = dict(model.named_parameters())
-    for name, part in layout.views(vector):
-        if parameters[name].requires_grad:
-            parameters[name].grad = part
+    return [
+        (parameters[name], layout.view(vector, name))
+        for name in layout.offsets
+        if name not in layout.tables and parameters[name].requires_grad
+    ]
 
 
 def square_sum(vector: Tensor) -> Tensor:

@@ -199,6 +199,7 @@ class Training:
             step = self._position.step + 1
             validates = step % settings.val_interval == 0 or step == settings.max_steps
             rate = self._schedule.rate(step, settings)
+            shards.begin(step)
             for shard in team.share_of(settings.shards):
                 shards.compute_gradient(step, shard)
             team.barrier()
@@ -253,7 +254,8 @@ class Training:
         """Record what the update is about to change, before any rank changes it."""
         if team.leads:
             shards = self._shards
-            self._watched = diagnostics.Watch(shards.layout, shards.weights, shards.gradients[0])
+            views = shards.gradient_views()
+            self._watched = diagnostics.Watch(shards.layout, shards.weights, views)
         team.barrier()
 
     def _validate(self, team: Team, rate: float = 0.0) -> None:

@@ -7,6 +7,8 @@ share. Any rank of a team may do any piece of a part; the bits are the same.
 
 import hashlib
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,34 +16,44 @@ from torch import Tensor
 from variorum.base import components
 from variorum.config.training_settings import TrainingSettings
 from variorum.model.gpt import GPT
-from variorum.training import flat, numerics
+from variorum.training import flat, numerics, tables
 from variorum.training.batches import Batches
 from variorum.training.draws import seed_torch
+from variorum.training.tables import Tables, TouchedRows
 from variorum.training.team import Place
 
 
 class Shards:
-    """Hold a training's weights, gradients and optimizer's states: flat float32 vectors (n,)."""
+    """Hold a training's weights, gradients and optimizer's states: flat float32 vectors.
+
+    Weights and each of the states have all numbers (n,). A shard's gradient has the dense ones, and
+    then those of the rows of tables that the step's batch looks up.
+    """
 
     def __init__(
         self, model: GPT, settings: TrainingSettings, batches: Batches, seed: int, place: Place
     ) -> None:
         self.model, self.settings, self.batches, self.seed = model, settings, batches, seed
         self._loss = numerics.compiled(model.loss) if settings.compile else model.loss
-        self._optimizer = components.load("training/optimizers", settings.optimizer)
+        self._optimizer: Any = components.load("training/optimizers", settings.optimizer)
         self._trained = {name for name, p in model.named_parameters() if p.requires_grad}
         self.layout = flat.Layout.of(model)
-        self._shares = self.layout.shares(
-            settings.shards, matrices_whole=hasattr(self._optimizer, "update_matrix")
-        )
+        self._tables = Tables(self.layout, model)
+        self._touched: list[TouchedRows] = []
+        takes_matrices = hasattr(self._optimizer, "update_matrices")
+        self._shares = self.layout.shares(settings.shards, matrices_whole=takes_matrices)
         size, shards = self.layout.size, settings.shards
+        n_tokens = settings.batch_size * model.settings.context_length
         self.weights = place(flat.gather(self.layout, model))
         device = self.weights.device
-        self.gradients = place(torch.zeros(shards, size, device=device))
+        self.gradients = place(
+            torch.zeros(shards, self.layout.dense + self._tables.most(n_tokens), device=device)
+        )
         self.states = place(torch.zeros(len(self._optimizer.STATES), size, device=device))
         self.decayed = flat.decayed(self.layout, model)
         self._losses = place(torch.zeros(shards, dtype=torch.float64))
         self._squares = place(torch.zeros(shards, dtype=torch.float64))
+        self._places = [flat.gradient_places(self.layout, model, g) for g in self.gradients]
 
     @property
     def loss(self) -> float:
@@ -53,28 +65,46 @@ class Shards:
         """Return the norm of the mean gradient, before clipping, once it is summed."""
         return self._squares.sum().sqrt().item()
 
+    def gradient_views(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield each parameter's name and its mean gradient, once it is summed."""
+        return tables.gradient_views(self.layout, self._touched, self.gradients[0])
+
+    def begin(self, step: int) -> None:
+        """Find the rows of tables that a step's batch looks up; every rank does."""
+        if self.layout.tables:
+            ids, _ = self.batches.rows(step, slice(self.settings.batch_size))
+            self._touched = self._tables.touched(ids)
+
     def compute_gradient(self, step: int, shard: int) -> None:
         """Compute a shard's mean gradient and loss into its part of the memory."""
-        settings = self.settings
-        seed_torch(self.seed, step, shard)
-        gradient = self.gradients[shard].zero_()
-        flat.attach_gradients(self.layout, self.model, gradient)
+        settings, device = self.settings, self.weights.device
+        seed_torch(self.seed, step, shard, device)
+        gradient = self.gradients[shard]
+        gradient[: self._end].zero_()
+        for parameter, part_of_it in self._places[shard]:
+            parameter.grad = part_of_it
         self.model.train()
         rows = settings.batch_size // settings.shards // settings.accumulation
         losses = []
         for part in range(settings.accumulation):
             begin = (shard * settings.accumulation + part) * rows
             batch = self.batches.rows(step, slice(begin, begin + rows))
-            inputs, targets = (tensor.to(self.weights.device) for tensor in batch)
-            with numerics.precision(settings.precision, inputs.device):
+            inputs, targets = (tensor.to(device) for tensor in batch)
+            with numerics.precision(settings.precision, device):
                 loss = self._loss(inputs, targets) / settings.accumulation
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.item())
+        self._tables.gather(self._touched, gradient)
         self._losses[shard] = math.fsum(losses)
+
+    @property
+    def _end(self) -> int:
+        """Return how much of the gradients' memory this step uses."""
+        return tables.end_of(self._touched, self.layout)
 
     def sum_gradients(self, index: int) -> None:
         """Compute the mean of the shards' gradients over one slice, in the first one's vector."""
-        part = self.layout.slices(self.settings.shards)[index]
+        part = self.layout.slices(self.settings.shards, end=self._end)[index]
         total = self.gradients[0, part]
         for shard in range(1, self.settings.shards):
             total += self.gradients[shard, part]
@@ -82,7 +112,7 @@ class Shards:
         self._squares[index] = flat.square_sum(total)
 
     def update(self, index: int, step: int, rate: float, norm: float) -> None:
-        """Clip and apply one share's gradients: a run of the vector, and matrices."""
+        """Clip and apply one share's gradients: a run of the vector, rows, and matrices."""
         settings, share = self.settings, self._shares[index]
         clipped = settings.grad_clip and norm > settings.grad_clip
         scale = settings.grad_clip / norm if clipped else 1.0
@@ -95,13 +125,45 @@ class Shards:
             rate,
             settings,
         )
-        for name in share.matrices:
-            weights, gradient, *states = (
-                self.layout.view(vector, name)
-                for vector in (self.weights, self.gradients[0], *self.states)
-            )
-            if name in self._trained:
-                self._optimizer.update_matrix(weights, gradient.mul_(scale), states, rate, settings)
+        for table in self._touched:
+            self._update_rows(table, table.part(index, settings.shards), step, rate, scale)
+        for names in share.matrices:
+            self._update_matrices(names, rate, scale)
+
+    def _update_rows(
+        self, table: TouchedRows, part: slice, step: int, rate: float, scale: float
+    ) -> None:
+        """Update some of the rows that the batch looked up in a table."""
+        rows = table.rows[part].to(self.weights.device)
+        vectors = [self.layout.view(vector, table.name) for vector in (self.weights, *self.states)]
+        weights, *states = (vector[rows] for vector in vectors)
+        gradients = table.gradients(self.gradients[0])[part].mul_(scale)
+        decayed = torch.ones_like(weights)
+        self._optimizer.update(weights, gradients, states, decayed, step, rate, self.settings)
+        for vector, changed in zip(vectors, (weights, *states), strict=True):
+            vector[rows] = changed
+
+    def _update_matrices(self, names: tuple[str, ...], rate: float, scale: float) -> None:
+        """Update whole matrices of one shape."""
+        vectors = (self.weights, self.gradients[0], *self.states)
+        weights, gradients, *states = (
+            [
+                matrix
+                for name in names
+                if name in self._trained
+                for matrix in self._matrices(vector, name)
+            ]
+            for vector in vectors
+        )
+        if weights:
+            for gradient in gradients:
+                gradient.mul_(scale)
+            self._optimizer.update_matrices(weights, gradients, states, rate, self.settings)
+
+    def _matrices(self, vector: Tensor, name: str) -> tuple[Tensor, ...]:
+        """Return the matrices of which a parameter consists, as far as they are taken apart."""
+        parts = self.layout.parts.get(name, 1) if self.settings.muon_separately else 1
+        return self.layout.view(vector, name).chunk(parts)
 
 
 def sha256_of(weights: Tensor) -> str:
