@@ -23,7 +23,7 @@ CONTRACTS = {
     "model/positions": ("Positions",),
     "tokenizer/kinds": ("train", "from_document"),
     "training/batch_orders": ("starts",),
-    "training/optimizers": ("STATES", "update", "update_matrix"),
+    "training/optimizers": ("STATES", "update", "update_matrices"),
     "training/schedules": ("rate",),
 }
 """Names that stages use of a component, by its folder; a component may lack some."""
