@@ -438,13 +438,14 @@ def test_a_training_holds_as_much_memory_as_its_description_says(
 @pytest.mark.long
 def test_compiled_bits_do_not_depend_on_processes_or_stops(tmp_path: Path) -> None:
     compiled = SETTINGS.model_copy(update={"compile": True})
-    two, _ = train(tmp_path / "two", compiled, processes=2)
-    one, outcome = train(tmp_path / "one", compiled)
+    model = MODEL.model_copy(update={"ngrams": (2,), "ngram_buckets": 50})
+    two, _ = train(tmp_path / "two", compiled, model, processes=2)
+    one, outcome = train(tmp_path / "one", compiled, model)
     with pytest.raises(Stopped):
-        train(tmp_path / "stopped", compiled, stop_after=7)
-    resumed, _ = train(tmp_path / "stopped", compiled)
+        train(tmp_path / "stopped", compiled, model, stop_after=7)
+    resumed, _ = train(tmp_path / "stopped", compiled, model)
     assert weights(one) == weights(two) == weights(resumed)
-    _, plain = train(tmp_path / "plain")
+    _, plain = train(tmp_path / "plain", model=model)
     losses = [[row["val_loss"] for row in each.rows] for each in (outcome, plain)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 

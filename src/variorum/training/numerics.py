@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from variorum.base.errors import VariorumError
+from variorum.model.gpt import GPT
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -34,10 +35,11 @@ def precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def compiled(loss: Loss) -> Loss:
-    """Return the function as one program, which PyTorch compiles at the first call.
+def compiled(model: GPT) -> Loss:
+    """Return the model's loss as a program, which PyTorch compiles at the first call.
 
-    It is compiled in this process: ranks of a team may start no process of their own.
+    It is compiled in this process: ranks of a team may start no process of their own. Programs know
+    no gradients with a few rows, so looking up tables stays outside.
 
     Raises:
         VariorumError: if there is no compiler for it.
@@ -54,5 +56,8 @@ def compiled(loss: Loss) -> Loss:
         ) from None
     inductor.compile_threads = 1
     inductor.deterministic = True
-    program: Loss = torch.compile(loss)
+    for module in model.modules():
+        if isinstance(module, nn.Embedding) and module.sparse:
+            module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign,no-untyped-call]
+    program: Loss = torch.compile(model.loss)
     return program

@@ -2,7 +2,7 @@
 
 `training.loop` is the loop that is used here; a test holds that on one thread the two give equal
 losses and weights to the bit. All parameters of the model lie in one vector (n,), so the optimizer
-is written as on paper. Shapes: B sequences, T tokens, V tokens in the vocabulary.
+is written as on paper. Shapes: B sequences, T tokens.
 """
 
 import math
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
+from variorum.model.gpt import GPT
 from variorum.training import flat
 from variorum.training.batches import Tokens
 
@@ -43,7 +43,7 @@ def batch(tokens: Tokens, context_length: int, seed: int, step: int) -> tuple[Te
     return windows[:, :-1], windows[:, 1:]
 
 
-def train(model: nn.Module, tokens: Tokens, context_length: int, seed: int) -> Iterator[float]:
+def train(model: GPT, tokens: Tokens, context_length: int, seed: int) -> Iterator[float]:
     """Train the model in place on tokens (N,); yield each step's loss (nats a token)."""
     layout = flat.Layout.of(model)
     weights = flat.gather(layout, model)  # (n,), as all vectors below
@@ -58,8 +58,7 @@ def train(model: nn.Module, tokens: Tokens, context_length: int, seed: int) -> I
         losses = []
         inputs, targets = batch(tokens, context_length, seed, step)  # (B, T)
         for x, y in zip(inputs.chunk(SHARDS), targets.chunk(SHARDS), strict=True):
-            logits = model(x)  # (B / SHARDS, T, V)
-            loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
+            loss = model.loss(x, y)  # mean cross entropy of the next tokens, in nats
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.item())
         gradient /= SHARDS

@@ -34,7 +34,7 @@ class Shards:
         self, model: GPT, settings: TrainingSettings, batches: Batches, seed: int, place: Place
     ) -> None:
         self.model, self.settings, self.batches, self.seed = model, settings, batches, seed
-        self._loss = numerics.compiled(model.loss) if settings.compile else model.loss
+        self._loss = numerics.compiled(model) if settings.compile else model.loss
         self._optimizer: Any = components.load("training/optimizers", settings.optimizer)
         self._trained = {name for name, p in model.named_parameters() if p.requires_grad}
         self.layout = flat.Layout.of(model)
