@@ -1,5 +1,8 @@
 """Text: from its source to token files."""
 
+from variorum.base.machine import training_slots
+from variorum.snakemake import training_processes
+
 
 rule make_download:
     input:
@@ -36,22 +39,28 @@ use rule make_download as make_normalize with:
         why=flow.why("normalize"),
 
 
-use rule make_download as make_tokenizer with:
+rule make_tokenizer:
     input:
         flow.needs("tokenizer"),
     output:
         "results/tokenizer/{key}/manifest.json",
     log:
         "logs/tokenizer/{key}.log",
+    threads: training_slots(workflow.resource_settings.cores)
     resources:
         **STAGES["tokenizer"].resources.reserved,
     params:
         stage="tokenizer",
         label=flow.label("tokenizer"),
         why=flow.why("tokenizer"),
+        processes=training_processes,
+    message:
+        "{params.stage} {params.label} ({wildcards.key}): {params.why}"
+    shell:
+        "variorum run {params.stage}/{wildcards.key} --processes {params.processes} --log {log}"
 
 
-use rule make_download as make_encode with:
+use rule make_tokenizer as make_encode with:
     input:
         flow.needs("encode"),
     output:
@@ -64,6 +73,7 @@ use rule make_download as make_encode with:
         stage="encode",
         label=flow.label("encode"),
         why=flow.why("encode"),
+        processes=training_processes,
 
 
 rule download:

@@ -7,6 +7,7 @@ compared and read by other tools. Documents are read and written one at a time.
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,18 +63,35 @@ def read(path: Path) -> Iterator[Document]:
     """
     # Bytes end a line at \n only; text would be cut at the line separators inside a document.
     with path.open("rb") as file:
-        for number, content in enumerate(file, start=1):
-            try:
-                yield _document(json.loads(content.decode("utf-8")))
-            except ValueError as problem:
-                raise VariorumError(
-                    f"{path}, line {number}: {problem}; a line must be one JSON object with id, "
-                    "group, text and meta. Make the file again, or fix that line."
-                ) from None
+        yield from parsed(file, path)
 
 
-def _document(data: Any) -> Document:
-    """Return the document in `data`. Raises ValueError when it is something else."""
+def parsed(lines: Iterable[bytes], path: Path, first: int = 1) -> Iterator[Document]:
+    """Yield the documents in lines of `path`, of which the first has that number.
+
+    Raises `VariorumError` for a line that is no document, naming file and line.
+    """
+    for number, content in enumerate(lines, start=first):
+        with naming(path, number):
+            document = of_line(content)
+        yield document
+
+
+@contextmanager
+def naming(path: Path, line: int) -> Iterator[None]:
+    """Raise `VariorumError` that names file and line for a `ValueError` in the block."""
+    try:
+        yield
+    except ValueError as problem:
+        raise VariorumError(
+            f"{path}, line {line}: {problem}; a line must be one JSON object with id, "
+            "group, text and meta. Make the file again, or fix that line."
+        ) from None
+
+
+def of_line(content: bytes) -> Document:
+    """Return the document in a line. Raises `ValueError` when it is something else."""
+    data = json.loads(content.decode("utf-8"))
     if not isinstance(data, dict):
         raise ValueError("found no JSON object")
     if wrong := {"id", "group", "text", "meta"} ^ set(data):

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from variorum.base.ranges import Numbers, ranges
+
 _BATCH = 1 << 20  # characters that are hashed and searched together
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so it has an inverse modulo 2**64
 _INVERSE = np.uint64(pow(int(_BASE), -1, 1 << 64))
 
-Numbers = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 Piece = tuple[int, str]
 """Where a piece begins in all parts joined, and its characters."""
@@ -85,7 +86,7 @@ def _hashed(batch: list[Piece], span: int) -> _Hashed:
     text = "".join(piece for _, piece in batch)
     lengths = np.array([len(piece) for _, piece in batch], dtype=np.int64)
     begins, counts = np.cumsum(lengths) - lengths, np.maximum(lengths - span + 1, 0)
-    local = _ranges(begins, counts)
+    local = ranges(begins, counts)
     shifts = np.array([place for place, _ in batch], dtype=np.int64) - begins
     return _Hashed(text, local, local + np.repeat(shifts, counts), _hashes(text, local, span))
 
@@ -100,7 +101,7 @@ def _occurring(batch: _Hashed, span: int, ranked: Hashes) -> tuple[set[str], Num
     spans = {batch.text[n : n + span] for n in batch.local[order[hit]].tolist()}
     first = np.unique(first[hit])
     behind = np.searchsorted(ranked, ranked[first], side="right")
-    return spans, _ranges(first, behind - first)
+    return spans, ranges(first, behind - first)
 
 
 def _batches(parts: Iterable[str], span: int) -> Iterator[list[Piece]]:
@@ -118,13 +119,6 @@ def _batches(parts: Iterable[str], span: int) -> Iterator[list[Piece]]:
         place += len(part)
     if batch:
         yield batch
-
-
-def _ranges(begins: Numbers, counts: Numbers) -> Numbers:
-    """Return begin, begin + 1, ..., as many as it counts, for each begin."""
-    shifts = begins - (np.cumsum(counts) - counts)
-    numbers: Numbers = np.arange(counts.sum()) + np.repeat(shifts, counts)
-    return numbers
 
 
 def _hashes(text: str, starts: Numbers, span: int) -> Hashes:

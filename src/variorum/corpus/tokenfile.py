@@ -14,7 +14,6 @@ Both files of numbers are memory-mapped, so opening costs the same for any size.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,35 +81,43 @@ def dtype_for(vocab_size: int) -> np.dtype[Any]:
     return np.dtype("<u2" if vocab_size <= _UINT16_VOCAB else "<u4")
 
 
-def write(
-    folder: Path,
-    name: str,
-    documents: Iterable[tuple[str, Sequence[int] | npt.NDArray[Any], int]],
-    dtype: np.dtype[Any],
-    *,
-    eot: int,
-) -> Summary:
-    """Write `documents` (id, tokens, bytes of the text) one by one, `eot` after each.
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Hold the tokens of some documents, or of a part of one.
 
-    Raises ValueError for a token that `dtype` cannot hold.
+    `tokens`: (N,) of the file's type, the end-of-text token after each document that ends.
+    `documents`: of each the id, its tokens (with the end-of-text token), and the bytes of its
+    text. `is_last`: whether the last document ends.
     """
-    _check_range(np.array([eot]), dtype, "eot")
+
+    tokens: npt.NDArray[Any]
+    documents: Sequence[tuple[str, int, int]]
+    is_last: bool = True
+
+
+def write(folder: Path, name: str, encoded: Iterable[Encoded]) -> Summary:
+    """Write documents; of one that did not end, the next part follows."""
     n_documents = n_tokens = total_bytes = 0
+    begun = (0, 0)  # tokens and bytes of a document that has not ended
     with (
         (folder / f"{name}.bin").open("wb") as data,
         (folder / f"{name}.idx.npy").open("wb") as index,
         (folder / f"{name}.ids.jsonl").open("w", encoding="ascii", newline="\n") as ids,
     ):
         _write_index_header(index, 0)
-        for identity, tokens, n_bytes in documents:
-            wide = np.fromiter(chain(tokens, [eot]), dtype=np.int64, count=len(tokens) + 1)
-            _check_range(wide, dtype, identity)
-            data.write(wide.astype(dtype).data)
-            index.write(np.array([n_tokens, len(wide), n_bytes], dtype="<i8").tobytes())
-            ids.write(json.dumps(identity) + "\n")
-            n_documents += 1
-            n_tokens += len(wide)
-            total_bytes += n_bytes
+        for part in encoded:
+            data.write(part.tokens.data)
+            for number, (identity, tokens, n_bytes) in enumerate(part.documents, start=1):
+                tokens, n_bytes = begun[0] + tokens, begun[1] + n_bytes
+                if number == len(part.documents) and not part.is_last:
+                    begun = tokens, n_bytes
+                    break
+                begun = 0, 0
+                index.write(np.array([n_tokens, tokens, n_bytes], dtype="<i8").tobytes())
+                ids.write(json.dumps(identity) + "\n")
+                n_documents += 1
+                n_tokens += tokens
+                total_bytes += n_bytes
         # NumPy pads its header so that the number of rows can grow in place.
         index.seek(0)
         _write_index_header(index, n_documents)
@@ -120,14 +127,6 @@ def write(
 def _write_index_header(file: BinaryIO, rows: int) -> None:
     header = {"descr": "<i8", "fortran_order": False, "shape": (rows, _COLUMNS)}
     np.lib.format.write_array_header_1_0(file, header)
-
-
-def _check_range(tokens: npt.NDArray[Any], dtype: np.dtype[Any], what: str) -> None:
-    if tokens.min() < 0 or tokens.max() > np.iinfo(dtype).max:
-        raise ValueError(
-            f"{what}: tokens from {tokens.min()} to {tokens.max()} do not fit {dtype.name}; "
-            "take dtype_for(vocab_size)"
-        )
 
 
 def _load_index(file: Path) -> npt.NDArray[np.int64]:

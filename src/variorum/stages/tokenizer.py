@@ -1,13 +1,20 @@
 """Learn the tokens from the train part of the base corpus, or of both."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import chain, islice
+from typing import Any
 
 from variorum.base import components
+from variorum.base.parallel import in_order
 from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.config.types import Settings
-from variorum.corpus import documents
-from variorum.stages.stage import Input, Stage
+from variorum.corpus.spans import Span, spans
+from variorum.stages.stage import Input, Resources, Stage
 from variorum.stages.task import Task
+
+TOGETHER = 16  # spans
 
 
 class TokenizerStage(Settings):
@@ -27,6 +34,7 @@ STAGE = Stage(
         ),
     },
     label="{tokenizer.kind}",
+    resources=Resources(is_parallel=True),
     when=lambda chosen: chosen.imported is None,
 )
 
@@ -35,11 +43,23 @@ def run(task: Task) -> None:
     """Write `tokenizer.json`."""
     settings = task.settings(TokenizerStage).tokenizer
     kind = components.load("tokenizer/kinds", settings.kind)
-    tokenizer = kind.train(_texts(task), settings)
+    counts = Counter[Any]()
+    found = chain.from_iterable(spans(text.file("train.jsonl")) for text in task.inputs.values())
+    for counted in in_order(partial(_count, kind), _batches(found), task.machine.processes):
+        counts.update(counted)
+    tokenizer = kind.learn(counts, settings)
     tokenizer.save(task.output / "tokenizer.json")
     task.progress.say(f"{tokenizer.vocab_size:,} tokens")
 
 
-def _texts(task: Task) -> Iterator[str]:
-    for text in task.inputs.values():
-        yield from (document.text for document in documents.read(text.file("train.jsonl")))
+def _count(kind: Any, batch: list[Span]) -> Mapping[Any, int]:
+    counts: Mapping[Any, int] = kind.count(
+        document.text for span in batch for document in span.read()
+    )
+    return counts
+
+
+def _batches(found: Iterator[Span]) -> Iterator[list[Span]]:
+    """Yield spans that are counted together, as counts are much smaller for longer texts."""
+    while batch := list(islice(found, TOGETHER)):
+        yield batch

@@ -84,6 +84,14 @@ class Tokenizer(ABC):
         path.write_bytes(text.encode("utf-8") + b"\n")
 
 
+class PretokenTokenizer(Tokenizer):
+    """Encode a text as its pretokens, one by one: the pieces that `pretokens.split` gives."""
+
+    @abstractmethod
+    def encode_pretoken(self, pretoken: bytes) -> list[int]:
+        """Return the token ids of one pretoken, given by its bytes."""
+
+
 def hugging_face_document(
     kind: str,
     vocabulary: Mapping[str, int],

@@ -27,11 +27,19 @@ def split_by_chunks(text: str) -> Iterator[list[str]]:
 
     All pretokens of a text take twenty times the memory of the text.
     """
+    return map(split, chunks(text, _CHUNK))
+
+
+def chunks(text: str, size: int) -> Iterator[str]:
+    """Yield `text` in parts of about `size` characters, cut where a pretoken begins.
+
+    At such a place the pattern, which sees one part, cuts as it does in the whole text.
+    """
     start = 0
-    while len(text) - start > _CHUNK and (cut := _CUT.search(text, start + _CHUNK - 1)):
-        yield split(text[start : cut.end()])
+    while len(text) - start > size and (cut := _CUT.search(text, start + size - 1)):
+        yield text[start : cut.end()]
         start = cut.end()
-    yield split(text[start:])
+    yield text[start:]
 
 
 def split(text: str) -> list[str]:

@@ -4,19 +4,19 @@ Text is cut into pretokens by GPT-2's pattern, each pretoken's UTF-8 bytes are t
 learned merges join them. The ids: the 256 bytes in GPT-2's order, one id for each merge in the
 order learned, then `<|endoftext|>`.
 
-`train` takes texts and settings and returns a `BytePairTokenizer`; `from_document` makes one from
-the content of its file.
+`train` takes texts and settings and returns a `BytePairTokenizer`, in two steps: `count` takes texts
+and returns counts, which add up, and `learn` takes these. `from_document` makes a tokenizer from the
+content of its file.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 from variorum.base.errors import VariorumError
 from variorum.config.tokenizer_settings import SPECIAL_TOKENS, TokenizerSettings
-from variorum.tokenizer.base import Tokenizer, hugging_face_document, text_bytes
-from variorum.tokenizer.merges import BYTES, Pair, apply, learn, spellings
+from variorum.tokenizer.base import PretokenTokenizer, hugging_face_document, text_bytes
+from variorum.tokenizer.merges import BYTES, Pair, apply, spellings
 from variorum.tokenizer.pretokens import split_by_chunks
 
 CACHED_PRETOKENS = 1 << 17
@@ -32,18 +32,23 @@ ID_OF_BYTE = bytes(map(BYTE_OF_ID.index, range(BYTES)))
 SIGNS = PRINTING.decode("latin-1") + "".join(map(chr, range(BYTES, 2 * BYTES - len(PRINTING))))
 
 
-class BytePairTokenizer(Tokenizer):
+class BytePairTokenizer(PretokenTokenizer):
     """Apply byte-level BPE with merges by rank; rank r makes the id 256 + r."""
 
     def __init__(self, merges: Sequence[Pair]) -> None:
         super().__init__(spelling.translate(BYTE_OF_ID) for spelling in spellings(merges))
         self.merges = tuple(merges)
-        self._encoded = _EncodedPretokens(self.merges)
+        self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
+        self._encoded = _EncodedPretokens(self.encode_pretoken)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text`."""
         pretokens = chain.from_iterable(split_by_chunks(text))
         return list(chain.from_iterable(map(self._encoded.__getitem__, pretokens)))
+
+    def encode_pretoken(self, pretoken: bytes) -> list[int]:
+        """Return the token ids of one pretoken."""
+        return apply(pretoken.translate(ID_OF_BYTE), self._ranks)
 
     def document(self) -> dict[str, Any]:
         """Return the content of `tokenizer.json`, for a BPE model of bytes."""
@@ -61,11 +66,11 @@ class BytePairTokenizer(Tokenizer):
 class _EncodedPretokens(dict[str, list[int]]):
     """Cache the ids of pretokens: encoded at first use, stored while there is room."""
 
-    def __init__(self, merges: Sequence[Pair]) -> None:
-        self._ranks = {pair: rank for rank, pair in enumerate(merges)}
+    def __init__(self, encode: Callable[[bytes], list[int]]) -> None:
+        self._encode = encode
 
     def __missing__(self, pretoken: str) -> list[int]:
-        ids = apply(text_bytes(pretoken).translate(ID_OF_BYTE), self._ranks)
+        ids = self._encode(text_bytes(pretoken))
         if len(pretoken) <= CACHED_CHARACTERS:
             if len(self) >= CACHED_PRETOKENS:
                 self.clear()
@@ -74,24 +79,34 @@ class _EncodedPretokens(dict[str, list[int]]):
 
 
 def train(texts: Iterable[str], settings: TokenizerSettings) -> BytePairTokenizer:
-    """Learn the merges of a vocabulary of `settings.vocab_size` from `texts`.
+    """Learn the merges of a vocabulary of `settings.vocab_size` from `texts`; see `learn`."""
+    return learn(count(texts), settings)
+
+
+def count(texts: Iterable[str]) -> dict[bytes, int]:
+    """Return how often each pretoken occurs in some texts."""
+    from variorum.tokenizer import bulk
+
+    return bulk.count(texts)
+
+
+def learn(counts: Mapping[bytes, int], settings: TokenizerSettings) -> BytePairTokenizer:
+    """Learn the merges of a vocabulary of `settings.vocab_size` from counted pretokens.
 
     Exact and deterministic: the pair with the highest count is merged; of pairs with equal counts,
     the pair with the lowest ids. Raises `VariorumError` for a text with too few pairs for that
     size.
     """
+    from variorum.tokenizer import learning
+
     if settings.vocab_size is None or settings.vocab_size <= BYTES:
         raise VariorumError(
             f"tokenizer.vocab_size: {settings.vocab_size} does not hold the {BYTES} bytes and "
             f"<|endoftext|>; give at least {BYTES + 1}"
         )
-    pretokens = Counter[str]()
-    for text in texts:
-        for chunk in split_by_chunks(text):
-            pretokens.update(chunk)
-    words = {text_bytes(piece).translate(ID_OF_BYTE): n for piece, n in pretokens.items()}
+    words = {pretoken.translate(ID_OF_BYTE): n for pretoken, n in counts.items()}
     wanted = settings.vocab_size - BYTES - SPECIAL_TOKENS
-    merges = learn(words, wanted)
+    merges = learning.learn(words, wanted)
     if len(merges) < wanted:
         raise VariorumError(
             f"tokenizer.vocab_size: the text is too small for {settings.vocab_size} tokens: only "

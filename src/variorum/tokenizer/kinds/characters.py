@@ -4,11 +4,13 @@ The ids: the characters of the training text by code point, the 256 bytes, `<|en
 unknown character is written as the bytes of its UTF-8 (byte fallback, as in SentencePiece), so any
 text can be encoded.
 
-`train` takes texts and settings and returns a `CharacterTokenizer`; `from_document` makes one from
-the content of its file.
+`train` takes texts and settings and returns a `CharacterTokenizer`, in two steps: `count` takes texts
+and returns counts, which add up, and `learn` takes these. `from_document` makes a tokenizer from the
+content of its file.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -60,13 +62,22 @@ class _EncodedCharacters(dict[str, tuple[int, ...]]):
 
 
 def train(texts: Iterable[str], settings: TokenizerSettings) -> CharacterTokenizer:
-    """Learn the characters of `texts`; the vocabulary is as large as they make it.
+    """Learn the characters of `texts`; see `learn`."""
+    return learn(count(texts), settings)
+
+
+def count(texts: Iterable[str]) -> dict[str, int]:
+    """Return how many of some texts each character occurs in."""
+    return dict(Counter(chain.from_iterable(map(set, texts))))
+
+
+def learn(counts: Mapping[str, int], settings: TokenizerSettings) -> CharacterTokenizer:
+    """Learn the characters that occur; the vocabulary is as large as they make it.
 
     No setting matters. Lone surrogates stay out, as no file could hold them. Raises `VariorumError`
     if there is no text.
     """
-    seen = set(chain.from_iterable(map(set, texts)))
-    characters = "".join(sorted(c for c in seen if not "\ud800" <= c <= "\udfff"))
+    characters = "".join(sorted(c for c in counts if not "\ud800" <= c <= "\udfff"))
     if not characters:
         raise VariorumError("tokenizer: the text to learn characters from is empty; give some text")
     return CharacterTokenizer(characters)
