@@ -18,7 +18,7 @@ from typing import BinaryIO
 from variorum.corpus import documents
 from variorum.corpus.documents import Document
 
-SIZE = 1 << 19
+SIZE = 1 << 20
 """Bytes of JSON that are read together; more only where a text cannot be cut."""
 
 _BEFORE_TEXT = b'"text": "'

@@ -12,7 +12,7 @@ A tokenizer turns text into token ids and ids into the bytes of the text. Nothin
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,8 @@ class PretokenTokenizer(Tokenizer):
     """Encode a text as its pretokens, one by one: the pieces that `pretokens.split` gives."""
 
     @abstractmethod
-    def encode_pretoken(self, pretoken: bytes) -> list[int]:
-        """Return the token ids of one pretoken, given by its bytes."""
+    def encode_pretokens(self, pretokens: Sequence[bytes]) -> list[list[int]]:
+        """Return the token ids of each of many pretokens, given by their bytes."""
 
 
 def hugging_face_document(

@@ -127,18 +127,18 @@ class _PretokenEncoder:
 
     def __call__(self, texts: Iterable[str]) -> Ids:
         """Return the tokens of `texts`, `<|endoftext|>` after each (N,)."""
-        return np.concatenate([self._encoded(data) for data in _joined(texts)])
+        if len(self._ids) > _CACHED:
+            self._begin()
+        numbers = [self._numbering.of(data) for data in _joined(texts)]
+        self._add_new()
+        return np.concatenate(list(map(self._encoded, numbers)))
 
     def _begin(self) -> None:
         self._numbering = _Numbering()
         self._ids = np.array([self._tokenizer.eot], dtype=np.int32)
         self._stops = np.array([0, 1])  # in `_ids`, by number, behind a 0
 
-    def _encoded(self, data: bytes) -> Ids:
-        if len(self._ids) > _CACHED:
-            self._begin()
-        numbers = self._numbering.of(data)
-        self._add_new()
+    def _encoded(self, numbers: Numbers) -> Ids:
         begin, count = self._stops[numbers], np.diff(self._stops)[numbers]
         stop = np.cumsum(count)
         ids = np.empty(count.sum(), dtype=np.int32)
@@ -151,7 +151,7 @@ class _PretokenEncoder:
     def _add_new(self) -> None:
         """Encode the pretokens that were numbered since."""
         new = self._numbering.spellings[len(self._stops) - 1 :]
-        encoded = list(map(self._tokenizer.encode_pretoken, new))
+        encoded = self._tokenizer.encode_pretokens(new)
         sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
         self._stops = np.append(self._stops, self._stops[-1] + np.cumsum(sizes))
         self._ids = np.append(self._ids, np.array([*chain.from_iterable(encoded)], np.int32))

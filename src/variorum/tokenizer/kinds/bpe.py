@@ -9,15 +9,19 @@ and returns counts, which add up, and `learn` takes these. `from_document` makes
 content of its file.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from variorum.base.errors import VariorumError
 from variorum.config.tokenizer_settings import SPECIAL_TOKENS, TokenizerSettings
 from variorum.tokenizer.base import PretokenTokenizer, hugging_face_document, text_bytes
 from variorum.tokenizer.merges import BYTES, Pair, apply, spellings
 from variorum.tokenizer.pretokens import split_by_chunks
+
+if TYPE_CHECKING:
+    from variorum.tokenizer.merging import Merging
 
 CACHED_PRETOKENS = 1 << 17
 CACHED_CHARACTERS = 64  # of one pretoken; longer ones hardly come twice
@@ -39,16 +43,22 @@ class BytePairTokenizer(PretokenTokenizer):
         super().__init__(spelling.translate(BYTE_OF_ID) for spelling in spellings(merges))
         self.merges = tuple(merges)
         self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
-        self._encoded = _EncodedPretokens(self.encode_pretoken)
+        self._encoded = _EncodedPretokens(self._ranks)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text`."""
         pretokens = chain.from_iterable(split_by_chunks(text))
         return list(chain.from_iterable(map(self._encoded.__getitem__, pretokens)))
 
-    def encode_pretoken(self, pretoken: bytes) -> list[int]:
-        """Return the token ids of one pretoken."""
-        return apply(pretoken.translate(ID_OF_BYTE), self._ranks)
+    @cached_property
+    def _merging(self) -> "Merging":
+        from variorum.tokenizer.merging import Merging
+
+        return Merging(self._ranks)
+
+    def encode_pretokens(self, pretokens: Sequence[bytes]) -> list[list[int]]:
+        """Return the token ids of each pretoken."""
+        return self._merging.apply([pretoken.translate(ID_OF_BYTE) for pretoken in pretokens])
 
     def document(self) -> dict[str, Any]:
         """Return the content of `tokenizer.json`, for a BPE model of bytes."""
@@ -66,11 +76,11 @@ class BytePairTokenizer(PretokenTokenizer):
 class _EncodedPretokens(dict[str, list[int]]):
     """Cache the ids of pretokens: encoded at first use, stored while there is room."""
 
-    def __init__(self, encode: Callable[[bytes], list[int]]) -> None:
-        self._encode = encode
+    def __init__(self, ranks: Mapping[Pair, int]) -> None:
+        self._ranks = ranks
 
     def __missing__(self, pretoken: str) -> list[int]:
-        ids = self._encode(text_bytes(pretoken))
+        ids = apply(text_bytes(pretoken).translate(ID_OF_BYTE), self._ranks)
         if len(pretoken) <= CACHED_CHARACTERS:
             if len(self) >= CACHED_PRETOKENS:
                 self.clear()
