@@ -24,35 +24,20 @@ rule make_download:
         "variorum run {params.stage}/{wildcards.key} --log {log}"
 
 
-use rule make_download as make_normalize with:
+rule make_normalize:
     input:
         flow.needs("normalize"),
     output:
         "results/normalize/{key}/manifest.json",
     log:
         "logs/normalize/{key}.log",
+    threads: training_slots(workflow.resource_settings.cores)
     resources:
         **STAGES["normalize"].resources.reserved,
     params:
         stage="normalize",
         label=flow.label("normalize"),
         why=flow.why("normalize"),
-
-
-rule make_tokenizer:
-    input:
-        flow.needs("tokenizer"),
-    output:
-        "results/tokenizer/{key}/manifest.json",
-    log:
-        "logs/tokenizer/{key}.log",
-    threads: training_slots(workflow.resource_settings.cores)
-    resources:
-        **STAGES["tokenizer"].resources.reserved,
-    params:
-        stage="tokenizer",
-        label=flow.label("tokenizer"),
-        why=flow.why("tokenizer"),
         processes=training_processes,
     message:
         "{params.stage} {params.label} ({wildcards.key}): {params.why}"
@@ -60,7 +45,23 @@ rule make_tokenizer:
         "variorum run {params.stage}/{wildcards.key} --processes {params.processes} --log {log}"
 
 
-use rule make_tokenizer as make_encode with:
+use rule make_normalize as make_tokenizer with:
+    input:
+        flow.needs("tokenizer"),
+    output:
+        "results/tokenizer/{key}/manifest.json",
+    log:
+        "logs/tokenizer/{key}.log",
+    resources:
+        **STAGES["tokenizer"].resources.reserved,
+    params:
+        stage="tokenizer",
+        label=flow.label("tokenizer"),
+        why=flow.why("tokenizer"),
+        processes=training_processes,
+
+
+use rule make_normalize as make_encode with:
     input:
         flow.needs("encode"),
     output:

@@ -9,6 +9,7 @@ part equals it.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from variorum.base.ranges import Numbers, ranges
 
 _BATCH = 1 << 20  # characters that are hashed and searched together
+_ROOM, _MOST_BITS = 8, 26  # places for each hash that is looked for, and of all
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so it has an inverse modulo 2**64
 _INVERSE = np.uint64(pow(int(_BASE), -1, 1 << 64))
 
@@ -62,10 +64,11 @@ def _found(text: list[str], train_parts: Iterable[str], span: int) -> npt.NDArra
     ranked, starts = hashes[order], starts[order]
     del hashes, order
     found = np.zeros(len(starts), dtype=bool)  # in the order of `ranked`
+    likely = _Likely(ranked)
     for batch in _batches(train_parts, span):
         if not len(starts):
             continue  # the short parts of train were noted on the way
-        spans, alike = _occurring(_hashed(batch, span), span, ranked)
+        spans, alike = _occurring(likely.of(_hashed(batch, span)), span, ranked)
         maybe = alike[~found[alike]]
         found[maybe] = [joined[start : start + span] in spans for start in starts[maybe].tolist()]
     return found
@@ -79,6 +82,21 @@ class _Hashed:
     local: Numbers
     starts: Numbers
     hashes: Hashes
+
+
+class _Likely:
+    """Find out at once, of most spans, that they are not among the hashes `ranked`."""
+
+    def __init__(self, ranked: Hashes) -> None:
+        bits = min(_MOST_BITS, max(1, (_ROOM * len(ranked)).bit_length()))
+        self._shift = np.uint64(64 - bits)
+        self._is_there = np.zeros(1 << bits, dtype=bool)  # by the first bits of a hash
+        self._is_there[ranked >> self._shift] = True
+
+    def of(self, batch: _Hashed) -> _Hashed:
+        """Return the spans that may be there."""
+        maybe = np.flatnonzero(self._is_there[batch.hashes >> self._shift])
+        return _Hashed(batch.text, batch.local[maybe], batch.starts[maybe], batch.hashes[maybe])
 
 
 def _hashed(batch: list[Piece], span: int) -> _Hashed:
@@ -136,6 +154,11 @@ def _hashes(text: str, starts: Numbers, span: int) -> Hashes:
 
 def _powers(base: np.uint64, count: int) -> Hashes:
     """Return base**0 … base**(count - 1), modulo 2**64."""
+    return _many_powers(base, 1 << count.bit_length())[:count]
+
+
+@lru_cache(maxsize=2)
+def _many_powers(base: np.uint64, count: int) -> Hashes:
     factors = np.full(count, base, dtype=np.uint64)
     factors[:1] = 1
     return np.cumprod(factors, dtype=np.uint64)

@@ -14,10 +14,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
 from ftfy import fix_encoding
+from ftfy.badness import is_bad
 
 from variorum.base.errors import VariorumError
 from variorum.config.corpus_settings import NormalizeSettings
@@ -35,6 +37,8 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
 _SPACES = re.compile("[ \t]+")
 _BLANK_LINES = re.compile("\n{3,}")
 _WHITE = " \t\n"
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]+")
+_AROUND = 3  # characters
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,27 @@ def _repair_encoding(text: str) -> str:
     """Undo wrong decoding line by line, as texts often combine several sources."""
     if text.isascii():
         return text
-    return "\n".join(line if line.isascii() else fix_encoding(line) for line in text.split("\n"))
+    return "\n".join(
+        fix_encoding(line) if not line.isascii() and _may_be_mojibake(line) else line
+        for line in text.split("\n")
+    )
+
+
+def _may_be_mojibake(line: str) -> bool:
+    """Return False only for a line that ftfy leaves as it is, which takes it long to find out.
+
+    What ftfy takes for mojibake are characters beyond ASCII with fewer than `_AROUND` beside them. In
+    most scripts such characters are few, and their surroundings repeat.
+    """
+    found = [place.span() for place in _BEYOND_ASCII.finditer(line)]
+    if 2 * _AROUND * len(found) > len(line):
+        return True
+    return any(
+        _is_mojibake(line[max(0, start - _AROUND) : end + _AROUND]) for start, end in found
+    )
+
+
+_is_mojibake = lru_cache(maxsize=1 << 16)(is_bad)
 
 
 def _to_nfc(text: str) -> str:

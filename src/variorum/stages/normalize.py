@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from variorum.base.errors import VariorumError
+from variorum.base.parallel import in_order
 from variorum.config.corpus_settings import NormalizeSettings, SplitSettings
 from variorum.config.types import Settings
 from variorum.corpus import documents, splits
 from variorum.corpus.documents import Document
-from variorum.stages.stage import Input, Stage
+from variorum.stages.stage import Input, Resources, Stage
 from variorum.stages.task import Task
 
 
@@ -27,6 +29,7 @@ STAGE = Stage(
     products=("train.jsonl", "val.jsonl", "test.jsonl", "funnel.json", "splits.json"),
     per=("corpus",),
     inputs={"documents": Input(("download",))},
+    resources=Resources(is_parallel=True),
     sections={"normalize": "corpus.{corpus}.normalize", "split": "corpus.{corpus}.split"},
 )
 
@@ -42,8 +45,9 @@ def run(task: Task) -> None:
         counts = _write_parts(task.output, splits.assign(normalizer.run(raw), settings.split))
     except splits.SplitError as error:
         raise VariorumError(f"{error} {normalizer.funnel.losses()}") from None
-    for part, count in counts.items():
-        count["overlap"] = _overlap(task.output, part)
+    overlaps = in_order(partial(_overlap, task.output), splits.SIDES, task.machine.processes)
+    for (part, count), overlap in zip(counts.items(), overlaps, strict=True):
+        count["overlap"] = overlap
         task.progress.say(f"{part}: {count['documents']:,} documents, {count['bytes']:,} bytes")
     for name, content in (("funnel", normalizer.funnel.to_dict()), ("splits", counts)):
         text = json.dumps(content, indent=2, ensure_ascii=False)
