@@ -82,11 +82,12 @@ WORDS, WORDS_IN_A_LINE = 40_000, 14
 
 @dataclass(frozen=True)
 class Measured:
-    """What one stage took: peak and start in bytes, and processor seconds."""
+    """What one stage took: peak and start in bytes, processor seconds, and seconds."""
 
     peak: int
     start: int
     seconds: float
+    wall: float = 0.0
 
 
 def lines(n_bytes: int) -> Iterator[str]:
@@ -198,9 +199,10 @@ def work(folder: Path, stage: str, settings: dict[str, Any], answer: Connection)
     spec = Spec(stage, settings, {}, "")
     task = Task(spec, inputs, folder, output, folder, Machine(), progress)
     run = function_of(stage)
-    start, began = peak_memory(), time.process_time()
+    start, began, clock = peak_memory(), time.process_time(), time.monotonic()
     run(task)
-    answer.send(Measured(peak_memory(), start, time.process_time() - began))
+    spent = time.process_time() - began
+    answer.send(Measured(peak_memory(), start, spent, time.monotonic() - clock))
 
 
 def measured(folder: Path, stage: str, settings: dict[str, Any]) -> Measured:
@@ -253,8 +255,13 @@ def kept(path: Path) -> list[Row]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            Row(shape, float(size), stage, Measured(int(peak), int(start), float(seconds)))
-            for shape, size, stage, peak, start, seconds in csv.reader(file)
+            Row(
+                shape,
+                float(size),
+                stage,
+                Measured(int(peak), int(start), float(seconds), float(wall)),
+            )
+            for shape, size, stage, peak, start, seconds, wall in csv.reader(file)
         ]
 
 

@@ -2,6 +2,8 @@ import unicodedata
 from itertools import pairwise
 
 import pytest
+from ftfy import fix_encoding
+from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +11,7 @@ from conftest import tiny_shakespeare
 from variorum.base.errors import VariorumError
 from variorum.config.corpus_settings import NormalizeSettings
 from variorum.corpus.documents import Document
-from variorum.corpus.normalize import Normalizer
+from variorum.corpus.normalize import Normalizer, _repair_encoding
 
 SETTINGS = st.builds(
     NormalizeSettings,
@@ -39,6 +41,21 @@ def run(texts, **settings):
 def test_cleaning_clean_text_changes_nothing(text, settings):
     once = Normalizer(settings).clean(text)
     assert Normalizer(settings).clean(once) == once
+
+
+MOJIBAKE = "".join(MOJIBAKE_CATEGORIES.values()) + "ГўВЂВ.вЂÂÃÎÐØÙàŒ×²√≈‚Äó°¢β€ā€™ ÃÂ "
+
+
+@given(st.text(st.sampled_from(MOJIBAKE) | st.sampled_from("abcdef zA.,1\n" * 9)) | TEXTS)
+def test_each_line_has_its_encoding_repaired_as_by_ftfy(text):
+    lines = [line if line.isascii() else fix_encoding(line) for line in text.split("\n")]
+    assert _repair_encoding(text) == "\n".join(lines)
+
+
+def test_nothing_in_ascii_looks_like_mojibake():
+    """As lines are screened by what is beyond ASCII in them."""
+    ascii_ = [chr(code) for code in range(128)]
+    assert not is_bad("".join(a + b + c for a in ascii_ for b in " aZ0.($" for c in ascii_))
 
 
 def test_a_step_that_makes_work_for_an_earlier_one_is_followed_by_it():

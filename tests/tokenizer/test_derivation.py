@@ -13,7 +13,7 @@ from variorum.tokenizer.derivation import (
     telling_word,
 )
 from variorum.tokenizer.kinds.bpe import ID_OF_BYTE, BytePairTokenizer
-from variorum.tokenizer.merges import learn
+from variorum.tokenizer.learning import learn
 
 WORDS = st.text("abcé ", min_size=1, max_size=12)
 COUNTS = st.dictionaries(WORDS, st.integers(1, 5), min_size=1, max_size=12)

@@ -220,15 +220,13 @@ def _repair_encoding(text: str) -> str:
 def _may_be_mojibake(line: str) -> bool:
     """Return False only for a line that ftfy leaves as it is, which takes it long to find out.
 
-    What ftfy takes for mojibake are characters beyond ASCII with fewer than `_AROUND` beside them. In
-    most scripts such characters are few, and their surroundings repeat.
+    What ftfy takes for mojibake are characters beyond ASCII, with fewer than `_AROUND` others on
+    either side. In most scripts such characters are few, and their surroundings repeat.
     """
     found = [place.span() for place in _BEYOND_ASCII.finditer(line)]
     if 2 * _AROUND * len(found) > len(line):
         return True
-    return any(
-        _is_mojibake(line[max(0, start - _AROUND) : end + _AROUND]) for start, end in found
-    )
+    return any(_is_mojibake(line[max(0, start - _AROUND) : end + _AROUND]) for start, end in found)
 
 
 _is_mojibake = lru_cache(maxsize=1 << 16)(is_bad)

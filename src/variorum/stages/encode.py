@@ -37,16 +37,17 @@ def run(task: Task) -> None:
 
     tokenizer = serialization.load(task.inputs["tokenizer"].file("tokenizer.json"))
     encode = partial(
-        _encoded, bulk.encoder(tokenizer), str(tokenfile.dtype_for(tokenizer.vocab_size))
+        encoded, bulk.encoder(tokenizer), str(tokenfile.dtype_for(tokenizer.vocab_size))
     )
     for part in PARTS:
         found = spans(task.inputs["text"].file(f"{part}.jsonl"))
-        encoded = in_order(encode, found, task.machine.processes)
-        summary = tokenfile.write(task.output, part, encoded)
+        parts = in_order(encode, found, task.machine.processes)
+        summary = tokenfile.write(task.output, part, parts)
         task.progress.say(f"{part}: {summary.tokens:,} tokens for {summary.n_bytes:,} bytes")
 
 
-def _encoded(encode: "Encoder", dtype: str, span: Span) -> "Encoded":
+def encoded(encode: "Encoder", dtype: str, span: Span) -> "Encoded":
+    """Return the tokens of a span, in the type of that name."""
     import numpy as np
 
     from variorum.corpus.tokenfile import Encoded

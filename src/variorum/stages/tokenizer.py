@@ -13,6 +13,7 @@ from variorum.config.types import Settings
 from variorum.corpus.spans import Span, spans
 from variorum.stages.stage import Input, Resources, Stage
 from variorum.stages.task import Task
+from variorum.tokenizer.base import Tokenizer
 
 TOGETHER = 16  # spans
 
@@ -43,13 +44,21 @@ def run(task: Task) -> None:
     """Write `tokenizer.json`."""
     settings = task.settings(TokenizerStage).tokenizer
     kind = components.load("tokenizer/kinds", settings.kind)
-    counts = Counter[Any]()
     found = chain.from_iterable(spans(text.file("train.jsonl")) for text in task.inputs.values())
-    for counted in in_order(partial(_count, kind), _batches(found), task.machine.processes):
-        counts.update(counted)
-    tokenizer = kind.learn(counts, settings)
+    tokenizer = learned(kind, settings, found, task.machine.processes)
     tokenizer.save(task.output / "tokenizer.json")
     task.progress.say(f"{tokenizer.vocab_size:,} tokens")
+
+
+def learned(
+    kind: Any, settings: TokenizerSettings, found: Iterator[Span], processes: int
+) -> Tokenizer:
+    """Return the tokenizer of a kind, which is a module, that the texts of some spans give."""
+    counts = Counter[Any]()
+    for counted in in_order(partial(_count, kind), _batches(found), processes):
+        counts.update(counted)
+    tokenizer: Tokenizer = kind.learn(counts, settings)
+    return tokenizer
 
 
 def _count(kind: Any, batch: list[Span]) -> Mapping[Any, int]:

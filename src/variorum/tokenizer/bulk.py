@@ -29,7 +29,6 @@ _MASKS = np.array([(1 << 8 * n) - 1 for n in range(_WORD + 1)], dtype=np.uint64)
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
 
 _END = bytes([END])
-_END_NUMBER = 0
 
 Ids = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.int32]
@@ -53,12 +52,14 @@ def encoder(tokenizer: Tokenizer) -> Encoder:
 def count(texts: Iterable[str]) -> dict[bytes, int]:
     """Return how often each pretoken occurs in some texts."""
     numbering = _Numbering()
-    counts = np.zeros(1, dtype=np.int64)
+    totals = np.zeros(0, dtype=np.int64)
     for data in _joined(texts):
         found = np.bincount(numbering.of(data), minlength=len(numbering.spellings))
-        found[: len(counts)] += counts
-        counts = found
-    return dict(zip(numbering.spellings[_END_NUMBER + 1 :], counts[_END_NUMBER + 1 :].tolist()))
+        found[: len(totals)] += totals
+        totals = found
+    counts = dict(zip(numbering.spellings, totals.tolist(), strict=True))
+    del counts[_END]
+    return counts
 
 
 def _joined(texts: Iterable[str]) -> Iterator[bytes]:

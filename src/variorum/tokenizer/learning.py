@@ -13,6 +13,7 @@ its places are known from that merge on, and later only become fewer.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from variorum.tokenizer.merges import BYTES, Pair
 _NONE = -1  # marks places without a token: between words, and inside a token
 _FEW = 48  # places up to which a loop is faster than array operations
 
-Numbers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[Any]
 
 
 def learn(counts: Mapping[bytes, int], most: int) -> list[Pair]:
@@ -83,7 +84,8 @@ class _Words:
         return pair
 
     def _merge_few(self, pair: Pair, places: Iterable[int]) -> Iterable[Pair]:
-        starts, ends, weights = map(memoryview, (self._starts, self._ends, self._weights))
+        # Views give single numbers faster than arrays.
+        starts, ends, weights = self._starts.data, self._ends.data, self._weights.data
         counts, lengths = self.counts, self._lengths
         (first, second), new = pair, len(lengths) - 1
         skip, length = lengths[first], lengths[new]
@@ -150,7 +152,8 @@ def _apart(places: Numbers, skip: int) -> Numbers:
     """Return every other place of each run of places `skip` apart, from its first on."""
     number = np.arange(len(places))
     begins = np.where(np.diff(places, prepend=-skip - 1) != skip, number, 0)
-    return places[(number - np.maximum.accumulate(begins)) % 2 == 0]
+    is_even: npt.NDArray[np.bool_] = (number - np.maximum.accumulate(begins)) % 2 == 0
+    return places[is_even]
 
 
 def _grouped(

@@ -4,9 +4,9 @@ Text is cut into pretokens by GPT-2's pattern, each pretoken's UTF-8 bytes are t
 learned merges join them. The ids: the 256 bytes in GPT-2's order, one id for each merge in the
 order learned, then `<|endoftext|>`.
 
-`train` takes texts and settings and returns a `BytePairTokenizer`, in two steps: `count` takes texts
-and returns counts, which add up, and `learn` takes these. `from_document` makes a tokenizer from the
-content of its file.
+`train` takes texts and settings and returns a `BytePairTokenizer`. It has two steps: `count` takes
+texts and returns counts, which add up, and `learn` takes counts. `from_document` makes a tokenizer
+from the content of its file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,9 +4,9 @@ The ids: the characters of the training text by code point, the 256 bytes, `<|en
 unknown character is written as the bytes of its UTF-8 (byte fallback, as in SentencePiece), so any
 text can be encoded.
 
-`train` takes texts and settings and returns a `CharacterTokenizer`, in two steps: `count` takes texts
-and returns counts, which add up, and `learn` takes these. `from_document` makes a tokenizer from the
-content of its file.
+`train` takes texts and settings and returns a `CharacterTokenizer`. It has two steps: `count` takes
+texts and returns counts, which add up, and `learn` takes counts. `from_document` makes a tokenizer
+from the content of its file.
 """
 
 from collections import Counter
