@@ -13,10 +13,11 @@ speed of normalize and its memory are printed, of a made-up text that is one doc
 import argparse
 import ast
 import json
-import sysconfig
+import sys
 import time
 from collections.abc import Iterator
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,7 +42,8 @@ PROCESSES = 2
 SMALL, LARGE, ENCODED = 1_100_000, 60_000_000, 20_000_000  # characters
 CHUNK = 1 << 19  # characters that tiktoken gets at once
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"  # GPT-2's, as tiktoken spells it
+# GPT-2's, as tiktoken spells it.
+PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 
 
 @cache
@@ -49,7 +51,8 @@ def installed(kind: str, most: int) -> str:
     """About so many characters of the installed Python files: their docstrings or all of them."""
     found: list[str] = []
     size = 0
-    for file in sorted(Path(sysconfig.get_path("purelib")).resolve().rglob("*.py")):
+    folders = [Path(folder) for folder in sys.path if folder.endswith("site-packages")]
+    for file in chain.from_iterable(sorted(folder.rglob("*.py")) for folder in folders):
         try:
             text = file.read_text(encoding="utf-8")
             if kind == "prose":
@@ -72,7 +75,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def train_ours(path: Path, vocab_size: int) -> bpe.BytePairTokenizer:
-    return tokenizer.learned(bpe, TokenizerSettings(vocab_size=vocab_size), spans(path), PROCESSES)  # type: ignore[return-value]
+    return tokenizer.learned(bpe, TokenizerSettings(vocab_size=vocab_size), spans(path), PROCESSES)
 
 
 def train_peer(path: Path, vocab_size: int) -> tokenizers.Tokenizer:
