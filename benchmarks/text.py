@@ -13,6 +13,7 @@ speed of normalize and its memory are printed, of a made-up text that is one doc
 import argparse
 import ast
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.corpus import documents, tokenfile
 from variorum.corpus.documents import Document
 from variorum.corpus.spans import spans
+from variorum.corpus.unicode14 import UNASSIGNED
 from variorum.stages import encode, tokenizer
 from variorum.tokenizer import bulk
 from variorum.tokenizer.kinds import bpe
@@ -48,7 +50,10 @@ PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\
 
 @cache
 def installed(kind: str, most: int) -> str:
-    """About so many characters of the installed Python files: their docstrings or all of them."""
+    """About so many characters of the installed Python files: their docstrings or all of them.
+
+    Without characters newer than Unicode 14, which others cut otherwise (docs/tokenizers.md).
+    """
     found: list[str] = []
     size = 0
     folders = [Path(folder) for folder in sys.path if folder.endswith("site-packages")]
@@ -64,7 +69,9 @@ def installed(kind: str, most: int) -> str:
         size += len(text)
         if size > most:
             break
-    return "\n".join(found)[:most]
+    text = "\n".join(found)[:most]
+    newer = re.findall(f"[{UNASSIGNED}]", "".join(set(text)))
+    return text.translate(dict.fromkeys(map(ord, newer)))
 
 
 def written(folder: Path, text: str) -> Path:

@@ -29,9 +29,9 @@ _work: Callable[[Any], Any]
 
 
 def in_order(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator[R]:
-    """Yield the result of each task, in their order; a single task is done without a fork.
+    """Yield the result of each task, in order.
 
-    Tasks and results are pickled, the work is not. Raises what `work` raises, and `VariorumError`
+    A single task is done without a fork. Tasks and results are pickled, the work is not. Raises what `work` raises, and `VariorumError`
     if a process dies.
     """
     tasks = iter(tasks)
