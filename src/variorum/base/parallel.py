@@ -31,8 +31,8 @@ _work: Callable[[Any], Any]
 def in_order(work: Callable[[T], R], tasks: Iterable[T], processes: int) -> Iterator[R]:
     """Yield the result of each task, in order.
 
-    A single task is done without a fork. Tasks and results are pickled, the work is not. Raises what `work` raises, and `VariorumError`
-    if a process dies.
+    A single task is done without a fork. Tasks and results are pickled, the work is not. Raises
+    what `work` raises, and `VariorumError` if a process dies.
     """
     tasks = iter(tasks)
     begun = list(islice(tasks, 2))
