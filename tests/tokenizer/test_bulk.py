@@ -1,4 +1,4 @@
-"""The bulk encoder gives the ids of the readable one, and its counts are those of pretokens."""
+"""The bulk encoder gives the ids of the readable one, and counts pretokens as they are."""
 
 import random
 from collections import Counter

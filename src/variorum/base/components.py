@@ -21,7 +21,7 @@ CONTRACTS = {
     "model/feed_forwards": ("FeedForward",),
     "model/norms": ("Norm",),
     "model/positions": ("Positions",),
-    "tokenizer/kinds": ("train", "from_document"),
+    "tokenizer/kinds": ("count", "learn", "from_document"),
     "training/batch_orders": ("starts",),
     "training/optimizers": ("STATES", "update", "update_matrices"),
     "training/schedules": ("rate",),

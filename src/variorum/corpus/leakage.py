@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from variorum.base.ranges import Numbers, ranges
+from variorum.corpus.ranges import Numbers, ranges
 
 _BATCH = 1 << 20  # characters that are hashed and searched together
 _ROOM, _MOST_BITS = 8, 26  # places for each hash that is looked for, and of all

@@ -218,7 +218,7 @@ def _repair_encoding(text: str) -> str:
 
 
 def _may_be_mojibake(line: str) -> bool:
-    """Return False only for a line that ftfy leaves as it is, which takes it long to find out.
+    """Return False only for a line that ftfy leaves as it is.
 
     What ftfy takes for mojibake are characters beyond ASCII, with fewer than `_AROUND` others on
     either side. In most scripts such characters are few, and their surroundings repeat.

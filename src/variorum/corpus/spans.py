@@ -45,9 +45,9 @@ class Span:
     is_last: bool = True
 
     def read(self) -> list[Document]:
-        """Return the documents of the span; for a part of a text, one document with that part.
+        """Return the documents of the span.
 
-        Raises `VariorumError` for a line that is no document, naming file and line.
+        A part of a text is one document with that part.         Raises `VariorumError` for a line that is no document, naming file and line.
         """
         with self.path.open("rb") as file:
             file.seek(self.start)
@@ -83,9 +83,9 @@ def _read(file: BinaryIO, start: int, size: int) -> bytes:
 
 
 def _head(block: bytes) -> tuple[Document, int] | None:
-    """Return the document that a long line begins, without its text, and where that begins.
+    """Return the document that a long line begins, and where its text does.
 
-    None if its text is not last, as it is in our own files.
+    The document has no text. None if its text is not last, as it is in our own files.
     """
     for found in re.finditer(_BEFORE_TEXT, block):
         with suppress(ValueError):

@@ -53,7 +53,7 @@ def run(task: Task) -> None:
 def learned(
     kind: Any, settings: TokenizerSettings, found: Iterator[Span], processes: int
 ) -> Tokenizer:
-    """Return the tokenizer of a kind, which is a module, that the texts of some spans give."""
+    """Return the tokenizer of a kind that the texts of some spans give."""
     counts = Counter[Any]()
     for counted in in_order(partial(_count, kind), _batches(found), processes):
         counts.update(counted)

@@ -15,7 +15,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from variorum.base.ranges import ranges
+from variorum.corpus.ranges import ranges
 from variorum.tokenizer.base import PretokenTokenizer, Tokenizer, text_bytes
 from variorum.tokenizer.boundaries import END, Places, begins
 from variorum.tokenizer.pretokens import chunks
@@ -63,7 +63,7 @@ def count(texts: Iterable[str]) -> dict[bytes, int]:
 
 
 def _joined(texts: Iterable[str]) -> Iterator[bytes]:
-    """Yield the bytes of texts, each ended by `END`, some at once; a long text is cut."""
+    """Yield the bytes of texts, each ended by `END`; a long one in several parts."""
     held: list[bytes] = []
     size = 0
     for text in texts:

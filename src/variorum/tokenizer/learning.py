@@ -2,7 +2,7 @@
 
 Byte-pair encoding (Sennrich et al. 2016, section 3.2) replaces the most frequent pair of
 neighbouring tokens by a new token, again and again. `learn` takes words with their counts and
-returns merges by rank; ids are those of `merges`. The result depends on counts and ids alone.
+returns merges by rank; ids are as in `merges`. The result depends on counts and ids alone.
 
 No two ids have one spelling. A token arises by merges within its own span, none of which depends on
 its surroundings: a merge that did would cross the span's ends. So its bytes have one history, and
@@ -139,7 +139,7 @@ class _Words:
 
 
 def _row(counts: Mapping[bytes, int]) -> tuple[Numbers, Numbers]:
-    """Return all words' bytes in one row, apart and within places without a token; their counts."""
+    """Return all words' bytes in one row, each behind a place without, and their counts."""
     sizes = np.fromiter(map(len, counts), np.int64, len(counts)) + 1
     joined = np.frombuffer(b"".join(word + b"\0" for word in counts), dtype=np.uint8)
     row = np.concatenate([[_NONE], joined]).astype(np.int32)
