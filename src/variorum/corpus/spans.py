@@ -31,10 +31,10 @@ _NEAR_END = 1 << 12  # bytes that are searched for a cut first
 
 @dataclass(frozen=True)
 class Span:
-    """Locate whole lines of a file, or a part of the text of `within`, whose own text is "".
+    """Hold where whole lines of a file are, or a part of one text.
 
-    start, size: in bytes. line: the number of the first line, from 1. is_last: whether a document
-    ends with the span.
+    start, size: in bytes. line: the number of the first line, from 1. within: the document with
+    that text, here "". is_last: whether a document ends with the span.
     """
 
     path: Path
@@ -47,7 +47,8 @@ class Span:
     def read(self) -> list[Document]:
         """Return the documents of the span.
 
-        A part of a text is one document with that part.         Raises `VariorumError` for a line that is no document, naming file and line.
+        A part of a text is one document with that part. Raises `VariorumError` for a line that is
+        no document, naming file and line.
         """
         with self.path.open("rb") as file:
             file.seek(self.start)
@@ -94,7 +95,7 @@ def _head(block: bytes) -> tuple[Document, int] | None:
 
 
 def _parts(file: BinaryIO, rest: Span) -> Generator[Span, None, int]:
-    """Yield the parts of the text that begins where `rest` does; return where its line ends."""
+    """Yield the parts of the text of `rest`; return where its line ends."""
     start, size = rest.start, rest.size
     while True:
         block = _read(file, start, size)
@@ -112,7 +113,7 @@ def _parts(file: BinaryIO, rest: Span) -> Generator[Span, None, int]:
 
 
 def _last_cut(block: bytes) -> int:
-    """Return a place to cut near the end of a block; 0 if it has none."""
+    """Return where to cut near the end of a block, or 0."""
     near = max(1, len(block) - _NEAR_END)
     for begin in (near, 1):
         if cut := _CUT.search(block, begin):

@@ -78,7 +78,7 @@ def _joined(texts: Iterable[str]) -> Iterator[bytes]:
 
 
 class _Numbering(dict[bytes, int]):
-    """Number distinct pretokens in the order of their first use; `spellings` are by number."""
+    """Hold the numbers of distinct pretokens; `spellings` are by number."""
 
     def __init__(self) -> None:
         self.spellings: list[bytes] = []
