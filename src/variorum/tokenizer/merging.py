@@ -70,7 +70,7 @@ class Merging:
         return [row[:size] for row, size in zip(done.tolist(), sizes.tolist(), strict=True)]
 
     def _merge(self, tokens: Ids, ranks: Ids, at: Ids, rank: Ids) -> None:
-        """Replace a pair in each row by its merge: (R, L), (R, L - 1), (R,), (R,)."""
+        """Join a pair in each row; (R, L), (R, L - 1), (R,), (R,)."""
         behind = np.arange(tokens.shape[1] - 1) > at[:, None]
         tokens[:, :-1] = np.where(behind, tokens[:, 1:], tokens[:, :-1])
         ranks[:, :-1] = np.where(behind[:, :-1], ranks[:, 1:], ranks[:, :-1])
