@@ -92,8 +92,13 @@ import torch
 from variorum.plan.loading import load_experiment
 from variorum.model.gpt import GPT
 settings = load_experiment(Path(sys.argv[1]), {"model": {"positions": "halved"}}).settings.model
-logits = GPT(settings, 300)(torch.zeros(1, 4, dtype=torch.long))
-print(*logits.shape)
+model = GPT(settings, 300)
+print(*model(torch.zeros(1, 4, dtype=torch.long)).shape)
+from variorum.config.evaluation_settings import SamplingSettings
+from variorum.generation.sampler import generate
+how = SamplingSettings(valid_utf8=False, max_tokens=20)
+written = [list(generate(model, [1, 2], how, use_cache=cached)) for cached in (True, False)]
+print(written[0] == written[1])
 """
 
 
@@ -137,7 +142,7 @@ def test_a_wrong_kind_is_told_the_added_one(counting: Project) -> None:
 
 def test_one_file_adds_a_position_encoding(micro: Project) -> None:
     add(micro, "model/positions/halved.py", POSITIONS)
-    assert said(micro, MODELLED) == ["1 4 300"]
+    assert said(micro, MODELLED) == ["1 4 300", "True"]
 
 
 def test_a_file_without_settings_of_its_own_is_told(micro: Project) -> None:

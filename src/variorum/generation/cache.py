@@ -3,6 +3,8 @@
 The keys and values of every layer lie in memory that is taken once, with room for a whole window.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -28,10 +30,14 @@ class Cache:
         self.capacity = settings.context_length
         head_size = settings.n_embd // settings.n_head
         shape = (settings.n_layer, batch_size, settings.n_head, self.capacity, head_size)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self._take(shape, dtype, device)
         self.ids = torch.zeros((batch_size, self.capacity), dtype=torch.int64, device=device)
         self.length = 0
+
+    def _take(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device | None) -> None:
+        """Take the memory of keys and values, each of this shape."""
+        self.keys = torch.zeros(tuple(shape), dtype=dtype, device=device)
+        self.values = torch.zeros(tuple(shape), dtype=dtype, device=device)
 
     def read(self, ids: Tensor) -> Tensor:
         """Append T new tokens (B, T); return all so far (B, S).
