@@ -1,10 +1,12 @@
 """Faults: each is one thing gone wrong in model, tokenizer, cache, sampler or guard."""
 
+import numpy as np
 import torch
 from stressed import COUNTS, MODEL, TOKENIZER, Letters
 
 from variorum.generation import sampler
 from variorum.generation.cache import Cache
+from variorum.generation.choice import Numbers
 from variorum.generation.utf8_guard import Utf8Guard
 from variorum.tokenizer.base import END_OF_TEXT
 from variorum.tokenizer.kinds.bpe import BytePairTokenizer
@@ -123,21 +125,23 @@ class Stale(Cache):
 class Shared(sampler.Draft):
     """Draws from a generator that all texts share."""
 
-    generator = torch.Generator().manual_seed(1)
+    shared = Numbers(1)
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self._generator = self.generator
+        self.numbers = self.shared
 
 
 def ignores(setting, value):
     """A sampler to which one setting means nothing."""
-    real = sampler.next_token
+    real = sampler.next_tokens
 
-    def next_token(logits, settings, generator):
-        return real(logits, settings.model_copy(update={setting: value}), generator)
+    def next_tokens(logits, settings, numbers):
+        return real(
+            logits, [each.model_copy(update={setting: value}) for each in settings], numbers
+        )
 
-    return lambda patch: patch.setattr(sampler, "next_token", next_token)
+    return lambda patch: patch.setattr(sampler, "next_tokens", next_tokens)
 
 
 def patched(owner, name, value):
@@ -149,7 +153,7 @@ def lets_through(token):
     real = Utf8Guard.allowed
 
     def allowed(self, state, left):
-        return real(self, state, left) | (torch.arange(self.after.shape[1]) == token)
+        return real(self, state, left) | (np.arange(self.after.shape[1]) == token)
 
     return patched(Utf8Guard, "allowed", allowed)
 

@@ -27,7 +27,7 @@ from faulty import (
 from stressed import TOKENIZER, Letters, sound_model, subject_of
 
 from variorum.evaluation.stress.catalogue import IMPLEMENTATION
-from variorum.generation import sampler
+from variorum.generation import decoder, sampler
 from variorum.generation.cache import Cache
 from variorum.generation.utf8_guard import Utf8Guard
 from variorum.model.gpt import GPT
@@ -59,7 +59,7 @@ FAULTS = [
         "a cache that is never cleared",
         Fault(patch=patched(Cache, "clear", nothing)),
     ),
-    ("overflow-cache", "a stale cache", Fault(patch=patched(sampler, "Cache", Stale))),
+    ("overflow-cache", "a stale cache", Fault(patch=patched(decoder, "Cache", Stale))),
     ("overflow-cache", "dropout left on", Fault(Drops)),
     ("extreme-settings", "top_k is ignored", Fault(patch=ignores("top_k", None))),
     ("extreme-settings", "top_p is ignored", Fault(patch=ignores("top_p", 1.0))),
@@ -74,7 +74,7 @@ FAULTS = [
         "positions shifted behind the cache",
         Fault(patch=patched(learned.Positions, "embed", shifted_positions)),
     ),
-    ("strategies-cache", "a stale cache", Fault(patch=patched(sampler, "Cache", Stale))),
+    ("strategies-cache", "a stale cache", Fault(patch=patched(decoder, "Cache", Stale))),
     ("strategies-cache", "one generator", Fault(patch=patched(sampler, "Draft", Shared))),
     ("valid-utf8", "a guard that lets a byte through", Fault(patch=lets_through(180))),
     (

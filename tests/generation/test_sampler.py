@@ -3,11 +3,11 @@
 import itertools
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from oracles import sampling as oracle
 from variorum.base.components import options
@@ -16,8 +16,10 @@ from variorum.config.canonical import canonical, restored
 from variorum.config.evaluation_settings import SamplingSettings, StressSettings
 from variorum.config.model_settings import ModelSettings
 from variorum.generation import sampler
-from variorum.generation.sampler import Draft, generate, next_token, penalized, share_of, write
-from variorum.model.attention import KeyValueCache
+from variorum.generation.choice import Numbers, next_tokens, penalized, share_of
+from variorum.generation.decoder import reader
+from variorum.generation.reading import Logits, Reader
+from variorum.generation.sampler import Draft, generate, write
 from variorum.model.gpt import GPT
 
 LOGITS = st.lists(st.integers(-24, 24).map(lambda n: n / 8), min_size=1, max_size=12)
@@ -31,9 +33,13 @@ def plain(**changes: object) -> SamplingSettings:
 
 
 def draws(logits: list[float], chosen: SamplingSettings, count: int) -> Counter[int]:
-    generator = torch.Generator().manual_seed(5)
-    scores = torch.tensor(logits)
-    return Counter(next_token(scores, chosen, generator) for _ in range(count))
+    numbers = Numbers(5)
+    return Counter(next_token(logits, chosen, numbers) for _ in range(count))
+
+
+def next_token(logits: list[float], chosen: SamplingSettings, numbers: Numbers) -> int:
+    (token,) = next_tokens(np.array([logits], np.float32), [chosen], [numbers])
+    return token
 
 
 def small_model(positions: str = "learned", context_length: int = 12) -> GPT:
@@ -68,16 +74,12 @@ def test_draws_what_the_oracle_draws(
     choices = oracle.kept(logits, temperature, top_k, top_p, min_p)
     shares = list(itertools.accumulate(probability for _, probability in choices))
     chosen = plain(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-    ours, numbers = _seeded(seed), _seeded(seed)
+    ours, numbers = Numbers(seed), torch.Generator().manual_seed(seed)
     for _ in range(8):
         uniform = float(torch.rand((), dtype=torch.float64, generator=numbers))
-        found = next_token(torch.tensor(logits), chosen, ours)
+        found = next_token(logits, chosen, ours)
         near = min(abs(uniform - share) for share in shares) < 1e-9  # rounding may decide
         assert near or found == oracle.drawn(choices, uniform)
-
-
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])
@@ -134,7 +136,7 @@ def test_top_p_does_not_count_what_min_p_leaves_out_as_gone() -> None:
 @given(LOGITS, st.lists(st.integers(0, 11), max_size=20), st.floats(1.0, 4.0))
 def test_the_penalty_is_the_oracles(logits: list[float], recent: list[int], penalty: float) -> None:
     recent = [token % len(logits) for token in recent]
-    found = penalized(torch.tensor(logits, dtype=torch.float64), set(recent), penalty)
+    found = penalized(np.array(logits), set(recent), penalty)
     assert found.tolist() == oracle.penalized(logits, recent, penalty)
 
 
@@ -151,7 +153,7 @@ def test_a_high_penalty_lets_no_token_come_twice_within_its_window() -> None:
 def test_the_token_that_ends_documents_is_not_penalized() -> None:
     chosen = plain(temperature=0.0, repetition_penalty=1e9)
     draft = Draft([2, 3], chosen, stop=2)
-    assert draft.draw(torch.tensor([1.0, 0.5, 1.5, 1.6])) is None
+    assert draft.draw(np.array([1.0, 0.5, 1.5, 1.6])) is None
     assert draft.ending == "document"
 
 
@@ -179,11 +181,10 @@ def test_frequencies_are_the_probabilities() -> None:
 
 
 def test_temperature_zero_takes_the_likeliest_with_the_lowest_id_and_draws_nothing() -> None:
-    generator = _seeded(1)
-    before = generator.get_state()
+    numbers = Numbers(1)
     greedy = plain(temperature=0.0)
-    assert next_token(torch.tensor([0.0, 2.0, 2.0, 1.0]), greedy, generator) == 1
-    assert torch.equal(before, generator.get_state())
+    assert next_token([0.0, 2.0, 2.0, 1.0], greedy, numbers) == 1
+    assert numbers.next() == Numbers(1).next()
 
 
 @pytest.mark.parametrize("temperature", [5e-324, 1e-30, 1e300])
@@ -197,7 +198,7 @@ def test_extreme_temperatures_give_a_token(temperature: float) -> None:
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_logits_that_are_no_numbers_are_an_error(bad: float, temperature: float) -> None:
     with pytest.raises(VariorumError, match="not finite"):
-        next_token(torch.tensor([0.0, bad]), plain(temperature=temperature), _seeded(1))
+        next_token([0.0, bad], plain(temperature=temperature), Numbers(1))
 
 
 @pytest.mark.parametrize("positions", options("model/positions"))
@@ -228,36 +229,51 @@ def test_cached_logits_are_the_uncached_ones(
     model = small_model(positions, context_length)
     cached = _logits_seen(model, prompt, seed, use_cache=True)
     uncached = _logits_seen(model, prompt, seed, use_cache=False)
-    torch.testing.assert_close(cached, uncached, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(cached, uncached, rtol=1e-5, atol=1e-5)
 
 
-def _logits_seen(model: GPT, prompt: list[int], seed: int, *, use_cache: bool) -> Tensor:
-    seen: list[Tensor] = []
+def _logits_seen(model: GPT, prompt: list[int], seed: int, *, use_cache: bool) -> Logits:
+    seen: list[Logits] = []
 
-    def spy(logits: Tensor, chosen: SamplingSettings, generator: torch.Generator) -> int:
-        seen.append(logits)
-        return next_token(logits, chosen, generator)
+    def spy(logits: Logits, chosen: list[SamplingSettings], numbers: list[Numbers]) -> list[int]:
+        seen.append(logits[0])
+        return next_tokens(logits, chosen, numbers)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampler, "next_token", spy)
+        patch.setattr(sampler, "next_tokens", spy)
         chosen = plain(seed=seed, max_tokens=15)
         list(generate(model, prompt, chosen, use_cache=use_cache))
-    return torch.stack(seen)
+    return np.stack(seen)
+
+
+class Noted:
+    """Notes how many texts are read, and how long they then are, by any reader."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.texts: list[int] = []
+        self.lengths: list[int] = []
+        patch.setattr(sampler, "reader", self._reader)
+
+    def _reader(self, model: GPT, n_texts: int, *, use_cache: bool) -> Reader:
+        made = reader(model, n_texts, use_cache=use_cache)
+        read = made.read
+
+        def noting(ids: list[list[int]]) -> Logits:
+            self.texts.append(len(ids))
+            self.lengths.append(len(ids[0]) + (made.cache.length if made.cache else 0))
+            return read(ids)
+
+        made.read = noting  # type: ignore[method-assign]
+        return made
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
-def test_the_window_falls_to_its_last_half_when_it_is_full(use_cache: bool) -> None:
-    model = small_model(context_length=6)
-    lengths = []
-    features = model.features
-
-    def spy(ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        lengths.append(ids.shape[1] + (cache.length if cache else 0))
-        return features(ids, cache)
-
-    model.features = spy  # type: ignore[method-assign]
+def test_the_window_falls_to_its_last_half_when_it_is_full(
+    use_cache: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted, model = Noted(monkeypatch), small_model(context_length=6)
     list(generate(model, list(range(20)), plain(max_tokens=9), use_cache=use_cache))
-    assert lengths == [6, 3, 4, 5, 6, 3, 4, 5, 6]
+    assert noted.lengths == [6, 3, 4, 5, 6, 3, 4, 5, 6]
 
 
 def test_the_model_sees_nothing_older_than_its_window() -> None:
@@ -383,19 +399,11 @@ def test_a_text_that_is_ended_from_outside_leaves_the_others_alone() -> None:
     assert together == [alone[0], alone[1][:7], alone[2]]
 
 
-def test_rows_that_are_done_cost_nothing_more() -> None:
-    model = small_model()
-    rows = []
-    features = model.features
-
-    def spy(ids: Tensor, cache: KeyValueCache | None = None) -> Tensor:
-        rows.append(ids.shape[0])
-        return features(ids, cache)
-
-    model.features = spy  # type: ignore[method-assign]
+def test_rows_that_are_done_cost_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted, model = Noted(monkeypatch), small_model()
     drafts = [Draft([1], plain(max_tokens=n)) for n in (4, 2, 6)]
     list(write(model, drafts))
-    assert rows == [3, 3, 2, 2, 1, 1]
+    assert noted.texts == [3, 3, 2, 2, 1, 1]
 
 
 def test_one_bad_prompt_of_several_is_an_error_at_once() -> None:
@@ -414,8 +422,8 @@ def test_a_draft_counts_the_cuts_of_its_window() -> None:
 
 
 def test_the_share_of_tokens_is_their_probability_at_the_temperature() -> None:
-    logits = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64).log()
-    tokens = torch.tensor([True, False, True])
+    logits = np.log([0.2, 0.5, 0.3])
+    tokens = np.array([True, False, True])
     assert share_of(tokens, logits, 1.0) == pytest.approx(0.5)
     assert share_of(tokens, logits, 0.0) == pytest.approx(0.5)
     hot = [p**0.5 for p in (0.2, 0.5, 0.3)]

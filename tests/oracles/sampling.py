@@ -2,6 +2,25 @@
 
 import math
 
+import torch
+
+from variorum.config.evaluation_settings import SamplingSettings
+
+
+def by_sorting(logits: list[float], settings: SamplingSettings, uniform: float) -> int:
+    """The token that `uniform` hits where all tokens are sorted in float64: the definition."""
+    scores = torch.tensor(logits, dtype=torch.float64)
+    if settings.temperature == 0:
+        return int(scores.argmax())
+    scores = (scores - scores.max()) / settings.temperature
+    scores, ids = scores.sort(descending=True, stable=True)
+    shares = scores[: settings.top_k].softmax(0)
+    summed = shares.cumsum(0)
+    size = int(torch.searchsorted(summed, settings.top_p * summed[-1])) + 1
+    size = min(size, int((shares >= settings.min_p * shares[0]).sum()))
+    place = int(torch.searchsorted(summed, uniform * summed[size - 1], right=True))
+    return int(ids[min(place, size - 1)])
+
 
 def penalized(logits: list[float], recent: list[int], penalty: float) -> list[float]:
     """The logits, smaller for recent tokens: each once, however often it stood there."""

@@ -25,16 +25,17 @@ nothing is padded, and no text depends on the others.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from variorum.base.errors import VariorumError
 from variorum.config.evaluation_settings import SamplingSettings
-from variorum.generation.cache import Cache
+from variorum.generation.choice import Numbers, next_tokens, penalized, share_of
+from variorum.generation.decoder import reader
+from variorum.generation.reading import Logits
 from variorum.generation.utf8_guard import Utf8Guard, guard_of
 from variorum.model.gpt import GPT
 from variorum.tokenizer.base import Tokenizer
@@ -44,51 +45,6 @@ WINDOW_MODE = "half-window"
 """How a text continues beyond the context."""
 
 Ending = Literal["document", "length", "stop"]
-
-
-def next_token(logits: Tensor, settings: SamplingSettings, generator: torch.Generator) -> int:
-    """Choose the next token by its logits (V,): steps 3 to 6.
-
-    Temperature 0 takes the likeliest and draws nothing. Otherwise one number is drawn from
-    `generator`, which is on the CPU. Of equal logits the lowest id comes first, in top-k too.
-
-    Raises:
-        VariorumError: if the logits are not numbers, as after a training that diverged.
-    """
-    scores = logits.cpu().double()  # in this order: Apple's GPUs have no float64
-    best = scores.max()
-    if not torch.isfinite(best):  # the maximum is NaN if any of them is
-        raise VariorumError(
-            f"the model's largest logit is {best.item()}: its weights are not finite numbers; "
-            "use a checkpoint from before the training diverged"
-        )
-    if settings.temperature == 0:
-        return int(scores.argmax())
-    scores = (scores - best) / settings.temperature  # at most 0, so nothing overflows
-    scores, ids = scores.sort(descending=True, stable=True)
-    shares = scores[: settings.top_k].softmax(0)
-    summed = shares.cumsum(0)
-    kept = int(torch.searchsorted(summed, settings.top_p * summed[-1])) + 1
-    kept = min(kept, int((shares >= settings.min_p * shares[0]).sum()))
-    drawn = torch.rand((), dtype=torch.float64, generator=generator) * summed[kept - 1]
-    place = int(torch.searchsorted(summed, drawn, right=True))
-    return int(ids[min(place, kept - 1)])  # the product can round up to the end
-
-
-def penalized(logits: Tensor, tokens: Collection[int], penalty: float) -> Tensor:
-    """Return the logits (V,) with the `tokens`' own lowered, each once.
-
-    How often a token occurred does not matter.
-    """
-    ids = torch.tensor(list(tokens), dtype=torch.int64)
-    seen = logits[ids]
-    return logits.index_copy(0, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
-
-
-def share_of(tokens: Tensor, logits: Tensor, temperature: float) -> float:
-    """Return the total probability of the masked tokens (V,); temperature 0 counts as 1."""
-    scores = (logits - logits.max()) / (temperature or 1.0)
-    return float(scores.softmax(0)[tokens].sum())
 
 
 @dataclass
@@ -131,7 +87,7 @@ class Draft:
         self.ending: Ending | None = None
         self.drawn, self.cuts = 0, 0
         self.removed = Removed()
-        self._generator = torch.Generator().manual_seed(settings.seed)
+        self.numbers = Numbers(settings.seed)
         self._recent = deque(prompt_ids, maxlen=settings.repetition_window)
         self._guard: Utf8Guard | None = None
         if settings.valid_utf8:
@@ -144,17 +100,25 @@ class Draft:
             self._state = self._guard.state_of(unfinished(tokenizer, prompt_ids))
             self._guard.check_end(self._state, settings.max_tokens)
 
-    def draw(self, logits: Tensor) -> int | None:
+    def draw(self, logits: Logits) -> int | None:
         """Draw the next token by the logits (V,) after the text; None if it ends."""
-        scores = logits.cpu().double()
-        if self.settings.repetition_penalty != 1:
+        (token,) = next_tokens(self.scores(logits)[None], [self.settings], [self.numbers])
+        return self.take(token)
+
+    def scores(self, logits: Logits) -> Logits:
+        """Return the logits (V,) as the penalty and the guard change them."""
+        settings = self.settings
+        if settings.repetition_penalty != 1:
             recent = set(self._recent) - {self.stop}
-            scores = penalized(scores, recent, self.settings.repetition_penalty)
+            logits = penalized(logits, recent, settings.repetition_penalty)
         if self._guard:
-            allowed = self._guard.allowed(self._state, self.settings.max_tokens - self.drawn)
-            self.removed.add(share_of(~allowed, scores, self.settings.temperature))
-            scores = scores.masked_fill(~allowed, -torch.inf)
-        token = next_token(scores, self.settings, self._generator)
+            allowed = self._guard.allowed(self._state, settings.max_tokens - self.drawn)
+            self.removed.add(share_of(~allowed, logits, settings.temperature))
+            logits = np.where(allowed, logits, -np.inf)
+        return logits
+
+    def take(self, token: int) -> int | None:
+        """Append a token that was drawn; return it, or None if the text ends with it."""
         self.drawn += 1
         if token == self.stop:
             self.ending = "document"
@@ -223,47 +187,34 @@ def _check(prompt_ids: list[int], model: GPT) -> None:
 
 def _written(model: GPT, drafts: list[Draft], use_cache: bool) -> Iterator[tuple[int, int]]:
     context_length = model.settings.context_length
-    cache = _cache(model, len(drafts)) if use_cache else None
+    reading = reader(model, len(drafts), use_cache=use_cache)
     live = list(enumerate(drafts))
     windows = [draft.prompt[-context_length:] for draft in drafts]
     start = 0
     while live:
         end = min(map(len, windows))  # all are read up to here, and the shortest grow
-        logits = _next_logits(model, [window[start:end] for window in windows], cache)  # (B, V)
-        for (number, draft), window, row in zip(live, windows, logits, strict=True):
-            if len(window) == end and (token := draft.draw(row)) is not None:
-                window.append(token)
+        logits = reading.read([window[start:end] for window in windows])  # (B, V)
+        grow = [row for row, window in enumerate(windows) if len(window) == end]
+        drafts = [live[row][1] for row in grow]
+        drawn = next_tokens(
+            np.stack([draft.scores(logits[row]) for row, draft in zip(grow, drafts, strict=True)]),
+            [draft.settings for draft in drafts],
+            [draft.numbers for draft in drafts],
+        )
+        for row, drawn_token in zip(grow, drawn, strict=True):
+            number, draft = live[row]
+            if (token := draft.take(drawn_token)) is not None:
+                windows[row].append(token)
                 yield number, token
         rows = [row for row, (_, draft) in enumerate(live) if draft.ending is None]
         if len(rows) < len(live):
             live, windows = [live[row] for row in rows], [windows[row] for row in rows]
-            if cache:
-                cache.keep(rows)
-        start = end if cache else 0
+            if rows:
+                reading.keep(rows)
+        start = end if use_cache else 0
         if end == context_length:  # every window is full
             start = 0
             windows = [window[-(context_length // 2) :] for window in windows]
             for _, draft in live:
                 draft.cuts += 1
-            if cache:
-                cache.clear()
-
-
-def _cache(model: GPT, batch_size: int) -> Cache:
-    weights = model.wte.weight
-    return Cache(model.settings, batch_size, dtype=weights.dtype, device=weights.device)
-
-
-@torch.inference_mode()
-def _next_logits(model: GPT, ids: list[list[int]], cache: Cache | None) -> Tensor:
-    """Return logits (B, V) of the token after each row of ids (B, T).
-
-    The ids continue the tokens in the cache.
-    """
-    training = model.training
-    if training:
-        model.eval()
-    features = model.features(torch.tensor(ids, device=model.wte.weight.device), cache)  # (B, T, C)
-    if training:
-        model.train()
-    return model.head(features[:, -1])
+            reading.clear()

@@ -12,8 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from variorum.base.errors import VariorumError
 from variorum.tokenizer.base import Tokenizer
@@ -58,8 +56,8 @@ class Utf8Guard:
         after = _token_table(self._step, tokenizer)
         after[START + 1 :, tokenizer.eot] = INVALID
         needed = _tokens_needed(after)
-        self.after = torch.from_numpy(after)
-        self.cost = torch.from_numpy(needed[after])
+        self.after = after
+        self.cost = needed[after]
         self._needed = [int(n) for n in needed]
 
     def state_of(self, unfinished: bytes) -> int:
@@ -69,12 +67,13 @@ class Utf8Guard:
             state = int(self._step[state, byte])
         return state
 
-    def allowed(self, state: int, left: int) -> Tensor:
+    def allowed(self, state: int, left: int) -> npt.NDArray[np.bool_]:
         """Return which tokens (V,) may come in `state`, with `left` still to be written.
 
         `left` includes the next token.
         """
-        return self.cost[state] <= min(left - 1, NEVER - 1)
+        mask: npt.NDArray[np.bool_] = self.cost[state] <= min(left - 1, NEVER - 1)
+        return mask
 
     def next_state(self, state: int, token: int) -> int:
         """Return the state behind a token."""
