@@ -132,3 +132,17 @@ def test_a_model_that_is_missing_is_told_with_the_models_that_are_finished(
     for stage in ("pretrain", "finetune"):
         shutil.rmtree(root / "results" / stage)
     refused(variorum("sample"), "no model is here")
+
+
+def test_weights_of_8_bits_write_a_text_and_give_a_folder(
+    variorum: Command, here: Path, tmp_path: Path
+) -> None:
+    asked = ("sample", "the ", "-n", "20", "--seed", "3", "--weights")
+    said = variorum(*asked, "int8")
+    assert said.code == 0
+    assert said == variorum(*asked, "int8", "--no-cache")
+    assert variorum(*asked, "float32") == variorum(*asked[:-1])
+    done = variorum("model", "export", "finetune", str(tmp_path / "int8"), "--weights", "int8")
+    assert done.code == 0
+    assert done.out.endswith(f": 3 files in {tmp_path / 'int8'}\n")
+    assert variorum(*asked, "int4").code != 0

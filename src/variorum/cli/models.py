@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,8 @@ from variorum.cli.app import REFERENCE, Changes, Device, app, models
 
 if TYPE_CHECKING:
     from variorum.api import Opened
+
+Weights = Literal["float32", "int8"]
 
 
 @app.command()
@@ -50,6 +52,9 @@ def sample(
     greedy: Annotated[bool, typer.Option("--greedy", help="As --temperature 0.")] = False,
     cache: Annotated[bool, typer.Option(help="Cache keys and values of earlier tokens.")] = True,
     device: Device = "cpu",
+    weights: Annotated[
+        Weights, typer.Option(help="int8: as the matrices are when rounded to 8 bits.")
+    ] = "float32",
     interactive: Annotated[
         bool,
         typer.Option("--interactive", "-i", help="Prompt for text and settings; /help explains."),
@@ -75,6 +80,10 @@ def sample(
     }
     settings = check(SamplingSettings, chosen, api.SAMPLING)
     opened = api.open(model, root=find_project(), device=device)
+    if weights == "int8":
+        from variorum.model.int8 import rounded
+
+        rounded(opened.model)
     _write_or_converse(opened, settings, prompt, use_cache=cache, interactive=interactive)
 
 
@@ -128,13 +137,18 @@ def _tell_edited(opened: "Opened", what: str) -> None:
 def export(
     result: Annotated[str, typer.Argument(help=REFERENCE.replace("nothing", "`finetune`"))],
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    weights: Annotated[
+        Weights,
+        typer.Option(help="int8: a quarter of the size, for `variorum.model.int8.load`."),
+    ] = "float32",
 ) -> None:
     """Copy a model and its tokenizer into a folder that transformers and tokenizers load."""
     machine.use_one_thread()
     from variorum import api
-    from variorum.model.export import export as write
+    from variorum.model.export import export as copy
+    from variorum.model.export import export_int8
 
     opened = api.open(result, root=find_project())
-    files = write(opened.folder, folder)
+    files = (export_int8 if weights == "int8" else copy)(opened.folder, folder)
     _tell_edited(opened, "the exported files do not record that")
     print(f"{opened.ref}: {counted(len(files), 'file')} in {folder}")

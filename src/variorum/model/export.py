@@ -1,8 +1,9 @@
-"""Copy a model with its tokenizer into a folder that Hugging Face's libraries load.
+"""Copy a model with its tokenizer into a folder that others load.
 
 `transformers` takes the folder with `AutoModelForCausalLM` and `AutoTokenizer`, `tokenizers` the
 `tokenizer.json` in it. A saved model lacks only the files that say how the tokenizer is used, and
-how texts begin and end; weights, configuration and vocabulary are copied unchanged.
+how texts begin and end; weights, configuration and vocabulary are copied unchanged. With weights of
+8 bits the folder is for `model.int8.load`, and any model can be exported so.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from variorum.base.errors import VariorumError
+from variorum.model import checkpoint, int8
 from variorum.model.config_file import GPT2_PARTS, beyond_gpt2
 from variorum.model.config_file import read as read_config
 from variorum.model.imported_files import CONFIG, WEIGHTS
@@ -18,6 +20,23 @@ from variorum.tokenizer.base import END_OF_TEXT
 
 TOKENIZER = "tokenizer.json"
 COPIED = (WEIGHTS, CONFIG, TOKENIZER)
+
+
+def export_int8(model: Path, target: Path) -> list[Path]:
+    """Write the model in the folder `model` into `target` with weights of 8 bits.
+
+    Configuration and vocabulary are copied unchanged. Returns the files.
+
+    Raises:
+        VariorumError: if `target` holds anything, or a weight is no finite number.
+    """
+    _refuse_what_is_there(target)
+    found = checkpoint.load(model)
+    target.mkdir(parents=True, exist_ok=True)
+    int8.save(found, target)
+    for name in (CONFIG, TOKENIZER):
+        shutil.copyfile(model / name, target / name)
+    return [target / name for name in (int8.WEIGHTS, CONFIG, TOKENIZER)]
 
 
 def export(model: Path, target: Path) -> list[Path]:
@@ -34,7 +53,7 @@ def export(model: Path, target: Path) -> list[Path]:
         )
         raise VariorumError(
             f"{model} is no GPT-2, and transformers would not know it: {named}; "
-            "`variorum.open` reads it where it lies"
+            "`variorum.open` reads it where it lies, and `--weights int8` exports any model"
         )
     _refuse_what_is_there(target)
     target.mkdir(parents=True, exist_ok=True)
