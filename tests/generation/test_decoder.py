@@ -13,7 +13,7 @@ from torch import Tensor
 from variorum.base.components import options
 from variorum.config.evaluation_settings import SamplingSettings
 from variorum.config.model_settings import ModelSettings
-from variorum.generation import decoder
+from variorum.generation import blas, decoder
 from variorum.generation.activations import IN_NUMPY
 from variorum.generation.decoder import Decoder, DecoderCache, decodes, reader
 from variorum.generation.reading import Reader
@@ -201,3 +201,32 @@ def test_logits_stay_when_the_next_are_computed() -> None:
     before = first.copy()
     reading.read([[2]])
     assert np.array_equal(first, before)
+
+
+def test_products_have_one_thread_and_the_callers_number_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = blas._threads()
+    assert found is not None, "NumPy's packages bring OpenBLAS"
+    count, change = found
+    seen = []
+    step = Decoder._step
+
+    def noting(self: Decoder, ids: list[int]) -> npt.NDArray[np.float32]:
+        seen.append(count())
+        return step(self, ids)
+
+    monkeypatch.setattr(Decoder, "_step", noting)
+    before = count()
+    try:
+        change(2)
+        reader(random_model(SMALL), 1, use_cache=True).read([[1]])
+        assert (seen, count()) == ([1], 2)
+    finally:
+        change(before)
+
+
+def test_without_openblas_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas, "_threads", lambda: None)
+    with blas.one_thread():
+        pass

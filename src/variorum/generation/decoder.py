@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from variorum.generation.activations import activate_of
+from variorum.generation.blas import one_thread
 from variorum.generation.cache import Cache
 from variorum.generation.folded import Affine, Array, FoldedBlock, array, fold
 from variorum.generation.reading import Logits, Reader
@@ -159,7 +160,8 @@ class Decoder(Reader):
     def read(self, ids: list[list[int]]) -> Logits:
         """Return logits (B, V) of the token after each row of ids (B, T)."""
         if len(ids[0]) == 1:
-            return self._step([token for (token,) in ids])
+            with one_thread():
+                return self._step([token for (token,) in ids])
         logits = super().read(ids)
         self._find_documents()
         return logits
