@@ -2,10 +2,10 @@
 
 A small model's token is a hundred tiny products and sums, and PyTorch takes longer to begin each
 than to compute it. NumPy begins one in half a microsecond. So the weights are folded (`folded`),
-all buffers are taken once, and queries, keys and values lie as the next product reads them:
+all buffers are taken once, and two more things save operations:
 
-- Keys are stored transposed. The values' rows end with the constant 1, so that the product which
-  mixes them also sums the weights, and the softmax divides by that sum afterwards.
+- The values' rows end with the constant 1, so that the product which mixes them also sums the
+  weights, and the softmax divides by that sum afterwards.
 - A single text's vectors are (C,), several texts' (B, C); the same lines compute both.
 
 What several tokens at once need is read by the model itself, into the same cache. `decodes` says
@@ -66,28 +66,20 @@ def reader(model: GPT, n_texts: int, *, use_cache: bool) -> Reader:
 
 
 class DecoderCache(Cache):
-    """Hold keys and values as the decoder reads them; see `Cache`.
-
-    `turned_keys` is (n_layer, B, H, D, capacity), `long_values` (n_layer, B, H, capacity, D + 1).
-    """
+    """Hold values as the decoder reads them: `long_values` (n_layer, B, H, capacity, D + 1)."""
 
     def _take(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device | None) -> None:
-        *outer, capacity, size = shape
-        self._share(
-            torch.zeros((*outer, size, capacity), dtype=dtype, device=device),
-            torch.ones((*outer, capacity, size + 1), dtype=dtype, device=device),
-        )
+        super()._take(shape, dtype, device)
+        self._share(torch.ones((*shape[:-1], shape[-1] + 1), dtype=dtype, device=device))
 
-    def _share(self, turned_keys: Tensor, long_values: Tensor) -> None:
-        self.keys, self.values = turned_keys.transpose(-1, -2), long_values[..., :-1]
-        self.turned_keys, self.long_values = array(turned_keys), array(long_values)
-        self._whole = turned_keys, long_values
+    def _share(self, long_values: Tensor) -> None:
+        self.long_values, self.values = long_values, long_values[..., :-1]
 
     def keep(self, rows: list[int]) -> None:
         """Continue with these of the sequences alone."""
-        turned_keys, long_values = self._whole
-        self._share(turned_keys[:, rows], long_values[:, rows])
-        self.ids = self.ids[rows]
+        long_values = self.long_values[:, rows]
+        super().keep(rows)
+        self._share(long_values)
 
 
 class Decoder(Reader):
@@ -138,7 +130,7 @@ class Decoder(Reader):
         self.queries_keys = self.qkv.reshape(n_texts, 3 * heads, size)[:, : 2 * heads]
         self.pairs = self.queries_keys.view(np.complex64) if self.turns is not None else None
         self.cached = [
-            (self.cache.turned_keys[layer], self.cache.long_values[layer])
+            (array(self.cache.keys[layer]), array(self.cache.long_values[layer]))
             for layer in range(settings.n_layer)
         ]
         self.ids = self.cache.ids.numpy()  # (B, capacity)
@@ -281,9 +273,9 @@ class Decoder(Reader):
         if self.pairs is not None:
             self.pairs *= self.turns[place]  # type: ignore[index]
         keys, values = self.cached[number]
-        keys[..., place] = self.keys
+        keys[:, :, place] = self.keys
         values[:, :, place, :-1] = self.values
-        scores = np.matmul(self.queries, keys[..., :end])  # (B, H, 1, S)
+        scores = np.matmul(self.queries, keys[:, :, :end].swapaxes(2, 3))  # (B, H, 1, S)
         if self.bias is not None:
             scores += self.bias[..., -end:]
         if self.settings.document_attention:
