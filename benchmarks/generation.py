@@ -40,7 +40,7 @@ Work = Callable[[], int]
 
 
 def contests() -> Iterator[Contest | Absent]:
-    """Each size and number of texts, against every peer at hand."""
+    """Each size and number of texts, against every peer that is here."""
     for (size, n_texts), (must, aim) in BARS.items():
         model = model_of(size)
         work = f"{size}, {n_texts} {'text' if n_texts == 1 else 'texts'} of {NEW} tokens"

@@ -42,7 +42,7 @@ def lines(reference: str) -> Iterator[str]:
         stride = max(1, model.settings.context_length // 2)
         nats = score(model, test.tokens, eot=len(model.wte.weight) - 1, stride=stride).nats
         bits = summary(nats, n_bytes=int(test.n_bytes.sum()), n_characters=1)["bits_per_byte"]
-        yield f"| {result.ref} | {kind} | {bits:.4f} | {size / 1e6:.2f} |"
+        yield f"| {result.ref} | {kind} | {bits:.5f} | {size / 1e6:.2f} |"
 
 
 def main() -> None:

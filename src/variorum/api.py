@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from variorum.base.errors import VariorumError
 from variorum.base.machine import Device, computing_on, computing_with_one_thread
@@ -137,14 +137,19 @@ class Pieces(Iterator[str]):
 
 
 def open(
-    reference: str | Path | None = None, *, root: Path | None = None, device: Device = "cpu"
+    reference: str | Path | None = None,
+    *,
+    root: Path | None = None,
+    device: Device = "cpu",
+    weights: Literal["float32", "int8"] = "float32",
 ) -> Opened:
     """Return the model that `reference` names in the project around `root`.
 
-    `root` is by default the working directory. Raises `VariorumError` if no such result, several,
+    `root` is by default the working directory. With weights of `int8`, the model's matrices are
+    rounded to 8 bits (`model.int8`). Raises `VariorumError` if no such result, several,
     or no such device are here.
     """
-    from variorum.model import checkpoint
+    from variorum.model import checkpoint, int8
     from variorum.tokenizer.serialization import load as load_tokenizer
 
     result = find(reference, root=root)
@@ -152,7 +157,10 @@ def open(
         stages = " or ".join(reversed(MODELS))
         raise VariorumError(f"{result.ref} is no model; name a result of {stages} (`variorum ls`)")
     computing_on(device)
-    model = checkpoint.load(result.folder).to(device)
+    model = checkpoint.load(result.folder)
+    if weights == "int8":
+        int8.rounded(model)
+    model = model.to(device)
     tokenizer = load_tokenizer(result.file("tokenizer.json"))
     return Opened(result.ref, result.folder, model, tokenizer)
 

@@ -16,7 +16,7 @@ from variorum.config.model_settings import ModelSettings
 from variorum.generation import blas, decoder
 from variorum.generation.activations import IN_NUMPY
 from variorum.generation.decoder import Decoder, DecoderCache, decodes, reader
-from variorum.generation.reading import Reader
+from variorum.generation.reading import LogitReader
 from variorum.generation.sampler import Draft, write
 from variorum.model.feed_forwards.relu import FeedForward
 from variorum.model.gpt import GPT
@@ -148,7 +148,7 @@ def others() -> dict[str, GPT]:
 def test_what_it_does_not_know_is_read_by_the_model(name: str) -> None:
     model = others()[name]
     assert not decodes(model)
-    assert type(reader(model, 2, use_cache=True)) is Reader
+    assert type(reader(model, 2, use_cache=True)) is LogitReader
     how = SamplingSettings(valid_utf8=False, max_tokens=20, temperature=0.0)
     if name != "bf16":  # too coarse for equal tokens
         cached, uncached = (

@@ -18,7 +18,7 @@ from variorum.config.model_settings import ModelSettings
 from variorum.generation import sampler
 from variorum.generation.choice import Numbers, next_tokens, penalized, share_of
 from variorum.generation.decoder import reader
-from variorum.generation.reading import Logits, Reader
+from variorum.generation.reading import LogitReader, Logits
 from variorum.generation.sampler import Draft, generate, write
 from variorum.model.gpt import GPT
 
@@ -254,7 +254,7 @@ class Noted:
         self.lengths: list[int] = []
         patch.setattr(sampler, "reader", self._reader)
 
-    def _reader(self, model: GPT, n_texts: int, *, use_cache: bool) -> Reader:
+    def _reader(self, model: GPT, n_texts: int, *, use_cache: bool) -> LogitReader:
         made = reader(model, n_texts, use_cache=use_cache)
         read = made.read
 

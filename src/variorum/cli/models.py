@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from variorum.api import Opened
 
 Weights = Literal["float32", "int8"]
+Rounding = Annotated[
+    Weights, typer.Option("--weights", help="int8: write by matrices rounded to 8 bits.")
+]
 
 
 @app.command()
@@ -52,9 +55,7 @@ def sample(
     greedy: Annotated[bool, typer.Option("--greedy", help="As --temperature 0.")] = False,
     cache: Annotated[bool, typer.Option(help="Cache keys and values of earlier tokens.")] = True,
     device: Device = "cpu",
-    weights: Annotated[
-        Weights, typer.Option(help="int8: as the matrices are when rounded to 8 bits.")
-    ] = "float32",
+    weights: Rounding = "float32",
     interactive: Annotated[
         bool,
         typer.Option("--interactive", "-i", help="Prompt for text and settings; /help explains."),
@@ -79,11 +80,7 @@ def sample(
         "seed": seed,
     }
     settings = check(SamplingSettings, chosen, api.SAMPLING)
-    opened = api.open(model, root=find_project(), device=device)
-    if weights == "int8":
-        from variorum.model.int8 import rounded
-
-        rounded(opened.model)
+    opened = api.open(model, root=find_project(), device=device, weights=weights)
     _write_or_converse(opened, settings, prompt, use_cache=cache, interactive=interactive)
 
 

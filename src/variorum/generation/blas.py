@@ -18,7 +18,7 @@ GET, SET = "scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads6
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Multiply with one thread while a block runs."""
+    """Let NumPy compute with one thread while a block runs."""
     found = _threads()
     before = 1 if found is None else found[0]()
     if found is None or before == 1:

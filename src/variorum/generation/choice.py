@@ -2,10 +2,9 @@
 
 By definition all tokens are sorted in float64, and the random number falls into one's share of the
 sum. But most of a vocabulary has next to no probability, and sorting it takes longest. So only
-tokens that may decide are sorted: all but V are below a bound that leaves out too little to matter.
-The sum over all others is known to 1e-6 then, and wherever a decision is as close as `MARGIN`,
-everything is sorted after all. So the tokens are always the definition's
-(`tests/oracles/sampling.py`).
+tokens that may decide are sorted. The sum over all others is computed in float32; wherever a
+decision is as close as `MARGIN`, everything is sorted after all. So the tokens are always the
+definition's (`tests/oracles/sampling.py`).
 """
 
 from collections.abc import Collection, Sequence
@@ -48,10 +47,11 @@ class Numbers:
 def next_tokens(
     logits: Logits, settings: Sequence[SamplingSettings], numbers: Sequence[Numbers]
 ) -> list[int]:
-    """Choose the next token of each text by its logits (B, V): steps 3 to 6 of `sampler`.
+    """Choose the next token of each text by its logits (B, V).
 
-    Temperature 0 takes the likeliest and draws nothing. Otherwise one number is drawn. Of equal
-    logits the lowest id comes first, in top-k too. No text depends on another.
+    These are steps 3 to 6 of `sampler`. Temperature 0 takes the likeliest and draws nothing.
+    Otherwise one number is drawn. Of equal logits the lowest id comes first, in top-k too. No text
+    depends on another.
 
     Raises:
         VariorumError: if the logits are not numbers, as after a training that diverged.
@@ -155,7 +155,7 @@ def _floor(settings: SamplingSettings, total: float, number: float, size: int) -
 
 
 def _highest(logits: Logits, best: float, count: int) -> npt.NDArray[np.bool_]:
-    """Mask so many tokens of the highest logits, and those that rounding makes their equals."""
+    """Return a mask of the highest logits, and of those that rounding makes their equals."""
     least = float(np.partition(logits, -count)[-count])
     mask: npt.NDArray[np.bool_] = logits >= least - 1e-6 * (best - least)
     return mask

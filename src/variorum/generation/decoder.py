@@ -25,7 +25,7 @@ from variorum.generation.activations import activate_of
 from variorum.generation.blas import one_thread
 from variorum.generation.cache import Cache
 from variorum.generation.folded import Affine, Array, FoldedBlock, array, fold
-from variorum.generation.reading import Logits, Reader
+from variorum.generation.reading import LogitReader, Logits
 from variorum.model.feed_forward import TwoLayers
 from variorum.model.gpt import GPT
 from variorum.model.ngram_embedding import SCALE, NgramEmbeddings, factor
@@ -55,14 +55,16 @@ def decodes(model: GPT) -> bool:
     )
 
 
-def reader(model: GPT, n_texts: int, *, use_cache: bool) -> Reader:
+def reader(model: GPT, n_texts: int, *, use_cache: bool) -> LogitReader:
     """Return what reads so many texts fastest."""
     if not use_cache:
-        return Reader(model, None)
+        return LogitReader(model, None)
     if decodes(model):
         return Decoder(model, DecoderCache(model.settings, n_texts))
     weights = model.wte.weight
-    return Reader(model, Cache(model.settings, n_texts, dtype=weights.dtype, device=weights.device))
+    return LogitReader(
+        model, Cache(model.settings, n_texts, dtype=weights.dtype, device=weights.device)
+    )
 
 
 class DecoderCache(Cache):
@@ -82,13 +84,13 @@ class DecoderCache(Cache):
         self._share(long_values)
 
 
-class Decoder(Reader):
+class Decoder(LogitReader):
     """Read B texts of equal length; compute what one more token of each takes here."""
 
     cache: DecoderCache
 
     def __init__(self, model: GPT, cache: DecoderCache) -> None:
-        """Fold the weights of `model`, which must not change meanwhile; see `decodes`."""
+        """Prepare the weights of `model`, which must not change meanwhile; see `decodes`."""
         super().__init__(model, cache)
         self.folded = fold(model)
         settings, positions = model.settings, model.positions

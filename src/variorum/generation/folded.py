@@ -1,4 +1,4 @@
-"""Fold a model's weights into few matrices, so that a token takes few operations.
+"""Join a model's weights into few matrices, so that a token takes few operations.
 
 - The trained scale and shift of a norm go into the linear layer behind it: W (g ∘ x + s) + b is
   (W ∘ g) x + (W s + b).
@@ -52,9 +52,10 @@ class FoldedBlock:
 
 @dataclass(frozen=True)
 class Folded:
-    """Hold all layers, and the matrix from features to logits (C or C + 1, V).
+    """Hold all layers of a model, and its head.
 
-    centred: what is added to the residual stream has mean 0, and so must the embeddings.
+    head: the matrix from features to logits, (C, V) or (C + 1, V). centred: what is added to
+    the residual stream has mean 0, and so must the embeddings.
     """
 
     blocks: tuple[FoldedBlock, ...]
@@ -69,7 +70,7 @@ def array(tensor: Tensor) -> Array:
 
 
 def fold(model: GPT) -> Folded:
-    """Fold the weights of a model, which stays unchanged."""
+    """Return the folded weights of a model, which stays unchanged."""
     settings = model.settings
     first = settings.norm_position == "before"
     centred = first and settings.norm == "layer"
@@ -109,10 +110,10 @@ def _matrix(
     queries: float | None = None,
     centred: bool = False,
 ) -> Array:
-    """Return weight (out, in) as a matrix (in, out), or (in + 1, out) with the biases below.
+    """Return a linear layer as a matrix (in, out), with biases (in + 1, out).
 
-    norm: its scale and shift are applied first. queries: the factor of the first third of the
-    outputs. centred: the mean of the outputs is subtracted.
+    weight: (out, in). norm: its scale and shift are applied first. queries: the factor of the
+    first third of the outputs. centred: the mean of the outputs is subtracted.
     """
     rows = array(weight)  # (out, in)
     made, read = rows.shape

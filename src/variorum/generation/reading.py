@@ -14,7 +14,7 @@ Logits = npt.NDArray[np.floating[Any]]
 """In float32, or in float64."""
 
 
-class Reader:
+class LogitReader:
     """Read B texts by the model's own functions, with a cache or without."""
 
     def __init__(self, model: GPT, cache: Cache | None) -> None:

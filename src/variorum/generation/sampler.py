@@ -118,7 +118,7 @@ class Draft:
         return logits
 
     def take(self, token: int) -> int | None:
-        """Append a token that was drawn; return it, or None if the text ends with it."""
+        """Append a drawn token; return it, or None if the text ends with it."""
         self.drawn += 1
         if token == self.stop:
             self.ending = "document"

@@ -1,4 +1,4 @@
-"""Round a model's matrices to 8 bits, and keep them so in a file of a quarter of the size.
+"""Round a model's matrices to 8 bits, and save them so.
 
 Each row of a matrix, which is one output's or one token's weights, has a scale: its largest
 magnitude over 127. A weight is the nearest of the 255 multiples of its row's scale (symmetric
@@ -94,7 +94,9 @@ def save(model: GPT, folder: Path) -> None:
 
 
 def load(folder: Path) -> GPT:
-    """Load the model of an exported folder with 8-bit weights, on the CPU and ready to be used.
+    """Load the model of an exported folder with weights of 8 bits.
+
+    It is on the CPU, and ready to be used.
 
     Raises:
         VariorumError: if a file is missing or damaged, or the two do not belong together.
