@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup report notebooks test test-engines test-long test-gpu lint lock clean
+.PHONY: setup report bench notebooks test test-engines test-long test-gpu lint lock clean
 
 setup: $(READY)
 	@echo "Ready. To use the commands in this shell: source $(BIN)/activate"
@@ -23,6 +23,10 @@ $(READY): requirements.lock pyproject.toml
 report: $(READY)
 	snakemake --cores 4 results/finetune/report.html
 	@echo "The page: results/finetune/report.html"
+
+# Measures training, writing and text beside their peers, and writes reports/speed/. Half an hour.
+bench: $(READY)
+	python benchmarks/bench.py
 
 # Runs the notebooks of docs/learn on the tiny experiment, from a fresh kernel each.
 notebooks: $(READY)

@@ -2,9 +2,9 @@
 
     python benchmarks/bench.py
 
-The folder gets `table.md`, `speeds.csv`, `speed.svg` and `manifest.json`: the machine, versions of
+The folder gets `table.md`, `speeds.csv`, `speed.svg` and `speed.json`: the machine, versions of
 both sides, the code's commit, the command, and the SHA-256 of the other files. Peers that are not
-at hand are named in the table, and aloud at the end.
+are missing are named in the table, and aloud at the end.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def measured(areas: Sequence[str], rounds: int) -> Iterator[Found]:
 
 
 def table(found: Sequence[Found]) -> str:
-    """The page: what was measured by area, and what was not at hand."""
+    """The page: what was measured by area, and what was missing."""
     parts = [
         "# Speed",
         "",
@@ -60,7 +60,7 @@ def table(found: Sequence[Found]) -> str:
     for area in dict.fromkeys(area for area, _ in found):
         own = [result for name, result in found if name == area]
         rows = [line(result) for result in own if isinstance(result, Result)]
-        absent = [f"Not at hand: {a.peer_name}; {a.advice}." for a in own if isinstance(a, Absent)]
+        absent = [f"Missing: {a.peer_name}; {a.advice}." for a in own if isinstance(a, Absent)]
         parts += ["", f"## {area.capitalize()}", "", *([HEAD, *rows] if rows else [])]
         for sentence in dict.fromkeys(absent):
             parts += ["", sentence]
@@ -122,7 +122,7 @@ def commit(root: Path) -> str:
 
 
 def write(found: Sequence[Found], folder: Path, command: str) -> None:
-    """Write the folder; the manifest comes last."""
+    """Write the folder; `speed.json` comes last."""
     folder.mkdir(parents=True, exist_ok=True)
     root = find_project()
     (folder / "table.md").write_text(table(found), encoding="utf-8")
@@ -132,7 +132,7 @@ def write(found: Sequence[Found], folder: Path, command: str) -> None:
         writer.writerows(rows_of(found))
     draw(found, folder / "speed.svg")
     files = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
-    manifest = {
+    about = {
         "command": command,
         "commit": commit(root),
         "processor": machine.processor(),
@@ -140,8 +140,8 @@ def write(found: Sequence[Found], folder: Path, command: str) -> None:
         "versions": {**versions(), "python": machine.description()["python"]},
         "files": files,
     }
-    with replacing(folder / "manifest.json") as new:
-        new.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(folder / "speed.json") as new:
+        new.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 FILES = ("speed.svg", "speeds.csv", "table.md")
@@ -164,7 +164,7 @@ def main() -> None:
             print(line(result), flush=True)
     write(found, chosen.output, " ".join(["python benchmarks/bench.py", *sys.argv[1:]]))
     for absent in dict.fromkeys(r for _, r in found if isinstance(r, Absent)):
-        print(f"Not at hand: {absent.peer_name}; {absent.advice}.", file=sys.stderr)
+        print(f"Missing: {absent.peer_name}; {absent.advice}.", file=sys.stderr)
     print(f"Wrote {chosen.output}")
 
 

@@ -30,7 +30,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Absent:
-    """A peer that is not at hand, and how to bring it."""
+    """A peer that is missing, and how to bring it."""
 
     peer_name: str
     advice: str
@@ -103,6 +103,6 @@ def show(area: Area, rounds: int) -> None:
     print(HEAD)
     for result in results(area, rounds):
         if isinstance(result, Absent):
-            print(f"not at hand: {result.peer_name}; {result.advice}")
+            print(f"missing: {result.peer_name}; {result.advice}")
         else:
             print(line(result), flush=True)

@@ -65,7 +65,7 @@ OURS: dict[str, tuple[str, dict[str, Any], dict[str, Any], float, float]] = {
 
 def contests() -> Iterator[Contest | Absent]:
     """Each of our settings against the peer's loop, which computes in fp32."""
-    peer, speed = peer_at_hand()
+    peer, speed = best_peer()
     if peer != NANOGPT:
         yield Absent(NANOGPT, "clone karpathy/nanoGPT, and name the folder in NANOGPT")
     for name, (work, _, of_training, must, aim) in OURS.items():
@@ -75,7 +75,7 @@ def contests() -> Iterator[Contest | Absent]:
             yield Contest(work, "tokens/s", partial(burst, name), speed, peer, must, aim)
 
 
-def peer_at_hand() -> tuple[str, Speed]:
+def best_peer() -> tuple[str, Speed]:
     """The name of the best peer that is here, and its speed."""
     if checkout := os.environ.get("NANOGPT"):
         return NANOGPT, partial(nanogpt, Path(checkout).resolve())

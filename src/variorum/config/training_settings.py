@@ -29,11 +29,11 @@ class TrainingSettings(Settings):
         1.0, "Factor on the rate of the matrices that muon orthogonalizes.", gt=0, omit_when=1.0
     )
     muon_iterations: Whole = setting(
-        5, "Steps of Newton and Schulz's iteration in each of muon's.", ge=1, omit_when=5
+        5, "Steps of the iteration by which muon orthogonalizes.", ge=1, omit_when=5
     )
     muon_separately: Truth = setting(
         False,
-        "Muon takes queries, keys and values each by itself, and gates; false: as one matrix.",
+        "muon takes queries, keys and values, and gates, each by itself; false: as one matrix.",
         omit_when=False,
     )
     beta1: Real = setting(0.9, "Memory of Adam's mean gradient.", ge=0, lt=1)

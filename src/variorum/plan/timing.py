@@ -27,6 +27,8 @@ from variorum.config.training_settings import TrainingSettings
 
 MATTER = (
     "optimizer",
+    "muon_iterations",
+    "muon_separately",
     "batch_size",
     "accumulation",
     "precision",
