@@ -69,15 +69,15 @@ def _begin(work: Callable[[Any], Any], leader: int) -> None:
     _work = work
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
+    threading.Thread(target=end_with, args=(leader,), daemon=True).start()
 
 
 def _do(task: Any) -> Any:
     return _work(task)
 
 
-def _end_with(leader: int) -> None:
-    """End this process when its parent is gone."""
+def end_with(leader: int) -> None:
+    """End this process when its parent is gone: a killed leader leaves nobody waiting."""
     while os.getppid() == leader:
         time.sleep(ORPHAN_CHECK_SECONDS)
     os._exit(1)

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from types import FrameType
 from torch import Tensor
 
 from variorum.base.errors import VariorumError
+from variorum.base.parallel import end_with
 
-ORPHAN_CHECK_SECONDS = 1.0
 GUARD_SECONDS = 0.5
 
 
@@ -141,16 +140,9 @@ def _work(work: Callable[[Team], None], team: Team, leader: int) -> None:
     """Run `work` in a forked process that ignores signals and ends with its leader."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(leader,), daemon=True).start()
+    threading.Thread(target=end_with, args=(leader,), daemon=True).start()
     with suppress(VariorumError):  # the leader meets the same error, and reports it
         work(team)
-
-
-def _end_with(leader: int) -> None:
-    """End this process when its parent is gone: a killed leader leaves nobody waiting."""
-    while os.getppid() == leader:
-        time.sleep(ORPHAN_CHECK_SECONDS)
-    os._exit(1)
 
 
 def _guard(workers: list[BaseProcess], leader: int, over: threading.Event) -> None:
