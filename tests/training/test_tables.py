@@ -64,9 +64,8 @@ def take_steps(shards: Shards, rates: list[float]) -> None:
         ):
             for index in range(shards.settings.shards):
                 work(index)
-        norm = shards.norm
         for index in range(shards.settings.shards):
-            shards.update(index, step, rate, norm)
+            shards.update(index, step, rate)
 
 
 @pytest.mark.parametrize("seed", range(24))

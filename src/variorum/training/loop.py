@@ -129,6 +129,7 @@ class Training:
         self._best = self._shards.weights.clone()
         self._last_interval: state.State | None = None
         self._watched: diagnostics.Watch | None = None
+        self._unread: list[tuple[int, Tensor, Tensor]] = []  # steps, their losses and norms
         self._saved_at = self._begun = time.monotonic()
         self._first_step = 0
         self._asked_to_stop = False
@@ -203,20 +204,17 @@ class Training:
             for shard in team.share_of(settings.shards):
                 shards.compute_gradient(step, shard)
             team.barrier()
-            self._refuse_non_finite(shards.loss, "the loss", step)
             if team.leads:
-                self._save_now_and_then()  # the weights that these losses vouch for
+                self._save_now_and_then(step)
             for index in team.share_of(settings.shards):
                 shards.sum_gradients(index)
             team.barrier()
-            norm = shards.norm
-            self._refuse_non_finite(norm, "the gradient's norm", step)
             if validates:
                 self._watch(team)
             for index in team.share_of(settings.shards):
-                shards.update(index, step, rate, norm)
+                shards.update(index, step, rate)
             # Noted before the barrier, behind which other ranks write the next losses.
-            self._note(step, norm)
+            self._note(step)
             if team.leads:
                 self._stop.fill_(self._asked_to_stop or step == self.host.stop_after)
             team.barrier()
@@ -242,11 +240,22 @@ class Training:
                 f"(now {self.settings.warmup_steps}){good}"
             )
 
-    def _note(self, step: int, norm: float) -> None:
+    def _note(self, step: int) -> None:
+        """Note a step; a GPU goes on with the next ones meanwhile."""
         self._position.step = step
-        self._position.last_loss = self._shards.loss
-        self._position.train_losses.append(self._position.last_loss)
-        self._position.gradient_norm = norm
+        self._unread.append((step, self._shards.loss, self._shards.norm))
+        if self.host.device == "cpu":
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Read the losses and norms of the steps since the last time, and refuse bad ones."""
+        for step, loss, norm in self._unread:
+            self._refuse_non_finite(loss.item(), "the loss", step)
+            self._refuse_non_finite(norm.item(), "the gradient's norm", step)
+            self._position.last_loss = loss.item()
+            self._position.train_losses.append(self._position.last_loss)
+            self._position.gradient_norm = norm.item()
+        self._unread.clear()
 
     # Validation
 
@@ -260,6 +269,7 @@ class Training:
 
     def _validate(self, team: Team, rate: float = 0.0) -> None:
         """Log a row, choose, and write a sample; ranks share the forward passes."""
+        self._catch_up()
         team.barrier()
         self._validation.run(team)
         if team.leads:
@@ -325,9 +335,10 @@ class Training:
         speed = self._tokens_per_second()
         self.host.progress.step(f"loss {loss:.4f}  rate {rate:.2e}  {speed:,.0f} tokens/s")
 
-    def _save_now_and_then(self) -> None:
-        """Save every few seconds; where this is called, the weights are known to be good."""
+    def _save_now_and_then(self, step: int) -> None:
+        """Save every few seconds, if the losses of a step, just computed, vouch for the weights."""
         if time.monotonic() - self._saved_at >= self.host.checkpoint_seconds:
+            self._refuse_non_finite(self._shards.loss.item(), "the loss", step)
             self._save()
 
     def _stop_here(self, team: Team) -> None:
@@ -339,6 +350,7 @@ class Training:
         )
 
     def _save(self) -> None:
+        self._catch_up()
         shards = self._shards
         tensors = {"weights": shards.weights, "states": shards.states, "best": self._best}
         state.write(self.host.state, state.State(tensors, self._position), self._last_interval)

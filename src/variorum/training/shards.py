@@ -2,12 +2,13 @@
 
 A step has three parts: each shard's gradient, computed into a vector of its own; the mean of these
 vectors, summed in the order of the shards, slice by slice; the update of the weights, share by
-share. Any rank of a team may do any piece of a part; the bits are the same.
+share. Any rank of a team may do any piece of a part; the bits are the same. No part waits for a
+GPU: what the host knows is sent ahead, and losses and norms stay there until somebody reads them.
 """
 
 import hashlib
-import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,19 +52,20 @@ class Shards:
         )
         self.states = place(torch.zeros(len(self._optimizer.STATES), size, device=device))
         self.decayed = flat.decayed(self.layout, model)
-        self._losses = place(torch.zeros(shards, dtype=torch.float64))
-        self._squares = place(torch.zeros(shards, dtype=torch.float64))
+        exact = torch.device("cpu") if device.type == "mps" else device  # Apple's has no float64
+        self._losses = place(torch.zeros(shards, dtype=torch.float64, device=exact))
+        self._squares = place(torch.zeros(shards, dtype=torch.float64, device=exact))
         self._places = [flat.gradient_places(self.layout, model, g) for g in self.gradients]
 
     @property
-    def loss(self) -> float:
-        """Return the batch's mean loss, in nats a token, once all gradients are computed."""
-        return self._losses.mean().item()
+    def loss(self) -> Tensor:
+        """Return the batch's mean loss (), in nats a token, once all gradients are computed."""
+        return self._losses.mean()
 
     @property
-    def norm(self) -> float:
-        """Return the norm of the mean gradient, before clipping, once it is summed."""
-        return self._squares.sum().sqrt().item()
+    def norm(self) -> Tensor:
+        """Return the norm () of the mean gradient, before clipping, once it is summed."""
+        return self._squares.sum().sqrt()
 
     def gradient_views(self) -> Iterator[tuple[str, Tensor]]:
         """Yield each parameter's name and its mean gradient, once it is summed."""
@@ -73,7 +75,11 @@ class Shards:
         """Find the rows of tables that a step's batch looks up; every rank does."""
         if self.layout.tables:
             ids, _ = self.batches.rows(step, slice(self.settings.batch_size))
-            self._touched = self._tables.touched(ids)
+            device = self.weights.device
+            self._touched = [
+                replace(table, rows=_sent(table.rows, device))
+                for table in self._tables.touched(ids)
+            ]
 
     def compute_gradient(self, step: int, shard: int) -> None:
         """Compute a shard's mean gradient and loss into its part of the memory."""
@@ -85,17 +91,17 @@ class Shards:
             parameter.grad = part_of_it
         self.model.train()
         rows = settings.batch_size // settings.shards // settings.accumulation
-        losses = []
+        losses = torch.zeros_like(self._losses[shard])
         for part in range(settings.accumulation):
             begin = (shard * settings.accumulation + part) * rows
             batch = self.batches.rows(step, slice(begin, begin + rows))
-            inputs, targets = (tensor.to(device) for tensor in batch)
+            inputs, targets = (_sent(tensor, device) for tensor in batch)
             with numerics.precision(settings.precision, device):
                 loss = self._loss(inputs, targets) / settings.accumulation
             loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.item())
+            losses += loss.detach().to(losses.device)
         self._tables.gather(self._touched, gradient)
-        self._losses[shard] = math.fsum(losses)
+        self._losses[shard] = losses
 
     @property
     def _end(self) -> int:
@@ -111,11 +117,11 @@ class Shards:
         total /= self.settings.shards
         self._squares[index] = flat.square_sum(total)
 
-    def update(self, index: int, step: int, rate: float, norm: float) -> None:
+    def update(self, index: int, step: int, rate: float) -> None:
         """Clip and apply one share's gradients: a run of the vector, rows, and matrices."""
         settings, share = self.settings, self._shares[index]
-        clipped = settings.grad_clip and norm > settings.grad_clip
-        scale = settings.grad_clip / norm if clipped else 1.0
+        norm, most = self.norm, settings.grad_clip or torch.inf
+        scale = torch.where(norm > most, most / norm, 1.0)
         self._optimizer.update(
             self.weights[share.run],
             self.gradients[0, share.run].mul_(scale),
@@ -131,10 +137,10 @@ class Shards:
             self._update_matrices(names, rate, scale)
 
     def _update_rows(
-        self, table: TouchedRows, part: slice, step: int, rate: float, scale: float
+        self, table: TouchedRows, part: slice, step: int, rate: float, scale: Tensor
     ) -> None:
         """Update some of the rows that the batch looked up in a table."""
-        rows = table.rows[part].to(self.weights.device)
+        rows = table.rows[part]
         vectors = [self.layout.view(vector, table.name) for vector in (self.weights, *self.states)]
         weights, *states = (vector[rows] for vector in vectors)
         gradients = table.gradients(self.gradients[0])[part].mul_(scale)
@@ -143,7 +149,7 @@ class Shards:
         for vector, changed in zip(vectors, (weights, *states), strict=True):
             vector[rows] = changed
 
-    def _update_matrices(self, names: tuple[str, ...], rate: float, scale: float) -> None:
+    def _update_matrices(self, names: tuple[str, ...], rate: float, scale: Tensor) -> None:
         """Update whole matrices of one shape."""
         vectors = (self.weights, self.gradients[0], *self.states)
         weights, gradients, *states = (
@@ -164,6 +170,13 @@ class Shards:
         """Return the matrices of which a parameter consists, as far as they are taken apart."""
         parts = self.layout.parts.get(name, 1) if self.settings.muon_separately else 1
         return self.layout.view(vector, name).chunk(parts)
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the host's on a device, without waiting for an NVIDIA GPU."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def sha256_of(weights: Tensor) -> str:

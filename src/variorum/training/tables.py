@@ -75,8 +75,7 @@ class Tables:
         for table in touched:
             gradient = parameters[table.name].grad
             assert gradient is not None
-            rows = table.rows.to(vector.device)
-            places = torch.searchsorted(rows, gradient._indices()[0])
+            places = torch.searchsorted(table.rows, gradient._indices()[0])
             table.gradients(vector).index_add_(0, places, gradient._values())
             parameters[table.name].grad = None
 

@@ -48,18 +48,22 @@ def update_matrices(
     rate *= settings.matrix_rate
     scale = ADAM_SIZE * max(weights[0].shape) ** 0.5
     with numerics.precision(settings.precision, weights[0].device):
-        steps = orthogonalized(torch.stack(ahead), settings.muon_iterations)
+        exact = settings.precision == "fp32"
+        steps = orthogonalized(torch.stack(ahead), settings.muon_iterations, exact=exact)
     for matrix, step in zip(weights, steps, strict=True):
         matrix.mul_(1 - rate * settings.weight_decay).add_(step, alpha=-rate * scale)
 
 
-def orthogonalized(matrices: Tensor, iterations: int) -> Tensor:
-    """Return approximately U Vᵀ of each matrix U S Vᵀ of (k, m, n); zero of zero."""
+def orthogonalized(matrices: Tensor, iterations: int, *, exact: bool = True) -> Tensor:
+    """Return approximately U Vᵀ of each matrix U S Vᵀ of (k, m, n); zero of zero.
+
+    exact: products are computed in float32 or better.
+    """
     if matrices.shape[1] > matrices.shape[2]:
-        return orthogonalized(matrices.mT, iterations).mT
+        return orthogonalized(matrices.mT, iterations, exact=exact).mT
     x = matrices / (torch.linalg.matrix_norm(matrices, keepdim=True) + 1e-7)
-    wide = x.shape[2] >= WIDE * x.shape[1] and not torch.is_autocast_enabled(x.device.type)
-    return _on_squares(x, iterations) if wide else _on_matrices(x, iterations)
+    wide = x.shape[2] >= WIDE * x.shape[1]
+    return _on_squares(x, iterations) if exact and wide else _on_matrices(x, iterations)
 
 
 def _on_matrices(x: Tensor, iterations: int) -> Tensor:
