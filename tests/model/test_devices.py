@@ -12,7 +12,8 @@ import torch
 from variorum.base.errors import VariorumError
 from variorum.base.machine import computing_on, gpu
 from variorum.config.model_settings import ModelSettings
-from variorum.generation.sampler import _cache, _next_logits
+from variorum.generation.decoder import decodes, reader
+from variorum.generation.reading import next_logits
 from variorum.model.gpt import GPT
 from variorum.training import flat
 
@@ -51,9 +52,10 @@ def test_gradients_trace_and_cache_lie_where_the_model_is(parts: dict[str, Any])
     assert flat.decayed(layout, model).is_meta
     ids = torch.zeros(1, 16, dtype=torch.int64, device="meta")
     assert all(tensor.is_meta for tensor in model.trace(ids).values())
-    cache = _cache(model, 2)
-    assert _next_logits(model, [[1, 2, 3]] * 2, cache).is_meta
-    assert _next_logits(model, [[4]] * 2, cache).is_meta
+    assert not decodes(model)
+    cache = reader(model, 2, use_cache=True).cache
+    assert next_logits(model, [[1, 2, 3]] * 2, cache).is_meta
+    assert next_logits(model, [[4]] * 2, cache).is_meta
 
 
 def test_a_part_that_was_left_on_the_cpu_is_noticed() -> None:

@@ -25,7 +25,7 @@ class LogitReader:
 
         They continue the tokens in the cache; without one they are the whole windows.
         """
-        logits = _next_logits(self.model, ids, self.cache).cpu()
+        logits = next_logits(self.model, ids, self.cache).cpu()
         # NumPy has no bf16
         return (logits if logits.dtype == torch.float64 else logits.float()).numpy()
 
@@ -41,7 +41,11 @@ class LogitReader:
 
 
 @torch.inference_mode()
-def _next_logits(model: GPT, ids: list[list[int]], cache: Cache | None) -> Tensor:
+def next_logits(model: GPT, ids: list[list[int]], cache: Cache | None) -> Tensor:
+    """Return logits (B, V) of the token after each row of ids (B, T).
+
+    They are where the model is. It is used without dropout, whichever mode it is in.
+    """
     training = model.training
     if training:
         model.eval()
