@@ -148,7 +148,7 @@ FILES = ("speed.svg", "speeds.csv", "table.md")
 
 
 def main() -> None:
-    """Measure, print while it goes on, and write the folder."""
+    """Measure, print each result at once, and write the folder."""
     parser = argparse.ArgumentParser(description="All areas beside their peers.")
     parser.add_argument("areas", nargs="*", default=AREAS, metavar="AREA", help=", ".join(AREAS))
     parser.add_argument("--rounds", type=int, default=5)

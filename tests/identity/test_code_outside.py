@@ -35,6 +35,7 @@ NAMED_OUTSIDE = {
     "classes": "`components`: settings of each kind of source",
     "canonical": "writes the model's settings as they stand in the spec",
     "load": "`components`: gives what the contract of a folder lists, of the file that is chosen",
+    "end_with": "ends a process whose leader is gone, and with it what it computes",
     "in_order": "gives what the work gives, in the order of the tasks, by any number of processes",
     "options": "`components`: names for a message",
     "restored": "reads them again; the inverse of `canonical`, held by a property test",

@@ -161,7 +161,7 @@ class _Learner:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Give the weights the values that training left."""
+        """Set the weights to the trained ones again."""
         for weight, trained in zip(self._weights, self._trained, strict=True):
             weight.copy_(trained)
 

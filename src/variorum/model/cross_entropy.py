@@ -1,4 +1,4 @@
-"""Compute the mean cross entropy of the output layer, and its gradient in the same pass.
+"""Compute the output layer's mean cross entropy with its gradient.
 
 The logits of a whole batch are the largest tensor of a small model, and what follows them (softmax,
 the choice of the targets, the gradient) reads it again and again from memory. Here some rows are
@@ -49,7 +49,7 @@ class _WithGradient(torch.autograd.Function):
 def _loss_and_gradients(
     features: Tensor, weights: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the loss, and its gradients with respect to features (N, C) and weights (V, C)."""
+    """Return the loss, and its gradients by features (N, C) and weights (V, C)."""
     n_tokens = len(targets)
     costs = torch.empty(n_tokens)
     of_features = torch.empty(features.shape)

@@ -9,10 +9,10 @@ LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """Set a share of the activations to zero, and scale the others up to the same mean.
+    """Set a share of the activations to zero, and scale up the others.
 
-    On a CPU drawing is most of the work: 16 bits for each activation take half the time of
-    PyTorch's own draws, so the share is rounded to a multiple of 1 / 65,536.
+    The mean stays the same. On a CPU drawing is most of the work: 16 bits for each activation take
+    half the time of PyTorch's own draws, so the share is rounded to a multiple of 1 / 65,536.
     """
 
     def __init__(self, share: float) -> None:

@@ -123,7 +123,7 @@ class GPT(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def looked_up(self, ids: Tensor) -> dict[str, Tensor]:
-        """Return the rows (B, T) of each table that ids (B, T) look up, by parameter."""
+        """Return the rows (B, T) that ids (B, T) look up, by parameter."""
         found = [] if self.ngrams is None else self.ngrams.looked_up(ids)
         return {f"ngrams.tables.{i}.weight": rows for i, rows in enumerate(found)}
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 def rms_norm(x: Tensor, epsilon: float, weights: Tensor | None = None) -> Tensor:
-    """Return x (..., C) with root mean square 1 over the last dimension, times weights (C,)."""
+    """Return x (..., C) with root mean square 1, times weights (C,)."""
     if x.is_cpu and x.requires_grad and not torch.compiler.is_compiling():
         y: Tensor = _WithDerivative.apply(x, epsilon, weights)  # type: ignore[no-untyped-call]
         return y

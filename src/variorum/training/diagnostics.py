@@ -31,7 +31,7 @@ COLUMNS = (
 
 
 class Watch:
-    """Hold the weights (n,) before a step, and each part's norm of the gradient it follows."""
+    """Hold the weights (n,) before a step, and its gradient's norms by part."""
 
     def __init__(
         self, layout: Layout, weights: Tensor, gradients: Iterable[tuple[str, Tensor]]

@@ -20,7 +20,7 @@ def philox(seed: int, number: int) -> np.random.Philox:
 
 
 def seed_torch(seed: int, step: int, shard: int, device: torch.device) -> None:
-    """Set the seed of PyTorch's draws on a device for a shard of a step, on any rank.
+    """Set the seed of PyTorch's draws for a shard of a step, on any rank.
 
     The seed is 63 bits of a hash of all three.
     """

@@ -103,7 +103,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Share:
-    """Hold the object of one update: a run of the vector, and whole matrices by shape."""
+    """Hold one update's object: a run of the vector, and matrices by shape."""
 
     run: slice
     matrices: tuple[tuple[str, ...], ...]

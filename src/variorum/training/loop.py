@@ -241,14 +241,14 @@ class Training:
             )
 
     def _note(self, step: int) -> None:
-        """Note a step; a GPU goes on with the next ones meanwhile."""
+        """Note a step; a GPU does not wait for that."""
         self._position.step = step
         self._unread.append((step, self._shards.loss, self._shards.norm))
         if self.host.device == "cpu":
             self._catch_up()
 
     def _catch_up(self) -> None:
-        """Read the losses and norms of the steps since the last time, and refuse bad ones."""
+        """Read losses and norms since the last time; refuse bad ones."""
         for step, loss, norm in self._unread:
             self._refuse_non_finite(loss.item(), "the loss", step)
             self._refuse_non_finite(norm.item(), "the gradient's norm", step)
@@ -336,7 +336,7 @@ class Training:
         self.host.progress.step(f"loss {loss:.4f}  rate {rate:.2e}  {speed:,.0f} tokens/s")
 
     def _save_now_and_then(self, step: int) -> None:
-        """Save every few seconds, if the losses of a step, just computed, vouch for the weights."""
+        """Save every few seconds, if the step's losses vouch for the weights."""
         if time.monotonic() - self._saved_at >= self.host.checkpoint_seconds:
             self._refuse_non_finite(self._shards.loss.item(), "the loss", step)
             self._save()

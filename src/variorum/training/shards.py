@@ -28,7 +28,7 @@ class Shards:
     """Hold a training's weights, gradients and optimizer's states: flat float32 vectors.
 
     Weights and each of the states have all numbers (n,). A shard's gradient has the dense ones, and
-    then those of the rows of tables that the step's batch looks up.
+    then the rows of tables that the step's batch looks up.
     """
 
     def __init__(

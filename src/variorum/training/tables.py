@@ -56,7 +56,7 @@ class Tables:
         return sum(aligned(min(rows, n_tokens) * width) for rows, width in shapes)
 
     def touched(self, ids: Tensor) -> list[TouchedRows]:
-        """Return the rows that a batch's ids (B, T), on the CPU, look up in each table."""
+        """Return the rows that ids (B, T), on the CPU, look up in each table."""
         if not self._trained:
             return []
         found, begin = [], self._layout.dense

@@ -23,7 +23,7 @@ class FeedForward(TwoLayers):
 
 
 class _WithDerivative(torch.autograd.Function):
-    """Compute r² with r = max(x, 0); its derivative 2 r needs no other pass over x."""
+    """Compute r² with r = max(x, 0), whose derivative is 2 r."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -55,9 +55,9 @@ def update_matrices(
 
 
 def orthogonalized(matrices: Tensor, iterations: int, *, exact: bool = True) -> Tensor:
-    """Return approximately U Vᵀ of each matrix U S Vᵀ of (k, m, n); zero of zero.
+    """Return about U Vᵀ of each matrix U S Vᵀ; zero of zero.
 
-    exact: products are computed in float32 or better.
+    matrices: (k, m, n), as is the result. exact: products are computed in float32 or better.
     """
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonalized(matrices.mT, iterations, exact=exact).mT
@@ -67,7 +67,10 @@ def orthogonalized(matrices: Tensor, iterations: int, *, exact: bool = True) -> 
 
 
 def _on_matrices(x: Tensor, iterations: int) -> Tensor:
-    """Iterate x <- (a + b S + c S²) x with S = x xᵀ."""
+    """Apply the iteration to x: x <- (a + b S + c S²) x.
+
+    S is x xᵀ.
+    """
     a, b, c = COEFFICIENTS
     for _ in range(iterations):
         square = x @ x.mT
@@ -76,9 +79,9 @@ def _on_matrices(x: Tensor, iterations: int) -> Tensor:
 
 
 def _on_squares(x: Tensor, iterations: int) -> Tensor:
-    """Iterate on S alone, which is (m, m), and multiply x by the product of all factors.
+    """Apply the same to S alone, and multiply x by all factors.
 
-    The factor F = a + b S + c S² commutes with S, so S becomes F S F, whatever n is. In bf16 the
+    The factor F = a + b S + c S² commutes with S, so S, which is (m, m), becomes F S F. In bf16 the
     squares of small singular values would be lost.
     """
     a, b, c = COEFFICIENTS
