@@ -127,6 +127,7 @@ CALLED_OUTSIDE = {
     "variorum.base.atomic:replacing",
     "variorum.base.components:classes",  # settings of each kind of source
     "variorum.base.components:load",
+    "variorum.base.parallel:in_order",  # what the work gives, in order
     "variorum.base.files:sha256_of",  # the checksum of a text, which its key holds
     # made of settings; a cache's folder, and messages
     "variorum.corpus.source:ChangingSource.lock_name",

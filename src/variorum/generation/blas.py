@@ -38,5 +38,5 @@ def _threads() -> tuple[Callable[[], int], Callable[[int], object]] | None:
     for file in sorted(folder.glob("libscipy_openblas*")):
         library = ctypes.CDLL(str(file))
         if hasattr(library, GET) and hasattr(library, SET):
-            return getattr(library, GET), getattr(library, SET)
+            return library[GET], library[SET]
     return None

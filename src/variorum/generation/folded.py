@@ -31,7 +31,7 @@ class Affine:
     @classmethod
     def of(cls, norm: nn.Module) -> "Affine":
         """Take them from a LayerNorm or an RMSNorm."""
-        found = (getattr(norm, name, None) for name in ("weight", "bias"))
+        found = getattr(norm, "weight", None), getattr(norm, "bias", None)
         return cls(*(None if each is None else array(each) for each in found))
 
 

@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -114,3 +115,7 @@ class GPT2(nn.Module):
             x = block(x)
         logits: Tensor = self.ln_f(x) @ self.wte.weight.T  # (B, T, V)
         return logits
+
+    def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross entropy of targets after ids, both (B, T): nats a token."""
+        return F.cross_entropy(self(ids).flatten(0, 1), targets.flatten())

@@ -10,6 +10,7 @@ pretoken whose place another one took is looked up in a dictionary, as are longe
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -42,11 +43,12 @@ def encoder(tokenizer: Tokenizer) -> Encoder:
     if isinstance(tokenizer, PretokenTokenizer):
         return _PretokenEncoder(tokenizer)
 
-    def encode(texts: Iterable[str]) -> Ids:
-        ids = ((*tokenizer.encode(text), tokenizer.eot) for text in texts)
-        return np.fromiter(chain.from_iterable(ids), dtype=np.int32)
+    return partial(_encoded_readably, tokenizer)
 
-    return encode
+
+def _encoded_readably(tokenizer: Tokenizer, texts: Iterable[str]) -> Ids:
+    ids = ((*tokenizer.encode(text), tokenizer.eot) for text in texts)
+    return np.fromiter(chain.from_iterable(ids), dtype=np.int32)
 
 
 def count(texts: Iterable[str]) -> dict[bytes, int]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from variorum.model.gpt import GPT
+from variorum.model.gpt2 import GPT2
 from variorum.training import flat
 from variorum.training.batches import Tokens
 
@@ -43,7 +44,7 @@ def batch(tokens: Tokens, context_length: int, seed: int, step: int) -> tuple[Te
     return windows[:, :-1], windows[:, 1:]
 
 
-def train(model: GPT, tokens: Tokens, context_length: int, seed: int) -> Iterator[float]:
+def train(model: GPT | GPT2, tokens: Tokens, context_length: int, seed: int) -> Iterator[float]:
     """Train the model in place on tokens (N,); yield each step's loss (nats a token)."""
     layout = flat.Layout.of(model)
     weights = flat.gather(layout, model)  # (n,), as all vectors below

@@ -95,13 +95,13 @@ def test_a_name_that_comes_from_another_place_is_told(
 ) -> None:
     before = flow.current(root).of_stage("pretrain")[0]
     old, same = "from torch.nn import functional as F", "import torch.nn.functional as F"
-    edit("model/attention.py", old, same)
+    edit("model/gpt.py", old, same)
     planned = plan_experiment(load_experiment(root), root, package=package_copy)
     assert planned.of_stage("pretrain")[0].ref == before.ref, "it is the same function still"
-    edit("model/attention.py", same, "from torch import special as F")
+    edit("model/gpt.py", same, "from torch import special as F")
     text = told(root, package=package_copy)
     assert causes_of(text)[0].startswith(
-        f"in {ATTENTION}:Attention, F is torch.special instead of torch.nn.functional"
+        "in variorum.model.gpt:GPT, F is torch.special instead of torch.nn.functional"
     )
     code = Store(root).folder(ref_of(root, "pretrain")) / CODE
     kept = json.loads(code.read_text())
