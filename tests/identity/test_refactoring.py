@@ -7,10 +7,12 @@ stage's fingerprint stays. An edit among them changes just what it would change 
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 
 import pytest
+from code_ways import classes_of_settings
 
 from conftest import Record
 from oracles.refactor import Package
@@ -22,6 +24,12 @@ from variorum.stages.registry import STAGES
 PARTS = [(folder, option) for folder in CONTRACTS for option in options(folder)]
 ASKED = {"run", *(name for names in CONTRACTS.values() for name in names)}
 """Names that stages and components are known by; a contract, as a setting's name is."""
+
+
+@cache
+def known_by_name() -> frozenset[str]:
+    """Names whose definitions no key holds, so that code which uses them is known by them."""
+    return frozenset(name.partition(":")[2] for name in classes_of_settings()) | ASKED
 
 
 def digests(package: Path) -> dict[str, str]:
@@ -65,7 +73,7 @@ def refactorings(package: Package, random: Random) -> Iterator[str]:
         number += 1
         module = random.choice(movable(package))
         folder = module.rpartition(".")[0]
-        names = [name for name in package.definitions(module) if name not in ASKED]
+        names = [name for name in package.definitions(module) if name not in known_by_name()]
         match random.choice(("rename", "move", "split", "rename module", "merge")):
             case "rename" if names:
                 name = random.choice(names)
