@@ -43,8 +43,8 @@ RENAMED: Edit = ("model/attention.py", "mixed", "weighted")
 NORMALIZE: Edit = ("corpus/normalize.py", "\n\n\n", "\n\n\nprint(end='')\n\n\n")
 BETWEEN: Edit = (
     "training/loop.py",
-    "            self._note(step, norm)\n",
-    "            self._note(step, norm)\n            shards.weights += 0.001 * (step == 15)\n",
+    "            self._note(step)\n",
+    "            self._note(step)\n            shards.weights += 0.001 * (step == 15)\n",
 )
 
 

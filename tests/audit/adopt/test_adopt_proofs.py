@@ -55,8 +55,8 @@ def act_from(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the code do something else from a step on."""
     update = Shards.update
 
-    def other(self: Shards, index: int, now: int, rate: float, norm: float) -> None:
-        update(self, index, now, rate, norm)
+    def other(self: Shards, index: int, now: int, rate: float) -> None:
+        update(self, index, now, rate)
         if now >= step:
             self.weights[self.layout.slices(self.settings.shards)[index]] += 1e-3
 
