@@ -24,7 +24,7 @@ report: $(READY)
 	snakemake --cores 4 results/finetune/report.html
 	@echo "The page: results/finetune/report.html"
 
-# Measures training, writing and text beside their peers, and writes reports/speed/. Half an hour.
+# Measures training, writing and text beside their peers, and writes reports/speed/.
 bench: $(READY)
 	python benchmarks/bench.py
 

@@ -208,7 +208,7 @@ def test_products_have_one_thread_and_the_callers_number_stays(
 ) -> None:
     found = blas._threads()
     if found is None:
-        pytest.skip("this NumPy brings no OpenBLAS")
+        pytest.skip("this NumPy brings no OpenBLAS, so it has no number of threads to set")
     count, change = found
     seen = []
     step = Decoder._step

@@ -23,15 +23,13 @@ class TwoLayers(nn.Module):
         super().__init__()
         width, bias = settings.n_embd, settings.bias
         read, made = self.inner_widths(width)
-        self.c_fc = Stacked(width, read, made // read, bias=bias)
+        parts = 1 if made % read else made // read
+        self.c_fc = Stacked(width, made // parts, parts, bias=bias)
         self.c_proj = nn.Linear(read, width, bias=bias)
 
     @staticmethod
     def inner_widths(width: int) -> tuple[int, int]:
-        """Return the channels that the second layer reads, and the first one makes.
-
-        The second number is a multiple of the first.
-        """
+        """Return the channels that the second layer reads, and the first one makes."""
         return WIDENING * width, WIDENING * width
 
     @abstractmethod

@@ -41,6 +41,7 @@ class Shards:
         self.layout = flat.Layout.of(model)
         self._tables = Tables(self.layout, model)
         self._touched: list[TouchedRows] = []
+        self._batch: tuple[Tensor, Tensor]
         takes_matrices = hasattr(self._optimizer, "update_matrices")
         self._shares = self.layout.shares(settings.shards, matrices_whole=takes_matrices)
         size, shards = self.layout.size, settings.shards
@@ -72,17 +73,16 @@ class Shards:
         return tables.gradient_views(self.layout, self._touched, self.gradients[0])
 
     def begin(self, step: int) -> None:
-        """Find the rows of tables that a step's batch looks up; every rank does."""
-        if self.layout.tables:
-            ids, _ = self.batches.rows(step, slice(self.settings.batch_size))
-            device = self.weights.device
-            self._touched = [
-                replace(table, rows=_sent(table.rows, device))
-                for table in self._tables.touched(ids)
-            ]
+        """Read a step's batch, and find the rows it looks up; every rank does."""
+        self._batch = self.batches.rows(step, slice(self.settings.batch_size))
+        device = self.weights.device
+        self._touched = [
+            replace(table, rows=_sent(table.rows, device))
+            for table in self._tables.touched(self._batch[0])
+        ]
 
     def compute_gradient(self, step: int, shard: int) -> None:
-        """Compute a shard's mean gradient and loss into its part of the memory."""
+        """Compute a shard's mean gradient and loss, once the step began, into its memory."""
         settings, device = self.settings, self.weights.device
         seed_torch(self.seed, step, shard, device)
         gradient = self.gradients[shard]
@@ -94,8 +94,7 @@ class Shards:
         losses = torch.zeros_like(self._losses[shard])
         for part in range(settings.accumulation):
             begin = (shard * settings.accumulation + part) * rows
-            batch = self.batches.rows(step, slice(begin, begin + rows))
-            inputs, targets = (_sent(tensor, device) for tensor in batch)
+            inputs, targets = (_sent(ids[begin : begin + rows], device) for ids in self._batch)
             with numerics.precision(settings.precision, device):
                 loss = self._loss(inputs, targets) / settings.accumulation
             loss.backward()  # type: ignore[no-untyped-call]

@@ -48,7 +48,7 @@ class Tables:
     def __init__(self, layout: Layout, model: GPT) -> None:
         self._layout, self._model = layout, model
         parameters = dict(model.named_parameters())
-        self._trained = {name for name in layout.tables if parameters[name].requires_grad}
+        self._trained = {n: parameters[n] for n in layout.tables if parameters[n].requires_grad}
 
     def most(self, n_tokens: int) -> int:
         """Return the most numbers that the rows of a batch of so many tokens have."""
@@ -71,13 +71,13 @@ class Tables:
 
     def gather(self, touched: list[TouchedRows], vector: Tensor) -> None:
         """Move the gradients that a backward pass left into a gradient vector."""
-        parameters = dict(self._model.named_parameters())
         for table in touched:
-            gradient = parameters[table.name].grad
+            parameter = self._trained[table.name]
+            gradient = parameter.grad
             assert gradient is not None
             places = torch.searchsorted(table.rows, gradient._indices()[0])
             table.gradients(vector).index_add_(0, places, gradient._values())
-            parameters[table.name].grad = None
+            parameter.grad = None
 
 
 def end_of(touched: list[TouchedRows], layout: Layout) -> int:
