@@ -8,19 +8,15 @@ import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_export import saved
 from torch import Tensor
 
 from variorum.base.errors import VariorumError
-from variorum.config.model_settings import ModelSettings
-from variorum.config.tokenizer_settings import TokenizerSettings
 from variorum.model import checkpoint, int8
 from variorum.model.export import export, export_int8
-from variorum.model.gpt import GPT
 from variorum.model.int8 import SCALE, WEIGHTS, Quantized, rounded
-from variorum.tokenizer.kinds import characters
 from variorum.tokenizer.serialization import load as load_tokenizer
 
-SIZE = {"n_layer": 2, "n_head": 2, "n_embd": 32, "context_length": 16}
 VARIANTS: list[dict[str, object]] = [
     {},
     {"positions": "rotary", "norm": "rms", "bias": False, "tied_head": False},
@@ -28,23 +24,10 @@ VARIANTS: list[dict[str, object]] = [
 ]
 
 
-def saved(folder: Path, **changes: object) -> Path:
-    """A model and its tokenizer, as a result holds them."""
-    folder.mkdir()
-    tokenizer = characters.train(["to be"], TokenizerSettings(kind="characters"))
-    model = GPT(ModelSettings(**{**SIZE, **changes}), tokenizer.vocab_size, seed=2)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape)
-    checkpoint.save(model, folder)
-    tokenizer.save(folder / "tokenizer.json")
-    return folder
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("exported")
-    export_int8(saved(place / "model"), place / "a new" / "folder")
+    export_int8(saved(place / "model", "characters"), place / "a new" / "folder")
     return place / "a new" / "folder"
 
 
@@ -69,7 +52,7 @@ def test_a_weight_is_the_nearest_multiple_of_its_rows_scale(matrix: Tensor, size
 
 @pytest.mark.parametrize("changes", VARIANTS)
 def test_an_exported_model_is_the_rounded_one(tmp_path: Path, changes: dict[str, object]) -> None:
-    folder = saved(tmp_path / "model", **changes)
+    folder = saved(tmp_path / "model", "characters", **changes)
     files = export_int8(folder, tmp_path / "int8")
     assert sorted(file.name for file in files) == ["config.json", WEIGHTS, "tokenizer.json"]
     found, expected = int8.load(tmp_path / "int8"), rounded(checkpoint.load(folder))
@@ -87,7 +70,7 @@ def test_an_exported_model_is_the_rounded_one(tmp_path: Path, changes: dict[str,
 
 
 def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "model")
+    folder = saved(tmp_path / "model", "characters")
     for name in ("one", "other"):
         export_int8(folder, tmp_path / name)
     one, other = ((tmp_path / name / WEIGHTS).read_bytes() for name in ("one", "other"))
@@ -112,11 +95,11 @@ def test_a_damaged_scale_is_noticed(exported: Path, tmp_path: Path) -> None:
 
 def test_a_file_that_does_not_fit_or_is_not_there_is_told(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(VariorumError, match=r"int8.safetensors: cannot be read .*--weights int8"):
-        int8.load(saved(tmp_path / "model"))
+        int8.load(saved(tmp_path / "model", "characters"))
     (tmp_path / "model" / WEIGHTS).write_bytes((exported / WEIGHTS).read_bytes()[:99])
     with pytest.raises(VariorumError, match="not a whole safetensors file"):
         int8.load(tmp_path / "model")
-    other = saved(tmp_path / "other", n_layer=3)
+    other = saved(tmp_path / "other", "characters", n_layer=3)
     (other / WEIGHTS).write_bytes((exported / WEIGHTS).read_bytes())
     with pytest.raises(VariorumError, match=r"h\.2\.\S+ is nothing, .* not of one model"):
         int8.load(other)
@@ -133,7 +116,7 @@ def test_a_matrix_without_its_scale_is_told(tmp_path: Path, exported: Path) -> N
 
 
 def test_nothing_is_overwritten_and_nothing_left_of_a_model_that_diverged(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "model")
+    folder = saved(tmp_path / "model", "characters")
     with pytest.raises(VariorumError, match="is not empty"):
         export_int8(folder, folder)
     model = checkpoint.load(folder)
@@ -146,7 +129,7 @@ def test_nothing_is_overwritten_and_nothing_left_of_a_model_that_diverged(tmp_pa
 
 
 def test_a_model_that_is_no_gpt2_is_told_how_it_can_be_exported(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "model", positions="rotary")
+    folder = saved(tmp_path / "model", "characters", positions="rotary")
     with pytest.raises(VariorumError, match=r"--weights int8. exports any model"):
         export(folder, tmp_path / "target")
     assert export_int8(folder, tmp_path / "target")

@@ -15,6 +15,7 @@ from variorum.config.model_settings import ModelSettings
 from variorum.generation.cache import Cache
 from variorum.model.attention import causal_mask
 from variorum.model.attentions import fused, written_out
+from variorum.model.feed_forward import TwoLayers
 from variorum.model.gpt import GPT
 from variorum.model.ngram_embedding import SCALE, NgramEmbeddings
 from variorum.model.positions import alibi
@@ -303,3 +304,18 @@ def test_a_trace_holds_what_the_logits_came_from(changes: dict[str, object]) -> 
             torch.testing.assert_close(mixed, found[f"{attention}.mixed"])
             whole = model.h[layer].mlp.c_proj(found[f"{mlp}.activation"])
             torch.testing.assert_close(whole, found[mlp])
+
+
+def test_a_feed_forward_network_may_have_any_inner_widths() -> None:
+    class Uneven(TwoLayers):
+        @staticmethod
+        def inner_widths(width: int) -> tuple[int, int]:
+            return 6, 15
+
+        def activation(self, x: Tensor) -> Tensor:
+            return x[..., :6] * x[..., 6:12]
+
+    network = Uneven(ModelSettings(**SIZE))
+    assert network.c_fc.weight.shape == (15, SIZE["n_embd"])
+    x = vectors(width=SIZE["n_embd"])
+    assert network(x).shape == x.shape

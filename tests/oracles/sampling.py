@@ -1,4 +1,4 @@
-"""Sampling by the book: plain Python floats and loops, one step after the other."""
+"""Sampling by the book: in plain Python floats and loops, and by sorting all tokens."""
 
 import math
 
