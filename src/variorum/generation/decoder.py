@@ -9,7 +9,8 @@ all buffers are taken once, and two more things save operations:
 - A single text's vectors are (C,), several texts' (B, C); the same lines compute both.
 
 What several tokens at once need is read by the model itself, into the same cache. `decodes` says
-which models are computed here; all others are read by the model, token by token.
+which models are computed here; all others are read by the model, token by token. So is a model
+whose first logits differ: somebody has edited a part of it, and not what stands for it here.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from variorum.generation.activations import activate_of
 from variorum.generation.blas import one_thread
 from variorum.generation.cache import Cache
 from variorum.generation.folded import Affine, Array, FoldedBlock, array, fold
-from variorum.generation.reading import LogitReader, Logits
+from variorum.generation.reading import LogitReader, Logits, next_logits
 from variorum.model.feed_forward import TwoLayers
 from variorum.model.gpt import GPT
 from variorum.model.ngram_embedding import SCALE, NgramEmbeddings, factor
@@ -35,6 +36,10 @@ NORMS = {"layer", "rms"}
 ATTENTIONS = {"fused", "written_out"}
 PATCHED = {"forward", "features", "embed", "mask", "head"}
 """Methods of a model that this module stands for."""
+PROBED = 6
+"""Tokens by which a decoder is compared with its model."""
+TOLERANCE = 1e-4
+"""Of the largest logit: ten times what roundings make of it."""
 
 
 def decodes(model: GPT) -> bool:
@@ -60,7 +65,9 @@ def reader(model: GPT, n_texts: int, *, use_cache: bool) -> LogitReader:
     if not use_cache:
         return LogitReader(model, None)
     if decodes(model):
-        return Decoder(model, DecoderCache(model.settings, n_texts))
+        decoder = Decoder(model, DecoderCache(model.settings, n_texts))
+        if decoder.agrees():
+            return decoder
     weights = model.wte.weight
     return LogitReader(
         model, Cache(model.settings, n_texts, dtype=weights.dtype, device=weights.device)
@@ -96,7 +103,8 @@ class Decoder(LogitReader):
         settings, positions = model.settings, model.positions
         self.settings = settings
         self.epsilon = cast(float, next(model.blocks()).ln_1.eps)
-        self.activate = activate_of(settings.feed_forward, next(model.blocks()).mlp)
+        kind = settings.feed_forward
+        self.activations = [activate_of(kind, block.mlp) for block in model.blocks()]
         self.tokens = array(model.wte.weight)  # (V, C)
         self.share = None if model.shift is None else array(model.shift.share)  # (C,)
         kind, capacity = settings.positions, settings.context_length
@@ -159,6 +167,18 @@ class Decoder(LogitReader):
         logits = super().read(ids)
         self._find_documents()
         return logits
+
+    def agrees(self) -> bool:
+        """Check whether a few tokens, read one by one, have the model's logits."""
+        ids = [place % self.model.vocab_size for place in range(min(PROBED, self.cache.capacity))]
+        expected = next_logits(self.model, [ids], None).numpy()  # (1, V)
+        for token in ids:
+            found = self.read([[token]] * len(self.ids))
+        self.clear()
+        if not np.isfinite(expected).all():
+            return True  # of a diverged model the sampler tells
+        largest = 1 + float(np.abs(expected).max())
+        return float(np.abs(found - expected).max()) <= TOLERANCE * largest
 
     def _step(self, ids: list[int]) -> Array:
         place = self.cache.length
@@ -233,7 +253,7 @@ class Decoder(LogitReader):
             self._normalize_after(block.norms[0])
         self._enter(block.norms)
         np.dot(self.read_in, block.c_fc, out=self.made)
-        self.activate(self.made, self.active)
+        self.activations[number](self.made, self.active)
         np.dot(self.active_in, block.mlp_proj, out=change)
         x += change
         if block.norms is not None:
